@@ -1,0 +1,1 @@
+"""The project's package: one contract, one command line, one lake, one registry."""

@@ -1,0 +1,295 @@
+"""The one door: every step of the project is a command here.
+
+Make targets, Airflow tasks, CI jobs and containers call these commands. Each imports its code
+inside the function, so that `--help` answers at once.
+
+Exit codes: 0 ok, 1 a check says no, 2 error, 3 not enough data, 99 nothing to do.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Data, training, serving and monitoring of one model. Every command takes --json.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+RunId = Annotated[str | None, typer.Option(help="Name of this run; a second call with it changes nothing.")]
+
+DATA = "Data"
+MODEL = "Model"
+SERVE = "Serve and watch"
+SERVERS = "Local servers"
+
+
+def main() -> None:
+    """Run a command; print an error that a person can mend as text, never as a traceback."""
+    from .errors import ProjectError
+
+    try:
+        app()
+    except ProjectError as error:
+        from .presentation import show_error
+
+        show_error(error, as_json="--json" in sys.argv)
+        sys.exit(error.exit_code)
+
+
+@app.command(rich_help_panel=DATA)
+def sample(
+    rows: Annotated[int, typer.Option(min=100, help="Customers to generate.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="Same seed, same file.")] = 7,
+    drift: Annotated[
+        list[str] | None,
+        typer.Option(help="Shift a numeric feature by standard deviations: monthly_charges=1.5"),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="CSV file to write.")] = Path("data/sample/customers.csv"),
+    as_json: Json = False,
+) -> None:
+    """Generate the sample: customers who churn, with gaps, duplicates and bad rows."""
+    from .data.sample import parse_drift, write_sample
+    from .presentation import show
+    from .settings import project_root
+
+    result = write_sample(project_root() / output, rows, seed, parse_drift(drift or []))
+    show(result, as_json)
+
+
+@app.command(rich_help_panel=DATA)
+def adopt(
+    data: Annotated[Path, typer.Option(help="CSV or Parquet file.")],
+    target: Annotated[str, typer.Option(help="Column to predict.")],
+    entity: Annotated[str | None, typer.Option("--id", help="Column that identifies a row's subject.")] = None,
+    time: Annotated[str | None, typer.Option(help="Column with the date or time; date+hour joins two.")] = None,
+    problem: Annotated[str | None, typer.Option(help="classification or regression.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Use your own data: infer the contract from a file and write config/project.yaml."""
+    from .pipelines.adoption import adopt_file
+    from .presentation import show_adoption
+    from .settings import load_settings
+
+    show_adoption(adopt_file(load_settings(), data, target, entity, time, problem), as_json)
+
+
+@app.command(rich_help_panel=DATA)
+def data(as_json: Json = False) -> None:
+    """Run bronze, silver and gold; the sample is generated where the contract asks for it."""
+    from .contract import load_contract
+    from .pipelines.data_engineering import refresh
+    from .presentation import show
+    from .settings import load_settings
+
+    settings = load_settings()
+    show(refresh(settings, load_contract(settings.root)), as_json)
+
+
+@app.command(rich_help_panel=MODEL)
+def train(
+    run_id: RunId = None,
+    promote: Annotated[bool, typer.Option("--promote", help="Then ask the gate for champion.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Search, train, evaluate and register a candidate."""
+    from .contract import load_contract
+    from .pipelines import training
+    from .presentation import show
+
+    from .settings import load_settings
+
+    settings = load_settings()
+    contract = load_contract(settings.root)
+    result = training.train(settings, contract, run_id)
+    show(result, as_json and not promote)
+    if promote:
+        show(training.promote(settings, contract, result.model_version), as_json)
+
+
+@app.command(rich_help_panel=MODEL)
+def promote(
+    version: Annotated[str | None, typer.Option(help="Model version; the newest where not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare a candidate with the champion on the same rows; move the alias if the gate says yes."""
+    from .contract import load_contract
+    from .pipelines import training
+    from .presentation import show
+    from .settings import load_settings
+
+    settings = load_settings()
+    show(training.promote(settings, load_contract(settings.root), version), as_json)
+
+
+@app.command(rich_help_panel=MODEL)
+def batch_predict(
+    data: Annotated[Path | None, typer.Option(help="Score this file; the gold table where not given.")] = None,
+    run_id: RunId = None,
+    as_json: Json = False,
+) -> None:
+    """Score rows with the champion and write them to the predictions table."""
+    from .contract import load_contract
+    from .pipelines.batch_inference import predict_batch
+    from .presentation import show
+    from .settings import load_settings
+
+    settings = load_settings()
+    show(predict_batch(settings, load_contract(settings.root), data, run_id), as_json)
+
+
+@app.command(rich_help_panel=SERVE)
+def drift_check(
+    data: Annotated[
+        Path | None, typer.Option(help="Check this file; the last scored rows where not given.")
+    ] = None,
+    html: Annotated[bool, typer.Option(help="Also write Evidently's HTML report.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Compare rows with what the champion was trained on; exit 1 on drift, 3 on too few rows."""
+    from .contract import load_contract
+    from .pipelines.drift_monitoring import check_drift
+    from .presentation import show
+    from .settings import load_settings
+
+    settings = load_settings()
+    result = check_drift(settings, load_contract(settings.root), data, html=html)
+    show(result, as_json)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command(rich_help_panel=SERVE)
+def serve(
+    production: Annotated[bool, typer.Option(help="Several workers, no reload, JSON logs.")] = False,
+) -> None:
+    """Serve the champion over HTTP until Ctrl-C."""
+    from .inference.server import run_server
+    from .settings import load_settings
+
+    run_server(load_settings(), production=production)
+
+
+@app.command(rich_help_panel=SERVE)
+def status(as_json: Json = False) -> None:
+    """Say what exists, what is missing and which command brings it."""
+    from .contract import load_contract
+    from .pipelines.status import project_status
+    from .presentation import show
+    from .settings import load_settings
+
+    settings = load_settings()
+    show(project_status(settings, load_contract(settings.root)), as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def mlflow_up(as_json: Json = False) -> None:
+    """Start the MLflow server in the background."""
+    from .presentation import show
+    from .services.mlflow_server import start_mlflow
+    from .settings import load_settings
+
+    show(start_mlflow(load_settings()), as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def mlflow_down(as_json: Json = False) -> None:
+    """Stop the MLflow server."""
+    _stop("mlflow", as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def init_mlflow(as_json: Json = False) -> None:
+    """Create the experiment and the registered model, if they are not there."""
+    from .contract import load_contract
+    from .model.mlflow_manager import MLflowManager
+    from .presentation import show
+    from .settings import load_settings
+
+    settings = load_settings()
+    show(MLflowManager(settings, load_contract(settings.root)).initialise(), as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def airflow_up(as_json: Json = False) -> None:
+    """Start Airflow in the background, in its own environment."""
+    from .presentation import show
+    from .services.airflow_server import start_airflow
+    from .settings import load_settings
+
+    show(start_airflow(load_settings()), as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def airflow_down(as_json: Json = False) -> None:
+    """Stop Airflow."""
+    _stop("airflow", as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def monitoring_up(as_json: Json = False) -> None:
+    """Start Prometheus in the background; it watches the service and the drift checks."""
+    from .presentation import show
+    from .services.prometheus_server import start_prometheus
+    from .settings import load_settings
+
+    show(start_prometheus(load_settings()), as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def monitoring_down(as_json: Json = False) -> None:
+    """Stop Prometheus."""
+    _stop("prometheus", as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def docker_up(as_json: Json = False) -> None:
+    """Start API, MLflow, Airflow, Prometheus and Grafana in containers."""
+    from .presentation import show
+    from .services.docker_stack import start_stack
+    from .settings import load_settings
+
+    show(start_stack(load_settings()), as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def docker_down(as_json: Json = False) -> None:
+    """Stop the containers; their volumes stay."""
+    from .presentation import show
+    from .services.docker_stack import stop_stack
+    from .settings import load_settings
+
+    show(stop_stack(load_settings()), as_json)
+
+
+@app.command()
+def demo(as_json: Json = False) -> None:
+    """Run the whole path once: data, training, promotion, a live prediction, batch, drift."""
+    from .demo import run_demo
+    from .settings import load_settings
+
+    run_demo(load_settings(), as_json=as_json)
+
+
+@app.command()
+def clean(
+    everything: Annotated[bool, typer.Option("--all", help="Also the lake, the registry and the logs.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete caches and reports; --all also deletes data and models."""
+    from .presentation import show
+    from .services.cleaning import clean_project
+    from .settings import load_settings
+
+    show(clean_project(load_settings(), everything=everything), as_json)
+
+
+def _stop(name: str, as_json: bool) -> None:
+    from .presentation import show
+    from .services.processes import stop_server
+    from .settings import load_settings
+
+    show(stop_server(name, load_settings().run_directory), as_json)

@@ -1,0 +1,1 @@
+"""Getting rows in: sources, the contract's checks, and the lakehouse."""

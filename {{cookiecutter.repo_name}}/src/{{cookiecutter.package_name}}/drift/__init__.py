@@ -1,0 +1,1 @@
+"""Comparing what the model sees now with what it was trained on."""

@@ -1,0 +1,1 @@
+"""The HTTP service: schemas from the contract, the champion behind them, and its metrics."""

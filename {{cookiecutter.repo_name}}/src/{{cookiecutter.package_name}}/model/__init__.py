@@ -1,0 +1,1 @@
+"""The model: estimators, search, evaluation, the registry and the promotion gate."""

@@ -1,0 +1,1 @@
+"""Servers on this machine: start, wait until healthy, stop, and leave nothing behind."""

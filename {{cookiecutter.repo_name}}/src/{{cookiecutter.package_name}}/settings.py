@@ -1,0 +1,248 @@
+"""Typed settings: `config/*.yaml`, overridden by the environment and by `.env`.
+
+A setting `section.name` is overridden by the variable `MLOPS_SECTION__NAME`, for example
+`MLOPS_TRAINING__TRIALS=5`. MLflow's own variables keep their usual names. `.env.example`
+explains every variable.
+"""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+from dotenv import load_dotenv
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from .errors import ProjectError
+
+DEFAULT_PASSWORDS = frozenset({"", "admin", "airflow", "changeme", "grafana", "password", "postgres"})
+ENVIRONMENT_PREFIX = "MLOPS_"
+
+
+class SettingsError(ProjectError):
+    """A setting is missing, has the wrong type, or is not safe to run with."""
+
+
+class Section(BaseModel):
+    """One file of `config/`; an unknown key is an error, so a typing slip cannot pass."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LakeSettings(Section):
+    """Where the lakehouse keeps its tables; paths are relative to the project root."""
+
+    catalog: str = "lake/catalog.db"
+    warehouse: str = "lake/warehouse"
+
+
+class TrainingSettings(Section):
+    """How the model is searched for, judged and promoted."""
+
+    trials: int = Field(default=12, ge=1, description="Optuna trials, the defaults included")
+    timeout_seconds: float = Field(default=60, gt=0, description="no trial starts after this")
+    cv_folds: int = Field(default=3, ge=2)
+    test_fraction: float = Field(default=0.2, gt=0, lt=0.5)
+    seed: int = 42
+    bootstrap_samples: int = Field(default=500, ge=100)
+    minimum_test_rows: int = Field(default=200, ge=20)
+    champion_tolerance: float = Field(
+        default=0.005, ge=0, description="how much worse than the champion a candidate may be"
+    )
+    leak_threshold: float = Field(
+        default=0.995, gt=0.5, le=1, description="a single feature's score that counts as a leak"
+    )
+
+
+class ServingSettings(Section):
+    """The HTTP service."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    workers: int = Field(default=2, ge=1, description="processes of `serve --production`")
+    maximum_batch_rows: int = Field(default=1000, ge=1)
+    maximum_body_bytes: int = Field(default=5_000_000, ge=1000)
+    refresh_seconds: float = Field(default=5, gt=0, description="how often the alias is looked up")
+    prediction_log: str = "logs/predictions"
+    api_key: SecretStr = SecretStr("")
+
+
+class MonitoringSettings(Section):
+    """Drift checks, and the local Prometheus."""
+
+    minimum_rows: int = Field(default=200, ge=20)
+    false_discovery_rate: float = Field(default=0.01, gt=0, lt=1)
+    effect_floor: float = Field(
+        default=0.1, gt=0, description="smallest shift that counts: sd of a number, JS of a category"
+    )
+    reference_rows: int = Field(default=20_000, ge=1000)
+    report_rows: int = Field(default=5_000, ge=500)
+    prometheus_port: int = Field(default=9090, ge=1, le=65535)
+    grafana_port: int = Field(default=3000, ge=1, le=65535)
+
+
+class AwsSettings(Section):
+    """Names of the AWS resources; nothing here is used on a laptop."""
+
+    region: str
+    bucket: str
+    glue_database: str
+    athena_workgroup: str
+
+
+class ServersSettings(Section):
+    """Ports of the local MLflow and Airflow servers."""
+
+    mlflow_port: int = Field(default=5000, ge=1, le=65535)
+    airflow_port: int = Field(default=8080, ge=1, le=65535)
+
+
+class Settings(BaseSettings):
+    """Everything that may differ from one machine or environment to the next.
+
+    Sources, the strongest first: environment variables (and `.env`), `config/*.yaml`, defaults.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    root: Path
+    environment: Literal["development", "staging", "production"] = "development"
+    lake: LakeSettings = LakeSettings()
+    training: TrainingSettings = TrainingSettings()
+    serving: ServingSettings = ServingSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    servers: ServersSettings = ServersSettings()
+    aws: AwsSettings | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  .env goes through os.environ
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment first, then one YAML file a section."""
+        config = Path(os.environ["MLOPS_ROOT"]) / "config"
+        files = {
+            "aws": config / "aws_config.yaml",
+            "training": config / "training.yaml",
+            "serving": config / "serving.yaml",
+            "monitoring": config / "monitoring.yaml",
+        }
+        sections = [
+            _SectionFile(settings_cls, section, file)
+            for section, file in files.items()
+            if file.is_file()
+        ]
+        return (init_settings, env_settings, *sections)
+
+    @model_validator(mode="after")
+    def refuse_unsafe_secrets(self) -> Self:
+        """Outside development, every password must have been chosen by a person.
+
+        Raises:
+            ValueError: With the variables that still hold a default.
+        """
+        if self.environment == "development":
+            return self
+        weak = [
+            name
+            for name in ("AIRFLOW_ADMIN_PASSWORD", "GRAFANA_ADMIN_PASSWORD", "MLFLOW_TRACKING_PASSWORD")
+            if name in os.environ and os.environ[name].lower() in DEFAULT_PASSWORDS
+        ]
+        if len(self.serving.api_key.get_secret_value()) < 16:
+            weak.append("MLOPS_SERVING__API_KEY (16 characters or more)")
+        if weak:
+            raise ValueError(
+                f"environment={self.environment} refuses missing or default secrets: set {', '.join(weak)}"
+            )
+        return self
+
+    @cached_property
+    def tracking_uri(self) -> str:
+        """MLflow's tracking URI: the environment's, else a SQLite file in the project."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def experiment_name(self) -> str | None:
+        """MLflow's experiment, where the environment names one."""
+        return os.environ.get("MLFLOW_EXPERIMENT_NAME") or None
+
+    @property
+    def reports(self) -> Path:
+        """Where reports for people and for scripts are written."""
+        return self.root / "reports"
+
+    @property
+    def run_directory(self) -> Path:
+        """Where background servers keep their pid files and logs."""
+        return self.root / "run"
+
+
+class _SectionFile(YamlConfigSettingsSource):
+    """One YAML file that fills one section."""
+
+    def __init__(self, settings_cls: type[BaseSettings], section: str, file: Path) -> None:
+        self.section = section
+        super().__init__(settings_cls, yaml_file=file)
+
+    def __call__(self) -> dict[str, object]:
+        values = super().__call__()
+        return {self.section: values} if values else {}
+
+
+def project_root() -> Path:
+    """The folder that holds `config/project.yaml`: `MLOPS_ROOT`, else this folder or one above.
+
+    Raises:
+        SettingsError: Where there is none.
+    """
+    if named := os.environ.get("MLOPS_ROOT"):
+        return Path(named).resolve()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "config" / "project.yaml").is_file():
+            return folder
+    raise SettingsError(
+        f"no config/project.yaml in {here} or in a folder above it",
+        "run the command inside the project, or set MLOPS_ROOT",
+    )
+
+
+def load_settings(root: Path | None = None) -> Settings:
+    """Read `.env`, `config/*.yaml` and the environment.
+
+    Args:
+        root: The project's folder; found from the current one where it is not given.
+
+    Returns:
+        The settings, checked.
+
+    Raises:
+        SettingsError: Where a value is missing, of the wrong type or unsafe; names the setting.
+    """
+    root = (root or project_root()).resolve()
+    load_dotenv(root / ".env", override=False)
+    os.environ["MLOPS_ROOT"] = str(root)
+    try:
+        return Settings(root=root)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()]
+        raise SettingsError(
+            "invalid settings: " + "; ".join(lines),
+            "correct config/*.yaml, .env or the MLOPS_… environment variable",
+        ) from error
