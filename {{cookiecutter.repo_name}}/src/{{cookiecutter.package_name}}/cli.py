@@ -98,17 +98,19 @@ def train(
 ) -> None:
     """Search, train, evaluate and register a candidate."""
     from .contract import load_contract
-    from .pipelines import training
-    from .presentation import show
-
+    from .pipelines import promotion, training
+    from .presentation import as_plain, show
     from .settings import load_settings
 
     settings = load_settings()
     contract = load_contract(settings.root)
-    result = training.train(settings, contract, run_id)
-    show(result, as_json and not promote)
-    if promote:
-        show(training.promote(settings, contract, result.model_version), as_json)
+    candidate = training.train(settings, contract, run_id)
+    if not promote:
+        return show(candidate, as_json)
+    if not as_json:
+        show(candidate, as_json)
+    gate = promotion.promote(settings, contract, candidate.model_version)
+    return show(gate if not as_json else {**as_plain(candidate), "promotion": as_plain(gate)}, as_json)
 
 
 @app.command(rich_help_panel=MODEL)
@@ -118,12 +120,12 @@ def promote(
 ) -> None:
     """Compare a candidate with the champion on the same rows; move the alias if the gate says yes."""
     from .contract import load_contract
-    from .pipelines import training
+    from .pipelines import promotion
     from .presentation import show
     from .settings import load_settings
 
     settings = load_settings()
-    show(training.promote(settings, load_contract(settings.root), version), as_json)
+    show(promotion.promote(settings, load_contract(settings.root), version), as_json)
 
 
 @app.command(rich_help_panel=MODEL)

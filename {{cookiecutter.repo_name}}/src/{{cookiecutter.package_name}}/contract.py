@@ -36,12 +36,13 @@ class _Part(BaseModel):
 class Source(_Part):
     """Where raw rows come from, and how the file is written.
 
-    A relative path starts at the project's root. `delimiter` and `encoding` matter for CSV only.
+    A relative path starts at the project's root. The other three matter for CSV only.
     """
 
     path: str
     delimiter: str = ","
     encoding: str = "utf-8"
+    decimal: Literal[".", ","] = "."
 
 
 class EventTime(_Part):

@@ -1,12 +1,14 @@
 """How results and errors look: a short table for people, one JSON object for scripts."""
 
+import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from .errors import ProjectError
@@ -37,17 +39,27 @@ def show_adoption(adoption: "Adoption", as_json: bool) -> None:
     if as_json:
         print_json(as_plain(adoption))
         return
-    table = Table(title=f"What was decided about {adoption.file}")
+    table = Table(title=_escape(f"What was decided about {adoption.file}"))
     for heading in ("column", "role", "type", "domain", "missing", "why"):
         table.add_column(heading, overflow="fold")
     for decision in adoption.decisions:
         table.add_row(
-            decision.column, decision.role, decision.type, decision.domain, decision.missing, decision.reason
+            *map(
+                _escape,
+                (
+                    decision.column,
+                    decision.role,
+                    decision.type,
+                    decision.domain,
+                    decision.missing,
+                    decision.reason,
+                ),
+            )
         )
     console.print(table)
     for note in adoption.notes:
-        console.print(f"[yellow]![/yellow] {note}", markup=True)
-    console.print(f"Written: {adoption.contract_file}. Next: make data, make train-local, make serve.")
+        console.print(f"[yellow]![/yellow] {_escape(note)}")
+    console.print(f"Written: {_escape(adoption.contract_file)}. Next: make data, make train-local, make serve.")
 
 
 def show_error(error: ProjectError, as_json: bool) -> None:
@@ -63,6 +75,19 @@ def show_error(error: ProjectError, as_json: bool) -> None:
 def step(message: str) -> None:
     """Say on standard error which step begins."""
     progress_console.print(f"[cyan]>[/cyan] {_escape(message)}")
+
+
+@contextlib.contextmanager
+def trial_progress(trials: int) -> Iterator[Callable[[int, float], None]]:
+    """A progress bar on standard error; yields what the search calls after each trial."""
+    columns = (TextColumn("  trial {task.completed:.0f}/{task.total:.0f}"), BarColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, TimeElapsedColumn(), console=progress_console) as progress:
+        task = progress.add_task("searching", total=trials)
+
+        def on_trial(number: int, best: float) -> None:
+            progress.update(task, completed=number, description=f"best {best:.4f}")
+
+        yield on_trial
 
 
 def as_plain(result: object) -> dict[str, Any]:

@@ -70,3 +70,11 @@ class Lakehouse(Protocol):
     def tag(self, snapshot: Snapshot, name: str) -> None:
         """Name a snapshot, so that expiry cannot delete it; a second call changes nothing."""
         ...
+
+
+def overwrite_if_changed(lakehouse: Lakehouse, table: TableName, rows: "pa.Table") -> Snapshot:
+    """Replace a table's rows; equal rows (in the same order) write no new snapshot."""
+    current = lakehouse.snapshot(table)
+    if current is not None and current.rows == rows.num_rows and lakehouse.collect(lakehouse.read(table)).equals(rows):
+        return current
+    return lakehouse.overwrite(table, rows)

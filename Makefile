@@ -1,0 +1,40 @@
+# The template's own commands. The project that it generates has its own Makefile.
+PYTHON ?= python3
+VENV := .venv/bin
+DEMO := demo/customer-churn
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint format lock bench-cli clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## Create .venv with Cookiecutter and the test tools
+	@$(PYTHON) bootstrap.py
+
+demo: setup  ## Bake a project with the default answers into demo/ and run it end to end
+	@$(VENV)/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir demo
+	@$(MAKE) --no-print-directory -C $(DEMO) setup demo
+
+test: setup  ## Run all tests (bakes, installs, trains and serves; about half an hour)
+	@$(VENV)/python -m pytest
+
+test-fast: setup  ## Run the tests that only bake (about a minute)
+	@$(VENV)/python -m pytest -n auto -m "not slow"
+
+lint: setup  ## Check the hooks, the tests and the benchmarks
+	@$(VENV)/ruff format --check .
+	@$(VENV)/ruff check .
+
+format: setup  ## Format them
+	@$(VENV)/ruff check --fix --quiet .
+	@$(VENV)/ruff format .
+
+lock:  ## Resolve requirements-dev.txt again
+	@$(PYTHON) bootstrap.py lock
+
+bench-cli: setup  ## Measure the start of the demo project's command line (run make demo first)
+	@$(VENV)/python benchmarks/cli_startup.py $(DEMO)
+
+clean:  ## Delete the demo, the environment and caches
+	@rm -rf demo build .venv .pytest_cache .ruff_cache

@@ -1,0 +1,200 @@
+"""`bake` generates a project from any answers; `installed` is the default one, ready to run."""
+
+import atexit
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+TEMPLATE = Path(__file__).resolve().parents[1]
+PROJECT_SOURCE = TEMPLATE / "{{cookiecutter.repo_name}}"
+# What would leak from the caller's shell into a project: its environment, paths and settings.
+LEAKS = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "MAKEFLAGS")
+LEAKING_PREFIXES = ("MLOPS_", "MLFLOW_", "AIRFLOW_", "AWS_", "GIT_", "COV_", "PYTEST_")
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """The caller's environment without what would change a project's behaviour."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in LEAKS and not name.startswith(LEAKING_PREFIXES)
+    }
+    own_scripts = str(Path(sys.executable).parent)
+    search = [part for part in kept.get("PATH", "").split(os.pathsep) if part != own_scripts]
+    return {**kept, "PATH": os.pathsep.join(search), **extra}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended, and all that it printed."""
+
+    code: int
+    output: str
+
+
+@dataclass(frozen=True)
+class BakedProject:
+    """A generated project and the environment to run its commands in."""
+
+    root: Path
+    output: str = ""
+    environment: dict[str, str] = field(default_factory=clean_environment)
+
+    @property
+    def package(self) -> Path:
+        """The folder of the project's package."""
+        return next(folder for folder in (self.root / "src").iterdir() if folder.is_dir())
+
+    def files(self) -> list[Path]:
+        """Every generated file, relative to the project."""
+        ignored = {".git", ".venv", ".venv-uv", ".venv-airflow", "__pycache__"}
+        return sorted(
+            path.relative_to(self.root)
+            for path in self.root.rglob("*")
+            if path.is_file() and not ignored & set(path.relative_to(self.root).parts)
+        )
+
+    def read(self, name: str) -> str:
+        """A file's text."""
+        return (self.root / name).read_text(encoding="utf-8")
+
+    def run(self, *command: str | Path, timeout: float = 600, **extra: str) -> Finished:
+        """Run a command in the project; the exit code is the caller's to judge."""
+        return run(*command, cwd=self.root, timeout=timeout, env={**self.environment, **extra})
+
+    def make(self, *targets: str, timeout: float = 900, **extra: str) -> Finished:
+        """Run make targets and insist that they work."""
+        finished = self.run("make", *targets, timeout=timeout, **extra)
+        assert finished.code == 0, f"make {' '.join(targets)}: {finished.code}\n{finished.output}"
+        return finished
+
+
+def run(*command: str | Path, cwd: Path, timeout: float, env: dict[str, str]) -> Finished:
+    """Run a command without a terminal; what it prints goes to one text."""
+    finished = subprocess.run(
+        command,
+        cwd=cwd,
+        env=env,
+        timeout=timeout,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+    return Finished(finished.returncode, finished.stdout)
+
+
+@functools.cache
+def template_files() -> Path:
+    """The template as a clone would have it: without caches and whatever else git ignores."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(listing, cwd=TEMPLATE, capture_output=True, check=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return TEMPLATE
+    copy = Path(tempfile.mkdtemp(prefix="template-")) / "mlops-template"
+    atexit.register(shutil.rmtree, copy.parent, ignore_errors=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (TEMPLATE / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(TEMPLATE / name, copy / name)
+    return copy
+
+
+def cookiecutter(output: Path, *options: str, path: str | None = None, **answers: str) -> Finished:
+    """Call Cookiecutter's command line as a user would, without the user's own defaults."""
+    home = output.parent / f"{output.name}-home"
+    home.mkdir(exist_ok=True)
+    environment = clean_environment(HOME=str(home), PWD=str(output))
+    # A person's name must not reach a commit that a test looks at.
+    environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    if path is not None:
+        environment["PATH"] = path
+    return run(
+        *(sys.executable, "-m", "cookiecutter", str(template_files())),
+        *("--no-input", "--default-config", "--output-dir", str(output), *options),
+        *(f"{name}={value}" for name, value in answers.items()),
+        cwd=output,
+        timeout=120,
+        env=environment,
+    )
+
+
+Bake = Callable[..., BakedProject]
+
+
+@pytest.fixture
+def bake(tmp_path: Path) -> Bake:
+    """Generate a project outside the repository; only the answers that are given differ."""
+
+    def bake_project(**answers: str) -> BakedProject:
+        output = tmp_path / "work"
+        output.mkdir(exist_ok=True)
+        before = set(output.iterdir())
+        finished = cookiecutter(output, **answers)
+        assert finished.code == 0, finished.output
+        (root,) = set(output.iterdir()) - before
+        return BakedProject(root, finished.output)
+
+    return bake_project
+
+
+@pytest.fixture(scope="session")
+def default_project(tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+    """The project of the default answers; tests read it and change nothing."""
+    output = tmp_path_factory.mktemp("default")
+    finished = cookiecutter(output)
+    assert finished.code == 0, finished.output
+    return BakedProject(output / "customer-churn", finished.output)
+
+
+@pytest.fixture(scope="session")
+def installed() -> BakedProject:
+    """The default project with the environments that its own bootstrap.py makes.
+
+    They outlive the session in a folder keyed by the locks, since installing takes minutes.
+    """
+    locks = sorted((PROJECT_SOURCE / "requirements").glob("*.txt"))
+    digest = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks)).hexdigest()[:12]
+    cache = Path(tempfile.gettempdir()) / f"mlops-template-tests-{os.getuid()}" / digest
+    root = cache / "customer-churn"
+    root.mkdir(parents=True, exist_ok=True)
+    for entry in root.iterdir():
+        if entry.name.startswith(".venv"):
+            continue
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    finished = cookiecutter(cache, "--overwrite-if-exists")
+    assert finished.code == 0, finished.output
+    project = BakedProject(root)
+    for environment in ("project", "airflow"):
+        finished = project.run("python3", "bootstrap.py", environment, timeout=1200)
+        assert finished.code == 0, finished.output
+    return project
+
+
+@pytest.fixture
+def workbench(installed: BakedProject, tmp_path: Path) -> BakedProject:
+    """A copy of the installed project to work in; it shares the environments, not the data."""
+    root = tmp_path / installed.root.name
+    generated = {".venv", ".venv-airflow", ".venv-uv", "lake", "mlflow", "run", "reports", "logs"}
+    shutil.copytree(
+        installed.root,
+        root,
+        ignore=lambda folder, names: (
+            generated & set(names) if Path(folder) == installed.root else []
+        ),
+    )
+    for environment in (".venv", ".venv-airflow", ".venv-uv"):
+        (root / environment).symlink_to(installed.root / environment)
+    return BakedProject(root)

@@ -1,0 +1,28 @@
+"""The generated project passes its own checks, Airflow's included."""
+
+import re
+
+import pytest
+from conftest import BakedProject
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["lint", "typecheck"])
+def test_generated_project_is_clean(installed: BakedProject, target: str) -> None:
+    installed.make(target)
+
+
+@pytest.mark.slow
+def test_generated_projects_own_tests_pass(installed: BakedProject) -> None:
+    output = installed.make("test", timeout=2400).output
+    print("\n".join(output.splitlines()[-12:]))
+    assert re.search(r"\b[1-9]\d* passed", output)
+    assert "failed" not in output.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_second_bootstrap_changes_nothing(installed: BakedProject) -> None:
+    for environment in ("project", "airflow"):
+        finished = installed.run("python3", "bootstrap.py", environment, timeout=60)
+        assert finished.code == 0, finished.output
+        assert "up to date" in finished.output

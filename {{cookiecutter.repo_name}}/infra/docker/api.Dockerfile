@@ -1,0 +1,28 @@
+# The HTTP service: requirements/serving.txt and the project's source, nothing else.
+FROM python:{{ cookiecutter.python_version }}-slim AS environment
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/environment
+COPY requirements/serving.txt /tmp/
+RUN /opt/environment/bin/pip install --require-hashes --only-binary :all: -r /tmp/serving.txt
+# A path file instead of an installed package: building one would fetch a build backend without a hash.
+RUN echo /app/src > "$(/opt/environment/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
+
+FROM python:{{ cookiecutter.python_version }}-slim
+RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin app
+WORKDIR /app
+COPY --from=environment /opt/environment /opt/environment
+COPY config config
+COPY src src
+# What the service writes. A named volume takes the owner of the folder that it is mounted over.
+RUN python -m compileall -q src && mkdir -p logs reports run && chown app:app logs reports run
+ENV PATH=/opt/environment/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    GIT_PYTHON_REFRESH=quiet \
+    MLOPS_ROOT=/app \
+    MLOPS_SERVING__HOST=0.0.0.0 \
+    MLOPS_SERVING__PORT=8000
+USER app
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
+CMD ["python", "-m", "{{ cookiecutter.package_name }}", "serve", "--production"]

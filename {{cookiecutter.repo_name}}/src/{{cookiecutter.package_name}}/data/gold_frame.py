@@ -1,0 +1,34 @@
+"""The gold table as a frame, at the snapshot that a run names."""
+
+import pandas as pd
+
+from ..contract import Contract
+from .lakehouse import Lakehouse, LakehouseError, Snapshot
+from .tables import gold_table
+
+
+def read_gold(lakehouse: Lakehouse, contract: Contract, snapshot_id: int | None = None) -> pd.DataFrame:
+    """Rows of the gold table.
+
+    Raises:
+        LakehouseError: Where the table is missing, or was made with another contract.
+    """
+    expression = lakehouse.read(gold_table(contract), snapshot_id)
+    wanted = [contract.entity_column, *contract.feature_names, contract.target.column]
+    missing = [name for name in wanted if name not in expression.columns]
+    if missing:
+        raise LakehouseError(f"{gold_table(contract)} lacks the contract's columns {', '.join(missing)}", "make data")
+    frame: pd.DataFrame = lakehouse.collect(expression).to_pandas()
+    return frame
+
+
+def gold_snapshot(lakehouse: Lakehouse, contract: Contract) -> Snapshot:
+    """The gold table's current snapshot.
+
+    Raises:
+        LakehouseError: Where there is none.
+    """
+    snapshot = lakehouse.snapshot(gold_table(contract))
+    if snapshot is None:
+        raise LakehouseError(f"there is no training data yet: {gold_table(contract)} does not exist", "make data")
+    return snapshot

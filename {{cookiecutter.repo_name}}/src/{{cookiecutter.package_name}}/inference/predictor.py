@@ -1,0 +1,297 @@
+"""Holds the model that answers, and follows the champion alias without a restart.
+
+A thread asks the registry every few seconds. A new champion is loaded and tried beside the one
+that serves, and takes over in one assignment, so no request waits or fails. One that cannot be
+loaded leaves the old one serving and is reported by `/ready`.
+"""
+
+import logging
+import math
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ..contract import Contract
+from ..errors import ProjectError
+from ..settings import Settings
+from .schemas import example_features
+
+if TYPE_CHECKING:
+    from ..model.scoring import LoadedModel, ModelVersion
+
+log = logging.getLogger(__name__)
+
+SQLITE = "sqlite:///"
+RETRY_SECONDS = 60.0
+USUAL_SIZE = "send values of a usual size"
+STOP_SECONDS = 2.0
+
+
+class NoModelError(ProjectError):
+    """No model serves yet, or the one that should cannot be loaded."""
+
+
+class UnscorableError(ProjectError):
+    """The model cannot score these values, although the contract allows them."""
+
+
+class ModelSource(Protocol):
+    """Where models come from: the registry."""
+
+    def champion_version(self) -> "ModelVersion | None":
+        """The version that the champion alias points to, or None."""
+        ...
+
+    def load(self, version: "ModelVersion") -> "LoadedModel":
+        """Fetch a version and make it ready."""
+        ...
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model that answers, and what the registry calls it."""
+
+    version: "ModelVersion"
+    model: "LoadedModel"
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether a model serves, and what is missing.
+
+    Attributes:
+        missing: Sentences; empty where the champion serves.
+        fix: The command that brings what is missing.
+        version: What serves now.
+    """
+
+    missing: tuple[str, ...]
+    fix: str | None
+    version: "ModelVersion | None"
+
+
+@dataclass(frozen=True)
+class ScoredRow:
+    """One row's prediction.
+
+    Attributes:
+        value: The label, or the value of a regression.
+        probabilities: By class; None for a regression.
+        score: P(positive) of a binary model, P(predicted) of several classes, or the value.
+    """
+
+    value: str | float
+    probabilities: dict[str, float] | None
+    score: float
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A version that could not be loaded, and when to try it again."""
+
+    version: str
+    try_again_at: float
+
+
+class Predictor:
+    """Serves the champion.
+
+    Args:
+        settings: Says how often the alias is looked up, and where the registry is.
+        contract: What requests look like; a model that was trained with other features is refused.
+        source: The registry; MLflow where it is not given.
+        on_loaded: Called with the version that takes over.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        contract: Contract,
+        source: ModelSource | None = None,
+        on_loaded: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._settings = settings
+        self._contract = contract
+        self._source = source
+        self._on_loaded = on_loaded
+        self._champion: Champion | None = None
+        self._trouble: NoModelError | None = NoModelError(
+            "the model is being loaded", "wait a moment"
+        )
+        self._refused: _Refused | None = None
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Follow the alias in the background; returns at once."""
+        self._thread = threading.Thread(target=self._follow, name="champion", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following; the model that serves stays."""
+        self._stopping.set()
+        if self._thread:
+            self._thread.join(STOP_SECONDS)
+
+    def status(self) -> Status:
+        """Whether a model serves, and what is missing."""
+        champion, trouble = self._champion, self._trouble
+        return Status(
+            missing=(trouble.message,) if trouble else (),
+            fix=trouble.fix if trouble else None,
+            version=champion.version if champion else None,
+        )
+
+    def current(self) -> Champion:
+        """The model that answers now; hold it for the whole of one request.
+
+        Raises:
+            NoModelError: Where there is none; says which command brings it.
+        """
+        champion, trouble = self._champion, self._trouble
+        if champion is None:
+            # A new error each time: one that is raised again collects every traceback.
+            raise NoModelError(
+                trouble.message if trouble else "no model serves yet",
+                trouble.fix if trouble else "wait a moment",
+            )
+        return champion
+
+    def refresh(self) -> None:
+        """Look at the alias once; load what it points to, if that is new."""
+        try:
+            version = self._look_up()
+            if not self._serves(version) and not self._was_refused(version):
+                self._take_over(version)
+            if self._serves(version):
+                self._report(None)
+        except NoModelError as trouble:
+            self._report(trouble)
+        except ProjectError as error:
+            # The message may name the registry's address; whoever asks /ready gets no password.
+            message = re.sub(r"://[^/@\s]*@", "://", error.message)
+            self._report(NoModelError(message, error.fix))
+        except Exception as error:  # noqa: BLE001  whatever fails, the old model goes on serving
+            remote = self._settings.tracking_uri.startswith("http")
+            self._report(
+                NoModelError(
+                    f"the model registry cannot be read ({type(error).__name__}, see the log)",
+                    "make mlflow-up" if remote else "make train-local",
+                ),
+                cause=error,
+            )
+
+    def _follow(self) -> None:
+        while not self._stopping.is_set():
+            self.refresh()
+            self._stopping.wait(self._settings.serving.refresh_seconds)
+
+    def _look_up(self) -> "ModelVersion":
+        version = self._registry().champion_version()
+        if version is None:
+            raise NoModelError(
+                f"the model {self._contract.model_name} has no champion", "make train-local"
+            )
+        return version
+
+    def _registry(self) -> ModelSource:
+        if self._source is None:
+            uri = self._settings.tracking_uri
+            # Asking MLflow would create the database, and importing it costs seconds.
+            if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
+                raise NoModelError("there is no model registry yet", "make train-local")
+            from ..model.mlflow_manager import MLflowManager
+
+            self._source = MLflowManager(self._settings, self._contract)
+        return self._source
+
+    def _serves(self, version: "ModelVersion") -> bool:
+        return self._champion is not None and self._champion.version.version == version.version
+
+    def _was_refused(self, version: "ModelVersion") -> bool:
+        refused = self._refused
+        return (
+            refused is not None
+            and refused.version == version.version
+            and time.monotonic() < refused.try_again_at
+        )
+
+    def _take_over(self, version: "ModelVersion") -> None:
+        try:
+            model = self._registry().load(version)
+            self._check_fits(model)
+            score_rows(model, [example_features(self._contract)])
+        except Exception as error:
+            self._refused = _Refused(version.version, time.monotonic() + RETRY_SECONDS)
+            log.exception("version %s of %s cannot serve", version.version, version.name)
+            why = (
+                error.message
+                if isinstance(error, ProjectError)
+                else f"{type(error).__name__}, see the log"
+            )
+            fix = error.fix if isinstance(error, ProjectError) and error.fix else "make train-local"
+            raise NoModelError(
+                f"version {version.version} of {version.name} cannot serve: {why}", fix
+            ) from error
+        self._refused = None
+        self._champion = Champion(version, model)
+        self._on_loaded(version.version)
+        log.info("version %s of %s serves", version.version, version.name)
+
+    def _check_fits(self, model: "LoadedModel") -> None:
+        """A model that was trained with other columns would answer nonsense, or fail each time."""
+        ours, theirs = (
+            (
+                contract.problem,
+                contract.target.classes,
+                [(f.name, f.type) for f in contract.features],
+            )
+            for contract in (self._contract, model.contract)
+        )
+        if ours != theirs:
+            raise NoModelError("it was trained with another contract", "make data train-local")
+
+    def _report(self, trouble: NoModelError | None, cause: Exception | None = None) -> None:
+        """Keep the trouble for `/ready`; log it when it is new, not at every look."""
+        before = self._trouble.message if self._trouble else None
+        if trouble and trouble.message != before:
+            log.warning("%s; fix: %s", trouble.message, trouble.fix, exc_info=cause)
+        self._trouble = trouble
+
+
+def score_rows(model: "LoadedModel", rows: list[dict[str, Any]]) -> list[ScoredRow]:
+    """Score rows.
+
+    Args:
+        model: The model.
+        rows: Dictionaries by feature name, as the contract allows them.
+
+    Returns:
+        One prediction a row, in their order.
+
+    Raises:
+        UnscorableError: Where the values overflow inside the model, as 1e300 may.
+    """
+    try:
+        with np.errstate(all="ignore"):  # an overflow is reported below, not as a warning
+            scores = model.predict(rows)
+    except (ArithmeticError, ValueError) as error:
+        raise UnscorableError("the model cannot score these values", USUAL_SIZE) from error
+    if not all(math.isfinite(score) for score in scores.scores):
+        raise UnscorableError("the model's answer is not a finite number", USUAL_SIZE)
+    classes = model.contract.target.classes
+    by_class: list[dict[str, float] | None] = [None] * len(rows)
+    if scores.probabilities is not None:
+        by_class = [
+            dict(zip(classes, probabilities, strict=True))
+            for probabilities in scores.probabilities.tolist()
+        ]
+    return [
+        ScoredRow(scores.values[row], by_class[row], scores.scores[row]) for row in range(len(rows))
+    ]

@@ -1,0 +1,180 @@
+"""Runs the service under Uvicorn until Ctrl-C or SIGTERM, and leaves no process behind."""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ..contract import load_contract
+from ..errors import ProjectError
+from ..settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+PACKAGE = __name__.partition(".")[0]
+GRACE_SECONDS = 10
+
+
+class ServingError(ProjectError):
+    """The service cannot start."""
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a log line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write the record with its time, level, logger, process and message."""
+        values = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname,
+            "logger": record.name,
+            "process": record.process,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            values["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(values)
+
+
+def run_server(settings: Settings, production: bool) -> None:
+    """Serve until Ctrl-C or SIGTERM.
+
+    Args:
+        settings: Host, port and number of workers.
+        production: Several processes and JSON logs, instead of one process and an access log.
+
+    Raises:
+        ContractError: Where `config/project.yaml` is wrong.
+        ServingError: Where the port is taken or the host is not this machine's.
+    """
+    load_contract(
+        settings.root
+    )  # a wrong contract is an error here, not a traceback in each worker
+    listener = _listen(settings.serving.host, settings.serving.port)
+    # One-row predictions gain nothing from OpenMP, and its spinning threads fight each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    workers = settings.serving.workers if production else 1
+    _prepare_metrics(settings, workers)
+    _announce(settings, workers)
+    # A background command starts with SIGINT ignored, and SIGTERM alone would not mean exit code 0.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _exit_cleanly)
+    try:
+        _run(settings, listener, workers, production=production)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        listener.close()
+
+
+def create_worker(settings: Settings, parent: int | None) -> "FastAPI":
+    """Make the app of one process.
+
+    Args:
+        settings: The settings that the command was started with.
+        parent: Process id of the supervisor; the worker ends when it is gone.
+    """
+    from .api import create_app
+
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True, name="orphan").start()
+    return create_app(settings)
+
+
+def _run(settings: Settings, listener: socket.socket, workers: int, *, production: bool) -> None:
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    config = uvicorn.Config(
+        partial(create_worker, settings, os.getpid() if workers > 1 else None),
+        factory=True,
+        workers=workers,
+        access_log=not production,
+        log_config=log_config(as_json=production),
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    if workers > 1:
+        Multiprocess(config, sockets=[listener]).run()
+    else:
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def log_config(*, as_json: bool) -> dict[str, Any]:
+    """The logging of Uvicorn and of this package, on standard error."""
+    line = {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": JsonFormatter} if as_json else line},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": "WARNING"},
+        "loggers": {
+            name: {"level": "INFO"}
+            for name in (PACKAGE, "uvicorn", "uvicorn.error", "uvicorn.access")
+        },
+    }
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port before anything else is done, so a busy one is one clear sentence."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise ServingError(
+            f"the service cannot listen on {host}:{port}: {error.strerror}",
+            "stop what uses the port, or choose another: MLOPS_SERVING__PORT=8010 make serve",
+        ) from error
+    return listener
+
+
+def _prepare_metrics(settings: Settings, workers: int) -> None:
+    """Several workers count into one folder. It starts empty, else old counts would come back.
+
+    The variable must be set before prometheus_client is imported, which the workers do.
+    """
+    variable = "PROMETHEUS_MULTIPROC_DIR"
+    if workers == 1:
+        os.environ.pop(variable, None)
+        return
+    folder = settings.run_directory / f"metrics-{settings.serving.port}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    os.environ[variable] = str(folder)
+
+
+def _announce(settings: Settings, workers: int) -> None:
+    host = settings.serving.host
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  what to open
+    url = f"http://{shown}:{settings.serving.port}"
+    processes = "1 process" if workers == 1 else f"{workers} processes"
+    sys.stdout.write(
+        f"Serving on {url} ({processes}), documentation: {url}/docs. Ctrl-C stops it.\n"
+    )
+    sys.stdout.flush()
+
+
+def _exit_cleanly(_: int, __: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _end_with(parent: int) -> None:
+    """Stop this worker when its supervisor was killed and cannot stop it."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)

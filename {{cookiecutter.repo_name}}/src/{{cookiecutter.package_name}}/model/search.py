@@ -1,0 +1,154 @@
+"""The search: Optuna over families and their parameters, judged on the training rows only."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..contract import Contract
+from ..settings import TrainingSettings
+from .estimators import FAMILIES
+from .frames import model_frame, target_values
+from .metrics import metric_value
+from .scoring import LoadedModel
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The best configuration.
+
+    Attributes:
+        family: A name in `FAMILIES`.
+        parameters: Its parameters.
+        score: Mean of the main metric over the folds.
+        trials: One entry a finished trial, in order: family, score and parameters.
+    """
+
+    family: str
+    parameters: Mapping[str, Any]
+    score: float
+    trials: tuple[Mapping[str, Any], ...]
+
+
+def search(
+    train: pd.DataFrame,
+    contract: Contract,
+    settings: TrainingSettings,
+    on_trial: Callable[[int, float], None],
+) -> SearchResult:
+    """Find the best family and parameters by cross-validation.
+
+    The first trials are each family's defaults, so the result is never worse, on the folds, than
+    the plain library model. The sampler is Optuna's TPE with the settings' seed.
+
+    Args:
+        train: Training rows, oldest first where the contract has a time.
+        contract: Names the columns and the metric.
+        settings: Trials, time limit, folds and seed.
+        on_trial: Called after each trial with its number and the best score so far.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    frame, target = model_frame(train, contract), target_values(train, contract)
+    folds = make_folds(frame, target, contract, settings)
+
+    def objective(trial: "Trial") -> float:
+        family = FAMILIES[trial.suggest_categorical("family", list(FAMILIES))]
+        parameters = family.suggest(trial)
+        score = _cross_validate(frame, target, folds, contract, family.name, parameters, settings.seed)
+        trial.set_user_attr("parameters", parameters)
+        return score
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(seed=settings.seed)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for family in FAMILIES.values():
+        study.enqueue_trial({"family": family.name, **family.defaults})
+    study.optimize(
+        objective,
+        n_trials=max(settings.trials, len(FAMILIES)),
+        timeout=settings.timeout_seconds,
+        callbacks=[lambda study, trial: on_trial(trial.number + 1, study.best_value)],
+    )
+    best = study.best_trial
+    return SearchResult(
+        family=best.params["family"],
+        parameters=best.user_attrs["parameters"],
+        score=study.best_value,
+        trials=tuple(
+            {"family": trial.params["family"], "score": trial.value, **trial.user_attrs["parameters"]}
+            for trial in study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+        ),
+    )
+
+
+def make_folds(
+    frame: pd.DataFrame, target: np.ndarray, contract: Contract, settings: TrainingSettings
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers of each fold's training and validation part.
+
+    With an event time each fold validates on rows that are newer than those it learns from;
+    otherwise folds are stratified by class, or shuffled for regression.
+    """
+    from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
+
+    if contract.has_time:
+        splitter = TimeSeriesSplit(n_splits=settings.cv_folds)
+    elif contract.problem == "classification" and _smallest_class(target) >= settings.cv_folds:
+        splitter = StratifiedKFold(settings.cv_folds, shuffle=True, random_state=settings.seed)
+    else:
+        splitter = KFold(settings.cv_folds, shuffle=True, random_state=settings.seed)
+    folds = list(splitter.split(frame, target))
+    if contract.problem == "classification":
+        # A fold whose training part has one class only cannot be fitted.
+        folds = [(train, test) for train, test in folds if len(set(target[train])) > 1 and len(set(target[test])) > 1]
+    return folds
+
+
+def fit(train: pd.DataFrame, contract: Contract, family: str, parameters: Mapping[str, Any], seed: int) -> LoadedModel:
+    """Fit one configuration on rows."""
+    pipeline = FAMILIES[family].build(contract, parameters, seed)
+    with warnings.catch_warnings():
+        _ignore_convergence()
+        pipeline.fit(model_frame(train, contract), target_values(train, contract))
+    return LoadedModel(pipeline=pipeline, contract=contract)
+
+
+def _cross_validate(
+    frame: pd.DataFrame,
+    target: np.ndarray,
+    folds: list[tuple[np.ndarray, np.ndarray]],
+    contract: Contract,
+    family: str,
+    parameters: Mapping[str, Any],
+    seed: int,
+) -> float:
+    scores = []
+    for train, test in folds:
+        pipeline = FAMILIES[family].build(contract, parameters, seed)
+        with warnings.catch_warnings():
+            _ignore_convergence()
+            pipeline.fit(frame.iloc[train], target[train])
+        predictions = LoadedModel(pipeline, contract).predict(frame.iloc[test])
+        scores.append(metric_value(contract, target[test], predictions))
+    return float(np.mean(scores))
+
+
+def _ignore_convergence() -> None:
+    """A trial that has not converged shows it by its score; a warning for each fold helps nobody."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    warnings.simplefilter("ignore", UserWarning)
+
+
+def _smallest_class(target: np.ndarray) -> int:
+    return int(pd.Series(target).value_counts().min())

@@ -1,0 +1,133 @@
+"""Adopt a file: read it, infer its contract, and make that the project's."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from ..contract import Contract, Source, dataset_name, dump_contract, parse_contract
+from ..data.adoption import Adoption, AdoptionRequest, infer_contract
+from ..data.dialect import detect_dialect
+from ..data.sources import read_raw
+from ..settings import Settings
+
+HEADER = """\
+# The dataset contract: the one place where columns are named. `make adopt` wrote it from
+#   {file}
+# Change what it got wrong: a type, a range, a category. The version before is project.yaml.bak.
+"""
+
+
+def adopt_file(
+    settings: Settings,
+    data: Path,
+    target: str,
+    entity: str | None,
+    time: str | None,
+    problem: str | None,
+) -> Adoption:
+    """Infer the contract of a file and write `config/project.yaml`; on an error nothing is written.
+
+    Args:
+        settings: Names the project's folder and the leak threshold.
+        data: CSV or Parquet file; a relative path starts here, or else at the project's root.
+        target: Column to predict.
+        entity: Column that identifies a row's subject, if known.
+        time: Column of the time, `date+hour`, or `none`; looked for where it is not given.
+        problem: `classification` or `regression`; inferred where it is not given.
+
+    Returns:
+        What was decided about each column, and why.
+
+    Raises:
+        SourceError: Where the file cannot be read.
+        AdoptionError: Where the request does not fit the file.
+    """
+    file = _locate(settings.root, data)
+    detected = detect_dialect(file)
+    raw = read_raw(detected, settings.root)
+    source = detected.model_copy(update={"path": _portable(settings.root, file)})
+    request = AdoptionRequest(target.strip(), _said(entity), _said(time), _lower(_said(problem)))
+    inferred = infer_contract(
+        raw, source, dataset_name(file.stem), request, settings.training.leak_threshold
+    )
+    contract_file = settings.root / "config" / "project.yaml"
+    _write(contract_file, inferred.contract)
+    return Adoption(
+        file=str(data),
+        contract_file=str(contract_file.relative_to(settings.root)),
+        contract=inferred.contract.model_dump(mode="json", exclude_defaults=True),
+        decisions=inferred.decisions,
+        notes=(*_file_notes(source), *inferred.notes, *_size_notes(raw.num_rows, settings)),
+    )
+
+
+def _locate(root: Path, data: Path) -> Path:
+    """The file's absolute path: from the current folder, as a shell completes it, else the root."""
+    here = data.expanduser().absolute()
+    return here if here.exists() or data.is_absolute() else root / data.expanduser()
+
+
+def _portable(root: Path, file: Path) -> str:
+    """The path for the contract: relative inside the project, so that the project can move."""
+    resolved = file.resolve()
+    return str(resolved.relative_to(root)) if resolved.is_relative_to(root) else str(resolved)
+
+
+def _said(text: str | None) -> str | None:
+    """An option of make that was left out arrives as an empty text."""
+    return text.strip() or None if text is not None else None
+
+
+def _lower(text: str | None) -> str | None:
+    return text.lower() if text is not None else None
+
+
+def _file_notes(source: Source) -> list[str]:
+    """What is unusual about the file's form, so that a wrong guess is seen."""
+    notes = []
+    if source.encoding not in ("utf-8", "utf-8-sig"):
+        notes.append(f"the file is not UTF-8; read as {source.encoding}")
+    if source.delimiter != ",":
+        name = {";": "semicolons", "\t": "tabs", "|": "bars"}[source.delimiter]
+        notes.append(f"fields are separated by {name}")
+    if source.decimal == ",":
+        notes.append("commas in numbers are decimal commas: 1,5 is read as 1.5")
+    return notes
+
+
+def _size_notes(rows: int, settings: Settings) -> list[str]:
+    test_rows = int(rows * settings.training.test_fraction)
+    if test_rows >= settings.training.minimum_test_rows:
+        return []
+    return [
+        f"{rows:,} rows leave {test_rows:,} for the test, but training wants "
+        f"{settings.training.minimum_test_rows:,} (training.minimum_test_rows)"
+    ]
+
+
+def _write(contract_file: Path, contract: Contract) -> None:
+    """Replace the contract in one step, and keep the one before beside it."""
+    file = " ".join(contract.source.path.split())
+    text = HEADER.format(file=file) + dump_contract(contract)
+    parse_contract(text)  # what was written must be readable, or the project is broken
+    if contract_file.exists():
+        before = contract_file.read_text(encoding="utf-8")
+        _replace(contract_file.with_name(contract_file.name + ".bak"), before)
+    contract_file.parent.mkdir(parents=True, exist_ok=True)
+    _replace(contract_file, text)
+
+
+def _replace(file: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=file.parent, prefix=f".{file.name}.", delete=False
+    ) as stream:
+        temporary = Path(stream.name)
+        try:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(file)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise

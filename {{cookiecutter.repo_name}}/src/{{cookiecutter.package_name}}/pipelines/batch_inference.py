@@ -1,0 +1,116 @@
+"""Batch inference: score rows with the champion and write them to the predictions table."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..contract import EVENT_TIME, Contract
+from ..data.gold_frame import gold_snapshot
+from ..data.local_lakehouse import LocalLakehouse
+from ..data.quality import typed_frame
+from ..data.dialect import detect_dialect
+from ..data.sources import read_raw
+from ..data.tables import gold_table, predictions_table
+from ..errors import NotEnoughDataError, NothingToDoError
+from ..model.mlflow_manager import MLflowManager
+from ..model.scoring import LoadedModel, ModelVersion
+from ..presentation import step
+from ..settings import Settings
+from .data_engineering.bronze import file_digest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What was scored and where it is.
+
+    Attributes:
+        source: The file or the table that was scored.
+        rows: Rows with a prediction.
+        refused_rows: Rows of a file that do not fulfil the contract.
+        table: The predictions table.
+        run_id: Rows of this run carry it; scoring again with it replaces them.
+        model_version: The champion.
+        mean_score: Mean of the scores.
+    """
+
+    source: str
+    rows: int
+    refused_rows: int
+    table: str
+    run_id: str
+    model_version: str
+    mean_score: float
+
+
+def predict_batch(
+    settings: Settings, contract: Contract, data: Path | None = None, run_id: str | None = None
+) -> BatchResult:
+    """Score a file, or the whole gold table, with the champion.
+
+    Args:
+        settings: Where lake and registry are.
+        contract: What a row is.
+        data: CSV or Parquet file; the gold table where not given.
+        run_id: Name of this run; made from the data and the model where not given, so that the
+            same call twice changes nothing.
+
+    Raises:
+        NotEnoughDataError: Where there is no champion.
+        NothingToDoError: Where there is no row to score.
+    """
+    lakehouse = LocalLakehouse(settings)
+    manager = MLflowManager(settings, contract)
+    champion = manager.champion_version()
+    if champion is None:
+        raise NotEnoughDataError(f"{contract.model_name} has no champion to score with", "make train-local")
+
+    step("load: reading the rows")
+    if data is None:
+        snapshot = gold_snapshot(lakehouse, contract)
+        rows = lakehouse.collect(lakehouse.read(gold_table(contract), snapshot.snapshot_id))
+        source, refused, digest = str(gold_table(contract)), 0, str(snapshot.snapshot_id)
+    else:
+        raw = read_raw(detect_dialect(data), settings.root)
+        rows = typed_frame(raw, contract)
+        source, refused, digest = str(data), raw.num_rows - rows.num_rows, file_digest(data)
+    if rows.num_rows == 0:
+        raise NothingToDoError(f"{source} has no row that fulfils the contract", "check the file, or run: make data")
+
+    step(f"predict: {rows.num_rows} rows with version {champion.version}")
+    key = run_id or f"{digest}-v{champion.version}"
+    scored = _score(rows, contract, manager.load(champion), champion, key)
+    step("store: writing the predictions table")
+    lakehouse.overwrite(predictions_table(contract), scored, where={"run_id": key})
+    return BatchResult(
+        source=source,
+        rows=rows.num_rows,
+        refused_rows=refused,
+        table=str(predictions_table(contract)),
+        run_id=key,
+        model_version=champion.version,
+        mean_score=sum(scored["score"].to_pylist()) / rows.num_rows,
+    )
+
+
+def _score(rows: "pa.Table", contract: Contract, model: LoadedModel, champion: ModelVersion, run_id: str) -> "pa.Table":
+    import pyarrow as pa
+
+    predictions = model.predict(rows)
+    time = [EVENT_TIME] if contract.has_time else []
+    table = rows.select([contract.entity_column, *time, *contract.feature_names])
+    count = rows.num_rows
+    kind = pa.string() if contract.problem == "classification" else pa.float64()
+    now = datetime.now(UTC).replace(tzinfo=None)
+    for name, column in (
+        ("prediction", pa.array(predictions.values, kind)),
+        ("score", pa.array(predictions.scores, pa.float64())),
+        ("model_version", pa.array([champion.version] * count, pa.string())),
+        ("run_id", pa.array([run_id] * count, pa.string())),
+        ("predicted_at", pa.array([now] * count, pa.timestamp("us"))),
+    ):
+        table = table.append_column(name, column)
+    return table

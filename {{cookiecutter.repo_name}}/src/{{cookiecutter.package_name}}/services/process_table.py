@@ -1,0 +1,129 @@
+"""Which processes belong to a server: its process groups, and everything they started.
+
+A process is known by its number and its start time together, because the system gives the number
+of a dead process to a new one.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Process:
+    """One living process."""
+
+    pid: int
+    parent: int
+    group: int
+    started: str
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The first process of a server's command; its number is also its process group's."""
+
+    command: str
+    pid: int
+    started: str
+
+
+class Family:
+    """The leaders' groups and all their descendants, also those that opened a group of their own.
+
+    Airflow runs each task in a new session: a signal to the leaders' groups would not reach it. A
+    descendant that was seen once stays in the family after its parent is gone.
+
+    Args:
+        leaders: The first process of each command.
+    """
+
+    def __init__(self, leaders: Iterable[Leader]) -> None:
+        self._leaders = tuple(leaders)
+        self._seen: dict[int, Process] = {}
+
+    def living(self) -> list[Process]:
+        """The members that are alive now; a zombie is not."""
+        table = process_table()
+        # A group outlives its leader. Where the leader's number has a new owner, the group is gone.
+        groups = {
+            leader.pid
+            for leader in self._leaders
+            if leader.pid not in table or table[leader.pid].started == leader.started
+        }
+        members = {
+            process.pid: process
+            for process in table.values()
+            if process.group in groups or self._was_seen(process)
+        }
+        children: dict[int, list[Process]] = {}
+        for process in table.values():
+            children.setdefault(process.parent, []).append(process)
+        queue = list(members)
+        while queue:
+            for child in children.get(queue.pop(), []):
+                if child.pid not in members:
+                    members[child.pid] = child
+                    queue.append(child.pid)
+        self._seen = members
+        return list(members.values())
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to every group that holds a living member."""
+        for group in {process.group for process in self.living()} - {os.getpgrp()}:
+            with suppress(ProcessLookupError):
+                os.killpg(group, number)
+
+    def reap(self) -> None:
+        """Collect the exit codes of leaders that this very process started."""
+        for leader in self._leaders:
+            with suppress(ChildProcessError):
+                os.waitpid(leader.pid, os.WNOHANG)
+
+    def _was_seen(self, process: Process) -> bool:
+        seen = self._seen.get(process.pid)
+        return seen is not None and seen.started == process.started
+
+
+def start_time(pid: int) -> str | None:
+    """The start time of a living process, comparable and nothing more; None where there is none."""
+    process = process_table().get(pid)
+    return process.started if process else None
+
+
+def process_table() -> dict[int, Process]:
+    """Every living process by its number."""
+    if (PROC / "self" / "stat").is_file():
+        processes = (_read_stat(entry) for entry in PROC.iterdir() if entry.name.isdigit())
+    else:
+        listing = subprocess.run(
+            ["ps", "-axo", "pid=,ppid=,pgid=,stat=,lstart="],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+        processes = (_read_ps(line) for line in listing.stdout.splitlines())
+    return {process.pid: process for process in processes if process}
+
+
+def _read_stat(entry: Path) -> Process | None:
+    try:
+        text = (entry / "stat").read_text(errors="replace")
+    except OSError:  # it ended while the table was read
+        return None
+    # The name in parentheses may itself hold spaces and parentheses.
+    fields = text.rpartition(")")[2].split()
+    state, parent, group, started = fields[0], fields[1], fields[2], fields[19]
+    return None if state in "ZX" else Process(int(entry.name), int(parent), int(group), started)
+
+
+def _read_ps(line: str) -> Process | None:
+    pid, parent, group, state, started = line.split(maxsplit=4)
+    return None if state.startswith("Z") else Process(int(pid), int(parent), int(group), started)

@@ -1,0 +1,151 @@
+"""The service follows the champion, and a bad champion does not take it down."""
+
+import threading
+from collections import Counter
+
+from {{ cookiecutter.package_name }}.contract import Contract
+from {{ cookiecutter.package_name }}.errors import ProjectError
+from {{ cookiecutter.package_name }}.model.scoring import LoadedModel, ModelVersion
+
+from .conftest import MakeClient, until
+from .examples import Shelf, TestClient, contract_of, fitted, random_rows
+
+BODY = {"features": random_rows(contract_of("binary"), 1)[0]}
+
+
+def version_of(client: TestClient) -> str:
+    version: str = client.post("/predict", json=BODY).json()["model_version"]
+    return version
+
+
+def test_new_champion_takes_over_without_a_failed_request(make_client: MakeClient) -> None:
+    shelf = Shelf()
+    shelf.put(fitted("binary", "1"))
+    client = make_client(shelf=shelf)
+    statuses: Counter[int] = Counter()
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            statuses[client.post("/predict", json=BODY).status_code] += 1
+
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    shelf.put(fitted("binary", "2"))
+    until(lambda: version_of(client) == "2")
+    shelf.champion = "1"
+    until(lambda: version_of(client) == "1")
+    stop.set()
+    for asker in askers:
+        asker.join()
+
+    assert set(statuses) == {200}
+    assert statuses[200] > 0
+
+
+def test_champion_that_cannot_be_loaded_leaves_the_old_one_serving(make_client: MakeClient) -> None:
+    shelf = Shelf()
+    shelf.put(fitted("binary", "1"))
+    client = make_client(shelf=shelf)
+    shelf.broken.add("2")
+    shelf.put(fitted("binary", "2"))
+    until(lambda: client.get("/ready").json()["missing"] != [])
+
+    ready = client.get("/ready")
+
+    assert version_of(client) == "1"
+    assert ready.status_code == 200
+    assert "version 2" in ready.json()["missing"][0]
+    assert ready.json()["model_version"] == "1"
+    shelf.champion = "1"
+    until(lambda: client.get("/ready").json()["missing"] == [])
+
+
+def test_model_of_another_contract_is_refused(make_client: MakeClient) -> None:
+    shelf = Shelf()
+    shelf.put(fitted("regression", "1"))
+    shelf.champion = None
+    client = make_client(shelf=shelf)
+    shelf.champion = "1"
+    until(lambda: "another contract" in client.get("/ready").text)
+
+    ready = client.get("/ready")
+
+    assert ready.status_code == 503
+    assert ready.json()["fix"] == "make data train-local"
+
+
+def test_first_champion_is_served_without_a_restart(make_client: MakeClient) -> None:
+    shelf = Shelf()
+    client = make_client(shelf=shelf)
+    assert client.post("/predict", json=BODY).status_code == 503
+
+    shelf.put(fitted("binary", "1"))
+    until(lambda: client.get("/ready").status_code == 200)
+
+    assert version_of(client) == "1"
+
+
+class UnreachableRegistry(Shelf):
+    """A registry whose server is away until `error` is taken off."""
+
+    error: Exception | None = None
+
+    def champion_version(self) -> ModelVersion | None:
+        if self.error:
+            raise self.error
+        return super().champion_version()
+
+
+def test_unreachable_registry_leaves_the_model_serving_and_hides_passwords(
+    make_client: MakeClient,
+) -> None:
+    shelf = UnreachableRegistry()
+    shelf.put(fitted("binary", "1"))
+    client = make_client(shelf=shelf)
+    shelf.error = ProjectError("no answer from http://me:secret@mlflow:5000", "make mlflow-up")
+    until(lambda: client.get("/ready").json()["missing"] != [])
+
+    ready = client.get("/ready").json()
+
+    assert version_of(client) == "1"
+    assert ready["fix"] == "make mlflow-up"
+    assert "secret" not in str(ready)
+    shelf.error = RuntimeError("with a secret in it")
+    until(lambda: "RuntimeError" in client.get("/ready").text)
+    assert "secret" not in client.get("/ready").text
+    shelf.error = None
+    until(lambda: client.get("/ready").json()["missing"] == [])
+
+
+def test_broken_model_is_not_loaded_at_every_look(make_client: MakeClient) -> None:
+    loads: list[str] = []
+
+    class Counting(Shelf):
+        def load(self, version: ModelVersion) -> LoadedModel:
+            loads.append(version.version)
+            return super().load(version)
+
+    shelf = Counting(broken={"1"})
+    shelf.put(fitted("binary", "1"))
+    shelf.champion = None
+    client = make_client(shelf=shelf)
+    shelf.champion = "1"
+    until(lambda: "version 1" in client.get("/ready").text)
+
+    looks = client.get("/ready").json()["missing"]
+    stop = threading.Event()
+    stop.wait(0.5)  # ten looks at the alias
+
+    assert looks
+    assert loads == ["1"]
+
+
+def test_contract_example_suits_every_problem(make_client: MakeClient) -> None:
+    contract: Contract = contract_of("multiclass")
+    client = make_client("multiclass")
+
+    answer = client.post("/predict", json={"features": random_rows(contract, 1)[0]}).json()
+
+    assert set(answer["probabilities"]) == set(contract.target.classes)
