@@ -17,7 +17,7 @@ demo: setup  ## Bake a project with the default answers into demo/ and run it en
 	@$(MAKE) --no-print-directory -C $(DEMO) setup demo
 
 test: setup  ## Run all tests (bakes, installs, trains and serves; about half an hour)
-	@$(VENV)/python -m pytest
+	@$(VENV)/python -m pytest --durations=10
 
 test-fast: setup  ## Run the tests that only bake (about a minute)
 	@$(VENV)/python -m pytest -n auto -m "not slow"
@@ -26,9 +26,10 @@ lint: setup  ## Check the hooks, the tests and the benchmarks
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
 
-format: setup  ## Format them
+format: setup  ## Format them, and the generated project's sources
 	@$(VENV)/ruff check --fix --quiet .
 	@$(VENV)/ruff format .
+	@$(VENV)/python format_project.py
 
 lock:  ## Resolve requirements-dev.txt again
 	@$(PYTHON) bootstrap.py lock

@@ -19,23 +19,18 @@ def main():
     git_line = first_commit(answers["author_name"], answers["author_email"])
     print(
         f"\n{answers['project_name']} is in {os.getcwd()}\n  {git_line}\n\nNext:\n"
-        f"  cd {shown_folder(answers)}\n"
+        f"  cd {shown_folder()}\n"
         "  make setup        # the environment, from locks with hashes\n"
         "  make demo         # sample data to a served, monitored model\n"
     )
 
 
-def shown_folder(answers):
+def shown_folder():
     """The folder as the user would type it, from where Cookiecutter was called."""
     folder = os.getcwd()
     called_from = os.environ.get("PWD", "")
     if called_from and folder.startswith(os.path.join(called_from, "")):
         folder = os.path.relpath(folder, called_from)
-    elif (
-        os.path.basename(folder) == answers["repo_name"]
-        and answers.get("_output_dir") == called_from
-    ):
-        folder = answers["repo_name"]
     return f'"{folder}"' if " " in folder else folder
 
 

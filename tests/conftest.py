@@ -132,6 +132,7 @@ def cookiecutter(output: Path, *options: str, path: str | None = None, **answers
 
 
 Bake = Callable[..., BakedProject]
+Record = Callable[[str, object], None]
 
 
 @pytest.fixture
@@ -198,3 +199,18 @@ def workbench(installed: BakedProject, tmp_path: Path) -> BakedProject:
     for environment in (".venv", ".venv-airflow", ".venv-uv"):
         (root / environment).symlink_to(installed.root / environment)
     return BakedProject(root)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests recorded: scores, baselines, seconds."""
+    figures = [
+        str(value)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, [])
+        for name, value in report.user_properties
+        if name == "figure" and report.when == "call"
+    ]
+    if figures:
+        terminalreporter.section("figures")
+        for figure in figures:
+            terminalreporter.write_line(figure)

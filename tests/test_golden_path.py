@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import Bake, BakedProject
+from conftest import Bake, BakedProject, Record
 from processes import foreground, free_ports, nothing_left_behind, wait_for, with_ports
 
 BLOCK = re.compile(r"^```(?:bash|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -70,7 +70,7 @@ def test_readme_names_every_server_and_step(default_project: BakedProject) -> No
 
 @pytest.mark.slow
 def test_every_command_of_the_readme_works(
-    bake: Bake, installed: BakedProject, tmp_path: Path
+    bake: Bake, installed: BakedProject, tmp_path: Path, record_property: Record
 ) -> None:
     project = bake()
     ports = free_ports()
@@ -90,7 +90,8 @@ def test_every_command_of_the_readme_works(
                 started = time.monotonic()
                 finished = project.run(*command, timeout=1200, **environment)
                 seconds = time.monotonic() - started
-                print(f"{seconds:6.1f} s  exit {finished.code}  {step.words[:90]}")
+                shown = step.words.splitlines()[0][:80]
+                record_property("figure", f"{seconds:6.1f} s  exit {finished.code}  {shown}")
                 assert finished.code == step.code, f"{step.text}\n{finished.output}"
             outputs[step.words] = finished.output
     check_effects(project, outputs)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import TEMPLATE, BakedProject
+from conftest import TEMPLATE, BakedProject, Record
 from processes import foreground, free_ports, nothing_left_behind, wait_for
 
 SHARED_DATA = Path(os.environ.get("MLOPS_SHARED_DATA", TEMPLATE.parent / "shared" / "data"))
@@ -50,7 +50,7 @@ PLAIN_MODEL = Path(__file__).with_name("plain_model.py")
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.file.removesuffix(".csv"))
 def test_a_public_file_gives_a_served_model_as_good_as_the_plain_one(
-    workbench: BakedProject, case: Case, tmp_path: Path
+    workbench: BakedProject, case: Case, tmp_path: Path, record_property: Record
 ) -> None:
     file = SHARED_DATA / case.file
     if not file.is_file():
@@ -66,9 +66,8 @@ def test_a_public_file_gives_a_served_model_as_good_as_the_plain_one(
     plain = workbench.run(".venv/bin/python", "-W", "ignore", PLAIN_MODEL)
     assert plain.code == 0, plain.output
     baseline = json.loads(plain.output)
-    print(
-        f"{case.file}: {training['metric']} {training['value']:.4f}, plain {baseline['score']:.4f}"
-    )
+    scores = f"{case.metric} {training['value']:.4f}, plain model {baseline['score']:.4f}"
+    record_property("figure", f"{case.file}: {scores}")
     assert training["n_test"] == baseline["rows"]
     assert training["value"] >= SHARE_OF_BASELINE * baseline["score"]
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import BakedProject
+from conftest import BakedProject, Record
 
 
 @pytest.mark.slow
@@ -13,9 +13,11 @@ def test_generated_project_is_clean(installed: BakedProject, target: str) -> Non
 
 
 @pytest.mark.slow
-def test_generated_projects_own_tests_pass(installed: BakedProject) -> None:
+def test_generated_projects_own_tests_pass(
+    installed: BakedProject, record_property: Record
+) -> None:
     output = installed.make("test", timeout=2400).output
-    print("\n".join(output.splitlines()[-12:]))
+    record_property("figure", f"the project's own tests: {output.splitlines()[-1].strip('= ')}")
     assert re.search(r"\b[1-9]\d* passed", output)
     assert "failed" not in output.splitlines()[-1]
 

@@ -20,7 +20,9 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-RunId = Annotated[str | None, typer.Option(help="Name of this run; a second call with it changes nothing.")]
+RunId = Annotated[
+    str | None, typer.Option(help="Name of this run; a second call with it changes nothing.")
+]
 
 DATA = "Data"
 MODEL = "Model"
@@ -49,7 +51,9 @@ def sample(
         list[str] | None,
         typer.Option(help="Shift a numeric feature by standard deviations: monthly_charges=1.5"),
     ] = None,
-    output: Annotated[Path, typer.Option(help="CSV file to write.")] = Path("data/sample/customers.csv"),
+    output: Annotated[Path, typer.Option(help="CSV file to write.")] = Path(
+        "data/sample/customers.csv"
+    ),
     as_json: Json = False,
 ) -> None:
     """Generate the sample: customers who churn, with gaps, duplicates and bad rows."""
@@ -65,8 +69,12 @@ def sample(
 def adopt(
     data: Annotated[Path, typer.Option(help="CSV or Parquet file.")],
     target: Annotated[str, typer.Option(help="Column to predict.")],
-    entity: Annotated[str | None, typer.Option("--id", help="Column that identifies a row's subject.")] = None,
-    time: Annotated[str | None, typer.Option(help="Column with the date or time; date+hour joins two.")] = None,
+    entity: Annotated[
+        str | None, typer.Option("--id", help="Column that identifies a row's subject.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="Column with the date or time; date+hour joins two.")
+    ] = None,
     problem: Annotated[str | None, typer.Option(help="classification or regression.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -93,7 +101,9 @@ def data(as_json: Json = False) -> None:
 @app.command(rich_help_panel=MODEL)
 def train(
     run_id: RunId = None,
-    promote: Annotated[bool, typer.Option("--promote", help="Then ask the gate for champion.")] = False,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Then ask the gate for champion.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Search, train, evaluate and register a candidate."""
@@ -110,15 +120,19 @@ def train(
     if not as_json:
         show(candidate, as_json)
     gate = promotion.promote(settings, contract, candidate.model_version)
-    return show(gate if not as_json else {**as_plain(candidate), "promotion": as_plain(gate)}, as_json)
+    return show(
+        gate if not as_json else {**as_plain(candidate), "promotion": as_plain(gate)}, as_json
+    )
 
 
 @app.command(rich_help_panel=MODEL)
 def promote(
-    version: Annotated[str | None, typer.Option(help="Model version; the newest where not given.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Model version; the newest where not given.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare a candidate with the champion on the same rows; move the alias if the gate says yes."""
+    """Compare a candidate with the champion on the same rows; move the alias if it passes."""
     from .contract import load_contract
     from .pipelines import promotion
     from .presentation import show
@@ -130,7 +144,9 @@ def promote(
 
 @app.command(rich_help_panel=MODEL)
 def batch_predict(
-    data: Annotated[Path | None, typer.Option(help="Score this file; the gold table where not given.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Score this file; the gold table where not given.")
+    ] = None,
     run_id: RunId = None,
     as_json: Json = False,
 ) -> None:
@@ -166,7 +182,9 @@ def drift_check(
 
 @app.command(rich_help_panel=SERVE)
 def serve(
-    production: Annotated[bool, typer.Option(help="Several workers, no reload, JSON logs.")] = False,
+    production: Annotated[
+        bool, typer.Option(help="Several workers, no reload, JSON logs.")
+    ] = False,
 ) -> None:
     """Serve the champion over HTTP until Ctrl-C."""
     from .inference.server import run_server
@@ -278,7 +296,9 @@ def demo(as_json: Json = False) -> None:
 
 @app.command()
 def clean(
-    everything: Annotated[bool, typer.Option("--all", help="Also the lake, the registry and the logs.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the lake, the registry and the logs.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Delete caches and reports; --all also deletes data and models."""

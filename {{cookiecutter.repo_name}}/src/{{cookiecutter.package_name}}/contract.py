@@ -87,6 +87,7 @@ class Feature(_Part):
         maximum: Largest allowed value of a number, or None.
         categories: Allowed values of a category; None leaves the set open.
         description: For people, and for the API's documentation.
+        example: A typical value, for the API's documentation and the page that tries it.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Feature(_Part):
     maximum: float | None = None
     categories: tuple[str, ...] | None = None
     description: str = ""
+    example: bool | int | float | str | None = None
 
     @property
     def is_numeric(self) -> bool:
@@ -107,7 +109,9 @@ class Feature(_Part):
         """A domain must suit the type and must not be empty."""
         bounded = self.minimum is not None or self.maximum is not None
         if bounded and self.type not in ("number", "integer"):
-            raise ValueError(f"{self.name}: minimum and maximum are for numbers, not for {self.type}")
+            raise ValueError(
+                f"{self.name}: minimum and maximum are for numbers, not for {self.type}"
+            )
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"{self.name}: minimum {self.minimum} is above maximum {self.maximum}")
         if self.categories is not None and self.type != "category":
@@ -151,9 +155,14 @@ class Contract(_Part):
             raise ValueError(f"the target {self.target.column!r} is among the features")
         if self.entity is not None and self.entity in names:
             raise ValueError(f"the entity {self.entity!r} is among the features")
-        reserved = [n for n in names if n.startswith("_") or n in (EVENT_TIME, ROW_ID, "prediction")]
+        reserved = [
+            n for n in names if n.startswith("_") or n in (EVENT_TIME, ROW_ID, "prediction")
+        ]
         if reserved:
             raise ValueError(f"reserved names cannot be features: {', '.join(reserved)}")
+        unprintable = [name for name in names if not name.isprintable()]
+        if unprintable:
+            raise ValueError(f"names hold control characters: {unprintable}")
         if self.problem == "classification" and len(set(self.target.classes)) < 2:
             raise ValueError("a classification target needs two classes or more")
         if self.problem == "regression" and self.target.classes:
@@ -221,7 +230,9 @@ def load_contract(root: Path) -> Contract:
     """
     file = root / "config" / "project.yaml"
     if not file.is_file():
-        raise ContractError(f"{file} is missing", "restore it from git, or run: make adopt DATA=… TARGET=…")
+        raise ContractError(
+            f"{file} is missing", "restore it from git, or run: make adopt DATA=… TARGET=…"
+        )
     try:
         return parse_contract(file.read_text(encoding="utf-8"))
     except ContractError as error:
@@ -241,7 +252,9 @@ def parse_contract(text: str) -> Contract:
     try:
         return Contract.model_validate(values)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'contract'}: {e['msg']}" for e in error.errors()]
+        lines = [
+            f"{'.'.join(map(str, e['loc'])) or 'contract'}: {e['msg']}" for e in error.errors()
+        ]
         raise ContractError("; ".join(lines), "correct the key in config/project.yaml") from error
 
 

@@ -89,8 +89,12 @@ def run_demo(settings: Settings, *, as_json: bool) -> None:
     shifted = _check(settings, contract, "shifted", SHIFT, expected="drift")
     result = DemoResult(
         seconds=time.monotonic() - started,
-        rows={"bronze": data.bronze_rows, "silver": data.silver_rows, "quarantined": data.quarantined_rows,
-              "duplicates": data.duplicate_rows},
+        rows={
+            "bronze": data.bronze_rows,
+            "silver": data.silver_rows,
+            "quarantined": data.quarantined_rows,
+            "duplicates": data.duplicate_rows,
+        },
         metric=candidate.metric,
         value=candidate.value,
         interval=candidate.interval,
@@ -130,10 +134,16 @@ def _predict_over_http(settings: Settings, contract: Contract) -> dict[str, Any]
         step(f"POST {url}/predict with {len(features)} features")
         key = settings.serving.api_key.get_secret_value()
         response = httpx.post(
-            f"{url}/predict", json={"features": features}, headers={"X-API-Key": key} if key else {}, timeout=30
+            f"{url}/predict",
+            json={"features": features},
+            headers={"X-API-Key": key} if key else {},
+            timeout=30,
         )
     if response.status_code != 200:
-        raise DemoError(f"POST /predict answered {response.status_code}: {response.text[:300]}", "read run/demo.log")
+        raise DemoError(
+            f"POST /predict answered {response.status_code}: {response.text[:300]}",
+            "read run/demo.log",
+        )
     answer: dict[str, Any] = response.json()
     return answer
 
@@ -147,11 +157,19 @@ def _service(settings: Settings) -> Iterator[str]:
     settings.run_directory.mkdir(parents=True, exist_ok=True)
     log = settings.run_directory / "demo.log"
     url = f"http://127.0.0.1:{port}"
-    environment = {**os.environ, "MLOPS_SERVING__PORT": str(port), "MLOPS_SERVING__HOST": "127.0.0.1"}
+    environment = {
+        **os.environ,
+        "MLOPS_SERVING__PORT": str(port),
+        "MLOPS_SERVING__HOST": "127.0.0.1",
+    }
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603  our own command line
+        process = subprocess.Popen(
             [sys.executable, "-m", __name__.partition(".")[0], "serve"],
-            cwd=settings.root, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            cwd=settings.root,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         _wait_until_ready(url, process)
@@ -182,13 +200,18 @@ def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
     raise DemoError(f"{url}/ready was not 200 within {SERVICE_SECONDS} s", "read run/demo.log")
 
 
-def _check(settings: Settings, contract: Contract, name: str, shift: dict[str, float], *, expected: str) -> DriftReport:
+def _check(
+    settings: Settings, contract: Contract, name: str, shift: dict[str, float], *, expected: str
+) -> DriftReport:
     """Check customers that no one has seen, and insist on the verdict that is known to be right."""
     file = settings.root / "data" / "sample" / f"{name}.csv"
     write_sample(file, FRESH_ROWS, FRESH_SEED, shift)
     report = check_drift(settings, contract, file, html=bool(shift))
     if report.verdict != expected:
-        raise DemoError(f"drift-check said {report.verdict!r} of {file}, not {expected!r}", "read reports/drift.json")
+        raise DemoError(
+            f"drift-check said {report.verdict!r} of {file}, not {expected!r}",
+            "read reports/drift.json",
+        )
     return report
 
 
@@ -197,7 +220,11 @@ def _verdict(report: DriftReport) -> str:
 
 
 def _drift_files(settings: Settings) -> list[str]:
-    return [str(file) for file in (settings.reports / "drift.png", settings.reports / "drift.html") if file.is_file()]
+    return [
+        str(file)
+        for file in (settings.reports / "drift.png", settings.reports / "drift.html")
+        if file.is_file()
+    ]
 
 
 def _headline(text: str) -> None:
@@ -213,19 +240,31 @@ def _print_summary(result: DemoResult) -> None:
     table.add_column(overflow="fold")
     for name, text in (
         ("Data", ", ".join(f"{count} {name}" for name, count in result.rows.items())),
-        ("Model", f"{result.model} version {result.model_version}: {result.metric} {result.value:.4f} "
-                  f"[{low:.4f}, {high:.4f}], baseline {result.baseline:.4f}{ceiling}"),
+        (
+            "Model",
+            f"{result.model} version {result.model_version}: {result.metric} {result.value:.4f} "
+            f"[{low:.4f}, {high:.4f}], baseline {result.baseline:.4f}{ceiling}",
+        ),
         ("Gate", result.gate),
-        ("POST /predict", f"{answer['prediction']} {answer.get('probabilities') or ''} by version {answer['model_version']}"),
+        (
+            "POST /predict",
+            f"{answer['prediction']} {answer.get('probabilities') or ''} "
+            f"by version {answer['model_version']}",
+        ),
         ("Batch", result.batch),
         ("Drift, fresh data", result.drift_on_fresh_data),
         ("Drift, shifted data", result.drift_on_shifted_data),
         ("Look at", "\n".join(result.files)),
-        ("Next", "make serve          http://127.0.0.1:8000/docs\n"
-                 "make mlflow-up      http://127.0.0.1:5000\n"
-                 "make airflow-up     http://127.0.0.1:8080\n"
-                 "make monitoring-up  http://127.0.0.1:9090\n"
-                 "make adopt DATA=your.csv TARGET=column"),
+        (
+            "Next",
+            "make serve          http://127.0.0.1:8000/docs\n"
+            "make mlflow-up      http://127.0.0.1:5000\n"
+            "make airflow-up     http://127.0.0.1:8080\n"
+            "make monitoring-up  http://127.0.0.1:9090\n"
+            "make adopt DATA=your.csv TARGET=column",
+        ),
     ):
         table.add_row(name, text)
-    console.print(Panel(table, title=f"The whole path in {result.seconds:.0f} s", title_align="left"))
+    console.print(
+        Panel(table, title=f"The whole path in {result.seconds:.0f} s", title_align="left")
+    )

@@ -59,7 +59,10 @@ def show_adoption(adoption: "Adoption", as_json: bool) -> None:
     console.print(table)
     for note in adoption.notes:
         console.print(f"[yellow]![/yellow] {_escape(note)}")
-    console.print(f"Written: {_escape(adoption.contract_file)}. Next: make data, make train-local, make serve.")
+    console.print(
+        f"Written: {_escape(adoption.contract_file)}. "
+        "Next: make data, make train-local, make serve."
+    )
 
 
 def show_error(error: ProjectError, as_json: bool) -> None:
@@ -80,7 +83,11 @@ def step(message: str) -> None:
 @contextlib.contextmanager
 def trial_progress(trials: int) -> Iterator[Callable[[int, float], None]]:
     """A progress bar on standard error; yields what the search calls after each trial."""
-    columns = (TextColumn("  trial {task.completed:.0f}/{task.total:.0f}"), BarColumn(), TextColumn("{task.description}"))
+    columns = (
+        TextColumn("  trial {task.completed:.0f}/{task.total:.0f}"),
+        BarColumn(),
+        TextColumn("{task.description}"),
+    )
     with Progress(*columns, TimeElapsedColumn(), console=progress_console) as progress:
         task = progress.add_task("searching", total=trials)
 

@@ -13,5 +13,7 @@ def write_report(file: Path, values: object) -> None:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(values, indent=2, default=str, allow_nan=False) + "\n", encoding="utf-8")
+    part.write_text(
+        json.dumps(values, indent=2, default=str, allow_nan=False) + "\n", encoding="utf-8"
+    )
     part.replace(file)

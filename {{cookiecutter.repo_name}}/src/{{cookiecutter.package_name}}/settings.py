@@ -21,7 +21,9 @@ from pydantic_settings import (
 
 from .errors import ProjectError
 
-DEFAULT_PASSWORDS = frozenset({"", "admin", "airflow", "changeme", "grafana", "password", "postgres"})
+DEFAULT_PASSWORDS = frozenset(
+    {"", "admin", "airflow", "changeme", "grafana", "password", "postgres"}
+)
 ENVIRONMENT_PREFIX = "MLOPS_"
 
 
@@ -79,7 +81,9 @@ class MonitoringSettings(Section):
     minimum_rows: int = Field(default=200, ge=20)
     false_discovery_rate: float = Field(default=0.01, gt=0, lt=1)
     effect_floor: float = Field(
-        default=0.1, gt=0, description="smallest shift that counts: sd of a number, JS of a category"
+        default=0.1,
+        gt=0,
+        description="smallest shift that counts: sd of a number, JS of a category",
     )
     reference_rows: int = Field(default=20_000, ge=1000)
     report_rows: int = Field(default=5_000, ge=500)
@@ -161,21 +165,29 @@ class Settings(BaseSettings):
             return self
         weak = [
             name
-            for name in ("AIRFLOW_ADMIN_PASSWORD", "GRAFANA_ADMIN_PASSWORD", "MLFLOW_TRACKING_PASSWORD")
+            for name in (
+                "AIRFLOW_ADMIN_PASSWORD",
+                "GRAFANA_ADMIN_PASSWORD",
+                "MLFLOW_TRACKING_PASSWORD",
+            )
             if name in os.environ and os.environ[name].lower() in DEFAULT_PASSWORDS
         ]
         if len(self.serving.api_key.get_secret_value()) < 16:
             weak.append("MLOPS_SERVING__API_KEY (16 characters or more)")
         if weak:
             raise ValueError(
-                f"environment={self.environment} refuses missing or default secrets: set {', '.join(weak)}"
+                f"environment={self.environment} refuses missing or default secrets: "
+                f"set {', '.join(weak)}"
             )
         return self
 
     @cached_property
     def tracking_uri(self) -> str:
         """MLflow's tracking URI: the environment's, else a SQLite file in the project."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
+        return (
+            os.environ.get("MLFLOW_TRACKING_URI")
+            or f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
+        )
 
     @property
     def experiment_name(self) -> str | None:
@@ -241,7 +253,9 @@ def load_settings(root: Path | None = None) -> Settings:
     try:
         return Settings(root=root)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()]
+        lines = [
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()
+        ]
         raise SettingsError(
             "invalid settings: " + "; ".join(lines),
             "correct config/*.yaml, .env or the MLOPS_… environment variable",

@@ -27,7 +27,9 @@ def make_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mak
     """Starts a service over a model; waits until it serves, unless the shelf is empty."""
     with ExitStack() as clients:
 
-        def start(problem: str = "binary", shelf: Shelf | None = None, **serving: object) -> TestClient:
+        def start(
+            problem: str = "binary", shelf: Shelf | None = None, **serving: object
+        ) -> TestClient:
             settings = settings_of(tmp_path, monkeypatch, **serving)
             client = clients.enter_context(client_of(settings, problem, shelf))
             if shelf is None or shelf.champion:

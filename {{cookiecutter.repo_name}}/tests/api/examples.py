@@ -22,7 +22,7 @@ from {{ cookiecutter.package_name }}.settings import Settings, load_settings
 with warnings.catch_warnings():
     # Starlette 1.10 asks for httpx2, a fork of httpx, and runs on httpx as before.
     warnings.simplefilter("ignore")
-    from fastapi.testclient import TestClient
+    from fastapi.testclient import TestClient as TestClient
 
 # Names that a column may well have, and that break a naive request model.
 FEATURES = """
@@ -47,11 +47,13 @@ PROBLEMS = tuple(TARGETS)
 
 @cache
 def contract_of(problem: str) -> Contract:
-    return parse_contract(f"dataset: small\nsource: {chr(123)}path: rows.csv{chr(125)}\n{TARGETS[problem]}\n{FEATURES}")
+    return parse_contract(
+        f"dataset: small\nsource:\n  path: rows.csv\n{TARGETS[problem]}\n{FEATURES}"
+    )
 
 
 def random_rows(contract: Contract, count: int, seed: int = 1) -> list[dict[str, Any]]:
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311  the same rows in each run
     return [{f.name: _random_value(f, dice) for f in contract.features} for _ in range(count)]
 
 
@@ -63,7 +65,8 @@ def values_of(feature: Feature) -> st.SearchStrategy[Any]:
         allowed = st.sampled_from([True, False, 0, 1])
     elif feature.type == "integer":
         whole = st.integers(
-            int(low) if low is not None else -(2**53) + 1, int(high) if high is not None else 2**53 - 1
+            int(low) if low is not None else -(2**53) + 1,
+            int(high) if high is not None else 2**53 - 1,
         )
         allowed = whole | whole.map(float)
     elif feature.type == "number":
@@ -88,7 +91,8 @@ def fitted(problem: str, version: str = "1", family: str = "boosting") -> Loaded
     rows = random_rows(contract, 300, seed=int(version))
     classes = contract.target.classes
     target = [
-        classes[int(row["2nd call"]) % len(classes)] if classes else float(row["class"]) for row in rows
+        classes[int(row["2nd call"]) % len(classes)] if classes else float(row["class"])
+        for row in rows
     ]
     parameters = {**FAMILIES[family].defaults, **({"max_iter": 10} if family == "boosting" else {})}
     pipeline = FAMILIES[family].build(contract, parameters, 1)

@@ -59,7 +59,9 @@ def test_every_promised_metric_is_there(make_client: MakeClient, tmp_path: Path)
     assert "version=" in answer.headers["content-type"]
     for name in METRIC_NAMES:
         assert name in names or f"{name}_bucket" in names
-    ours = {name.removesuffix("_bucket").removesuffix("_count").removesuffix("_sum") for name in names}
+    ours = {
+        name.removesuffix("_bucket").removesuffix("_count").removesuffix("_sum") for name in names
+    }
     assert ours == set(METRIC_NAMES)
 
 
@@ -156,7 +158,7 @@ def test_unreadable_reports_are_absent_not_an_error(
 
 def test_serving_needs_no_more_than_the_serving_image_has() -> None:
     """Importing the app loads nothing heavy, and nothing that requirements/serving.txt lacks."""
-    absent = "duckdb ibis matplotlib optuna evidently pyarrow pyiceberg mlflow sklearn skops".split()
+    absent = ["duckdb", "ibis", "matplotlib", "mlflow", "optuna", "pyarrow", "sklearn", "skops"]
     program = (
         "import sys\n"
         f"for name in {absent!r}: sys.modules[name] = None\n"
@@ -164,6 +166,8 @@ def test_serving_needs_no_more_than_the_serving_image_has() -> None:
         "import {{ cookiecutter.package_name }}.inference.server\n"
     )
 
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
 
     assert done.returncode == 0, done.stderr

@@ -28,7 +28,9 @@ def test_every_answer_has_its_line(make_client: MakeClient, tmp_path: Path) -> N
         answers = [client.post("/predict", json={"features": row}).json() for row in rows]
         answers += client.post("/predict/batch", json={"instances": rows}).json()["predictions"]
 
-        lines = {line["prediction_id"]: line for line in read_log(tmp_path / "logs/predictions", 10)}
+        lines = {
+            line["prediction_id"]: line for line in read_log(tmp_path / "logs/predictions", 10)
+        }
 
         expected = fitted(problem).predict(rows)
         assert len(answers) == len(lines) == 10

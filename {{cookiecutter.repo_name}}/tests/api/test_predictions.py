@@ -146,7 +146,10 @@ WRONG_BODIES: dict[str, tuple[bytes, int]] = {
     "surrogate name": (json.dumps({"features": {**ROW, "\ud800": 1}}).encode(), 422),
     "huge name": (json.dumps({"features": {**ROW, "x" * 100_000: 1}}).encode(), 422),
     "internal name": (json.dumps({"features": {**ROW, "field_1": 1}}).encode(), 422),
-    "20000 unknown names": (json.dumps({"features": dict.fromkeys(map(str, range(20_000)))}).encode(), 422),
+    "20000 unknown names": (
+        json.dumps({"features": dict.fromkeys(map(str, range(20_000)))}).encode(),
+        422,
+    ),
     "same name twice": (b'{"features": {}, "features": {}}', 422),
     "same feature twice": (b'{"features": {"class": 1, "class": 2}}', 422),
     "5000 digits": (b'{"features": {"class": ' + b"1" * 5000 + b"}}", 422),
@@ -186,7 +189,9 @@ def test_body_that_is_not_declared_as_json_is_refused(make_client: MakeClient) -
         answer = client.post("/predict", content=body, headers={"Content-Type": declared})
         assert answer.status_code == 415
     declared = "application/json; charset=utf-8"
-    assert client.post("/predict", content=body, headers={"Content-Type": declared}).status_code == 200
+    assert (
+        client.post("/predict", content=body, headers={"Content-Type": declared}).status_code == 200
+    )
 
 
 def test_a_misspelt_feature_is_answered_with_the_right_name(make_client: MakeClient) -> None:

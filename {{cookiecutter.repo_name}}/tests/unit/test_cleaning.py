@@ -15,8 +15,21 @@ from {{ cookiecutter.package_name }}.settings import Settings, load_settings
 
 PROJECT = Path(__file__).parents[2]
 MADE = ["reports/drift.json", ".pytest_cache/x", "src/pkg/__pycache__/a.pyc"]
-STATE = ["lake/catalog.db", "mlflow/mlflow.db", "logs/a.log", "run/a.log", "data/sample/customers.csv", ".airflow/airflow.cfg"]
-MINE = ["data/mine.csv", ".env", ".venv/lib/__pycache__/a.pyc", "src/pkg/a.py", "config/project.yaml"]
+STATE = [
+    "lake/catalog.db",
+    "mlflow/mlflow.db",
+    "logs/a.log",
+    "run/a.log",
+    "data/sample/customers.csv",
+    ".airflow/airflow.cfg",
+]
+MINE = [
+    "data/mine.csv",
+    ".env",
+    ".venv/lib/__pycache__/a.pyc",
+    "src/pkg/a.py",
+    "config/project.yaml",
+]
 
 
 @pytest.fixture
@@ -105,7 +118,9 @@ def test_a_lake_outside_the_project_or_the_project_itself_stays(
 
 
 def test_clean_refuses_while_a_server_runs(settings: Settings) -> None:
-    server = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+    server = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+    )
     try:
         leader = {"command": "server", "pid": server.pid, "started": start_time(server.pid)}
         pid_file = settings.run_directory / "mlflow.json"

@@ -46,7 +46,9 @@ def install(folder: Path, name: str, script: str) -> None:
     program.chmod(0o755)
 
 
-def test_without_docker_the_error_says_what_works_without_it(settings: Settings, programs: Path) -> None:
+def test_without_docker_the_error_says_what_works_without_it(
+    settings: Settings, programs: Path
+) -> None:
     with pytest.raises(DockerError) as error:
         start_stack(settings)
 
@@ -118,7 +120,9 @@ def test_a_port_in_use_is_refused_before_anything_is_built(
     assert " up " not in (programs / "calls").read_text()
 
 
-def test_a_failing_build_is_an_error(settings: Settings, programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_build_is_an_error(
+    settings: Settings, programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install(programs, "docker", 'case "$*" in *" up "*) exit 17;; esac')
     for section in ("SERVING__PORT", "SERVERS__MLFLOW_PORT", "SERVERS__AIRFLOW_PORT"):
         monkeypatch.setenv(f"MLOPS_{section}", str(free_port()))
@@ -139,7 +143,9 @@ def test_the_ports_of_config_files_reach_compose(settings: Settings) -> None:
     assert environment["GRAFANA_ADMIN_PASSWORD"] == os.environ["GRAFANA_ADMIN_PASSWORD"]
 
 
-@pytest.mark.parametrize(("folder", "name"), [("Churn 2.0", "churn-2-0"), ("_x", "x"), ("---", "project")])
+@pytest.mark.parametrize(
+    ("folder", "name"), [("Churn 2.0", "churn-2-0"), ("_x", "x"), ("---", "project")]
+)
 def test_each_project_has_containers_of_its_own(folder: str, name: str) -> None:
     assert compose_arguments(Path("/somewhere") / folder)[:2] == ["--project-name", name]
 

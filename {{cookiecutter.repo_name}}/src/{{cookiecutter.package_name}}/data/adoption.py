@@ -7,13 +7,14 @@ left out.
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 import pyarrow as pa
+from pydantic import ValidationError
 
-from ..contract import EVENT_TIME, ROW_ID, Contract, Feature, Source
-from .column_inference import describe_domain, infer_feature
+from ..contract import ROW_ID, Contract, Feature, Source
+from .column_inference import RESERVED, describe_domain, infer_feature
 from .column_profile import AdoptionError, ColumnProfile, profile_column, require_column
 from .entity_role import EntityRole, decide_entity
 from .leakage import Leak, find_leaks
@@ -125,10 +126,8 @@ def infer_contract(
 
 def _decide_roles(profiles: dict[str, ColumnProfile], request: AdoptionRequest) -> _Roles:
     target = require_column(profiles, request.target, "TARGET")
-    if target.startswith("_") or target in (EVENT_TIME, ROW_ID):
-        raise AdoptionError(
-            f"TARGET={target}: this project uses the name itself", "rename the column"
-        )
+    if _is_reserved(target):
+        _refuse_name("TARGET", target)
     named = request.entity if request.entity in profiles else None
     if named == target:
         raise AdoptionError(
@@ -140,12 +139,19 @@ def _decide_roles(profiles: dict[str, ColumnProfile], request: AdoptionRequest) 
     time = decide_time(profiles, request.time, taken, named)
     if time.event_time is not None:
         taken.add(time.event_time.column)
-    entity = decide_entity(profiles, request.entity, taken - {named}, time)
-    if entity.column is not None and entity.column.startswith("_"):
-        raise AdoptionError(
-            f"ID={entity.column}: names with _ are this project's own", "rename the column"
-        )
+    own = {name for name in profiles if _is_reserved(name)} - {ROW_ID}
+    entity = decide_entity(profiles, request.entity, (taken - {named}) | own, time)
+    if entity.column in own:
+        _refuse_name("ID", entity.column)
     return _Roles(decided, time, entity)
+
+
+def _is_reserved(name: str) -> bool:
+    return name.startswith("_") or name.lower() in RESERVED
+
+
+def _refuse_name(option: str, name: str) -> NoReturn:
+    raise AdoptionError(f"{option}={name}: this project uses the name itself", "rename the column")
 
 
 def _decide_features(
@@ -183,21 +189,25 @@ def _contract(
     ignored: dict[str, str],
 ) -> Contract:
     if not features:
+        reasons = [f"{name}: {reason}" for name, reason in ignored.items()]
         raise AdoptionError(
-            "no column is left to learn from: "
-            + "; ".join(f"{name}: {reason}" for name, reason in list(ignored.items())[:10]),
+            f"no column is left to learn from: {'; '.join(reasons[:10]) or 'there is no other'}",
             "give a file with columns that vary and repeat",
         )
-    return Contract(
-        dataset=dataset,
-        problem=roles.target.problem,
-        source=source,
-        entity=roles.entity.column,
-        event_time=roles.time.event_time,
-        target=roles.target.target,
-        features=tuple(feature for feature, _ in features.values()),
-        ignored=ignored,
-    )
+    try:
+        return Contract(
+            dataset=dataset,
+            problem=roles.target.problem,
+            source=source,
+            entity=roles.entity.column,
+            event_time=roles.time.event_time,
+            target=roles.target.target,
+            features=tuple(feature for feature, _ in features.values()),
+            ignored=ignored,
+        )
+    except ValidationError as error:
+        found = "; ".join(detail["msg"] for detail in error.errors())
+        raise AdoptionError(found, "rename the column, or take it out of the file") from error
 
 
 def _check(raw: pa.Table, contract: Contract) -> tuple[pd.DataFrame, Counter[str]]:
@@ -206,6 +216,8 @@ def _check(raw: pa.Table, contract: Contract) -> tuple[pd.DataFrame, Counter[str
 
     engine = ibis.duckdb.connect()
     try:
+        # DuckDB draws the bar on standard output, into the JSON that --json promises.
+        engine.raw_sql("SET enable_progress_bar = false")
         rows = ibis.memtable(number_rows(raw.select(contract.raw_columns)))
         checked = check_rows(rows, contract, require_target=True)
         accepted = engine.to_pyarrow(checked.accepted).to_pandas()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..contract import EVENT_TIME, ROW_ID, Feature
+from ..contract import EVENT_TIME, ROW_ID, TRUE_WORDS, Feature
 from .column_profile import (
     ALMOST_UNIQUE,
     LARGEST_INTEGER,
@@ -52,7 +52,12 @@ def infer_feature(profile: ColumnProfile) -> Inference:
     if reason := _nothing_to_learn(profile):
         return Inference(None, reason)
     if {level.lower() for level in profile.levels} in TRUTH_PAIRS:
-        feature = Feature(name=profile.name, type="boolean", nullable=profile.missing > 0)
+        feature = Feature(
+            name=profile.name,
+            type="boolean",
+            nullable=profile.missing > 0,
+            example=_commonest(profile).lower() in TRUE_WORDS,
+        )
         return Inference(feature, f"only {' and '.join(sorted(profile.levels))}")
     if profile.is_numeric:
         return _number(profile)
@@ -149,12 +154,14 @@ def _number(profile: ColumnProfile) -> Inference:
     whole = profile.is_whole
     low, high = float(np.nanmin(profile.numbers)), float(np.nanmax(profile.numbers))
     minimum, maximum = sanity_range(low, high, whole=whole)
+    middle = _middle(profile)
     feature = Feature(
         name=profile.name,
         type="integer" if whole else "number",
         nullable=profile.missing > 0,
         minimum=minimum,
         maximum=maximum,
+        example=int(middle) if whole else middle,
     )
     if minimum == 0 and maximum == 1 and not whole:
         wider = "fractions, so 0 to 1"
@@ -175,10 +182,16 @@ def _category(profile: ColumnProfile) -> Inference:
         return Inference(
             None, f"free text or an identifier: {distinct:,} different values in {present:,} rows"
         )
-    nullable = profile.missing > 0
+    nullable, example = profile.missing > 0, _commonest(profile)
     if distinct <= LISTED_LEVELS:
         levels = tuple(sorted(profile.levels))
-        feature = Feature(name=profile.name, type="category", nullable=nullable, categories=levels)
+        feature = Feature(
+            name=profile.name,
+            type="category",
+            nullable=nullable,
+            categories=levels,
+            example=example,
+        )
         padded = any(map(PADDED_NUMBER.fullmatch, levels))
         codes = "; codes, for a number has no leading zero" if padded else ""
         return Inference(feature, f"{distinct} different value{'s' * (distinct > 1)}{codes}")
@@ -188,10 +201,21 @@ def _category(profile: ColumnProfile) -> Inference:
             f"{distinct:,} categories, {present / distinct:.1f} rows each: too many to learn from "
             f"(limit {MAXIMUM_LEVELS:,}); group them to use the column",
         )
-    feature = Feature(name=profile.name, type="category", nullable=nullable)
+    feature = Feature(name=profile.name, type="category", nullable=nullable, example=example)
     return Inference(
         feature, f"{distinct:,} different values, too many to list: new ones are allowed"
     )
+
+
+def _commonest(profile: ColumnProfile) -> str:
+    return profile.levels[int(np.argmax(profile.counts))]
+
+
+def _middle(profile: ColumnProfile) -> float:
+    """The median, as a value that was seen."""
+    order = np.argsort(profile.numbers)[: int(np.isfinite(profile.numbers).sum())]
+    below = np.cumsum(profile.counts[order])
+    return float(profile.numbers[order[int(np.searchsorted(below, below[-1] / 2))]])
 
 
 def _example_of(profile: ColumnProfile) -> str:

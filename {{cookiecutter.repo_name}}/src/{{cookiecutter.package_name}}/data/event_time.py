@@ -57,12 +57,15 @@ def format_pattern(format_: str) -> tuple[str, list[str]]:
             directives.append(piece)
         elif piece.startswith("%"):
             raise ContractError(
-                f"event_time.format: {piece} in {format_!r} is not supported", f"use {' '.join(PARTS)} or ISO 8601"
+                f"event_time.format: {piece} in {format_!r} is not supported",
+                f"use {' '.join(PARTS)} or ISO 8601",
             )
         else:
             pattern += re.escape(piece)
     if not {"%m", "%d"} <= set(directives) or not {"%Y", "%y"} & set(directives):
-        raise ContractError(f"event_time.format {format_!r} has no complete date", "give year, month and day")
+        raise ContractError(
+            f"event_time.format {format_!r} has no complete date", "give year, month and day"
+        )
     return f"^{pattern}$", directives
 
 
@@ -81,5 +84,17 @@ def _as_iso(text: "ibis.Value", format_: str) -> "ibis.Value":
     else:
         short = part("%y")
         year = (short >= PIVOT).ifelse(ibis.literal("19") + short, ibis.literal("20") + short)
-    iso = year + "-" + part("%m") + "-" + part("%d") + " " + part("%H") + ":" + part("%M") + ":" + part("%S")
+    iso = (
+        year
+        + "-"
+        + part("%m")
+        + "-"
+        + part("%d")
+        + " "
+        + part("%H")
+        + ":"
+        + part("%M")
+        + ":"
+        + part("%S")
+    )
     return text.re_search(pattern).ifelse(iso, None)

@@ -7,7 +7,9 @@ from .lakehouse import Lakehouse, LakehouseError, Snapshot
 from .tables import gold_table
 
 
-def read_gold(lakehouse: Lakehouse, contract: Contract, snapshot_id: int | None = None) -> pd.DataFrame:
+def read_gold(
+    lakehouse: Lakehouse, contract: Contract, snapshot_id: int | None = None
+) -> pd.DataFrame:
     """Rows of the gold table.
 
     Raises:
@@ -17,7 +19,9 @@ def read_gold(lakehouse: Lakehouse, contract: Contract, snapshot_id: int | None 
     wanted = [contract.entity_column, *contract.feature_names, contract.target.column]
     missing = [name for name in wanted if name not in expression.columns]
     if missing:
-        raise LakehouseError(f"{gold_table(contract)} lacks the contract's columns {', '.join(missing)}", "make data")
+        raise LakehouseError(
+            f"{gold_table(contract)} lacks the contract's columns {', '.join(missing)}", "make data"
+        )
     frame: pd.DataFrame = lakehouse.collect(expression).to_pandas()
     return frame
 
@@ -30,5 +34,7 @@ def gold_snapshot(lakehouse: Lakehouse, contract: Contract) -> Snapshot:
     """
     snapshot = lakehouse.snapshot(gold_table(contract))
     if snapshot is None:
-        raise LakehouseError(f"there is no training data yet: {gold_table(contract)} does not exist", "make data")
+        raise LakehouseError(
+            f"there is no training data yet: {gold_table(contract)} does not exist", "make data"
+        )
     return snapshot

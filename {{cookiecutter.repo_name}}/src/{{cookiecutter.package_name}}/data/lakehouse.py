@@ -59,8 +59,10 @@ class Lakehouse(Protocol):
         """Add rows; the table is created where it does not exist."""
         ...
 
-    def overwrite(self, table: TableName, rows: "pa.Table", where: dict[str, str] | None = None) -> Snapshot:
-        """Replace all rows, or those with `column == value` for each entry of `where`, in one commit."""
+    def overwrite(
+        self, table: TableName, rows: "pa.Table", where: dict[str, str] | None = None
+    ) -> Snapshot:
+        """Replace all rows, or those where each column of `where` has its value, in one commit."""
         ...
 
     def snapshot(self, table: TableName) -> Snapshot | None:
@@ -75,6 +77,10 @@ class Lakehouse(Protocol):
 def overwrite_if_changed(lakehouse: Lakehouse, table: TableName, rows: "pa.Table") -> Snapshot:
     """Replace a table's rows; equal rows (in the same order) write no new snapshot."""
     current = lakehouse.snapshot(table)
-    if current is not None and current.rows == rows.num_rows and lakehouse.collect(lakehouse.read(table)).equals(rows):
+    if (
+        current is not None
+        and current.rows == rows.num_rows
+        and lakehouse.collect(lakehouse.read(table)).equals(rows)
+    ):
         return current
     return lakehouse.overwrite(table, rows)

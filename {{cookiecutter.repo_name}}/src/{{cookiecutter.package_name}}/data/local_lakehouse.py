@@ -28,7 +28,9 @@ class LocalLakehouse:
 
         self._catalog_file.parent.mkdir(parents=True, exist_ok=True)
         self._warehouse.mkdir(parents=True, exist_ok=True)
-        return SqlCatalog("local", uri=f"sqlite:///{self._catalog_file}", warehouse=self._warehouse.as_uri())
+        return SqlCatalog(
+            "local", uri=f"sqlite:///{self._catalog_file}", warehouse=self._warehouse.as_uri()
+        )
 
     @cached_property
     def _engine(self) -> "ibis.BaseBackend":
@@ -54,7 +56,8 @@ class LocalLakehouse:
         iceberg = self._load(table)
         if snapshot_id is not None and iceberg.snapshot_by_id(snapshot_id) is None:
             raise LakehouseError(
-                f"{table} has no snapshot {snapshot_id}", "name a snapshot that was not expired, or none"
+                f"{table} has no snapshot {snapshot_id}",
+                "name a snapshot that was not expired, or none",
             )
         scan = iceberg.scan(snapshot_id=snapshot_id)
         files = list(scan.plan_files())
@@ -77,8 +80,10 @@ class LocalLakehouse:
         self._prepare(table, rows).append(rows)
         return self._current(table)
 
-    def overwrite(self, table: TableName, rows: "pa.Table", where: dict[str, str] | None = None) -> Snapshot:
-        """Replace all rows, or those with `column == value` for each entry of `where`, in one commit.
+    def overwrite(
+        self, table: TableName, rows: "pa.Table", where: dict[str, str] | None = None
+    ) -> Snapshot:
+        """Replace all rows, or those where each column of `where` has its value, in one commit.
 
         Raises:
             LakehouseError: Where a column's type is not the table's.
@@ -101,7 +106,11 @@ class LocalLakehouse:
         current = self._load(table).current_snapshot()
         if current is None:
             return None
-        rows = current.summary.additional_properties.get("total-records", "0") if current.summary else "0"
+        rows = (
+            current.summary.additional_properties.get("total-records", "0")
+            if current.summary
+            else "0"
+        )
         return Snapshot(
             table=table,
             snapshot_id=current.snapshot_id,
@@ -118,7 +127,9 @@ class LocalLakehouse:
     def _current(self, table: TableName) -> Snapshot:
         snapshot = self.snapshot(table)
         if snapshot is None:
-            raise LakehouseError(f"{table} has no snapshot after a write", "check the disk and the catalog file")
+            raise LakehouseError(
+                f"{table} has no snapshot after a write", "check the disk and the catalog file"
+            )
         return snapshot
 
     def _load(self, table: TableName) -> "Table":
@@ -128,12 +139,14 @@ class LocalLakehouse:
 
     def _prepare(self, table: TableName, rows: "pa.Table") -> "Table":
         """The table, created or with new columns added, ready to take the rows."""
+        from pyiceberg.exceptions import ValidationError
+
         self._catalog.create_namespace_if_not_exists(table.layer)
         iceberg = self._catalog.create_table_if_not_exists(str(table), schema=rows.schema)
         try:
             with iceberg.update_schema() as update:
                 update.union_by_name(rows.schema)
-        except ValueError as error:  # pyiceberg's ValidationError is one
+        except (ValidationError, ValueError) as error:
             raise LakehouseError(
                 f"the rows do not fit the table {table}: {error}",
                 "give the contract another `dataset` name, or delete the lake: make clean-all",

@@ -33,7 +33,7 @@ class CheckedRows:
     """Raw rows, divided.
 
     Attributes:
-        accepted: Typed rows: entity, event time, features, target, and the columns that start with `_`.
+        accepted: Typed rows: entity, event time, features, target; and the columns named `_…`.
         rejected: The raw rows as they came, with `_reasons`.
     """
 
@@ -66,13 +66,17 @@ def check_rows(raw: "ibis.Table", contract: Contract, *, require_target: bool) -
     typed: dict[str, ibis.Value] = {}
     checks: list[_Check] = []
 
-    typed[contract.entity_column] = _text(raw[contract.entity]) if contract.entity else raw[ROW_NUMBER].cast("string")
+    typed[contract.entity_column] = (
+        _text(raw[contract.entity]) if contract.entity else raw[ROW_NUMBER].cast("string")
+    )
     if contract.entity:
         checks.append(_missing(contract.entity, typed[contract.entity_column]))
     if contract.event_time:
         typed[EVENT_TIME] = parse_event_time(raw, contract.event_time)
         column = contract.event_time.column
-        checks.append(_Check(typed[EVENT_TIME].isnull(), _sentence(column, raw[column], "is not a time")))
+        checks.append(
+            _Check(typed[EVENT_TIME].isnull(), _sentence(column, raw[column], "is not a time"))
+        )
     for feature in contract.features:
         value, found = _typed_feature(raw[feature.name], feature)
         typed[feature.name] = value
@@ -85,13 +89,19 @@ def check_rows(raw: "ibis.Table", contract: Contract, *, require_target: bool) -
     reasons = ibis.literal("")
     for check in checks:
         reasons += check.bad.fill_null(False).ifelse(check.reason + "; ", "")
-    marked = raw.mutate(**{REASONS: reasons, **{f"__{name}": value for name, value in typed.items()}})
+    marked = raw.mutate(
+        **{REASONS: reasons, **{f"__{name}": value for name, value in typed.items()}}
+    )
     kept = [name for name in raw.columns if name.startswith("_")]
     accepted = marked.filter(marked[REASONS] == "")
     rejected = marked.filter(marked[REASONS] != "")
     return CheckedRows(
-        accepted=accepted.select(**{name: accepted[f"__{name}"] for name in typed}, **{n: accepted[n] for n in kept}),
-        rejected=rejected.select(*raw.columns, **{REASONS: rejected[REASONS].re_replace("; $", "")}),
+        accepted=accepted.select(
+            **{name: accepted[f"__{name}"] for name in typed}, **{n: accepted[n] for n in kept}
+        ),
+        rejected=rejected.select(
+            *raw.columns, **{REASONS: rejected[REASONS].re_replace("; $", "")}
+        ),
     )
 
 
@@ -130,7 +140,8 @@ def _require_columns(raw: "ibis.Table", contract: Contract, *, require_target: b
     missing = [name for name in wanted if name not in raw.columns]
     if missing:
         raise ContractError(
-            f"the source lacks columns of the contract: {', '.join(missing)}; it has: {', '.join(raw.columns)}",
+            f"the source lacks columns of the contract: {', '.join(missing)}; "
+            f"it has: {', '.join(raw.columns)}",
             "correct config/project.yaml or the file, or run: make adopt DATA=… TARGET=…",
         )
 
@@ -160,7 +171,9 @@ def _typed_feature(raw: "ibis.Value", feature: Feature) -> tuple["ibis.Value", l
         value = _text(raw, feature.categories or ())
         if feature.categories is not None:
             unknown = ~_one_of(value, feature.categories)
-            checks.append(_Check(unknown, _sentence(feature.name, raw, "is not one of its categories")))
+            checks.append(
+                _Check(unknown, _sentence(feature.name, raw, "is not one of its categories"))
+            )
     elif feature.type == "boolean":
         text = _text(raw)
         value = _boolean(text)
@@ -170,9 +183,19 @@ def _typed_feature(raw: "ibis.Value", feature: Feature) -> tuple["ibis.Value", l
         value, found = _number(feature.name, text, whole=feature.type == "integer")
         checks.append(found)
         if feature.minimum is not None:
-            checks.append(_Check(value < feature.minimum, _sentence(feature.name, raw, f"is below {feature.minimum:g}")))
+            checks.append(
+                _Check(
+                    value < feature.minimum,
+                    _sentence(feature.name, raw, f"is below {feature.minimum:g}"),
+                )
+            )
         if feature.maximum is not None:
-            checks.append(_Check(value > feature.maximum, _sentence(feature.name, raw, f"is above {feature.maximum:g}")))
+            checks.append(
+                _Check(
+                    value > feature.maximum,
+                    _sentence(feature.name, raw, f"is above {feature.maximum:g}"),
+                )
+            )
     if not feature.nullable:
         checks.append(_missing(feature.name, _text(raw, feature.categories or ())))
     return value, checks
@@ -182,7 +205,10 @@ def _typed_target(raw: "ibis.Value", contract: Contract) -> tuple["ibis.Value", 
     name = contract.target.column
     if contract.problem == "classification":
         value = _text(raw, contract.target.classes)
-        unknown = _Check(~_one_of(value, contract.target.classes), _sentence(name, raw, "is not one of its classes"))
+        unknown = _Check(
+            ~_one_of(value, contract.target.classes),
+            _sentence(name, raw, "is not one of its classes"),
+        )
         return value, [unknown, _missing(name, value)]
     text = _text(raw)
     value, unreadable = _number(name, text, whole=False)
@@ -195,7 +221,8 @@ def _number(name: str, text: "ibis.Value", *, whole: bool) -> tuple["ibis.Value"
     usable = number.notnull() & ~number.isinf() & ~number.isnan()
     if whole:
         usable = usable & (number == number.floor()) & (number.abs() < 2**53)
-    value = usable.ifelse(number, None).cast("int64" if whole else "float64")
+    # TRY_CAST, since the engine may cast before it looks at the condition.
+    value = usable.ifelse(number, None).try_cast("int64" if whole else "float64")
     return value, _unreadable(name, text, value, "a whole number" if whole else "a finite number")
 
 
@@ -203,7 +230,9 @@ def _boolean(text: "ibis.Value") -> "ibis.Value":
     import ibis
 
     word = text.lower()
-    return ibis.cases((_one_of(word, TRUE_WORDS), True), (_one_of(word, FALSE_WORDS), False), else_=None).cast("boolean")
+    return ibis.cases(
+        (_one_of(word, TRUE_WORDS), True), (_one_of(word, FALSE_WORDS), False), else_=None
+    ).cast("boolean")
 
 
 def _missing(name: str, text: "ibis.Value") -> _Check:

@@ -70,15 +70,21 @@ def parse_drift(texts: list[str]) -> dict[str, float]:
     for text in texts:
         name, _, amount = text.partition("=")
         if name not in BOUNDS:
-            raise SampleError(f"--drift {text!r}: {name!r} is not a numeric feature", f"name one of: {', '.join(BOUNDS)}")
+            raise SampleError(
+                f"--drift {text!r}: {name!r} is not a numeric feature",
+                f"name one of: {', '.join(BOUNDS)}",
+            )
         try:
             shifts[name] = float(amount)
         except ValueError:
             raise SampleError(
-                f"--drift {text!r}: {amount!r} is not a number of standard deviations", f"write --drift {name}=1.5"
+                f"--drift {text!r}: {amount!r} is not a number of standard deviations",
+                f"write --drift {name}=1.5",
             ) from None
         if not np.isfinite(shifts[name]):
-            raise SampleError(f"--drift {text!r}: the amount is not finite", f"write --drift {name}=1.5")
+            raise SampleError(
+                f"--drift {text!r}: the amount is not finite", f"write --drift {name}=1.5"
+            )
     return shifts
 
 
@@ -102,7 +108,10 @@ def write_sample(file: Path, rows: int, seed: int, drift: dict[str, float]) -> S
     lines = add_defects(random, customers)
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    _write_whole(truth_file(file), pd.DataFrame({"customer_id": customers["customer_id"], "probability": probability}))
+    _write_whole(
+        truth_file(file),
+        pd.DataFrame({"customer_id": customers["customer_id"], "probability": probability}),
+    )
     _write_whole(file, lines)
     return SampleResult(
         file=str(file),
@@ -114,7 +123,9 @@ def write_sample(file: Path, rows: int, seed: int, drift: dict[str, float]) -> S
     )
 
 
-def draw_customers(random: np.random.Generator, rows: int, seed: int, drift: dict[str, float]) -> pd.DataFrame:
+def draw_customers(
+    random: np.random.Generator, rows: int, seed: int, drift: dict[str, float]
+) -> pd.DataFrame:
     """Customers without their label.
 
     Args:
@@ -130,7 +141,11 @@ def draw_customers(random: np.random.Generator, rows: int, seed: int, drift: dic
     internet = random.choice(["dsl", "fiber", "none"], rows, p=[0.38, 0.44, 0.18])
     long_contract = np.clip(tenure / 80, 0, 0.7)
     draw = random.random(rows)
-    contract = np.where(draw < long_contract * 0.5, "two-year", np.where(draw < long_contract, "one-year", "month-to-month"))
+    contract = np.where(
+        draw < long_contract * 0.5,
+        "two-year",
+        np.where(draw < long_contract, "one-year", "month-to-month"),
+    )
     charges = 22 + 18 * (internet == "dsl") + 48 * (internet == "fiber") + random.normal(0, 9, rows)
     usage = np.where(internet == "none", 0.0, random.gamma(2.2, 28.0, rows))
     tickets = random.poisson(0.6 + 0.9 * (internet == "fiber"), rows).astype(float)
@@ -141,7 +156,9 @@ def draw_customers(random: np.random.Generator, rows: int, seed: int, drift: dic
     frame = pd.DataFrame(
         {
             "customer_id": [f"C{seed}-{number:06d}" for number in random.permutation(rows)],
-            "observed_at": [(START + timedelta(seconds=int(s))).isoformat(sep=" ") for s in seconds],
+            "observed_at": [
+                (START + timedelta(seconds=int(s))).isoformat(sep=" ") for s in seconds
+            ],
             "tenure_months": tenure,
             "monthly_charges": charges,
             "usage_hours": usage,
@@ -150,7 +167,9 @@ def draw_customers(random: np.random.Generator, rows: int, seed: int, drift: dic
             "satisfaction": satisfaction,
             "age": age,
             "contract": contract,
-            "payment_method": random.choice(["bank-transfer", "card", "invoice", "wallet"], rows, p=[0.3, 0.35, 0.25, 0.1]),
+            "payment_method": random.choice(
+                ["bank-transfer", "card", "invoice", "wallet"], rows, p=[0.3, 0.35, 0.25, 0.1]
+            ),
             "internet_service": internet,
             "region": random.choice(["north", "south", "east", "west", "centre"], rows),
             "paperless_billing": np.where(random.random(rows) < 0.6, "true", "false"),
@@ -204,8 +223,8 @@ def bayes_auc(probability: np.ndarray) -> float:
 
 
 def add_defects(random: np.random.Generator, customers: pd.DataFrame) -> pd.DataFrame:
-    """The lines of the file: gaps, lines sent twice, corrections, and lines that break the contract."""
-    lines = customers.astype({name: object for name in customers.columns})
+    """The file's lines: gaps, lines sent twice, corrections, and lines that break the contract."""
+    lines = customers.astype(dict.fromkeys(customers.columns, object))
     for name in BOUNDS:
         template = "{:.0f}" if name in WHOLE_NUMBERS else "{:.2f}"
         lines[name] = customers[name].map(template.format)
@@ -213,7 +232,9 @@ def add_defects(random: np.random.Generator, customers: pd.DataFrame) -> pd.Data
         lines.loc[random.random(len(lines)) < share, name] = ""
 
     def some(share: float) -> pd.DataFrame:
-        return lines.iloc[random.choice(len(lines), max(1, int(share * len(lines))), replace=False)].copy()
+        return lines.iloc[
+            random.choice(len(lines), max(1, int(share * len(lines))), replace=False)
+        ].copy()
 
     corrections = some(CORRECTION_SHARE)
     outdated = corrections.copy()

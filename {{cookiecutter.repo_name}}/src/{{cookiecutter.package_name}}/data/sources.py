@@ -258,9 +258,10 @@ def _nested_text(value: object) -> str | None:
 
 def _clean_names(file: Path, names: list[str]) -> list[str]:
     """Take padding off; number the columns without a name; refuse a name that comes twice."""
+    # A line break, a tab or a BOM within a name becomes a blank.
+    printable = ["".join(c if c.isprintable() else " " for c in name) for name in names]
     cleaned = [
-        name.strip().lstrip("\ufeff").strip() or f"column_{number}"
-        for number, name in enumerate(names, 1)
+        " ".join(name.split()) or f"column_{number}" for number, name in enumerate(printable, 1)
     ]
     # SQL engines take `Age` and `age` for the same column.
     folded = [name.casefold() for name in cleaned]

@@ -46,8 +46,9 @@ def decide_target(profile: ColumnProfile, asked: str | None) -> TargetRole:
             f"the target {name} has no value in any row", "name another column as TARGET"
         )
     if profile.distinct == 1:
+        others = f" or missing ({profile.missing_text} rows)" if profile.missing else ""
         raise AdoptionError(
-            f"the target {name} is always {profile.levels[0][:40]!r}; "
+            f"the target {name} is always {profile.levels[0][:40]!r}{others}; "
             "a model needs two values or more to tell apart",
             "give a file with all outcomes, or name another column as TARGET",
         )
@@ -93,6 +94,11 @@ def _classification(
 ) -> TargetRole:
     name = profile.name
     if profile.distinct > MAXIMUM_CLASSES:
+        if example := local_number(profile):
+            raise AdoptionError(
+                f"the target {name} holds numbers with separators, such as {example!r}",
+                "write them as 1234.5",
+            )
         raise AdoptionError(
             f"the target {name} has {profile.distinct:,} different labels, such as "
             f"{describe_levels(profile.levels[:3])}; a classification may have {MAXIMUM_CLASSES}",

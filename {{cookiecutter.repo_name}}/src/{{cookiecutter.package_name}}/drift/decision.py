@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from ..settings import MonitoringSettings
-from .profile import ColumnKind, ColumnProfile, ShiftTest, TestName
+from .profile import REJECTED_ROWS, ColumnKind, ColumnProfile, ShiftTest, TestName
 
 Verdict = Literal["ok", "drift", "insufficient"]
 EXIT_CODES: dict[Verdict, int] = {"ok": 0, "drift": 1, "insufficient": 3}
@@ -119,7 +119,7 @@ def decide(
     for column in columns:
         tests = tuple(_judge(test, next(adjusted), settings, enough) for test in column.tests)
         judged.append(_summarise(column, tests, settings, enough))
-    drifted = [column for column in judged if column.drifted]
+    drifted = any(column.drifted for column in judged)
     verdict: Verdict = "insufficient" if not enough else "drift" if drifted else "ok"
     return DriftDecision(
         verdict=verdict,
@@ -128,9 +128,7 @@ def decide(
         reference_rows=reference_rows,
         columns=tuple(judged),
         calibration="iid",
-        message=_sentence(
-            verdict, rows, reference_rows, len(drifted), len(judged), settings.minimum_rows
-        ),
+        message=_sentence(verdict, rows, reference_rows, judged, settings.minimum_rows),
     )
 
 
@@ -204,12 +202,12 @@ def _reason(tests: tuple[JudgedTest, ...], telling: JudgedTest, rate: float, eno
 
 
 def _sentence(
-    verdict: Verdict, rows: int, reference_rows: int, drifted: int, columns: int, minimum: int
+    verdict: Verdict, rows: int, reference_rows: int, judged: list[ColumnDrift], minimum: int
 ) -> str:
     if verdict == "insufficient":
-        return (
-            f"{rows} rows against {reference_rows}: {minimum} are needed on each side for a verdict"
-        )
-    if verdict == "drift":
-        return f"{drifted} of {columns} columns drifted"
-    return f"none of {columns} columns drifted"
+        return f"{rows} rows against {reference_rows}: a verdict needs {minimum} on each side"
+    columns = [column for column in judged if column.name != REJECTED_ROWS]
+    drifted = sum(column.drifted for column in columns)
+    more = any(column.drifted for column in judged if column.name == REJECTED_ROWS)
+    sentence = f"{drifted or 'none'} of {len(columns)} columns drifted"
+    return f"{sentence}; more rows than usual break the contract" if more else sentence

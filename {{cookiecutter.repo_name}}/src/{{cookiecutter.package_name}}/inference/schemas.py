@@ -188,6 +188,8 @@ def _as_silver_reads(value: object) -> object:
 
 
 def _example(feature: Feature) -> bool | int | float | str:
+    if feature.example is not None:
+        return feature.example
     if feature.type == "boolean":
         return True
     if feature.type == "category":

@@ -120,8 +120,10 @@ def log_config(*, as_json: bool) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
-            name: {"level": "INFO"}
-            for name in (PACKAGE, "uvicorn", "uvicorn.error", "uvicorn.access")
+            PACKAGE: {"level": "INFO"},
+            "uvicorn": {"level": "INFO"},
+            # One line a try while the registry is away; predictor.py says it once.
+            "urllib3": {"level": "ERROR"},
         },
     }
 

@@ -71,7 +71,11 @@ def _boosting(contract: Contract, parameters: Mapping[str, Any], seed: int) -> "
     )
     numbers = contract.numeric_features
     columns = _columns(contract, numbers="passthrough", categories=encoder, seed=seed)
-    model_class = HistGradientBoostingClassifier if contract.problem == "classification" else HistGradientBoostingRegressor
+    model_class = (
+        HistGradientBoostingClassifier
+        if contract.problem == "classification"
+        else HistGradientBoostingRegressor
+    )
     model = model_class(
         random_state=seed,
         categorical_features=list(range(len(numbers), len(numbers) + len(closed))) or None,
@@ -90,11 +94,17 @@ def _linear(contract: Contract, parameters: Mapping[str, Any], seed: int) -> "Pi
     encoder = OneHotEncoder(handle_unknown="ignore")
     columns = _columns(contract, numbers=numbers, categories=encoder, seed=seed)
     strength = parameters["regularisation"]
-    model = LogisticRegression(C=1 / strength, max_iter=500) if contract.problem == "classification" else Ridge(alpha=strength)
+    model = (
+        LogisticRegression(C=1 / strength, max_iter=500)
+        if contract.problem == "classification"
+        else Ridge(alpha=strength)
+    )
     return Pipeline([("columns", columns), ("model", model)])
 
 
-def _columns(contract: Contract, *, numbers: Any, categories: Any, seed: int) -> "ColumnTransformer":
+def _columns(
+    contract: Contract, *, numbers: Any, categories: Any, seed: int
+) -> "ColumnTransformer":
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler, TargetEncoder
@@ -106,7 +116,13 @@ def _columns(contract: Contract, *, numbers: Any, categories: Any, seed: int) ->
         parts.append(("categories", categories, closed))
     if opened := open_categories(contract):
         # Cross-fitted inside fit_transform, so a row's own target does not leak into its code.
-        parts.append(("open_categories", make_pipeline(TargetEncoder(random_state=seed), StandardScaler()), opened))
+        parts.append(
+            (
+                "open_categories",
+                make_pipeline(TargetEncoder(random_state=seed), StandardScaler()),
+                opened,
+            )
+        )
     return ColumnTransformer(parts, sparse_threshold=0)
 
 
@@ -137,5 +153,7 @@ FAMILIES: Mapping[str, Family] = {
         },
         suggest=_suggest_boosting,
     ),
-    "linear": Family(name="linear", build=_linear, defaults={"regularisation": 1.0}, suggest=_suggest_linear),
+    "linear": Family(
+        name="linear", build=_linear, defaults={"regularisation": 1.0}, suggest=_suggest_linear
+    ),
 }

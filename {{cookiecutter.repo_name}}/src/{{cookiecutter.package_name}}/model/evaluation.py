@@ -27,9 +27,9 @@ class Evaluation:
 
     Attributes:
         score: Main metric on the test rows, with its interval.
-        baseline: Main metric of a model that ignores the features (always the training prior or mean).
+        baseline: Main metric of a model that ignores the features (the training prior or mean).
         others: Further metrics.
-        importances: Loss of the main metric when a feature is shuffled (Breiman 2001), largest first.
+        importances: Loss of the metric when a feature is shuffled (Breiman 2001), largest first.
         predictions: The model's predictions of the test rows.
     """
 
@@ -40,14 +40,18 @@ class Evaluation:
     predictions: Predictions
 
 
-def evaluate(model: LoadedModel, train: pd.DataFrame, test: pd.DataFrame, settings: TrainingSettings) -> Evaluation:
+def evaluate(
+    model: LoadedModel, train: pd.DataFrame, test: pd.DataFrame, settings: TrainingSettings
+) -> Evaluation:
     """Score a model on test rows, beside a baseline fitted on the training rows."""
     contract = model.contract
     truth = target_values(test, contract)
     predictions = model.predict(test)
     baseline = baseline_model(train, contract)
     return Evaluation(
-        score=bootstrap_score(contract, truth, predictions, settings.bootstrap_samples, settings.seed),
+        score=bootstrap_score(
+            contract, truth, predictions, settings.bootstrap_samples, settings.seed
+        ),
         baseline=metric_value(contract, truth, baseline.predict(test)),
         others=other_metrics(contract, truth, predictions),
         importances=permutation_importances(model, test, settings.seed),
@@ -59,7 +63,11 @@ def baseline_model(train: pd.DataFrame, contract: Contract) -> LoadedModel:
     """A model that knows the target's distribution and nothing of the features."""
     from sklearn.dummy import DummyClassifier, DummyRegressor
 
-    model = DummyClassifier(strategy="prior") if contract.problem == "classification" else DummyRegressor()
+    model = (
+        DummyClassifier(strategy="prior")
+        if contract.problem == "classification"
+        else DummyRegressor()
+    )
     model.fit(model_frame(train, contract), target_values(train, contract))
     return LoadedModel(pipeline=model, contract=contract)
 
@@ -78,13 +86,15 @@ def permutation_importances(model: LoadedModel, test: pd.DataFrame, seed: int) -
     return dict(sorted(losses.items(), key=lambda item: -item[1]))
 
 
-def plot_evaluation(evaluation: Evaluation, contract: Contract, truth: np.ndarray, file: Path) -> None:
+def plot_evaluation(
+    evaluation: Evaluation, contract: Contract, truth: np.ndarray, file: Path
+) -> None:
     """Three panels as one PNG: ranking or fit, calibration or residuals, importances."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(15, 4.6), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)  # draws without a display
     left, middle, right = figure.subplots(1, 3)
     if contract.is_binary:
         _plot_roc(left, evaluation, contract, truth)
@@ -97,47 +107,78 @@ def plot_evaluation(evaluation: Evaluation, contract: Contract, truth: np.ndarra
         _plot_residuals(middle, evaluation, truth)
     _plot_importances(right, evaluation)
     file.parent.mkdir(parents=True, exist_ok=True)
-    canvas.print_png(str(file))
+    figure.savefig(file, format="png")
 
 
 def _plot_roc(axes: "Axes", evaluation: Evaluation, contract: Contract, truth: np.ndarray) -> None:
     from sklearn.metrics import roc_curve
 
-    false_positive, true_positive, _ = roc_curve(truth == contract.target.positive, evaluation.predictions.scores)
+    false_positive, true_positive, _ = roc_curve(
+        truth == contract.target.positive, evaluation.predictions.scores
+    )
     low, high = evaluation.score.interval
     axes.plot([0, 1], [0, 1], linestyle="--", color="grey", label="guessing")
-    axes.plot(false_positive, true_positive, label=f"AUC {evaluation.score.value:.3f} [{low:.3f}, {high:.3f}]")
-    axes.set(title="ROC curve, test rows", xlabel="False positive rate", ylabel="True positive rate")
+    axes.plot(
+        false_positive,
+        true_positive,
+        label=f"AUC {evaluation.score.value:.3f} [{low:.3f}, {high:.3f}]",
+    )
+    axes.set(
+        title="ROC curve, test rows", xlabel="False positive rate", ylabel="True positive rate"
+    )
     axes.legend(loc="lower right")
 
 
-def _plot_calibration(axes: "Axes", evaluation: Evaluation, contract: Contract, truth: np.ndarray) -> None:
+def _plot_calibration(
+    axes: "Axes", evaluation: Evaluation, contract: Contract, truth: np.ndarray
+) -> None:
     from sklearn.calibration import calibration_curve
 
     positive = truth == contract.target.positive
-    observed, predicted = calibration_curve(positive, evaluation.predictions.scores, n_bins=10, strategy="quantile")
+    observed, predicted = calibration_curve(
+        positive, evaluation.predictions.scores, n_bins=10, strategy="quantile"
+    )
     axes.plot([0, 1], [0, 1], linestyle="--", color="grey", label="perfect")
     axes.plot(predicted, observed, marker="o", label=f"Brier {evaluation.others['brier']:.3f}")
-    axes.set(title="Calibration, ten groups of equal size", xlabel="Predicted probability", ylabel="Observed share")
+    axes.set(
+        title="Calibration, ten groups of equal size",
+        xlabel="Predicted probability",
+        ylabel="Observed share",
+    )
     axes.legend(loc="upper left")
 
 
-def _plot_confusion(axes: "Axes", evaluation: Evaluation, contract: Contract, truth: np.ndarray) -> None:
+def _plot_confusion(
+    axes: "Axes", evaluation: Evaluation, contract: Contract, truth: np.ndarray
+) -> None:
     from sklearn.metrics import ConfusionMatrixDisplay
 
     ConfusionMatrixDisplay.from_predictions(
-        truth.astype(str), evaluation.predictions.values, labels=list(contract.target.classes),
-        normalize="true", values_format=".2f", ax=axes, colorbar=False, xticks_rotation=45,
+        truth.astype(str),
+        evaluation.predictions.values,
+        labels=list(contract.target.classes),
+        normalize="true",
+        values_format=".2f",
+        ax=axes,
+        colorbar=False,
+        xticks_rotation=45,
     )
     axes.set(title="Confusion matrix, share of the true class")
 
 
-def _plot_class_counts(axes: "Axes", evaluation: Evaluation, contract: Contract, truth: np.ndarray) -> None:
+def _plot_class_counts(
+    axes: "Axes", evaluation: Evaluation, contract: Contract, truth: np.ndarray
+) -> None:
     labels = list(contract.target.classes)
     position = np.arange(len(labels))
     predicted = np.asarray(evaluation.predictions.values)
     axes.bar(position - 0.2, [int((truth == label).sum()) for label in labels], 0.4, label="true")
-    axes.bar(position + 0.2, [int((predicted == label).sum()) for label in labels], 0.4, label="predicted")
+    axes.bar(
+        position + 0.2,
+        [int((predicted == label).sum()) for label in labels],
+        0.4,
+        label="predicted",
+    )
     axes.set_xticks(position, labels, rotation=45)
     axes.set(title="Rows of each class", ylabel="Test rows")
     axes.legend()
@@ -148,10 +189,15 @@ def _plot_fit(axes: "Axes", evaluation: Evaluation, truth: np.ndarray) -> None:
     interval_low, interval_high = evaluation.score.interval
     axes.plot([low, high], [low, high], linestyle="--", color="grey", label="perfect")
     axes.scatter(
-        truth, evaluation.predictions.scores, s=4, alpha=0.3,
+        truth,
+        evaluation.predictions.scores,
+        s=4,
+        alpha=0.3,
         label=f"R² {evaluation.score.value:.3f} [{interval_low:.3f}, {interval_high:.3f}]",
     )
-    axes.set(title="Predicted against true, test rows", xlabel="True value", ylabel="Predicted value")
+    axes.set(
+        title="Predicted against true, test rows", xlabel="True value", ylabel="Predicted value"
+    )
     axes.legend(loc="upper left")
 
 
@@ -159,7 +205,11 @@ def _plot_residuals(axes: "Axes", evaluation: Evaluation, truth: np.ndarray) -> 
     residuals: Any = np.asarray(evaluation.predictions.scores) - truth
     axes.hist(residuals, bins=50)
     axes.axvline(0, linestyle="--", color="grey")
-    axes.set(title=f"Residuals, MAE {evaluation.others['mae']:.3g}", xlabel="Predicted minus true", ylabel="Test rows")
+    axes.set(
+        title=f"Residuals, MAE {evaluation.others['mae']:.3g}",
+        xlabel="Predicted minus true",
+        ylabel="Test rows",
+    )
 
 
 def _plot_importances(axes: "Axes", evaluation: Evaluation) -> None:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def model_frame(rows: "pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]", contract: Contract) -> pd.DataFrame:
+def model_frame(
+    rows: "pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]", contract: Contract
+) -> pd.DataFrame:
     """The features in the contract's order.
 
     Args:
@@ -32,7 +34,9 @@ def model_frame(rows: "pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]", c
     for feature in contract.features:
         column = frame[feature.name]
         if feature.is_numeric:
-            columns[feature.name] = pd.to_numeric(column.astype(object).where(column.notna(), np.nan)).astype("float64")
+            columns[feature.name] = pd.to_numeric(
+                column.astype(object).where(column.notna(), np.nan)
+            ).astype("float64")
         else:
             text = column.astype(object)
             columns[feature.name] = text.where(column.notna(), np.nan)

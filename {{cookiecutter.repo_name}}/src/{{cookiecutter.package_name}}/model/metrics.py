@@ -73,7 +73,9 @@ def bootstrap_difference(
     return metric(truth, ours) - metric(truth, theirs), (float(low), float(high))
 
 
-def other_metrics(contract: Contract, truth: np.ndarray, predictions: "Predictions") -> dict[str, float]:
+def other_metrics(
+    contract: Contract, truth: np.ndarray, predictions: "Predictions"
+) -> dict[str, float]:
     """Further metrics, for people; the gate does not look at them."""
     from sklearn import metrics
 
@@ -87,7 +89,11 @@ def other_metrics(contract: Contract, truth: np.ndarray, predictions: "Predictio
     truth_labels, predicted = truth.astype(str), np.asarray(predictions.values, dtype=str)
     found = {
         "accuracy": float(metrics.accuracy_score(truth_labels, predicted)),
-        "f1_macro": float(metrics.f1_score(truth_labels, predicted, average="macro", labels=labels, zero_division=0)),
+        "f1_macro": float(
+            metrics.f1_score(
+                truth_labels, predicted, average="macro", labels=labels, zero_division=0
+            )
+        ),
     }
     if predictions.probabilities is not None:
         one_hot = truth_labels[:, None] == np.asarray(labels)[None, :]

@@ -92,7 +92,11 @@ class MLflowManager:
                 warnings.simplefilter("ignore")
                 yield
         except (MlflowException, OSError) as error:
-            first_line = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+            first_line = (
+                str(error).strip().splitlines()[0][:300]
+                if str(error).strip()
+                else type(error).__name__
+            )
             raise RegistryError(
                 f"{what} failed at {self._settings.tracking_uri}: {first_line}",
                 "check that the server runs (make mlflow-up) or unset MLFLOW_TRACKING_URI",
@@ -119,7 +123,9 @@ class MLflowManager:
         with self._translate("starting a run"):
             _ = self.client
             experiment_id = self._experiment_id()
-        with mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=dict(tags)) as active:
+        with mlflow.start_run(
+            experiment_id=experiment_id, run_name=name, tags=dict(tags)
+        ) as active:
             yield active.info.run_id
 
     def log_parameters(self, run_id: str, parameters: Mapping[str, Any]) -> None:
@@ -144,7 +150,9 @@ class MLflowManager:
         with self._translate(f"logging {file.name}"):
             self.client.log_artifact(run_id, str(file), folder)
 
-    def register(self, run_id: str, model: LoadedModel, example: Any, tags: Mapping[str, str]) -> ModelVersion:
+    def register(
+        self, run_id: str, model: LoadedModel, example: Any, tags: Mapping[str, str]
+    ) -> ModelVersion:
         """Store a fitted pipeline in the run and register it as a new version.
 
         Args:
@@ -189,7 +197,9 @@ class MLflowManager:
 
         with self._translate("looking up the champion"):
             try:
-                return _as_version(self.client.get_model_version_by_alias(self.model_name, CHAMPION))
+                return _as_version(
+                    self.client.get_model_version_by_alias(self.model_name, CHAMPION)
+                )
             except MlflowException as error:
                 if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     return None
@@ -254,7 +264,8 @@ class MLflowManager:
         file = folder / "model.skops"
         if not file.is_file():
             raise RegistryError(
-                f"{uri} holds no model.skops", "register it with: make train-local (pickled models are refused)"
+                f"{uri} holds no model.skops",
+                "register it with: make train-local (pickled models are refused)",
             )
         try:
             pipeline = load(file, trusted=list(TRUSTED_TYPES))
@@ -263,7 +274,9 @@ class MLflowManager:
                 f"{uri} holds types that are not allowed: {error}",
                 "extend TRUSTED_TYPES in model/estimators.py if you know them to be safe",
             ) from error
-        contract = parse_contract(self.download_artifact(version.run_id, CONTRACT_FILE).read_text(encoding="utf-8"))
+        contract = parse_contract(
+            self.download_artifact(version.run_id, CONTRACT_FILE).read_text(encoding="utf-8")
+        )
         return LoadedModel(pipeline=pipeline, contract=contract, version=version)
 
     def _experiment_id(self) -> str:

@@ -62,7 +62,9 @@ def search(
     def objective(trial: "Trial") -> float:
         family = FAMILIES[trial.suggest_categorical("family", list(FAMILIES))]
         parameters = family.suggest(trial)
-        score = _cross_validate(frame, target, folds, contract, family.name, parameters, settings.seed)
+        score = _cross_validate(
+            frame, target, folds, contract, family.name, parameters, settings.seed
+        )
         trial.set_user_attr("parameters", parameters)
         return score
 
@@ -84,7 +86,11 @@ def search(
         parameters=best.user_attrs["parameters"],
         score=study.best_value,
         trials=tuple(
-            {"family": trial.params["family"], "score": trial.value, **trial.user_attrs["parameters"]}
+            {
+                "family": trial.params["family"],
+                "score": trial.value,
+                **trial.user_attrs["parameters"],
+            }
             for trial in study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
         ),
     )
@@ -109,11 +115,17 @@ def make_folds(
     folds = list(splitter.split(frame, target))
     if contract.problem == "classification":
         # A fold whose training part has one class only cannot be fitted.
-        folds = [(train, test) for train, test in folds if len(set(target[train])) > 1 and len(set(target[test])) > 1]
+        folds = [
+            (train, test)
+            for train, test in folds
+            if len(set(target[train])) > 1 and len(set(target[test])) > 1
+        ]
     return folds
 
 
-def fit(train: pd.DataFrame, contract: Contract, family: str, parameters: Mapping[str, Any], seed: int) -> LoadedModel:
+def fit(
+    train: pd.DataFrame, contract: Contract, family: str, parameters: Mapping[str, Any], seed: int
+) -> LoadedModel:
     """Fit one configuration on rows."""
     pipeline = FAMILIES[family].build(contract, parameters, seed)
     with warnings.catch_warnings():
@@ -143,7 +155,7 @@ def _cross_validate(
 
 
 def _ignore_convergence() -> None:
-    """A trial that has not converged shows it by its score; a warning for each fold helps nobody."""
+    """A trial that has not converged shows it by its score; warnings for each fold help nobody."""
     from sklearn.exceptions import ConvergenceWarning
 
     warnings.simplefilter("ignore", ConvergenceWarning)

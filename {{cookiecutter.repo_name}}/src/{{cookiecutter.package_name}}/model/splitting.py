@@ -44,19 +44,27 @@ def split_rows(frame: pd.DataFrame, contract: Contract, settings: TrainingSettin
         NotEnoughDataError: Where either part would be too small, or training rows lack a class.
     """
     if contract.has_time:
-        ordered = frame.sort_values([EVENT_TIME, contract.entity_column], kind="stable", ignore_index=True)
+        ordered = frame.sort_values(
+            [EVENT_TIME, contract.entity_column], kind="stable", ignore_index=True
+        )
         cut = ordered[EVENT_TIME].iloc[int(len(ordered) * (1 - settings.test_fraction))]
         is_test = ordered[EVENT_TIME] >= cut
         rule = f"by time: test rows from {cut} on"
     else:
         key = pd.util.hash_pandas_object(frame[contract.entity_column].astype(str), index=False)
-        ordered = frame.assign(_key=key.to_numpy()).sort_values("_key", kind="stable", ignore_index=True)
+        ordered = frame.assign(_key=key.to_numpy()).sort_values(
+            "_key", kind="stable", ignore_index=True
+        )
         rank = _rank_within_class(ordered, contract)
         is_test = rank < settings.test_fraction
         ordered = ordered.drop(columns="_key")
-        rule = "by a hash of the entity" + (", stratified by class" if contract.problem == "classification" else "")
+        rule = "by a hash of the entity" + (
+            ", stratified by class" if contract.problem == "classification" else ""
+        )
     split = Split(
-        train=ordered[~is_test].reset_index(drop=True), test=ordered[is_test].reset_index(drop=True), rule=rule
+        train=ordered[~is_test].reset_index(drop=True),
+        test=ordered[is_test].reset_index(drop=True),
+        rule=rule,
     )
     _require_enough(split, contract)
     return split
@@ -75,7 +83,8 @@ def _rank_within_class(ordered: pd.DataFrame, contract: Contract) -> pd.Series:
 def _require_enough(split: Split, contract: Contract) -> None:
     if len(split.train) < MINIMUM_TRAINING_ROWS or len(split.test) < 1:
         raise NotEnoughDataError(
-            f"{len(split.train)} training rows and {len(split.test)} test rows; {MINIMUM_TRAINING_ROWS} and 1 are needed",
+            f"{len(split.train)} training rows and {len(split.test)} test rows; "
+            f"{MINIMUM_TRAINING_ROWS} and 1 are needed",
             "bring more rows: make data",
         )
     if contract.problem == "classification":
@@ -83,6 +92,7 @@ def _require_enough(split: Split, contract: Contract) -> None:
             present = set(rows[contract.target.column].unique())
             if len(present) < 2:
                 raise NotEnoughDataError(
-                    f"the {name} rows ({split.rule}) hold only the class {', '.join(map(str, present))}",
+                    f"the {name} rows ({split.rule}) hold only the class "
+                    f"{', '.join(map(str, present))}",
                     "bring rows of every class, or take `event_time` out of config/project.yaml",
                 )

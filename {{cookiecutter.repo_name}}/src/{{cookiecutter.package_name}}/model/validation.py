@@ -43,19 +43,26 @@ def check_predictions(predictions: Predictions) -> GateCheck:
     scores = np.asarray(predictions.scores, dtype="float64")
     finite, distinct = bool(np.isfinite(scores).all()), len(np.unique(scores))
     return GateCheck(
-        "predictions are usable", finite and distinct > 1, f"finite: {finite}; distinct scores: {distinct}"
+        "predictions are usable",
+        finite and distinct > 1,
+        f"finite: {finite}; distinct scores: {distinct}",
     )
 
 
 def check_champion(
-    contract: Contract, truth: np.ndarray, candidate: Predictions, champion: Predictions, settings: TrainingSettings
+    contract: Contract,
+    truth: np.ndarray,
+    candidate: Predictions,
+    champion: Predictions,
+    settings: TrainingSettings,
 ) -> GateCheck:
-    """On the same rows the candidate may not be worse than the champion by more than the tolerance."""
+    """On the same rows the candidate may be worse than the champion by the tolerance at most."""
     difference, (low, high) = bootstrap_difference(
         contract, truth, candidate, champion, settings.bootstrap_samples, settings.seed
     )
     return GateCheck(
         "not worse than the champion",
         bool(difference >= -settings.champion_tolerance),
-        f"difference {difference:+.4f} [{low:+.4f}, {high:+.4f}], tolerance {settings.champion_tolerance:g}",
+        f"difference {difference:+.4f} [{low:+.4f}, {high:+.4f}], "
+        f"tolerance {settings.champion_tolerance:g}",
     )

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..contract import EVENT_TIME, Contract
+from ..data.dialect import detect_dialect
 from ..data.gold_frame import gold_snapshot
 from ..data.local_lakehouse import LocalLakehouse
 from ..data.quality import typed_frame
-from ..data.dialect import detect_dialect
 from ..data.sources import read_raw
 from ..data.tables import gold_table, predictions_table
 from ..errors import NotEnoughDataError, NothingToDoError
@@ -66,7 +66,9 @@ def predict_batch(
     manager = MLflowManager(settings, contract)
     champion = manager.champion_version()
     if champion is None:
-        raise NotEnoughDataError(f"{contract.model_name} has no champion to score with", "make train-local")
+        raise NotEnoughDataError(
+            f"{contract.model_name} has no champion to score with", "make train-local"
+        )
 
     step("load: reading the rows")
     if data is None:
@@ -78,7 +80,9 @@ def predict_batch(
         rows = typed_frame(raw, contract)
         source, refused, digest = str(data), raw.num_rows - rows.num_rows, file_digest(data)
     if rows.num_rows == 0:
-        raise NothingToDoError(f"{source} has no row that fulfils the contract", "check the file, or run: make data")
+        raise NothingToDoError(
+            f"{source} has no row that fulfils the contract", "check the file, or run: make data"
+        )
 
     step(f"predict: {rows.num_rows} rows with version {champion.version}")
     key = run_id or f"{digest}-v{champion.version}"
@@ -96,7 +100,9 @@ def predict_batch(
     )
 
 
-def _score(rows: "pa.Table", contract: Contract, model: LoadedModel, champion: ModelVersion, run_id: str) -> "pa.Table":
+def _score(
+    rows: "pa.Table", contract: Contract, model: LoadedModel, champion: ModelVersion, run_id: str
+) -> "pa.Table":
     import pyarrow as pa
 
     predictions = model.predict(rows)

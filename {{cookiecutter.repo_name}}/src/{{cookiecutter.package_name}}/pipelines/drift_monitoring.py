@@ -118,7 +118,7 @@ def check_drift(
     current = add_predictions(rows.features, model)
     profiles = compare_frames(reference, current)
     if rows.rejected:
-        rejected, read = _rejected_before(lakehouse, contract, reference.num_rows)
+        rejected, read = _rejected_before(lakehouse, model.contract, reference.num_rows)
         profiles += (
             rejected_shift(rejected, read, rows.rejected, rows.rejected + rows.features.num_rows),
         )

@@ -13,7 +13,13 @@ from ..model.metrics import bootstrap_score, metric_value
 from ..model.mlflow_manager import CHAMPION, MLflowManager, RegistryError
 from ..model.scoring import LoadedModel, ModelVersion
 from ..model.splitting import Split, split_rows
-from ..model.validation import GateCheck, check_baseline, check_champion, check_predictions, check_test_rows
+from ..model.validation import (
+    GateCheck,
+    check_baseline,
+    check_champion,
+    check_predictions,
+    check_test_rows,
+)
 from ..presentation import step
 from ..reports import write_report
 from ..settings import Settings
@@ -32,7 +38,7 @@ class PromotionResult:
 
 
 def promote(settings: Settings, contract: Contract, version: str | None = None) -> PromotionResult:
-    """Judge a candidate on its own test rows, beside the champion; move the alias if all checks pass.
+    """Judge a candidate beside the champion on its test rows; move the alias if all checks pass.
 
     Args:
         settings: Its `training` section holds the gate's limits.
@@ -46,7 +52,9 @@ def promote(settings: Settings, contract: Contract, version: str | None = None) 
     manager = MLflowManager(settings, contract)
     candidate = manager.version(version) if version else manager.newest_version()
     if candidate is None:
-        raise RegistryError(f"there is no version of {contract.model_name} to promote", "make train-local")
+        raise RegistryError(
+            f"there is no version of {contract.model_name} to promote", "make train-local"
+        )
     champion = manager.champion_version()
     if champion is not None and champion.version == candidate.version:
         step(f"version {candidate.version} is the champion already")
@@ -60,25 +68,33 @@ def promote(settings: Settings, contract: Contract, version: str | None = None) 
         model_version=candidate.version,
         promoted=all(check.passed for check in checks),
         previous_champion=champion.version if champion else None,
-        checks={check.name: f"{'pass' if check.passed else 'FAIL'}: {check.detail}" for check in checks},
+        checks={
+            check.name: f"{'pass' if check.passed else 'FAIL'}: {check.detail}" for check in checks
+        },
     )
     manager.tag_version(
         candidate.version,
-        {"gate": "passed" if result.promoted else "refused", "gate_checks": json.dumps(result.checks)},
+        {
+            "gate": "passed" if result.promoted else "refused",
+            "gate_checks": json.dumps(result.checks),
+        },
     )
     write_report(settings.reports / "promotion.json", asdict(result))
     if not result.promoted:
         failed = "; ".join(f"{check.name} ({check.detail})" for check in checks if not check.passed)
         raise CheckFailedError(
             f"the gate refused version {candidate.version} of {contract.model_name}: {failed}",
-            f"the {CHAMPION} alias was not moved; train with more data or more trials (docs/training.md)",
+            f"the {CHAMPION} alias was not moved; bring more data or trials (docs/training.md)",
         )
     manager.set_champion(candidate.version)
     return result
 
 
 def run_gate(
-    settings: Settings, manager: MLflowManager, candidate: ModelVersion, champion: ModelVersion | None
+    settings: Settings,
+    manager: MLflowManager,
+    candidate: ModelVersion,
+    champion: ModelVersion | None,
 ) -> list[GateCheck]:
     """Every check, on the test rows of the snapshot that the candidate was trained on."""
     limits = settings.training
@@ -89,7 +105,9 @@ def run_gate(
     truth = target_values(split.test, contract)
     predictions = model.predict(split.test)
     score = bootstrap_score(contract, truth, predictions, limits.bootstrap_samples, limits.seed)
-    baseline = metric_value(contract, truth, baseline_model(split.train, contract).predict(split.test))
+    baseline = metric_value(
+        contract, truth, baseline_model(split.train, contract).predict(split.test)
+    )
     checks = [
         check_test_rows(len(split.test), limits),
         check_predictions(predictions),
@@ -101,9 +119,13 @@ def run_gate(
 
 
 def _compare(
-    settings: Settings, manager: MLflowManager, champion: ModelVersion, candidate: LoadedModel, split: Split
+    settings: Settings,
+    manager: MLflowManager,
+    champion: ModelVersion,
+    candidate: LoadedModel,
+    split: Split,
 ) -> GateCheck:
-    """Candidate and champion on the same rows; a champion that cannot score them blocks the gate."""
+    """Both on the same rows; a champion that cannot score them blocks the gate."""
     try:
         rival = manager.load(champion)
         theirs = rival.predict(split.test)
@@ -115,4 +137,6 @@ def _compare(
             "data of another kind needs another `dataset` name in config/project.yaml",
         )
     truth = target_values(split.test, candidate.contract)
-    return check_champion(candidate.contract, truth, candidate.predict(split.test), theirs, settings.training)
+    return check_champion(
+        candidate.contract, truth, candidate.predict(split.test), theirs, settings.training
+    )

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 from ..contract import Contract
 from ..data.local_lakehouse import LocalLakehouse
-from ..data.tables import bronze_table, gold_table, predictions_table, quarantine_table, silver_table
+from ..data.tables import (
+    bronze_table,
+    gold_table,
+    predictions_table,
+    quarantine_table,
+    silver_table,
+)
 from ..errors import ProjectError
 from ..model.mlflow_manager import MLflowManager
 from ..settings import Settings

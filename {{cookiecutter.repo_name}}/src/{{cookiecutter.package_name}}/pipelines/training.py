@@ -92,7 +92,9 @@ def train(settings: Settings, contract: Contract, run_key: str | None = None) ->
     step("extract: reading the gold table")
     lakehouse = LocalLakehouse(settings)
     snapshot = gold_snapshot(lakehouse, contract)
-    split = split_rows(read_gold(lakehouse, contract, snapshot.snapshot_id), contract, settings.training)
+    split = split_rows(
+        read_gold(lakehouse, contract, snapshot.snapshot_id), contract, settings.training
+    )
     refuse_leaks(split.train, contract, settings)
 
     step(f"search: {settings.training.trials} trials on {len(split.train)} rows")
@@ -119,7 +121,9 @@ def refuse_leaks(rows: pd.DataFrame, contract: Contract, settings: Settings) -> 
         CheckFailedError: Names the features.
     """
     target = rows[contract.target.column]
-    leaks = find_leaks(model_frame(rows, contract), target, contract.problem, settings.training.leak_threshold)
+    leaks = find_leaks(
+        model_frame(rows, contract), target, contract.problem, settings.training.leak_threshold
+    )
     if leaks:
         found = "; ".join(f"{', '.join(leak.columns)} ({leak.reason})" for leak in leaks)
         raise CheckFailedError(
@@ -143,7 +147,11 @@ def _register(
     truth = target_values(split.test, contract)
     plot = settings.reports / PLOT_FILE
     plot_evaluation(evaluation, contract, truth, plot)
-    tags = {RUN_KEY: run_key, SNAPSHOT_TAG: str(snapshot.snapshot_id), "gold_table": str(snapshot.table)}
+    tags = {
+        RUN_KEY: run_key,
+        SNAPSHOT_TAG: str(snapshot.snapshot_id),
+        "gold_table": str(snapshot.table),
+    }
     with manager.run(run_key, tags) as run_id:
         result = TrainingResult(
             problem_type=contract.problem,
@@ -162,7 +170,9 @@ def _register(
             gold_snapshot=snapshot.snapshot_id,
             plot=str(plot),
         )
-        manager.log_parameters(run_id, {"family": found.family, **found.parameters, **_search_parameters(settings)})
+        manager.log_parameters(
+            run_id, {"family": found.family, **found.parameters, **_search_parameters(settings)}
+        )
         manager.log_metrics(run_id, _metrics(result, found, evaluation))
         manager.log_text(run_id, dump_contract(contract), CONTRACT_FILE)
         manager.log_text(run_id, json.dumps(found.trials, indent=2), "search/trials.json")
@@ -176,9 +186,13 @@ def _register(
     return result
 
 
-def _logged_result(settings: Settings, manager: MLflowManager, version: ModelVersion) -> TrainingResult:
+def _logged_result(
+    settings: Settings, manager: MLflowManager, version: ModelVersion
+) -> TrainingResult:
     """The result that a former run with the same key logged."""
-    values = json.loads(manager.download_artifact(version.run_id, RESULT_FILE).read_text(encoding="utf-8"))
+    values = json.loads(
+        manager.download_artifact(version.run_id, RESULT_FILE).read_text(encoding="utf-8")
+    )
     result = TrainingResult(**{**values, "interval": tuple(values["interval"])})
     write_report(settings.reports / RESULT_FILE, asdict(result))
     return result
@@ -189,7 +203,9 @@ def _search_parameters(settings: Settings) -> dict[str, object]:
     return {f"search_{name}": getattr(settings.training, name) for name in names}
 
 
-def _metrics(result: TrainingResult, found: SearchResult, evaluation: Evaluation) -> Mapping[str, float]:
+def _metrics(
+    result: TrainingResult, found: SearchResult, evaluation: Evaluation
+) -> Mapping[str, float]:
     metrics = {
         f"test_{result.metric}": result.value,
         f"test_{result.metric}_low": result.interval[0],
@@ -203,7 +219,9 @@ def _metrics(result: TrainingResult, found: SearchResult, evaluation: Evaluation
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
 
 
-def _noise_ceiling(settings: Settings, contract: Contract, test: pd.DataFrame, truth: np.ndarray) -> float | None:
+def _noise_ceiling(
+    settings: Settings, contract: Contract, test: pd.DataFrame, truth: np.ndarray
+) -> float | None:
     """AUC of the generating process's own probabilities on the test rows, where they are known."""
     probabilities = true_probabilities(Path(settings.root / contract.source.path))
     if probabilities is None or not contract.is_binary:
@@ -215,12 +233,18 @@ def _noise_ceiling(settings: Settings, contract: Contract, test: pd.DataFrame, t
 
 
 def _log_reference(
-    settings: Settings, manager: MLflowManager, run_id: str, train_rows: pd.DataFrame, model: LoadedModel
+    settings: Settings,
+    manager: MLflowManager,
+    run_id: str,
+    train_rows: pd.DataFrame,
+    model: LoadedModel,
 ) -> None:
     """What drift checks compare with: training rows and the model's predictions of them."""
     rows = train_rows
     if len(rows) > settings.monitoring.reference_rows:
-        rows = rows.sample(settings.monitoring.reference_rows, random_state=settings.training.seed).sort_index()
+        rows = rows.sample(
+            settings.monitoring.reference_rows, random_state=settings.training.seed
+        ).sort_index()
     contract = model.contract
     predictions = model.predict(rows)
     many_classes = contract.problem == "classification" and not contract.is_binary

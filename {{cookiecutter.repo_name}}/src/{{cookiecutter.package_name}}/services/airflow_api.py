@@ -5,7 +5,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
-TIMEOUT_SECONDS = 15
+TIMEOUT_SECONDS = 60  # a small machine under load answers late
 
 # A proxy of the environment must not answer for 127.0.0.1.
 _direct = build_opener(ProxyHandler({}))

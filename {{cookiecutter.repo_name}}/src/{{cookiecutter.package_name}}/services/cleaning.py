@@ -1,4 +1,4 @@
-"""Delete what the project made: caches and reports, or everything but code, answers and environments."""
+"""Delete what the project made: caches and reports, or its data, models and logs as well."""
 
 import os
 import shutil
@@ -84,7 +84,9 @@ def refuse_while_running(settings: Settings) -> None:
         CleaningError: With the servers' names and the commands that stop them.
     """
     running = [
-        name for name in SERVERS if server_status(name, settings.run_directory).state != "not running"
+        name
+        for name in SERVERS
+        if server_status(name, settings.run_directory).state != "not running"
     ]
     if running:
         raise CleaningError(
@@ -124,5 +126,7 @@ def _size(path: Path) -> int:
     if path.is_symlink() or path.is_file():
         return path.lstat().st_size
     return sum(
-        (Path(folder) / file).lstat().st_size for folder, _, files in os.walk(path) for file in files
+        (Path(folder) / file).lstat().st_size
+        for folder, _, files in os.walk(path)
+        for file in files
     )

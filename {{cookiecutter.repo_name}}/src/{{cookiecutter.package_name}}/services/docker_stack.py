@@ -26,7 +26,7 @@ STANDARD_ERROR = 2
 
 
 class DockerError(ProjectError):
-    """Docker is missing or its engine does not run, a password is missing, or a container failed."""
+    """Docker is missing or does not run, a password is missing, or a container failed."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,14 @@ def find_compose() -> list[str]:
     if docker is None:
         raise DockerError(
             "the program `docker` is not on the PATH",
-            "install Docker Engine with its compose plugin, or work without it: make mlflow-up, make serve",
+            "install Docker Engine and its compose plugin, or work without it: make serve",
         )
     engine = _ask([docker, "info", "--format", "json"])
     if engine.returncode != 0:
         last = (engine.stderr.strip().splitlines() or ["no answer"])[-1]
         raise DockerError(
             f"the Docker engine does not answer: {last}",
-            "start it (sudo systemctl start docker, or Docker Desktop), or work without it: make mlflow-up",
+            "start it (sudo systemctl start docker), or work without it: make serve",
         )
     if _ask([docker, "compose", "version"]).returncode == 0:
         return [docker, "compose"]
@@ -129,7 +129,7 @@ def compose_arguments(root: Path) -> list[str]:
 
 
 def compose_environment(settings: Settings) -> dict[str, str]:
-    """The variables that `compose.yaml` reads: this process's, and the ports wherever they were set."""
+    """The variables that `compose.yaml` reads; a port may also come from `config/*.yaml`."""
     ports = {_variable(setting): str(port) for setting, port in _ports(settings).values()}
     return {**os.environ, **ports, "MLOPS_ENVIRONMENT": settings.environment}
 
@@ -144,7 +144,8 @@ def _compose(command: Sequence[str], settings: Settings, *arguments: str) -> Non
     )
     if done.returncode != 0:
         raise DockerError(
-            f"docker compose {arguments[0]} ended with {done.returncode}", "its own message is above"
+            f"docker compose {arguments[0]} ended with {done.returncode}",
+            "its own message is above",
         )
 
 
@@ -198,7 +199,7 @@ def _wait_until_ready(settings: Settings) -> None:
             if waiting and time.monotonic() > deadline:
                 raise DockerError(
                     f"no answer after {READY_SECONDS:.0f} s from {', '.join(waiting)}",
-                    "read what it says: docker ps, then docker logs CONTAINER; stop with make docker-down",
+                    "see why: docker ps, then docker logs CONTAINER; stop with make docker-down",
                 )
             if waiting:
                 time.sleep(POLL_SECONDS)

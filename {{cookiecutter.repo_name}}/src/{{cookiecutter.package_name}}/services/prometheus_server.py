@@ -37,7 +37,9 @@ def start_prometheus(settings: Settings) -> ServerStatus:
     program = find_prometheus()
     configuration = settings.root / "infra" / "prometheus" / "prometheus.yml"
     if not configuration.is_file():
-        raise MonitoringError(f"{configuration} is missing", "restore it: git checkout -- infra/prometheus")
+        raise MonitoringError(
+            f"{configuration} is missing", "restore it: git checkout -- infra/prometheus"
+        )
     folder = settings.run_directory / NAME
     write_targets(folder / "targets.json", settings.serving.port, settings.environment)
     port = settings.monitoring.prometheus_port
@@ -73,7 +75,7 @@ def find_prometheus() -> str:
     if program is None:
         raise MonitoringError(
             "the program `prometheus` is not on the PATH",
-            "install it (Debian, Ubuntu: sudo apt-get install prometheus; macOS: brew install prometheus), "
+            "install it (sudo apt-get install prometheus; macOS: brew install prometheus), "
             "or run it in a container: make docker-up",
         )
     return program

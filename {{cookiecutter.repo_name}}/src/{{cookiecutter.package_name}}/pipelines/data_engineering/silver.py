@@ -46,7 +46,9 @@ def refine(lakehouse: Lakehouse, contract: Contract) -> SilverCounts:
     silver = lakehouse.collect(_latest_of_each_key(checked.accepted, contract))
     quarantine = lakehouse.collect(checked.rejected.order_by([INGESTED_AT, BATCH, ROW_NUMBER]))
     bronze_rows = lakehouse.collect(bronze.aggregate(rows=bronze.count()))["rows"][0].as_py()
-    accepted_rows = lakehouse.collect(checked.accepted.aggregate(rows=checked.accepted.count()))["rows"][0].as_py()
+    accepted_rows = lakehouse.collect(checked.accepted.aggregate(rows=checked.accepted.count()))[
+        "rows"
+    ][0].as_py()
 
     counts = SilverCounts(
         bronze=bronze_rows,
@@ -55,8 +57,14 @@ def refine(lakehouse: Lakehouse, contract: Contract) -> SilverCounts:
         duplicates=accepted_rows - silver.num_rows,
         reasons=_commonest_reasons(quarantine),
     )
-    if counts.bronze != counts.silver + counts.quarantined + counts.duplicates or counts.duplicates < 0:
-        raise LakehouseError(f"rows were lost between bronze and silver: {counts}", "nothing was written; report this")
+    if (
+        counts.bronze != counts.silver + counts.quarantined + counts.duplicates
+        or counts.duplicates < 0
+    ):
+        raise LakehouseError(
+            f"rows were lost between bronze and silver: {counts}",
+            "nothing was written; report this",
+        )
     if counts.silver == 0:
         raise LakehouseError(
             f"no row of {contract.source.path} fulfils the contract; reasons: {counts.reasons}",

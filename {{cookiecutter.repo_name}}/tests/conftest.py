@@ -1,0 +1,74 @@
+"""Fixtures that every test may use: an empty project, and one that was trained once."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# Tests run side by side; OpenMP threads that spin on the same cores make each of them slower.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest
+
+from {{ cookiecutter.package_name }}.contract import Contract, load_contract
+from {{ cookiecutter.package_name }}.data.sample import write_sample
+from {{ cookiecutter.package_name }}.pipelines.data_engineering import DataResult, refresh
+from {{ cookiecutter.package_name }}.pipelines.promotion import PromotionResult, promote
+from {{ cookiecutter.package_name }}.pipelines.training import TrainingResult, train
+from {{ cookiecutter.package_name }}.settings import Settings, load_settings
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE_CONTRACT = Path(__file__).parent / "sample_contract.yaml"
+ROWS = 3_000
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A project with data and a champion."""
+
+    settings: Settings
+    contract: Contract
+    data: DataResult
+    candidate: TrainingResult
+    gate: PromotionResult
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No variable of the person who runs the tests changes what they see."""
+    for name in list(os.environ):
+        if name.startswith(("MLOPS_", "MLFLOW_")) and name != "MLOPS_AIRFLOW_VENV":
+            monkeypatch.delenv(name)
+    yield
+    os.environ.pop("MLOPS_ROOT", None)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Settings:
+    """A project with its configuration and the sample's contract, and nothing else."""
+    return make_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A project whose champion was trained on a small sample; tests must not change it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("MLOPS_", "MLFLOW_")):
+                patch.delenv(name)
+        patch.setenv("MLOPS_TRAINING__TRIALS", "3")
+        settings = make_project(tmp_path_factory.mktemp("trained"))
+    contract = load_contract(settings.root)
+    write_sample(settings.root / contract.source.path, ROWS, 7, {})
+    data = refresh(settings, contract)
+    candidate = train(settings, contract, "first")
+    gate = promote(settings, contract, candidate.model_version)
+    return Trained(settings, contract, data, candidate, gate)
+
+
+def make_project(root: Path) -> Settings:
+    """Copy the configuration, with the sample's contract even where `adopt` wrote another."""
+    shutil.copytree(ROOT / "config", root / "config")
+    shutil.copy(SAMPLE_CONTRACT, root / "config" / "project.yaml")
+    return load_settings(root)

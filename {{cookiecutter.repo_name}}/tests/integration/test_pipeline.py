@@ -1,0 +1,216 @@
+"""From the file to the predictions table, on a real lake and a real registry."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from {{ cookiecutter.package_name }}.contract import Contract, Feature, load_contract
+from {{ cookiecutter.package_name }}.data.lakehouse import TableName
+from {{ cookiecutter.package_name }}.data.local_lakehouse import LocalLakehouse
+from {{ cookiecutter.package_name }}.data.sample import write_sample
+from {{ cookiecutter.package_name }}.data.tables import gold_table, predictions_table
+from {{ cookiecutter.package_name }}.errors import CheckFailedError, NotEnoughDataError
+from {{ cookiecutter.package_name }}.model.mlflow_manager import MLflowManager
+from {{ cookiecutter.package_name }}.pipelines.batch_inference import predict_batch
+from {{ cookiecutter.package_name }}.pipelines.data_engineering import refresh
+from {{ cookiecutter.package_name }}.pipelines.promotion import promote
+from {{ cookiecutter.package_name }}.pipelines.training import train
+from {{ cookiecutter.package_name }}.settings import Settings
+
+from ..conftest import Trained
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("trained")]
+
+
+def table(settings: Settings, name: TableName) -> pa.Table:
+    lakehouse = LocalLakehouse(settings)
+    return lakehouse.collect(lakehouse.read(name))
+
+
+def test_every_bronze_row_is_accounted_for(trained: Trained) -> None:
+    data = trained.data
+    assert data.bronze_rows == data.silver_rows + data.quarantined_rows + data.duplicate_rows
+    assert (data.silver_rows, data.quarantined_rows) == (3000, 12)
+    assert sum(data.quarantine_reasons.values()) == 12
+
+
+def test_correction_replaces_the_outdated_row(trained: Trained) -> None:
+    satisfaction = table(trained.settings, gold_table(trained.contract))["satisfaction"].to_pylist()
+    # Outdated lines all say 0.00; a few true customers do too, at most a handful in 3000.
+    lines = pd.read_csv(trained.settings.root / trained.contract.source.path, dtype=str)
+    outdated = (lines["satisfaction"] == "0.00").sum()
+    assert satisfaction.count(0.0) <= outdated - 10
+
+
+def test_refreshing_again_changes_nothing(trained: Trained) -> None:
+    again = refresh(trained.settings, trained.contract)
+    assert again == replace(trained.data, new_batch=False)
+
+
+def test_model_beats_the_baseline_and_stays_below_the_ceiling(trained: Trained) -> None:
+    result = trained.candidate
+    assert result.noise_ceiling is not None
+    assert result.baseline == 0.5
+    assert result.interval[0] > 0.7
+    assert result.value < result.noise_ceiling + 0.02
+
+
+def test_training_report_has_the_promised_fields(trained: Trained) -> None:
+    report = json.loads((trained.settings.reports / "training.json").read_text())
+    promised = {
+        "problem_type", "metric", "value", "interval", "baseline", "n_train", "n_test", "model_version",
+    }  # fmt: skip
+    assert promised <= set(report)
+    assert report["n_train"] + report["n_test"] == 3000
+    assert (trained.settings.reports / "evaluation.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_run_logs_contract_snapshot_plot_and_reference(trained: Trained) -> None:
+    manager = MLflowManager(trained.settings, trained.contract)
+    run = manager.client.get_run(trained.candidate.run_id)
+    assert run.data.tags["gold_snapshot"] == str(trained.candidate.gold_snapshot)
+    assert run.data.params["family"] == trained.candidate.family
+    assert run.data.metrics["test_roc_auc"] == pytest.approx(trained.candidate.value)
+    for artifact in ("contract.yaml", "plots/evaluation.png", "drift/reference.parquet"):
+        assert manager.download_artifact(trained.candidate.run_id, artifact).stat().st_size > 0
+
+
+def test_training_snapshot_is_tagged(trained: Trained) -> None:
+    lakehouse = LocalLakehouse(trained.settings)
+    refs = lakehouse._load(gold_table(trained.contract)).refs()
+    assert f"train-{trained.candidate.run_id}" in refs
+
+
+def test_training_again_with_the_same_run_id_registers_nothing(trained: Trained) -> None:
+    again = train(trained.settings, trained.contract, "first")
+    newest = MLflowManager(trained.settings, trained.contract).newest_version()
+    assert again == trained.candidate
+    assert newest is not None
+    assert newest.version == trained.candidate.model_version
+
+
+def test_champion_is_promoted_and_promoting_again_changes_nothing(trained: Trained) -> None:
+    assert trained.gate.promoted
+    assert all(text.startswith("pass") for text in trained.gate.checks.values())
+    assert promote(trained.settings, trained.contract).promoted
+
+
+def test_loaded_champion_predicts_what_the_fitted_model_predicted(trained: Trained) -> None:
+    manager = MLflowManager(trained.settings, trained.contract)
+    champion = manager.champion_version()
+    assert champion is not None
+    reference = pd.read_parquet(
+        manager.download_artifact(champion.run_id, "drift/reference.parquet")
+    )
+    predicted = manager.load(champion).predict(reference)
+    np.testing.assert_allclose(predicted.scores, reference["prediction"], atol=1e-12)
+
+
+def test_batch_prediction_of_a_row_is_its_prediction_alone(trained: Trained) -> None:
+    predict_batch(trained.settings, trained.contract, run_id="parity")
+    scored = table(trained.settings, predictions_table(trained.contract)).to_pylist()
+    rows = [row for row in scored if row["run_id"] == "parity"]
+    manager = MLflowManager(trained.settings, trained.contract)
+    champion = manager.champion_version()
+    assert champion is not None
+    model = manager.load(champion)
+    assert len(rows) == 3000
+    for row in rows[::300]:
+        alone = model.predict([row])
+        assert alone.values == [row["prediction"]]
+        assert alone.scores == pytest.approx([row["score"]], abs=1e-12)
+
+
+def test_batch_again_with_the_same_run_id_writes_the_same_rows(trained: Trained) -> None:
+    first = predict_batch(trained.settings, trained.contract)
+    second = predict_batch(trained.settings, trained.contract)
+    scored = table(trained.settings, predictions_table(trained.contract)).to_pylist()
+    assert first.run_id == second.run_id
+    assert sum(row["run_id"] == first.run_id for row in scored) == first.rows
+
+
+def test_batch_scores_a_file_without_labels(trained: Trained, tmp_path: Path) -> None:
+    write_sample(tmp_path / "new.csv", 300, 11, {})
+    pd.read_csv(tmp_path / "new.csv", dtype=str, keep_default_na=False).drop(
+        columns="churned"
+    ).to_csv(tmp_path / "unlabelled.csv", index=False)
+    result = predict_batch(trained.settings, trained.contract, tmp_path / "unlabelled.csv")
+    assert result.rows >= 300
+    assert result.refused_rows == 1
+
+
+def test_batch_before_a_champion_says_what_to_run(project: Settings) -> None:
+    with pytest.raises(NotEnoughDataError, match="make train-local"):
+        predict_batch(project, load_contract(project.root))
+
+
+def test_planted_leak_is_refused(project: Settings) -> None:
+    contract = load_contract(project.root)
+    source = project.root / contract.source.path
+    write_sample(source, 1500, 5, {})
+    lines = pd.read_csv(source, dtype=str, keep_default_na=False)
+    random = np.random.default_rng(0)
+    lines["refund"] = np.where(lines["churned"] == "yes", 90, 10) + random.integers(0, 9, len(lines))
+    lines.to_csv(source, index=False)
+    leaky = contract.model_copy(
+        update={"features": (*contract.features, Feature(name="refund", type="number"))}
+    )
+    refresh(project, leaky)
+    with pytest.raises(CheckFailedError, match="refund"):
+        train(project, leaky)
+    assert MLflowManager(project, leaky).newest_version() is None
+
+
+def test_model_of_noise_is_refused_by_the_gate(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = load_contract(project.root)
+    source = project.root / contract.source.path
+    write_sample(source, 1500, 5, {})
+    lines = pd.read_csv(source, dtype=str, keep_default_na=False)
+    lines["churned"] = np.random.default_rng(1).permutation(lines["churned"].to_numpy())
+    lines.to_csv(source, index=False)
+    quick = project.model_copy(
+        update={"training": project.training.model_copy(update={"trials": 2})}
+    )
+    refresh(quick, contract)
+    candidate = train(quick, contract)
+
+    with pytest.raises(CheckFailedError, match="beats the baseline"):
+        promote(quick, contract, candidate.model_version)
+
+    manager = MLflowManager(quick, contract)
+    assert manager.champion_version() is None
+    assert manager.version(candidate.model_version).tags["gate"] == "refused"
+
+
+def test_worse_candidate_leaves_the_champion(trained: Trained, tmp_path: Path) -> None:
+    """A second model on a copy of the project, crippled to one feature, must not be promoted."""
+    import shutil
+
+    from {{ cookiecutter.package_name }}.settings import load_settings
+
+    root = tmp_path / "copy"
+    shutil.copytree(trained.settings.root / "config", root / "config")
+    shutil.copytree(trained.settings.root / "data", root / "data")
+    settings = load_settings(root)
+    quick = settings.model_copy(
+        update={"training": settings.training.model_copy(update={"trials": 2})}
+    )
+    refresh(quick, trained.contract)
+    first = train(quick, trained.contract, "good")
+    promote(quick, trained.contract, first.model_version)
+    poor: Contract = trained.contract.model_copy(update={"features": trained.contract.features[6:7]})
+    second = train(quick, poor, "poor")
+
+    with pytest.raises(CheckFailedError, match="not worse than the champion"):
+        promote(quick, poor, second.model_version)
+
+    champion = MLflowManager(quick, trained.contract).champion_version()
+    assert champion is not None
+    assert champion.version == first.model_version

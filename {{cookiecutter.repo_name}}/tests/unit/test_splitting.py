@@ -1,0 +1,81 @@
+"""Test rows are the newest, or a stable stratified share; never both train and test."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from {{ cookiecutter.package_name }}.contract import Contract
+from {{ cookiecutter.package_name }}.errors import NotEnoughDataError
+from {{ cookiecutter.package_name }}.model.splitting import split_rows
+from {{ cookiecutter.package_name }}.settings import TrainingSettings
+
+SETTINGS = TrainingSettings(test_fraction=0.2)
+
+
+def contract(*, time: bool) -> Contract:
+    return Contract.model_validate(
+        {
+            "dataset": "d",
+            "problem": "classification",
+            "source": {"path": "d.csv"},
+            "entity": "id",
+            "event_time": {"column": "at"} if time else None,
+            "target": {"column": "y", "classes": ["no", "yes"]},
+            "features": [{"name": "x", "type": "number"}],
+        }
+    )
+
+
+def frame(rows: int, seed: int = 0) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "id": [f"c{i}" for i in range(rows)],
+            "event_time": pd.Timestamp("2025-01-01") + pd.to_timedelta(random.integers(0, 300, rows), "D"),
+            "x": random.normal(size=rows),
+            "y": np.where(random.random(rows) < 0.1, "yes", "no"),
+        }
+    )
+
+
+def test_every_test_row_is_newer_than_every_training_row() -> None:
+    split = split_rows(frame(500), contract(time=True), SETTINGS)
+    assert split.train["event_time"].max() < split.test["event_time"].min()
+    assert len(split.train) + len(split.test) == 500
+    assert len(split.test) == pytest.approx(100, abs=5)
+
+
+def test_without_a_time_each_class_gives_the_same_share() -> None:
+    split = split_rows(frame(2000), contract(time=False), SETTINGS)
+    assert len(split.test) == pytest.approx(400, abs=2)
+    share = (split.test["y"] == "yes").mean()
+    assert share == pytest.approx((split.train["y"] == "yes").mean(), abs=0.005)
+    assert not set(split.train["id"]) & set(split.test["id"])
+
+
+@pytest.mark.parametrize("time", [True, False])
+def test_order_of_the_rows_does_not_matter(time: bool) -> None:
+    rows = frame(500)
+    first = split_rows(rows, contract(time=time), SETTINGS)
+    second = split_rows(rows.sample(frac=1, random_state=1), contract(time=time), SETTINGS)
+    pd.testing.assert_frame_equal(first.train, second.train)
+    pd.testing.assert_frame_equal(first.test, second.test)
+
+
+def test_most_test_rows_stay_test_rows_when_rows_arrive() -> None:
+    before = split_rows(frame(2000), contract(time=False), SETTINGS)
+    after = split_rows(frame(2200), contract(time=False), SETTINGS)
+    kept = len(set(before.test["id"]) & set(after.test["id"]))
+    assert kept / len(before.test) > 0.85
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(NotEnoughDataError, match="training rows"):
+        split_rows(frame(30), contract(time=False), SETTINGS)
+
+
+def test_training_rows_of_one_class_are_refused() -> None:
+    rows = frame(500).sort_values("event_time", ignore_index=True)
+    rows["y"] = np.where(rows.index < 420, "no", "yes")
+    with pytest.raises(NotEnoughDataError, match="only the class no"):
+        split_rows(rows, contract(time=True), SETTINGS)
