@@ -1,7 +1,7 @@
 """Create the project's environments from the locks. Needs Python and nothing else.
 
     python3 bootstrap.py            the project's own environment, .venv
-    python3 bootstrap.py airflow    Airflow's, .venv-airflow (Airflow pins libraries that the service needs newer)
+    python3 bootstrap.py airflow    Airflow's, .venv-airflow (it pins what the service needs newer)
     python3 bootstrap.py lock       compile the locks in requirements/ again
 
 Every package is checked against the hashes in the lock. A second call changes nothing.
@@ -40,10 +40,11 @@ def main() -> int:
         elif command == "lock":
             compile_locks()
         else:
-            print(f"Error: unknown command {command!r}. Known: project, airflow, lock.", file=sys.stderr)
+            print(f"Error: unknown command {command!r}: project, airflow or lock.", file=sys.stderr)
             return 2
     except subprocess.CalledProcessError as error:
-        print(f"Error: `{' '.join(map(str, error.cmd))}` ended with {error.returncode}.", file=sys.stderr)
+        command = " ".join(map(str, error.cmd))
+        print(f"Error: `{command}` ended with {error.returncode}.", file=sys.stderr)
         return 2
     return 0
 
@@ -51,9 +52,9 @@ def main() -> int:
 def create_environment(folder: Path, lock: str, *, install_project: bool) -> None:
     """Make the environment hold exactly what the lock says."""
     stamp = folder / "lock.sha256"
-    digest = hashlib.sha256(
-        (REQUIREMENTS / f"{lock}.txt").read_bytes() + (ROOT / "pyproject.toml").read_bytes() + str(ROOT).encode()
-    ).hexdigest()
+    lock_file = REQUIREMENTS / f"{lock}.txt"
+    inputs = (lock_file.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), str(ROOT).encode())
+    digest = hashlib.sha256(b"".join(inputs)).hexdigest()
     if stamp.is_file() and stamp.read_text() == digest:
         print(f"{folder.name} is up to date.")
         return
@@ -61,10 +62,11 @@ def create_environment(folder: Path, lock: str, *, install_project: bool) -> Non
     uv = install_uv()
     print(f"Installing requirements/{lock}.txt into {folder.name} …", flush=True)
     environment = {**os.environ, "UV_COMPILE_BYTECODE": "1"}
-    lock_file = str(REQUIREMENTS / f"{lock}.txt")
-    run([uv, "pip", "sync", "--quiet", "--python", python, "--require-hashes", lock_file], environment)
+    install = [uv, "pip", "sync", "--quiet", "--python", python, "--require-hashes", str(lock_file)]
+    run(install, environment)
     if install_project:
-        run([uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--editable", str(ROOT)], environment)
+        editable = ["--no-deps", "--editable", str(ROOT)]
+        run([uv, "pip", "install", "--quiet", "--python", python, *editable], environment)
     stamp.write_text(digest)
 
 
@@ -85,8 +87,8 @@ def install_uv() -> str:
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
     if not (stamp.is_file() and stamp.read_text() == digest):
         run([find_python(), "-m", "venv", str(folder)])
-        pip = [str(folder / BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        run([*pip, "--require-hashes", "-r", str(lock)])
+        pip = [str(folder / BIN / "python"), "-m", "pip", "install", "--quiet"]
+        run([*pip, "--disable-pip-version-check", "--require-hashes", "-r", str(lock)])
         stamp.write_text(digest)
     return str(folder / BIN / "uv")
 
@@ -105,7 +107,7 @@ def find_python() -> str:
             return found
     raise SystemExit(
         f"Error: this project needs Python {OLDEST} or newer; this is {sys.version.split()[0]}.\n"
-        f"Fix: install python{OLDEST} (with its venv module), or bake the project for an older version."
+        f"Fix: install python{OLDEST} with its venv module, or bake for an older version."
     )
 
 
@@ -113,18 +115,22 @@ def compile_locks() -> None:
     """Resolve each environment again and write its lock with hashes, for Python 3.11 to 3.13."""
     uv = install_uv()
     for name, inputs in LOCKS.items():
-        # The smaller environments take their versions from dev, so that tests ran on what is shipped.
-        constraints = ["--constraint", "requirements/dev.txt"] if name in ("core", "serving", "monitoring") else []
-        options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url"]
-        options += ["--no-emit-find-links", "--no-annotate", "--upgrade", "--quiet"]
-        options += ["--custom-compile-command", "make lock", "--output-file", f"requirements/{name}.txt"]
-        print(f"Compiling requirements/{name}.txt …", flush=True)
-        run([uv, "pip", "compile", *options, *constraints, *inputs], stdout=subprocess.DEVNULL)
+        output = f"requirements/{name}.txt"
+        print(f"Compiling {output} …", flush=True)
+        options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-annotate"]
+        options += ["--no-emit-index-url", "--no-emit-find-links", "--upgrade", "--quiet"]
+        options += ["--custom-compile-command", "make lock", "--output-file", output]
+        if name in ("core", "serving", "monitoring"):
+            # The versions that the tests ran on are the versions that are shipped.
+            options += ["--constraint", "requirements/dev.txt"]
+        run([uv, "pip", "compile", *options, *inputs], stdout=subprocess.DEVNULL)
 
 
-def run(command: list[str], environment: dict[str, str] | None = None, stdout: int | None = None) -> None:
+def run(
+    command: list[str], environment: dict[str, str] | None = None, stdout: int | None = None
+) -> None:
     """Run a command in the project's folder and insist that it works."""
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=stdout)  # noqa: S603
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=stdout)
 
 
 if __name__ == "__main__":

@@ -155,7 +155,8 @@ def test_planted_leak_is_refused(project: Settings) -> None:
     write_sample(source, 1500, 5, {})
     lines = pd.read_csv(source, dtype=str, keep_default_na=False)
     random = np.random.default_rng(0)
-    lines["refund"] = np.where(lines["churned"] == "yes", 90, 10) + random.integers(0, 9, len(lines))
+    noise = random.integers(0, 9, len(lines))
+    lines["refund"] = np.where(lines["churned"] == "yes", 90, 10) + noise
     lines.to_csv(source, index=False)
     leaky = contract.model_copy(
         update={"features": (*contract.features, Feature(name="refund", type="number"))}
@@ -205,7 +206,8 @@ def test_worse_candidate_leaves_the_champion(trained: Trained, tmp_path: Path) -
     refresh(quick, trained.contract)
     first = train(quick, trained.contract, "good")
     promote(quick, trained.contract, first.model_version)
-    poor: Contract = trained.contract.model_copy(update={"features": trained.contract.features[6:7]})
+    age_only = {"features": trained.contract.features[6:7]}
+    poor: Contract = trained.contract.model_copy(update=age_only)
     second = train(quick, poor, "poor")
 
     with pytest.raises(CheckFailedError, match="not worse than the champion"):

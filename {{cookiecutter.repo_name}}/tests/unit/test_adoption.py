@@ -174,6 +174,8 @@ def quoted(data: Columns) -> bytes:
         (quoted(columns()), {"id": "colour"}, "ID=colour is not unique"),
         (quoted(columns()), {"id": "none such"}, "no such column"),
         (quoted(columns(who=[None] * ROWS)), {"id": "who"}, "no value in any row"),
+        (quoted(columns(event_time=range(ROWS))), {"id": "event_time"}, "uses the name itself"),
+        (quoted(columns(row_id=["a", "b"] * 200)), {"target": "row_id"}, "uses the name itself"),
         (quoted(columns()), {"time": "colour"}, "no dates"),
         (quoted(columns()), {"time": "goal"}, "already the TARGET"),
         (quoted(columns(when=["2024-01-31"] * ROWS)), {"time": "when+size"}, "hours from 0 to 23"),

@@ -35,7 +35,8 @@ except SystemExit:
 heavy = set("mlflow sklearn ibis evidently pandas numpy optuna pydantic".split())
 print("HEAVY", sorted(heavy & set(sys.modules)))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "HEAVY []" in done.stdout
     assert "batch-predict" in done.stdout
 

@@ -110,6 +110,20 @@ def test_what_cannot_be_learned_from_is_left_out_with_the_reason(
     assert reason in inference.reason
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["1", "2", "2", "9"], 2),
+        (["0.5", "1.5", "1.5", "99.5"], 1.5),
+        (["0", "1", "1", "1"], True),
+        (["red", "blue", "blue", None], "blue"),
+    ],
+)
+def test_the_example_is_a_typical_value(values: Sequence[str | None], expected: object) -> None:
+    example = feature(values).example
+    assert (type(example), example) == (type(expected), expected)
+
+
 def test_one_value_or_none_is_not_constant() -> None:
     assert feature(["yes", None, "yes", None]).categories == ("yes",)
 

@@ -140,7 +140,8 @@ def test_decision_is_strict_json() -> None:
     extremes = {"empty": np.nan, "huge": 1e308, "gone": np.inf}
 
     decision = judge(
-        draw(random, 1000).assign(**extremes), draw(random, 1000).assign(empty=np.nan, huge=-1e308, gone=1.0)
+        draw(random, 1000).assign(**extremes),
+        draw(random, 1000).assign(empty=np.nan, huge=-1e308, gone=1.0),
     )
 
     text = json.dumps(asdict(decision), allow_nan=False)
@@ -155,9 +156,7 @@ def test_order_of_the_rows_does_not_matter(seed: int, shift: float) -> None:
     current["normal"] += shift
 
     decision = judge(reference, current)
-    shuffled = judge(
-        reference.iloc[random.permutation(400)], current.iloc[random.permutation(300)]
-    )
+    shuffled = judge(reference.iloc[random.permutation(400)], current.iloc[random.permutation(300)])
 
     assert shuffled.verdict == decision.verdict
     for before, after in zip(decision.columns, shuffled.columns, strict=True):

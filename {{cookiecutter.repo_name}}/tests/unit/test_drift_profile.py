@@ -71,7 +71,8 @@ def test_chi_square_counts_the_noise_of_the_reference_too(levels: int) -> None:
     draws = 200
 
     rejected = sum(
-        find(compare(zipf(random, 1000, levels), zipf(random, 1000, levels)), "value").p_value < 0.05
+        find(compare(zipf(random, 1000, levels), zipf(random, 1000, levels)), "value").p_value
+        < 0.05
         for _ in range(draws)
     )
 

@@ -23,7 +23,9 @@ def draw(random: np.random.Generator, rows: int, shift: float = 0.0) -> pd.DataF
     return pd.DataFrame(
         {
             "charges": random.lognormal(3, 0.4, rows) * (1 + shift),
-            "hours": np.where(random.random(rows) < 0.05 + shift / 4, np.nan, random.normal(size=rows)),
+            "hours": np.where(
+                random.random(rows) < 0.05 + shift / 4, np.nan, random.normal(size=rows)
+            ),
             "region": np.array(towns, dtype=object)[random.integers(0, len(towns), rows)],
             "paperless": random.random(rows) < 0.5,
             "cost_$": random.integers(0, 9, rows),
@@ -40,7 +42,9 @@ def judge(reference: pd.DataFrame, current: pd.DataFrame) -> DriftDecision:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("rows", "shift", "verdict"), [(2000, 0.5, "DRIFT"), (40, 0.0, "INSUFFICIENT")])
+@pytest.mark.parametrize(
+    ("rows", "shift", "verdict"), [(2000, 0.5, "DRIFT"), (40, 0.0, "INSUFFICIENT")]
+)
 def test_evidently_shows_our_verdict_and_sends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, shift: float, verdict: str
 ) -> None:
@@ -78,7 +82,9 @@ def test_picture_is_drawn_for_any_verdict(tmp_path: Path, rows: int, shift: floa
 def test_picture_of_a_wide_table_leaves_out_the_smallest_shifts(tmp_path: Path) -> None:
     random = np.random.default_rng(2)
     names = [f"column {number}" for number in range(60)]
-    reference, current = (pd.DataFrame(random.normal(size=(300, 60)), columns=names) for _ in range(2))
+    reference, current = (
+        pd.DataFrame(random.normal(size=(300, 60)), columns=names) for _ in range(2)
+    )
 
     write_plot(tmp_path / "drift.png", reference, current, judge(reference, current), title="wide")
 

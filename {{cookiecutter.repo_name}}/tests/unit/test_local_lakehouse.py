@@ -107,7 +107,8 @@ from {{ cookiecutter.package_name }}.data.local_lakehouse import LocalLakehouse
 from {{ cookiecutter.package_name }}.settings import load_settings
 lakehouse = LocalLakehouse(load_settings(Path(sys.argv[1])))
 for number in range(3):
-    lakehouse.append(TableName("gold", "shop"), pa.table({"n": [int(sys.argv[2]) * 10 + number], "run": ["a"]}))
+    rows = pa.table({"n": [int(sys.argv[2]) * 10 + number], "run": ["a"]})
+    lakehouse.append(TableName("gold", "shop"), rows)
 """
     command = [sys.executable, "-c", program, str(project.root)]
     writers = [subprocess.Popen([*command, str(writer)]) for writer in (1, 2, 3)]

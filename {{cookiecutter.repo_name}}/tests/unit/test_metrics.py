@@ -50,7 +50,8 @@ def test_r2_is_scikit_learns() -> None:
     random = np.random.default_rng(0)
     truth = random.normal(size=50)
     values = truth + random.normal(size=50)
-    found = metric_value(contract("regression"), truth, Predictions(list(values), None, list(values)))
+    predictions = Predictions(list(values), None, list(values))
+    found = metric_value(contract("regression"), truth, predictions)
     assert found == pytest.approx(r2_score(truth, values))
 
 

@@ -49,6 +49,10 @@ def test_a_bom_is_harmless_where_the_contract_says_plain_utf8(tmp_path: Path) ->
     assert read_raw(Source(path="data.csv"), tmp_path).column_names == ["id", "name"]
 
 
+def test_a_line_break_within_a_name_becomes_a_blank(tmp_path: Path) -> None:
+    assert read(tmp_path, b'"unit\nprice",\tb\n1,2\n').column_names == ["unit price", "b"]
+
+
 def test_a_column_without_a_name_gets_its_number(tmp_path: Path) -> None:
     assert read(tmp_path, b",a\n0,1\n1,2\n").column_names == ["column_1", "a"]
 

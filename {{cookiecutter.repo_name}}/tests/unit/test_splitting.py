@@ -28,10 +28,11 @@ def contract(*, time: bool) -> Contract:
 
 def frame(rows: int, seed: int = 0) -> pd.DataFrame:
     random = np.random.default_rng(seed)
+    days = random.integers(0, 300, rows)
     return pd.DataFrame(
         {
             "id": [f"c{i}" for i in range(rows)],
-            "event_time": pd.Timestamp("2025-01-01") + pd.to_timedelta(random.integers(0, 300, rows), "D"),
+            "event_time": pd.Timestamp("2025-01-01") + pd.to_timedelta(days, "D"),
             "x": random.normal(size=rows),
             "y": np.where(random.random(rows) < 0.1, "yes", "no"),
         }

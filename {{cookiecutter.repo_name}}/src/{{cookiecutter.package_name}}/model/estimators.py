@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 TRUSTED_TYPES = (
+    "functools.partial",  # of a trusted function only: skops audits what is inside
     "numpy.dtype",
-    "sklearn.compose._column_transformer._RemainderColsList",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.utils.validation.check_array",
 )
 """The types beyond skops's own list that a model of ours holds. A model's file cannot add to it."""
 
@@ -106,6 +109,7 @@ def _columns(
     contract: Contract, *, numbers: Any, categories: Any, seed: int
 ) -> "ColumnTransformer":
     from sklearn.compose import ColumnTransformer
+    from sklearn.model_selection import KFold, StratifiedKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler, TargetEncoder
 
@@ -116,13 +120,9 @@ def _columns(
         parts.append(("categories", categories, closed))
     if opened := open_categories(contract):
         # Cross-fitted inside fit_transform, so a row's own target does not leak into its code.
-        parts.append(
-            (
-                "open_categories",
-                make_pipeline(TargetEncoder(random_state=seed), StandardScaler()),
-                opened,
-            )
-        )
+        folds = StratifiedKFold if contract.problem == "classification" else KFold
+        encoder = TargetEncoder(cv=folds(5, shuffle=True, random_state=seed))
+        parts.append(("open_categories", make_pipeline(encoder, StandardScaler()), opened))
     return ColumnTransformer(parts, sparse_threshold=0)
 
 

@@ -177,7 +177,11 @@ class MLflowManager:
             )
             self._ensure_registered_model()
             created = self.client.create_model_version(
-                self.model_name, source=info.model_uri, run_id=run_id, tags=dict(tags)
+                self.model_name,
+                source=info.model_uri,
+                run_id=run_id,
+                tags=dict(tags),
+                model_id=info.model_id,  # a server refuses a models:/ source without it
             )
         return self.version(str(created.version))
 
