@@ -20,6 +20,8 @@ Problem = Literal["classification", "regression"]
 
 EVENT_TIME = "event_time"
 ROW_ID = "row_id"
+# Columns that the lake's tables add to the features.
+RESERVED = (EVENT_TIME, ROW_ID, "prediction", "score", "model_version", "run_id", "predicted_at")
 TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0")
 FALSE_WORDS = ("false", "f", "no", "n", "0", "0.0")
 NULL_WORDS = ("", "na", "n/a", "nan", "null", "none", "?")
@@ -155,9 +157,7 @@ class Contract(_Part):
             raise ValueError(f"the target {self.target.column!r} is among the features")
         if self.entity is not None and self.entity in names:
             raise ValueError(f"the entity {self.entity!r} is among the features")
-        reserved = [
-            n for n in names if n.startswith("_") or n in (EVENT_TIME, ROW_ID, "prediction")
-        ]
+        reserved = [name for name in names if name.startswith("_") or name in RESERVED]
         if reserved:
             raise ValueError(f"reserved names cannot be features: {', '.join(reserved)}")
         unprintable = [name for name in names if not name.isprintable()]

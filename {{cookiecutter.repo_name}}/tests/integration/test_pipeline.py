@@ -14,8 +14,8 @@ from {{ cookiecutter.package_name }}.data.lakehouse import TableName
 from {{ cookiecutter.package_name }}.data.local_lakehouse import LocalLakehouse
 from {{ cookiecutter.package_name }}.data.sample import write_sample
 from {{ cookiecutter.package_name }}.data.tables import gold_table, predictions_table
-from {{ cookiecutter.package_name }}.errors import CheckFailedError, NotEnoughDataError
-from {{ cookiecutter.package_name }}.model.mlflow_manager import MLflowManager
+from {{ cookiecutter.package_name }}.errors import CheckFailedError
+from {{ cookiecutter.package_name }}.model.mlflow_manager import MLflowManager, RegistryError
 from {{ cookiecutter.package_name }}.pipelines.batch_inference import predict_batch
 from {{ cookiecutter.package_name }}.pipelines.data_engineering import refresh
 from {{ cookiecutter.package_name }}.pipelines.promotion import promote
@@ -100,15 +100,17 @@ def test_champion_is_promoted_and_promoting_again_changes_nothing(trained: Train
     assert promote(trained.settings, trained.contract).promoted
 
 
-def test_loaded_champion_predicts_what_the_fitted_model_predicted(trained: Trained) -> None:
+def test_reference_holds_training_rows_predicted_as_if_they_were_new(trained: Trained) -> None:
     manager = MLflowManager(trained.settings, trained.contract)
     champion = manager.champion_version()
     assert champion is not None
-    reference = pd.read_parquet(
-        manager.download_artifact(champion.run_id, "drift/reference.parquet")
-    )
-    predicted = manager.load(champion).predict(reference)
-    np.testing.assert_allclose(predicted.scores, reference["prediction"], atol=1e-12)
+    file = manager.download_artifact(champion.run_id, "drift/reference.parquet")
+    reference = pd.read_parquet(file)
+    in_sample = manager.load(champion).predict(reference).scores
+    assert len(reference) == trained.candidate.n_train
+    assert reference["prediction"].between(0, 1).all()
+    assert np.corrcoef(in_sample, reference["prediction"])[0, 1] > 0.9
+    assert not np.allclose(in_sample, reference["prediction"], atol=1e-4)
 
 
 def test_batch_prediction_of_a_row_is_its_prediction_alone(trained: Trained) -> None:
@@ -145,7 +147,7 @@ def test_batch_scores_a_file_without_labels(trained: Trained, tmp_path: Path) ->
 
 
 def test_batch_before_a_champion_says_what_to_run(project: Settings) -> None:
-    with pytest.raises(NotEnoughDataError, match="make train-local"):
+    with pytest.raises(RegistryError, match="make train-local"):
         predict_batch(project, load_contract(project.root))
 
 

@@ -8,13 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from {{ cookiecutter.package_name }}.contract import ContractError, EventTime
+from {{ cookiecutter.package_name }}.data.engine import connect_duckdb
 from {{ cookiecutter.package_name }}.data.event_time import format_pattern, parse_event_time
 
 
 def read_all(texts: list[str], format_: str | None) -> list[datetime | None]:
     rows = ibis.memtable({"at": texts}, schema={"at": "string"})
     moment = parse_event_time(rows, EventTime(column="at", format=format_))
-    found: list[datetime | None] = rows.select(at=moment).to_pyarrow()["at"].to_pylist()
+    engine = connect_duckdb()
+    found: list[datetime | None] = engine.to_pyarrow(rows.select(at=moment))["at"].to_pylist()
+    engine.disconnect()
     return found
 
 
@@ -38,6 +41,12 @@ def test_format_is_read_as_strptime_reads_it(moments: list[datetime], format_: s
 @pytest.mark.parametrize("text", ["", "31/31/2024", "2024", "1/1/2024 extra", "Ω"])
 def test_text_that_is_no_date_is_null(text: str) -> None:
     assert read(text, "%d/%m/%Y") is None
+
+
+def test_offsets_are_converted_to_utc() -> None:
+    texts = ["2024-05-06 07:08:09+02:00", "2024-05-06T07:08:09Z", "2024-05-06 07:08:09"]
+    hours = [moment.hour for moment in read_all(texts, None) if moment]
+    assert hours == [5, 7, 7]
 
 
 def test_iso_8601_needs_no_format() -> None:

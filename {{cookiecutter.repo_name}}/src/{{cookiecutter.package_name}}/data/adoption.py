@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from ..contract import ROW_ID, Contract, Feature, Source
 from .column_inference import RESERVED, describe_domain, infer_feature
 from .column_profile import AdoptionError, ColumnProfile, profile_column, require_column
+from .engine import connect_duckdb
 from .entity_role import EntityRole, decide_entity
 from .leakage import Leak, find_leaks
 from .quality import REASONS, check_rows, number_rows
@@ -214,10 +215,8 @@ def _check(raw: pa.Table, contract: Contract) -> tuple[pd.DataFrame, Counter[str
     """The rows that silver will accept, typed, and how often it will refuse others, by reason."""
     import ibis
 
-    engine = ibis.duckdb.connect()
+    engine = connect_duckdb()
     try:
-        # DuckDB draws the bar on standard output, into the JSON that --json promises.
-        engine.raw_sql("SET enable_progress_bar = false")
         rows = ibis.memtable(number_rows(raw.select(contract.raw_columns)))
         checked = check_rows(rows, contract, require_target=True)
         accepted = engine.to_pyarrow(checked.accepted).to_pandas()

@@ -28,6 +28,8 @@ PIVOT = "69"  # POSIX: two-digit years from 69 are in the 1900s
 def parse_event_time(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
     """The event time of each row as a timestamp without zone; null where the text is none.
 
+    A time with an offset is converted to UTC; one without is taken as it stands.
+
     Args:
         raw: Rows with text columns.
         event_time: The contract's event time.
@@ -37,7 +39,8 @@ def parse_event_time(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
     """
     text = raw[event_time.column].strip()
     iso = text if event_time.format is None else _as_iso(text, event_time.format)
-    moment = iso.try_cast("timestamp")
+    # Through a zoned type, since a plain cast drops the offset; the engine's own zone is UTC.
+    moment = iso.try_cast("timestamp('UTC')").cast("timestamp")
     if event_time.hour_column is None:
         return moment
     hour = raw[event_time.hour_column].strip().try_cast("int64")

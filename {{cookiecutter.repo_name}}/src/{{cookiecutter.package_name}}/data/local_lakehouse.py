@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..settings import Settings
+from .engine import connect_duckdb
 from .lakehouse import LakehouseError, Snapshot, TableName
 
 if TYPE_CHECKING:
@@ -34,9 +35,7 @@ class LocalLakehouse:
 
     @cached_property
     def _engine(self) -> "ibis.BaseBackend":
-        import ibis
-
-        return ibis.duckdb.connect()
+        return connect_duckdb()
 
     def exists(self, table: TableName) -> bool:
         """Whether the table was ever written."""

@@ -18,6 +18,7 @@ from ..contract import (
     ContractError,
     Feature,
 )
+from .engine import connect_duckdb
 from .event_time import parse_event_time
 
 if TYPE_CHECKING:
@@ -63,41 +64,22 @@ def check_rows(raw: "ibis.Table", contract: Contract, *, require_target: bool) -
     import ibis
 
     _require_columns(raw, contract, require_target=require_target)
-    typed: dict[str, ibis.Value] = {}
-    checks: list[_Check] = []
-
-    typed[contract.entity_column] = (
-        _text(raw[contract.entity]) if contract.entity else raw[ROW_NUMBER].cast("string")
+    texts = _stage(
+        raw, {_text_of(n): _text(raw[n], _words(n, contract)) for n in _columns(raw, contract)}
     )
-    if contract.entity:
-        checks.append(_missing(contract.entity, typed[contract.entity_column]))
-    if contract.event_time:
-        typed[EVENT_TIME] = parse_event_time(raw, contract.event_time)
-        column = contract.event_time.column
-        checks.append(
-            _Check(typed[EVENT_TIME].isnull(), _sentence(column, raw[column], "is not a time"))
-        )
-    for feature in contract.features:
-        value, found = _typed_feature(raw[feature.name], feature)
-        typed[feature.name] = value
-        checks += found
-    if contract.target.column in raw.columns:
-        value, found = _typed_target(raw[contract.target.column], contract)
-        typed[contract.target.column] = value
-        checks += found if require_target else []
+    values = _typed_values(texts, contract)
+    typed = _stage(texts, {_value_of(name): value for name, value in values.items()})
 
     reasons = ibis.literal("")
-    for check in checks:
+    for check in _checks(typed, contract, require_target=require_target):
         reasons += check.bad.fill_null(False).ifelse(check.reason + "; ", "")
-    marked = raw.mutate(
-        **{REASONS: reasons, **{f"__{name}": value for name, value in typed.items()}}
-    )
+    marked = _stage(typed, {REASONS: reasons})
     kept = [name for name in raw.columns if name.startswith("_")]
     accepted = marked.filter(marked[REASONS] == "")
     rejected = marked.filter(marked[REASONS] != "")
     return CheckedRows(
         accepted=accepted.select(
-            **{name: accepted[f"__{name}"] for name in typed}, **{n: accepted[n] for n in kept}
+            **{name: accepted[_value_of(name)] for name in values}, **{n: accepted[n] for n in kept}
         ),
         rejected=rejected.select(
             *raw.columns, **{REASONS: rejected[REASONS].re_replace("; $", "")}
@@ -120,7 +102,7 @@ def typed_frame(raw: "pa.Table", contract: Contract) -> "pa.Table":
     """
     import ibis
 
-    engine = ibis.duckdb.connect()
+    engine = connect_duckdb()
     rows = ibis.memtable(number_rows(raw))
     accepted = check_rows(rows, contract, require_target=False).accepted
     table = engine.to_pyarrow(accepted.order_by(ROW_NUMBER).drop(ROW_NUMBER))
@@ -146,6 +128,40 @@ def _require_columns(raw: "ibis.Table", contract: Contract, *, require_target: b
         )
 
 
+def _columns(raw: "ibis.Table", contract: Contract) -> list[str]:
+    """The contract's columns that the source has; a label may be missing when rows are scored."""
+    return [name for name in contract.raw_columns if name in raw.columns]
+
+
+def _text_of(name: str) -> str:
+    return f"__text {name}"
+
+
+def _value_of(name: str) -> str:
+    return f"__value {name}"
+
+
+def _stage(rows: "ibis.Table", columns: "dict[str, ibis.Value]") -> "ibis.Table":
+    """Add columns that are computed once.
+
+    Ibis merges a chain of selections into one and repeats an expression wherever it is used, which
+    made a trim run 400 times a row. It does not merge across a value that is not pure, so a random
+    number that nobody reads keeps the stages apart, at no cost that could be measured.
+    """
+    import ibis
+
+    number = sum(name.startswith("__stage") for name in rows.columns)
+    return rows.mutate(**columns, **{f"__stage {number}": ibis.random()})
+
+
+def _words(name: str, contract: Contract) -> tuple[str, ...]:
+    """The words that are values of this column even where they look like a missing one."""
+    if name == contract.target.column:
+        return contract.target.classes
+    feature = contract.by_name.get(name)
+    return (feature.categories or ()) if feature else ()
+
+
 def _text(column: "ibis.Value", keep: tuple[str, ...] = ()) -> "ibis.Value":
     """Trimmed text, null where it stands for a missing value; words in `keep` are values."""
     trimmed = column.cast("string").strip()
@@ -165,65 +181,88 @@ def _one_of(text: "ibis.Value", words: Sequence[str]) -> "ibis.Value":
     return text.re_search(f"^(?:{pattern})$")
 
 
-def _typed_feature(raw: "ibis.Value", feature: Feature) -> tuple["ibis.Value", list[_Check]]:
-    checks = []
-    if feature.type == "category":
-        value = _text(raw, feature.categories or ())
-        if feature.categories is not None:
-            unknown = ~_one_of(value, feature.categories)
-            checks.append(
-                _Check(unknown, _sentence(feature.name, raw, "is not one of its categories"))
-            )
-    elif feature.type == "boolean":
-        text = _text(raw)
-        value = _boolean(text)
-        checks.append(_unreadable(feature.name, text, value, "true or false"))
-    else:
-        text = _text(raw)
-        value, found = _number(feature.name, text, whole=feature.type == "integer")
-        checks.append(found)
-        if feature.minimum is not None:
-            checks.append(
-                _Check(
-                    value < feature.minimum,
-                    _sentence(feature.name, raw, f"is below {feature.minimum:g}"),
-                )
-            )
-        if feature.maximum is not None:
-            checks.append(
-                _Check(
-                    value > feature.maximum,
-                    _sentence(feature.name, raw, f"is above {feature.maximum:g}"),
-                )
-            )
-    if not feature.nullable:
-        checks.append(_missing(feature.name, _text(raw, feature.categories or ())))
-    return value, checks
-
-
-def _typed_target(raw: "ibis.Value", contract: Contract) -> tuple["ibis.Value", list[_Check]]:
-    name = contract.target.column
-    if contract.problem == "classification":
-        value = _text(raw, contract.target.classes)
-        unknown = _Check(
-            ~_one_of(value, contract.target.classes),
-            _sentence(name, raw, "is not one of its classes"),
+def _typed_values(texts: "ibis.Table", contract: Contract) -> "dict[str, ibis.Value]":
+    """The columns of silver: entity, event time, features and, where the source has it, target."""
+    entity = (
+        texts[_text_of(contract.entity)] if contract.entity else texts[ROW_NUMBER].cast("string")
+    )
+    values = {contract.entity_column: entity}
+    if contract.event_time:
+        values[EVENT_TIME] = parse_event_time(texts, contract.event_time)
+    for feature in contract.features:
+        text = texts[_text_of(feature.name)]
+        if feature.type == "category":
+            values[feature.name] = text
+        elif feature.type == "boolean":
+            values[feature.name] = _boolean(text)
+        else:
+            values[feature.name] = _number(text, whole=feature.type == "integer")
+    target = contract.target.column
+    if target in texts.columns:
+        text = texts[_text_of(target)]
+        values[target] = (
+            text if contract.problem == "classification" else _number(text, whole=False)
         )
-        return value, [unknown, _missing(name, value)]
-    text = _text(raw)
-    value, unreadable = _number(name, text, whole=False)
-    return value, [unreadable, _missing(name, text)]
+    return values
 
 
-def _number(name: str, text: "ibis.Value", *, whole: bool) -> tuple["ibis.Value", _Check]:
-    """A finite number and the check that the text is one."""
+def _checks(typed: "ibis.Table", contract: Contract, *, require_target: bool) -> list[_Check]:
+    checks = []
+    if contract.entity:
+        checks.append(_missing(typed, contract.entity))
+    if contract.event_time:
+        column = contract.event_time.column
+        unreadable = typed[_value_of(EVENT_TIME)].isnull()
+        checks.append(_Check(unreadable, _sentence(typed, column, "is not a time")))
+    for feature in contract.features:
+        checks += _feature_checks(typed, feature)
+    if require_target:
+        checks += _target_checks(typed, contract)
+    return checks
+
+
+def _feature_checks(typed: "ibis.Table", feature: Feature) -> list[_Check]:
+    name, value = feature.name, typed[_value_of(feature.name)]
+    checks = []
+    if feature.categories is not None:
+        unknown = ~_one_of(value, feature.categories)
+        checks.append(_Check(unknown, _sentence(typed, name, "is not one of its categories")))
+    if feature.type != "category":
+        kinds = {
+            "boolean": "true or false",
+            "integer": "a whole number",
+            "number": "a finite number",
+        }
+        checks.append(_unreadable(typed, name, kinds[feature.type]))
+    for bound, word in ((feature.minimum, "below"), (feature.maximum, "above")):
+        if bound is not None:
+            outside = value < bound if word == "below" else value > bound
+            checks.append(_Check(outside, _sentence(typed, name, f"is {word} {bound:g}")))
+    if not feature.nullable:
+        checks.append(_missing(typed, name))
+    return checks
+
+
+def _target_checks(typed: "ibis.Table", contract: Contract) -> list[_Check]:
+    name = contract.target.column
+    if contract.problem == "regression":
+        return [_unreadable(typed, name, "a finite number"), _missing(typed, name)]
+    unknown = ~_one_of(typed[_value_of(name)], contract.target.classes)
+    return [
+        _Check(unknown, _sentence(typed, name, "is not one of its classes")),
+        _missing(typed, name),
+    ]
+
+
+def _number(text: "ibis.Value", *, whole: bool) -> "ibis.Value":
+    """A finite number, or null where the text is none."""
     number = text.try_cast("float64")
     usable = number.notnull() & ~number.isinf() & ~number.isnan()
     if whole:
-        usable = usable & (number == number.floor()) & (number.abs() < 2**53)
+        # Not floor(): Ibis casts its result to an integer, which fails on 1e24.
+        usable = usable & (number % 1 == 0) & (number.abs() < 2**53)
     # TRY_CAST, since the engine may cast before it looks at the condition.
-    value = usable.ifelse(number, None).try_cast("int64" if whole else "float64")
-    return value, _unreadable(name, text, value, "a whole number" if whole else "a finite number")
+    return usable.ifelse(number, None).try_cast("int64" if whole else "float64")
 
 
 def _boolean(text: "ibis.Value") -> "ibis.Value":
@@ -235,18 +274,19 @@ def _boolean(text: "ibis.Value") -> "ibis.Value":
     ).cast("boolean")
 
 
-def _missing(name: str, text: "ibis.Value") -> _Check:
+def _missing(typed: "ibis.Table", name: str) -> _Check:
     import ibis
 
-    return _Check(text.isnull(), ibis.literal(f"{name}: missing"))
+    return _Check(typed[_text_of(name)].isnull(), ibis.literal(f"{name}: missing"))
 
 
-def _unreadable(name: str, text: "ibis.Value", value: "ibis.Value", wanted: str) -> _Check:
-    return _Check(text.notnull() & value.isnull(), _sentence(name, text, f"is not {wanted}"))
+def _unreadable(typed: "ibis.Table", name: str, wanted: str) -> _Check:
+    text, value = typed[_text_of(name)], typed[_value_of(name)]
+    return _Check(text.notnull() & value.isnull(), _sentence(typed, name, f"is not {wanted}"))
 
 
-def _sentence(name: str, raw: "ibis.Value", predicate: str) -> "ibis.Value":
+def _sentence(typed: "ibis.Table", name: str, predicate: str) -> "ibis.Value":
     import ibis
 
-    shown = raw.cast("string").strip().substr(0, 40).fill_null("")
+    shown = typed[name].cast("string").strip().substr(0, 40).fill_null("")
     return ibis.literal(f"{name}: '") + shown + f"' {predicate}"

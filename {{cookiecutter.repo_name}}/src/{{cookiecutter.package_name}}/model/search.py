@@ -134,6 +134,34 @@ def fit(
     return LoadedModel(pipeline=pipeline, contract=contract)
 
 
+def held_out_predictions(
+    train: pd.DataFrame,
+    contract: Contract,
+    family: str,
+    parameters: Mapping[str, Any],
+    settings: TrainingSettings,
+) -> pd.DataFrame:
+    """Training rows with predictions by models that did not see them.
+
+    A model knows the rows that it was fitted on better than new ones, so its predictions of them
+    are no reference for drift: an overfitted model would alarm without any change.
+
+    Returns:
+        The rows in their order, with the column `prediction`: P(positive), the label where there
+        are more classes than two, or the value.
+    """
+    from sklearn.model_selection import KFold
+
+    many_classes = contract.problem == "classification" and not contract.is_binary
+    column = pd.Series(index=train.index, dtype="object" if many_classes else "float64")
+    folds = KFold(settings.cv_folds, shuffle=True, random_state=settings.seed)
+    for learnt, held_out in folds.split(train):
+        model = fit(train.iloc[learnt], contract, family, parameters, settings.seed)
+        predictions = model.predict(train.iloc[held_out])
+        column.iloc[held_out] = predictions.values if many_classes else predictions.scores
+    return train.assign(prediction=column)
+
+
 def _cross_validate(
     frame: pd.DataFrame,
     target: np.ndarray,

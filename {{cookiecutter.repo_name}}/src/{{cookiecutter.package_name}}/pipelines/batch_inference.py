@@ -12,8 +12,8 @@ from ..data.local_lakehouse import LocalLakehouse
 from ..data.quality import typed_frame
 from ..data.sources import read_raw
 from ..data.tables import gold_table, predictions_table
-from ..errors import NotEnoughDataError, NothingToDoError
-from ..model.mlflow_manager import MLflowManager
+from ..errors import NothingToDoError
+from ..model.mlflow_manager import MLflowManager, RegistryError
 from ..model.scoring import LoadedModel, ModelVersion
 from ..presentation import step
 from ..settings import Settings
@@ -59,14 +59,14 @@ def predict_batch(
             same call twice changes nothing.
 
     Raises:
-        NotEnoughDataError: Where there is no champion.
+        RegistryError: Where there is no champion.
         NothingToDoError: Where there is no row to score.
     """
     lakehouse = LocalLakehouse(settings)
     manager = MLflowManager(settings, contract)
     champion = manager.champion_version()
     if champion is None:
-        raise NotEnoughDataError(
+        raise RegistryError(
             f"{contract.model_name} has no champion to score with", "make train-local"
         )
 

@@ -22,7 +22,7 @@ from ..model.frames import model_frame, target_values
 from ..model.metrics import area_under_roc
 from ..model.mlflow_manager import CONTRACT_FILE, REFERENCE_FILE, RUN_KEY, MLflowManager
 from ..model.scoring import LoadedModel, ModelVersion
-from ..model.search import SearchResult, fit, search
+from ..model.search import SearchResult, fit, held_out_predictions, search
 from ..model.splitting import Split, split_rows
 from ..presentation import step, trial_progress
 from ..reports import write_report
@@ -178,7 +178,7 @@ def _register(
         manager.log_text(run_id, json.dumps(found.trials, indent=2), "search/trials.json")
         manager.log_text(run_id, json.dumps(evaluation.importances, indent=2), "importances.json")
         manager.log_file(run_id, plot, "plots")
-        _log_reference(settings, manager, run_id, split.train, model)
+        _log_reference(settings, manager, run_id, split.train, found, contract)
         version = manager.register(run_id, model, model_frame(split.train, contract), tags)
         result = replace(result, model_version=version.version)
         manager.log_text(run_id, json.dumps(asdict(result)), RESULT_FILE)
@@ -236,22 +236,18 @@ def _log_reference(
     settings: Settings,
     manager: MLflowManager,
     run_id: str,
-    train_rows: pd.DataFrame,
-    model: LoadedModel,
+    rows: pd.DataFrame,
+    found: SearchResult,
+    contract: Contract,
 ) -> None:
-    """What drift checks compare with: training rows and the model's predictions of them."""
-    rows = train_rows
+    """What drift checks compare with: training rows and predictions of them as if they were new."""
     if len(rows) > settings.monitoring.reference_rows:
-        rows = rows.sample(
-            settings.monitoring.reference_rows, random_state=settings.training.seed
-        ).sort_index()
-    contract = model.contract
-    predictions = model.predict(rows)
-    many_classes = contract.problem == "classification" and not contract.is_binary
-    reference = rows[contract.feature_names].assign(
-        prediction=predictions.values if many_classes else predictions.scores
+        rows = rows.sample(settings.monitoring.reference_rows, random_state=settings.training.seed)
+    rows = rows.sort_index()
+    predicted = held_out_predictions(
+        rows, contract, found.family, found.parameters, settings.training
     )
     with TemporaryDirectory() as folder:
         file = Path(folder) / Path(REFERENCE_FILE).name
-        reference.to_parquet(file, index=False)
+        predicted[[*contract.feature_names, "prediction"]].to_parquet(file, index=False)
         manager.log_file(run_id, file, str(Path(REFERENCE_FILE).parent))
