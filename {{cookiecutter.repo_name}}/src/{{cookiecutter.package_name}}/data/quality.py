@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 REASONS = "_reasons"
 ROW_NUMBER = "_row_number"
+READABLE = {"boolean": "true or false", "integer": "a whole number", "number": "a finite number"}
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ def check_rows(raw: "ibis.Table", contract: Contract, *, require_target: bool) -
     import ibis
 
     _require_columns(raw, contract, require_target=require_target)
+    names = [name for name in contract.raw_columns if name in raw.columns]
     texts = _stage(
-        raw, {_text_of(n): _text(raw[n], _words(n, contract)) for n in _columns(raw, contract)}
+        raw, {_text_of(name): _text(raw[name], _words(name, contract)) for name in names}
     )
     values = _typed_values(texts, contract)
     typed = _stage(texts, {_value_of(name): value for name, value in values.items()})
@@ -126,11 +128,6 @@ def _require_columns(raw: "ibis.Table", contract: Contract, *, require_target: b
             f"it has: {', '.join(raw.columns)}",
             "correct config/project.yaml or the file, or run: make adopt DATA=… TARGET=…",
         )
-
-
-def _columns(raw: "ibis.Table", contract: Contract) -> list[str]:
-    """The contract's columns that the source has; a label may be missing when rows are scored."""
-    return [name for name in contract.raw_columns if name in raw.columns]
 
 
 def _text_of(name: str) -> str:
