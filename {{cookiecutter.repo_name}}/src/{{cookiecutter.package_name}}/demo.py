@@ -108,7 +108,7 @@ def run_demo(settings: Settings, *, as_json: bool) -> None:
         batch=f"{batch.rows} rows in {batch.table}",
         drift_on_fresh_data=_verdict(fresh),
         drift_on_shifted_data=_verdict(shifted),
-        files=[candidate.plot, *_drift_files(settings)],
+        files=_pictures(settings),
     )
     if as_json:
         print_json(as_plain(result))
@@ -219,16 +219,20 @@ def _verdict(report: DriftReport) -> str:
     return f"{report.verdict} (exit {report.exit_code})"
 
 
-def _drift_files(settings: Settings) -> list[str]:
-    return [
-        str(file)
-        for file in (settings.reports / "drift.png", settings.reports / "drift.html")
-        if file.is_file()
-    ]
+def _pictures(settings: Settings) -> list[str]:
+    """What there is to look at, relative to the project."""
+    names = ("evaluation.png", "drift.png", "drift.html")
+    files = [settings.reports / name for name in names]
+    return [settings.shown(file) for file in files if file.is_file()]
 
 
 def _headline(text: str) -> None:
     progress_console.print(Rule(text, align="left"))
+
+
+def _probabilities(answer: dict[str, Any]) -> str:
+    shown = (f"P({label}) {p:.3f}" for label, p in (answer.get("probabilities") or {}).items())
+    return f" ({', '.join(shown)})" if answer.get("probabilities") else ""
 
 
 def _print_summary(result: DemoResult) -> None:
@@ -248,8 +252,7 @@ def _print_summary(result: DemoResult) -> None:
         ("Gate", result.gate),
         (
             "POST /predict",
-            f"{answer['prediction']} {answer.get('probabilities') or ''} "
-            f"by version {answer['model_version']}",
+            f"{answer['prediction']}{_probabilities(answer)}, by version {answer['model_version']}",
         ),
         ("Batch", result.batch),
         ("Drift, fresh data", result.drift_on_fresh_data),

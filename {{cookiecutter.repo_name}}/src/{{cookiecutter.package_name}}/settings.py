@@ -204,6 +204,11 @@ class Settings(BaseSettings):
         """Where background servers keep their pid files and logs."""
         return self.root / "run"
 
+    def shown(self, path: Path) -> str:
+        """A path as people want to read it: relative to the project where it lies inside."""
+        path = path.resolve()
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
 
 class _SectionFile(YamlConfigSettingsSource):
     """One YAML file that fills one section."""

@@ -12,7 +12,12 @@ import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
-from {{ cookiecutter.package_name }}.contract import Contract, Feature, dump_contract, parse_contract
+from {{ cookiecutter.package_name }}.contract import (
+    Contract,
+    Feature,
+    dump_contract,
+    parse_contract,
+)
 from {{ cookiecutter.package_name }}.inference.api import create_app
 from {{ cookiecutter.package_name }}.model.estimators import FAMILIES
 from {{ cookiecutter.package_name }}.model.frames import model_frame

@@ -21,7 +21,10 @@ from {{ cookiecutter.package_name }}.contract import dump_contract
 from {{ cookiecutter.package_name }}.inference.prediction_log import read_log
 from {{ cookiecutter.package_name }}.inference.schemas import example_features
 from {{ cookiecutter.package_name }}.model.frames import model_frame
-from {{ cookiecutter.package_name }}.model.mlflow_manager import CONTRACT_FILE, MLflowManager
+from {{ cookiecutter.package_name }}.model.mlflow_manager import (
+    CONTRACT_FILE,
+    MLflowManager,
+)
 from {{ cookiecutter.package_name }}.settings import load_settings
 
 from .conftest import until
@@ -96,7 +99,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
         log = tmp_path / f"serve-{len(running)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "{{ cookiecutter.package_name }}", "serve", *arguments],
+                [
+                    sys.executable,
+                    "-m",
+                    "{{ cookiecutter.package_name }}",
+                    "serve",
+                    *arguments,
+                ],
                 env=environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 import {{ cookiecutter.package_name }} as package
-from {{ cookiecutter.package_name }}.services.airflow_api import AirflowApi, AirflowApiError
+from {{ cookiecutter.package_name }}.services.airflow_api import (
+    AirflowApi,
+    AirflowApiError,
+)
 from {{ cookiecutter.package_name }}.services.airflow_server import start_airflow
 from {{ cookiecutter.package_name }}.services.process_table import Family, Leader
 from {{ cookiecutter.package_name }}.services.processes import (

@@ -12,7 +12,10 @@ from {{ cookiecutter.package_name }}.contract import Contract
 from {{ cookiecutter.package_name }}.data.sample import write_sample
 from {{ cookiecutter.package_name }}.drift.profile import REJECTED_ROWS, DriftError
 from {{ cookiecutter.package_name }}.errors import NotEnoughDataError
-from {{ cookiecutter.package_name }}.inference.prediction_log import LoggedPrediction, PredictionLog
+from {{ cookiecutter.package_name }}.inference.prediction_log import (
+    LoggedPrediction,
+    PredictionLog,
+)
 from {{ cookiecutter.package_name }}.pipelines.batch_inference import predict_batch
 from {{ cookiecutter.package_name }}.pipelines.drift_monitoring import check_drift
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings

@@ -9,7 +9,11 @@ from urllib.request import urlopen
 import pytest
 
 from {{ cookiecutter.package_name }}.services.mlflow_server import start_mlflow
-from {{ cookiecutter.package_name }}.services.processes import answers, require_free_port, stop_server
+from {{ cookiecutter.package_name }}.services.processes import (
+    answers,
+    require_free_port,
+    stop_server,
+)
 from {{ cookiecutter.package_name }}.settings import ServersSettings, Settings
 
 pytestmark = pytest.mark.slow

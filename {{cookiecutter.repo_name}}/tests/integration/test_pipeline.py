@@ -15,7 +15,10 @@ from {{ cookiecutter.package_name }}.data.local_lakehouse import LocalLakehouse
 from {{ cookiecutter.package_name }}.data.sample import write_sample
 from {{ cookiecutter.package_name }}.data.tables import gold_table, predictions_table
 from {{ cookiecutter.package_name }}.errors import CheckFailedError
-from {{ cookiecutter.package_name }}.model.mlflow_manager import MLflowManager, RegistryError
+from {{ cookiecutter.package_name }}.model.mlflow_manager import (
+    MLflowManager,
+    RegistryError,
+)
 from {{ cookiecutter.package_name }}.pipelines.batch_inference import predict_batch
 from {{ cookiecutter.package_name }}.pipelines.data_engineering import refresh
 from {{ cookiecutter.package_name }}.pipelines.promotion import promote
@@ -40,7 +43,8 @@ def test_every_bronze_row_is_accounted_for(trained: Trained) -> None:
 
 
 def test_correction_replaces_the_outdated_row(trained: Trained) -> None:
-    satisfaction = table(trained.settings, gold_table(trained.contract))["satisfaction"].to_pylist()
+    gold = table(trained.settings, gold_table(trained.contract))
+    satisfaction = gold["satisfaction"].to_pylist()
     # Outdated lines all say 0.00; a few true customers do too, at most a handful in 3000.
     lines = pd.read_csv(trained.settings.root / trained.contract.source.path, dtype=str)
     outdated = (lines["satisfaction"] == "0.00").sum()

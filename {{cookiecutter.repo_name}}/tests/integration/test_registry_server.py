@@ -6,7 +6,10 @@ import pytest
 
 from {{ cookiecutter.package_name }}.contract import load_contract
 from {{ cookiecutter.package_name }}.data.sample import write_sample
-from {{ cookiecutter.package_name }}.model.mlflow_manager import MLflowManager, RegistryError
+from {{ cookiecutter.package_name }}.model.mlflow_manager import (
+    MLflowManager,
+    RegistryError,
+)
 from {{ cookiecutter.package_name }}.pipelines.batch_inference import predict_batch
 from {{ cookiecutter.package_name }}.pipelines.data_engineering import refresh
 from {{ cookiecutter.package_name }}.pipelines.promotion import promote

@@ -9,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from {{ cookiecutter.package_name }}.contract import NULL_WORDS, Feature
-from {{ cookiecutter.package_name }}.data.column_inference import Inference, infer_feature, sanity_range
-from {{ cookiecutter.package_name }}.data.column_profile import ColumnProfile, profile_column
+from {{ cookiecutter.package_name }}.data.column_inference import (
+    Inference,
+    infer_feature,
+    sanity_range,
+)
+from {{ cookiecutter.package_name }}.data.column_profile import (
+    ColumnProfile,
+    profile_column,
+)
 
 
 def profile(values: Sequence[str | None], name: str = "x") -> ColumnProfile:

@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from {{ cookiecutter.package_name }}.drift.decision import DriftDecision, adjust_p_values, decide
+from {{ cookiecutter.package_name }}.drift.decision import (
+    DriftDecision,
+    adjust_p_values,
+    decide,
+)
 from {{ cookiecutter.package_name }}.drift.profile import compare_frames, rejected_shift
 from {{ cookiecutter.package_name }}.settings import MonitoringSettings
 

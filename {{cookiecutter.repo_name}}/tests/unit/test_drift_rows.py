@@ -4,7 +4,10 @@ import pyarrow as pa
 import pytest
 
 from {{ cookiecutter.package_name }}.drift.profile import compare_frames
-from {{ cookiecutter.package_name }}.pipelines.drift_monitoring import add_predictions, typed_features
+from {{ cookiecutter.package_name }}.pipelines.drift_monitoring import (
+    add_predictions,
+    typed_features,
+)
 
 from ..api.examples import PROBLEMS, contract_of, fitted, random_rows
 

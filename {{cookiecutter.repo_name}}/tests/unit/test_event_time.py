@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from {{ cookiecutter.package_name }}.contract import ContractError, EventTime
 from {{ cookiecutter.package_name }}.data.engine import connect_duckdb
-from {{ cookiecutter.package_name }}.data.event_time import format_pattern, parse_event_time
+from {{ cookiecutter.package_name }}.data.event_time import (
+    format_pattern,
+    parse_event_time,
+)
 
 
 def read_all(texts: list[str], format_: str | None) -> list[datetime | None]:

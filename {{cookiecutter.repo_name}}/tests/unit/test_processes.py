@@ -15,7 +15,11 @@ from pathlib import Path
 import pytest
 
 from {{ cookiecutter.package_name }}.services import process_table as process_table_module
-from {{ cookiecutter.package_name }}.services.process_table import Family, Leader, process_table
+from {{ cookiecutter.package_name }}.services.process_table import (
+    Family,
+    Leader,
+    process_table,
+)
 from {{ cookiecutter.package_name }}.services.processes import (
     ServerError,
     ServerSpec,

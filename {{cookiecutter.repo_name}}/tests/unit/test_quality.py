@@ -82,9 +82,7 @@ def test_good_row_is_typed() -> None:
         ("hour", "24", "day: '2/29/24' is not a time; hour: '24' is above 23"),
     ],
 )
-def test_bad_value_is_rejected_with_its_reason(
-    column: str, value: str | None, reason: str
-) -> None:
+def test_bad_value_is_rejected_with_its_reason(column: str, value: str | None, reason: str) -> None:
     accepted, rejected = checked(raw({**GOOD, column: value}))
 
     assert accepted.num_rows == 0

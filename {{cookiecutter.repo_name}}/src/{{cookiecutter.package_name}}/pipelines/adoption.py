@@ -45,7 +45,8 @@ def adopt_file(
     file = _locate(settings.root, data)
     detected = detect_dialect(file)
     raw = read_raw(detected, settings.root)
-    source = detected.model_copy(update={"path": _portable(settings.root, file)})
+    # Relative inside the project, so that the project can move.
+    source = detected.model_copy(update={"path": settings.shown(file)})
     request = AdoptionRequest(target.strip(), _said(entity), _said(time), _lower(_said(problem)))
     inferred = infer_contract(
         raw, source, dataset_name(file.stem), request, settings.training.leak_threshold
@@ -54,7 +55,7 @@ def adopt_file(
     _write(contract_file, inferred.contract)
     return Adoption(
         file=str(data),
-        contract_file=str(contract_file.relative_to(settings.root)),
+        contract_file=settings.shown(contract_file),
         contract=inferred.contract.model_dump(mode="json", exclude_defaults=True),
         decisions=inferred.decisions,
         notes=(*_file_notes(source), *inferred.notes, *_size_notes(raw.num_rows, settings)),
@@ -65,12 +66,6 @@ def _locate(root: Path, data: Path) -> Path:
     """The file's absolute path: from the current folder, as a shell completes it, else the root."""
     here = data.expanduser().absolute()
     return here if here.exists() or data.is_absolute() else root / data.expanduser()
-
-
-def _portable(root: Path, file: Path) -> str:
-    """The path for the contract: relative inside the project, so that the project can move."""
-    resolved = file.resolve()
-    return str(resolved.relative_to(root)) if resolved.is_relative_to(root) else str(resolved)
 
 
 def _said(text: str | None) -> str | None:

@@ -76,9 +76,10 @@ def predict_batch(
         rows = lakehouse.collect(lakehouse.read(gold_table(contract), snapshot.snapshot_id))
         source, refused, digest = str(gold_table(contract)), 0, str(snapshot.snapshot_id)
     else:
-        raw = read_raw(detect_dialect(data), settings.root)
+        raw = read_raw(detect_dialect(data.resolve()), settings.root)
         rows = typed_frame(raw, contract)
-        source, refused, digest = str(data), raw.num_rows - rows.num_rows, file_digest(data)
+        source, digest = settings.shown(data), file_digest(data)
+        refused = raw.num_rows - rows.num_rows
     if rows.num_rows == 0:
         raise NothingToDoError(
             f"{source} has no row that fulfils the contract", "check the file, or run: make data"

@@ -13,8 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..contract import Contract
+from ..data.dialect import detect_dialect
 from ..data.lakehouse import Lakehouse
 from ..data.local_lakehouse import LocalLakehouse
+from ..data.quality import typed_frame
+from ..data.sources import read_raw
 from ..data.tables import bronze_table, predictions_table, quarantine_table
 from ..drift.decision import DriftDecision, decide
 from ..drift.plot import write_plot
@@ -194,10 +197,6 @@ def _current_rows(
 
 
 def _rows_of_file(settings: Settings, contract: Contract, data: Path, limit: int) -> CurrentRows:
-    from ..data.dialect import detect_dialect
-    from ..data.quality import typed_frame
-    from ..data.sources import read_raw
-
     raw = read_raw(detect_dialect(data.resolve()), settings.root)
     typed = typed_frame(raw, contract).select(contract.feature_names)
     if typed.num_rows == 0:
@@ -209,7 +208,9 @@ def _rows_of_file(settings: Settings, contract: Contract, data: Path, limit: int
     part = (
         "" if drawn is typed else f" ({drawn.num_rows:,} of {typed.num_rows:,} rows, drawn evenly)"
     )
-    return CurrentRows(f"{data}{part}", drawn, rejected=raw.num_rows - typed.num_rows)
+    return CurrentRows(
+        f"{settings.shown(data)}{part}", drawn, rejected=raw.num_rows - typed.num_rows
+    )
 
 
 def _rows_of_log(
@@ -293,13 +294,13 @@ def _write_reports(
     write_json(file, values)
     title = f"{champion.name} version {champion.version}: {rows.source}"
     write_plot(plot, reference, current, decision, title=title)
-    values["plot"] = plot.relative_to(settings.root).as_posix()
+    values["plot"] = settings.shown(plot)
     if html:
         step("Writing Evidently's report")
         write_html(
             page, reference, current, decision, rows=settings.monitoring.report_rows, title=title
         )
-        values["html"] = page.relative_to(settings.root).as_posix()
+        values["html"] = settings.shown(page)
     write_json(file, values)
     return DriftReport(
         verdict=decision.verdict,
@@ -314,7 +315,7 @@ def _write_reports(
         source=rows.source,
         model_version=champion.version,
         calibration=decision.calibration,
-        report=file.relative_to(settings.root).as_posix(),
+        report=settings.shown(file),
         html=values["html"],
         plot=values["plot"],
         exit_code=decision.exit_code,

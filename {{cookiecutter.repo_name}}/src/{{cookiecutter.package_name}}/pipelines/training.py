@@ -168,7 +168,7 @@ def _register(
             model_version="",
             run_id=run_id,
             gold_snapshot=snapshot.snapshot_id,
-            plot=str(plot),
+            plot=settings.shown(plot),
         )
         manager.log_parameters(
             run_id, {"family": found.family, **found.parameters, **_search_parameters(settings)}
