@@ -13,6 +13,15 @@ def test_generated_project_is_clean(installed: BakedProject, target: str) -> Non
 
 
 @pytest.mark.slow
+def test_generated_code_has_no_known_weakness(installed: BakedProject) -> None:
+    """The half of `make security` that needs no network; the other asks a public database."""
+    bandit = ".venv/bin/bandit"
+    scan = ("--quiet", "--recursive", "src", "--configfile", "pyproject.toml")
+    finished = installed.run(bandit, *scan)
+    assert finished.code == 0, finished.output
+
+
+@pytest.mark.slow
 def test_generated_projects_own_tests_pass(
     installed: BakedProject, record_property: Record
 ) -> None:

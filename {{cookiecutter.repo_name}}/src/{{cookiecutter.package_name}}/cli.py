@@ -185,12 +185,13 @@ def serve(
     production: Annotated[
         bool, typer.Option(help="Several workers, no reload, JSON logs.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Serve the champion over HTTP until Ctrl-C."""
+    """Serve the champion over HTTP until Ctrl-C; --json says where as one object."""
     from .inference.server import run_server
     from .settings import load_settings
 
-    run_server(load_settings(), production=production)
+    run_server(load_settings(), production=production, as_json=as_json)
 
 
 @app.command(rich_help_panel=SERVE)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contract import load_contract
 from ..errors import ProjectError
+from ..presentation import print_json
 from ..settings import Settings
 
 if TYPE_CHECKING:
@@ -46,12 +47,13 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(values)
 
 
-def run_server(settings: Settings, production: bool) -> None:
+def run_server(settings: Settings, production: bool, *, as_json: bool = False) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
     Args:
         settings: Host, port and number of workers.
         production: Several processes and JSON logs, instead of one process and an access log.
+        as_json: Say where it serves as one JSON object.
 
     Raises:
         ContractError: Where `config/project.yaml` is wrong.
@@ -65,7 +67,7 @@ def run_server(settings: Settings, production: bool) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     workers = settings.serving.workers if production else 1
     _prepare_metrics(settings, workers)
-    _announce(settings, workers)
+    _announce(settings, workers, as_json=as_json)
     # A background command starts with SIGINT ignored, and SIGTERM alone would not mean exit code 0.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _exit_cleanly)
@@ -160,14 +162,18 @@ def _prepare_metrics(settings: Settings, workers: int) -> None:
     os.environ[variable] = str(folder)
 
 
-def _announce(settings: Settings, workers: int) -> None:
+def _announce(settings: Settings, workers: int, *, as_json: bool) -> None:
     host = settings.serving.host
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  what to open
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  what to open
+    shown = everywhere.get(host, host)
     url = f"http://{shown}:{settings.serving.port}"
-    processes = "1 process" if workers == 1 else f"{workers} processes"
-    sys.stdout.write(
-        f"Serving on {url} ({processes}), documentation: {url}/docs. Ctrl-C stops it.\n"
-    )
+    if as_json:
+        print_json({"url": url, "documentation": f"{url}/docs", "processes": workers})
+    else:
+        processes = "1 process" if workers == 1 else f"{workers} processes"
+        sys.stdout.write(
+            f"Serving on {url} ({processes}), documentation: {url}/docs. Ctrl-C stops it.\n"
+        )
     sys.stdout.flush()
 
 
