@@ -164,7 +164,7 @@ def _prepare_metrics(settings: Settings, workers: int) -> None:
 
 def _announce(settings: Settings, workers: int, *, as_json: bool) -> None:
     host = settings.serving.host
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  what to open
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # nosec B104
     shown = everywhere.get(host, host)
     url = f"http://{shown}:{settings.serving.port}"
     if as_json:
