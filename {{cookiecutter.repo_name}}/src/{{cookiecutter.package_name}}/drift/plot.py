@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from .decision import ColumnDrift, DriftDecision
-from .profile import Frame
 from .report import plain_frames
 
 if TYPE_CHECKING:
@@ -20,7 +20,12 @@ REFERENCE, CURRENT, DRIFT = "#7f8c99", "#e07b39", "#c0392b"
 
 
 def write_plot(
-    path: Path, reference: Frame, current: Frame, decision: DriftDecision, *, title: str
+    path: Path,
+    reference: "pa.Table | pd.DataFrame",
+    current: "pa.Table | pd.DataFrame",
+    decision: DriftDecision,
+    *,
+    title: str,
 ) -> None:
     """Draw the shift of each column beside its limit, and three distributions.
 

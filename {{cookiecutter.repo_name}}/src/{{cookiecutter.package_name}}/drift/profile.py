@@ -7,7 +7,7 @@ effect, which says how much, and a p-value, which says how surely; neither can s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,6 @@ from scipy import stats
 
 from ..errors import ProjectError
 
-Frame: TypeAlias = "pa.Table | pd.DataFrame"
 Numbers = npt.NDArray[np.float64]
 Counts = dict[str, int]
 ColumnKind = Literal["number", "category"]
@@ -72,7 +71,9 @@ class ColumnProfile:
     note: str = ""
 
 
-def compare_frames(reference: Frame, current: Frame) -> tuple[ColumnProfile, ...]:
+def compare_frames(
+    reference: "pa.Table | pd.DataFrame", current: "pa.Table | pd.DataFrame"
+) -> tuple[ColumnProfile, ...]:
     """Compare every column of the reference with the current rows.
 
     Args:
@@ -272,7 +273,7 @@ def distance_noise(freedom: int, size: int, current_size: int) -> float:
     return min(float(np.sqrt(quantile * (1 / size + 1 / current_size) / (8 * np.log(2)))), 1.0)
 
 
-def as_table(frame: Frame) -> pa.Table:
+def as_table(frame: "pa.Table | pd.DataFrame") -> pa.Table:
     """The frame as Arrow, which tells a missing value from the text "nan"."""
     if isinstance(frame, pd.DataFrame):
         return pa.Table.from_pandas(frame, preserve_index=False)

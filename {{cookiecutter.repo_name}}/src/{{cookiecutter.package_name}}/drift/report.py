@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ..errors import ProjectError
 from .decision import ColumnDrift, DriftDecision
-from .profile import Frame, as_table, column_kind
+from .profile import as_table, column_kind
 
 METHODS = {
     (
@@ -47,7 +47,13 @@ class ReportError(ProjectError):
 
 
 def write_html(
-    path: Path, reference: Frame, current: Frame, decision: DriftDecision, *, rows: int, title: str
+    path: Path,
+    reference: "pa.Table | pd.DataFrame",
+    current: "pa.Table | pd.DataFrame",
+    decision: DriftDecision,
+    *,
+    rows: int,
+    title: str,
 ) -> None:
     """Write the report; an older one stays whole until the new one is.
 
@@ -96,7 +102,9 @@ def write_html(
     unfinished.replace(path)
 
 
-def plain_frames(reference: Frame, current: Frame, rows: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def plain_frames(
+    reference: "pa.Table | pd.DataFrame", current: "pa.Table | pd.DataFrame", rows: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Evenly drawn rows of both sides: float64 for numbers, text for categories."""
     before, after = as_table(reference), as_table(current)
     numbers = {
