@@ -27,6 +27,7 @@ from {{ cookiecutter.package_name }}.model.mlflow_manager import (
 )
 from {{ cookiecutter.package_name }}.settings import load_settings
 
+from ..ports import free_port
 from .conftest import until
 from .examples import contract_of, fitted, random_rows, write_project
 from .test_metrics import samples
@@ -284,12 +285,6 @@ def test_huge_body_is_refused_over_a_real_connection(tmp_path: Path, start: Star
 
     assert (declared.status_code, chunked.status_code) == (413, 413)
     assert service.get("/health").status_code == 200
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def is_up(service: Service, path: str) -> bool:

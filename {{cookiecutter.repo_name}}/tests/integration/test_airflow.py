@@ -28,6 +28,8 @@ from {{ cookiecutter.package_name }}.services.processes import (
 )
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings
 
+from ..ports import free_port
+
 pytestmark = [pytest.mark.slow, pytest.mark.airflow]
 
 ROOT = Path(__file__).parents[2]
@@ -42,9 +44,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
         pytest.skip(f"there is no {environment}: make airflow-setup")
     for folder in ("config", "airflow", "requirements"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "AIRFLOW_ADMIN_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {

@@ -1,7 +1,6 @@
 """The MLflow server shows what was logged without it, and the other way round."""
 
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -16,6 +15,8 @@ from {{ cookiecutter.package_name }}.services.processes import (
 )
 from {{ cookiecutter.package_name }}.settings import ServersSettings, Settings
 
+from ..ports import free_port
+
 pytestmark = pytest.mark.slow
 
 
@@ -24,9 +25,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
     for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("MLOPS_ROOT", str(tmp_path))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = Settings(root=tmp_path, servers=ServersSettings(mlflow_port=port))
     yield settings
     stop_server("mlflow", settings.run_directory)

@@ -27,6 +27,8 @@ from {{ cookiecutter.package_name }}.services.prometheus_server import (
 )
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings
 
+from ..ports import free_port
+
 PROJECT = Path(__file__).parents[2]
 DASHBOARDS = sorted((PROJECT / "infra" / "grafana" / "dashboards").glob("*.json"))
 PANELS = [
@@ -40,12 +42,6 @@ needs_prometheus = pytest.mark.skipif(
     shutil.which("prometheus") is None or shutil.which("promtool") is None,
     reason="prometheus and promtool are not installed (apt-get install prometheus)",
 )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def copy_of_project(root: Path) -> Path:

@@ -1,7 +1,5 @@
 """The registry on a real MLflow server over HTTP; the other tests use its SQLite file."""
 
-import socket
-
 import pytest
 
 from {{ cookiecutter.package_name }}.contract import load_contract
@@ -18,14 +16,9 @@ from {{ cookiecutter.package_name }}.services.mlflow_server import start_mlflow
 from {{ cookiecutter.package_name }}.services.processes import stop_server
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings
 
+from ..ports import free_port
+
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def test_train_promote_and_score_through_a_server(

@@ -18,6 +18,8 @@ from {{ cookiecutter.package_name }}.services.docker_stack import (
 from {{ cookiecutter.package_name }}.services.processes import ServerError
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings
 
+from ..ports import free_port
+
 PROJECT = Path(__file__).parents[2]
 
 
@@ -148,9 +150,3 @@ def test_the_ports_of_config_files_reach_compose(settings: Settings) -> None:
 )
 def test_each_project_has_containers_of_its_own(folder: str, name: str) -> None:
     assert compose_arguments(Path("/somewhere") / folder)[:2] == ["--project-name", name]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

@@ -30,6 +30,8 @@ from {{ cookiecutter.package_name }}.services.processes import (
     stop_server,
 )
 
+from ..ports import free_port
+
 WEB = """
 import http.server, sys
 http.server.ThreadingHTTPServer(
@@ -51,9 +53,7 @@ MakeSpec = Callable[..., ServerSpec]
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture
