@@ -41,7 +41,10 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if name.startswith(("MLOPS_", "MLFLOW_")) and name != "MLOPS_AIRFLOW_VENV":
             monkeypatch.delenv(name)
     yield
-    os.environ.pop("MLOPS_ROOT", None)
+    # MLflow and `load_settings` set variables for child processes; the next test must not see them.
+    for name in [name for name in os.environ if name.startswith(("MLOPS_", "MLFLOW_"))]:
+        if name != "MLOPS_AIRFLOW_VENV":
+            del os.environ[name]
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ explains every variable.
 """
 
 import os
-from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from dotenv import load_dotenv
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -107,6 +106,10 @@ class ServersSettings(Section):
     airflow_port: int = Field(default=8080, ge=1, le=65535)
 
 
+def _registry_file(values: dict[str, Any]) -> str:
+    return f"sqlite:///{values['root'] / 'mlflow' / 'mlflow.db'}"
+
+
 class Settings(BaseSettings):
     """Everything that may differ from one machine or environment to the next.
 
@@ -116,12 +119,23 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=ENVIRONMENT_PREFIX,
         env_nested_delimiter="__",
+        env_ignore_empty=True,
         extra="forbid",
         frozen=True,
         nested_model_default_partial_update=True,
     )
 
     root: Path
+    tracking_uri: str = Field(
+        validation_alias="MLFLOW_TRACKING_URI",
+        default_factory=_registry_file,
+        description="MLflow's server or database; a SQLite file in the project where not given",
+    )
+    experiment_name: str | None = Field(
+        default=None,
+        validation_alias="MLFLOW_EXPERIMENT_NAME",
+        description="MLflow's experiment; the dataset's name where not given",
+    )
     environment: Literal["development", "staging", "production"] = "development"
     lake: LakeSettings = LakeSettings()
     training: TrainingSettings = TrainingSettings()
@@ -180,19 +194,6 @@ class Settings(BaseSettings):
                 f"set {', '.join(weak)}"
             )
         return self
-
-    @cached_property
-    def tracking_uri(self) -> str:
-        """MLflow's tracking URI: the environment's, else a SQLite file in the project."""
-        return (
-            os.environ.get("MLFLOW_TRACKING_URI")
-            or f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
-        )
-
-    @property
-    def experiment_name(self) -> str | None:
-        """MLflow's experiment, where the environment names one."""
-        return os.environ.get("MLFLOW_EXPERIMENT_NAME") or None
 
     @property
     def reports(self) -> Path:

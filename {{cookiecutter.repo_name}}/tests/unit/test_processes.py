@@ -242,10 +242,15 @@ def test_the_process_table_knows_families_and_start_times(
         if shutil.which("ps") is None:
             pytest.skip("there is no ps on this machine")
         monkeypatch.setattr(process_table_module, "PROC", tmp_path)
-    me = process_table()[os.getpid()]
-    assert me.parent == os.getppid()
-    assert me.group == os.getpgrp()
-    assert process_table()[os.getpid()].started == me.started
-    mine = Family([Leader("me", me.group, process_table()[me.group].started)])
-    assert me.pid in [process.pid for process in mine.living()]
-    assert Family([Leader("me", me.group, "another start")]).living() == []
+    child = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        found = process_table()[child.pid]
+        assert (found.parent, found.group) == (os.getpid(), child.pid)
+        assert process_table()[child.pid].started == found.started
+        family = Family([Leader("child", child.pid, found.started)])
+        assert [process.pid for process in family.living()] == [child.pid]
+        assert Family([Leader("child", child.pid, "another start")]).living() == []
+    finally:
+        child.communicate(b"\n")
