@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..contract import Contract, parse_contract
@@ -236,8 +237,13 @@ class MLflowManager:
             for key, value in tags.items():
                 self.client.set_model_version_tag(self.model_name, version, key, value)
 
-    def download_artifact(self, run_id: str, path: str) -> Path:
+    def download_artifact(self, run_id: str, path: str, folder: Path | None = None) -> Path:
         """An artifact of a run as a local file.
+
+        Args:
+            run_id: The run.
+            path: The artifact's path in the run.
+            folder: Where to put a copy; where not given, MLflow's own file or a temporary one.
 
         Raises:
             RegistryError: Where the run has no such artifact.
@@ -246,42 +252,33 @@ class MLflowManager:
 
         with self._translate(f"downloading {path}"):
             _ = self.client
-            return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path))
+            target = str(folder) if folder else None
+            return Path(
+                mlflow.artifacts.download_artifacts(
+                    run_id=run_id, artifact_path=path, dst_path=target
+                )
+            )
 
     def load(self, version: ModelVersion) -> LoadedModel:
         """A version's pipeline and the contract it was trained with.
-
-        The file is read with the allow-list in `estimators.py`; the list that MLflow stores beside
-        the model is ignored, since whoever can write the model can write that list.
 
         Raises:
             RegistryError: Where the files are missing or hold a type that is not allowed.
         """
         import mlflow
-        from skops.io import load
-        from skops.io.exceptions import UntrustedTypesFoundException
 
-        with self._translate(f"downloading version {version.version}"):
-            _ = self.client
-            uri = f"models:/{version.name}/{version.version}"
-            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
-        file = folder / "model.skops"
-        if not file.is_file():
-            raise RegistryError(
-                f"{uri} holds no model.skops",
-                "register it with: make train-local (pickled models are refused)",
+        uri = f"models:/{version.name}/{version.version}"
+        # A service loads each new champion for months: the downloads must not pile up.
+        with TemporaryDirectory(prefix="model-") as folder:
+            with self._translate(f"downloading version {version.version}"):
+                _ = self.client
+                files = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)
+            contract = self.download_artifact(version.run_id, CONTRACT_FILE, Path(folder))
+            return LoadedModel(
+                pipeline=_read_pipeline(Path(files) / "model.skops", uri),
+                contract=parse_contract(contract.read_text(encoding="utf-8")),
+                version=version,
             )
-        try:
-            pipeline = load(file, trusted=list(TRUSTED_TYPES))
-        except UntrustedTypesFoundException as error:
-            raise RegistryError(
-                f"{uri} holds types that are not allowed: {error}",
-                "extend TRUSTED_TYPES in model/estimators.py if you know them to be safe",
-            ) from error
-        contract = parse_contract(
-            self.download_artifact(version.run_id, CONTRACT_FILE).read_text(encoding="utf-8")
-        )
-        return LoadedModel(pipeline=pipeline, contract=contract, version=version)
 
     def _experiment_id(self) -> str:
         found = self.client.get_experiment_by_name(self.experiment_name)
@@ -303,6 +300,32 @@ class MLflowManager:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+def _read_pipeline(file: Path, uri: str) -> Any:
+    """A stored pipeline, read with the allow-list in `estimators.py`.
+
+    The list that MLflow stores beside the model is ignored, since whoever can write the model can
+    write that list.
+
+    Raises:
+        RegistryError: Where the file is missing or holds a type that is not allowed.
+    """
+    from skops.io import load
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    if not file.is_file():
+        raise RegistryError(
+            f"{uri} holds no {file.name}",
+            "register it with: make train-local (pickled models are refused)",
+        )
+    try:
+        return load(file, trusted=list(TRUSTED_TYPES))
+    except UntrustedTypesFoundException as error:
+        raise RegistryError(
+            f"{uri} holds types that are not allowed: {error}",
+            "extend TRUSTED_TYPES in model/estimators.py if you know them to be safe",
+        ) from error
 
 
 def _as_version(found: Any) -> ModelVersion:
