@@ -15,6 +15,7 @@ from {{ cookiecutter.package_name }}.data.local_lakehouse import LocalLakehouse
 from {{ cookiecutter.package_name }}.data.sample import write_sample
 from {{ cookiecutter.package_name }}.data.tables import gold_table, predictions_table
 from {{ cookiecutter.package_name }}.errors import CheckFailedError
+from {{ cookiecutter.package_name }}.inference.api import create_app
 from {{ cookiecutter.package_name }}.model.mlflow_manager import (
     MLflowManager,
     RegistryError,
@@ -25,6 +26,8 @@ from {{ cookiecutter.package_name }}.pipelines.promotion import promote
 from {{ cookiecutter.package_name }}.pipelines.training import train
 from {{ cookiecutter.package_name }}.settings import Settings
 
+from ..api.conftest import until
+from ..api.examples import TestClient
 from ..conftest import Trained
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("trained")]
@@ -129,6 +132,27 @@ def test_batch_prediction_of_a_row_is_its_prediction_alone(trained: Trained) -> 
         alone = model.predict([row])
         assert alone.values == [row["prediction"]]
         assert alone.scores == pytest.approx([row["score"]], abs=1e-12)
+
+
+def test_service_answers_over_http_what_batch_wrote(trained: Trained) -> None:
+    predict_batch(trained.settings, trained.contract, run_id="parity")
+    scored = table(trained.settings, predictions_table(trained.contract)).to_pylist()
+    rows = [row for row in scored if row["run_id"] == "parity"][::60]
+    names = trained.contract.feature_names
+    instances = [{name: row[name] for name in names} for row in rows]
+
+    with TestClient(create_app(trained.settings, trained.contract)) as client:
+        until(lambda: client.get("/ready").status_code == 200, seconds=60)
+        answer = client.post("/predict/batch", json={"instances": instances}).json()
+        alone = client.post("/predict", json={"features": instances[0]}).json()
+
+    positive = trained.contract.target.positive
+    assert len(rows) == 50
+    assert any(value is None for row in instances for value in row.values())
+    for row, online in zip(rows, answer["predictions"], strict=True):
+        assert online["prediction"] == row["prediction"]
+        assert online["probabilities"][positive] == pytest.approx(row["score"], abs=1e-12)
+    assert alone["probabilities"][positive] == pytest.approx(rows[0]["score"], abs=1e-12)
 
 
 def test_batch_again_with_the_same_run_id_writes_the_same_rows(trained: Trained) -> None:
