@@ -30,7 +30,8 @@ def show(result: object, as_json: bool) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for key, value in values.items():
-        table.add_row(key.replace("_", " "), _cell(value))
+        if value != "":
+            table.add_row(key.replace("_", " "), _cell(value))
     console.print(table)
 
 
