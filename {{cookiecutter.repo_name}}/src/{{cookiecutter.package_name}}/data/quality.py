@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 REASONS = "_reasons"
 ROW_NUMBER = "_row_number"
-READABLE = {"boolean": "true or false", "integer": "a whole number", "number": "a finite number"}
 
 
 @dataclass(frozen=True)
