@@ -20,9 +20,12 @@ OLDEST = "{{ cookiecutter.python_version }}"
 BIN = "Scripts" if os.name == "nt" else "bin"
 LOCKS: dict[str, list[str]] = {
     "dev": ["--all-extras", "--group", "dev", "pyproject.toml"],
-    "core": ["--extra", "core", "pyproject.toml"],
+    "core": ["--extra", "core", "--extra", "aws", "--extra", "servers", "pyproject.toml"],
     "serving": ["--extra", "serving", "pyproject.toml"],
-    "monitoring": ["--extra", "monitoring", "--extra", "core", "pyproject.toml"],
+    "monitoring": [
+        *("--extra", "monitoring", "--extra", "core"),
+        *("--extra", "aws", "--extra", "servers", "pyproject.toml"),
+    ],
     "airflow": ["requirements/airflow.in"],
     "bootstrap": ["requirements/bootstrap.in"],
 }

@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from .cli_data import app as data_app
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -28,6 +30,8 @@ DATA = "Data"
 MODEL = "Model"
 SERVE = "Serve and watch"
 SERVERS = "Local servers"
+
+app.add_typer(data_app, name="data", rich_help_panel=DATA)
 
 
 def main() -> None:
@@ -84,18 +88,6 @@ def adopt(
     from .settings import load_settings
 
     show_adoption(adopt_file(load_settings(), data, target, entity, time, problem), as_json)
-
-
-@app.command(rich_help_panel=DATA)
-def data(as_json: Json = False) -> None:
-    """Run bronze, silver and gold; the sample is generated where the contract asks for it."""
-    from .contract import load_contract
-    from .pipelines.data_engineering import refresh
-    from .presentation import show
-    from .settings import load_settings
-
-    settings = load_settings()
-    show(refresh(settings, load_contract(settings.root)), as_json)
 
 
 @app.command(rich_help_panel=MODEL)

@@ -36,15 +36,37 @@ class _Part(BaseModel):
 
 
 class Source(_Part):
-    """Where raw rows come from, and how the file is written.
+    """Where raw rows come from: files, or a query.
 
-    A relative path starts at the project's root. The other three matter for CSV only.
+    Attributes:
+        path: CSV, Parquet or JSON lines: a file, a folder, a glob (`data/raw/*.csv`), or an S3
+            prefix (`s3://bucket/raw/`). A relative path starts at the project's root.
+        query: A SQL query instead of files.
+        url_variable: The environment variable that holds the query's SQLAlchemy URL; a URL holds
+            a password, so it is never written into the contract.
+        delimiter: CSV: what separates two fields.
+        encoding: CSV and JSON lines: how the text is encoded.
+        decimal: CSV: the decimal mark.
     """
 
-    path: str
+    path: str = ""
+    query: str | None = None
+    url_variable: str = "MLOPS_SOURCE_URL"
     delimiter: str = ","
     encoding: str = "utf-8"
     decimal: Literal[".", ","] = "."
+
+    @model_validator(mode="after")
+    def check_one_kind(self) -> Self:
+        """Either files or a query."""
+        if bool(self.path) == bool(self.query):
+            raise ValueError("source needs either a path or a query, and not both")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What people call it: the path, or the variable that names the database."""
+        return self.path or f"query on ${self.url_variable}"
 
 
 class EventTime(_Part):
@@ -54,11 +76,13 @@ class EventTime(_Part):
         column: The raw column with the date or the timestamp.
         format: `strptime` format; ISO 8601 where it is not given.
         hour_column: A raw column with the hour (0 to 23) that is added to a date.
+        interval: The unit that tables are partitioned by and that is recomputed as a whole.
     """
 
     column: str
     format: str | None = None
     hour_column: str | None = None
+    interval: Literal["day", "month", "year"] = "month"
 
 
 class Target(_Part):
@@ -135,6 +159,8 @@ class Contract(_Part):
         target: What is predicted.
         features: The model's inputs, in order.
         ignored: Raw columns that are left out, each with the reason.
+        personal: Raw columns that say something about a person (LGPD, GDPR). The entity needs no
+            mention: a row of a person is found by it.
     """
 
     dataset: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
@@ -145,6 +171,7 @@ class Contract(_Part):
     target: Target
     features: tuple[Feature, ...] = Field(min_length=1)
     ignored: dict[str, str] = {}
+    personal: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def check_columns(self) -> Self:
@@ -163,6 +190,9 @@ class Contract(_Part):
         unprintable = [name for name in names if not name.isprintable()]
         if unprintable:
             raise ValueError(f"names hold control characters: {unprintable}")
+        unknown = [c for c in self.personal if c not in {*self.raw_columns, *self.ignored}]
+        if unknown:
+            raise ValueError(f"personal names columns that the contract lacks: {unknown}")
         if self.problem == "classification" and len(set(self.target.classes)) < 2:
             raise ValueError("a classification target needs two classes or more")
         if self.problem == "regression" and self.target.classes:

@@ -37,10 +37,20 @@ class Section(BaseModel):
 
 
 class LakeSettings(Section):
-    """Where the lakehouse keeps its tables; paths are relative to the project root."""
+    """Which lakehouse, and where the local one keeps its tables (relative to the project root)."""
 
+    backend: Literal["local", "aws"] = "local"
     catalog: str = "lake/catalog.db"
     warehouse: str = "lake/warehouse"
+    memory: str = Field(
+        default="1GB", description="what DuckDB may use before it writes to disk, such as 4GB"
+    )
+    rows_at_once: int = Field(
+        default=2_000_000, ge=1, description="intervals are refined together up to so many rows"
+    )
+    snapshot_days: int = Field(
+        default=30, ge=0, description="how long untagged snapshots are kept by data maintain"
+    )
 
 
 class TrainingSettings(Section):
@@ -97,6 +107,24 @@ class AwsSettings(Section):
     bucket: str
     glue_database: str
     athena_workgroup: str
+    stack: str = Field(
+        default="mlops-lake",
+        pattern=r"^[a-zA-Z][a-zA-Z0-9-]{0,127}$",
+        description="CloudFormation stack that init-aws makes them with",
+    )
+    online_table: str = Field(
+        default="mlops-online", description="DynamoDB table of the online feature store"
+    )
+    online_store: bool = Field(default=True, description="whether init-aws makes that table")
+    scan_limit_gb: float = Field(
+        default=100, ge=0.01, description="Athena stops a query that scans more"
+    )
+    recovery_days: int = Field(
+        default=14, ge=1, le=35, description="how long what was deleted can be brought back"
+    )
+    staging_days: int = Field(default=3, ge=1)
+    result_days: int = Field(default=7, ge=1)
+    log_days: int = Field(default=90, ge=1)
 
 
 class ServersSettings(Section):
@@ -157,6 +185,7 @@ class Settings(BaseSettings):
         config = Path(os.environ["MLOPS_ROOT"]) / "config"
         files = {
             "aws": config / "aws_config.yaml",
+            "lake": config / "lake.yaml",
             "training": config / "training.yaml",
             "serving": config / "serving.yaml",
             "monitoring": config / "monitoring.yaml",

@@ -6,6 +6,8 @@ text, and `TRY_CAST` makes a timestamp of it, or null.
 """
 
 import re
+from collections.abc import Iterable
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from ..contract import ContractError, EventTime
@@ -22,6 +24,11 @@ PARTS = {
     "%M": r"(\d{1,2})",
     "%S": r"(\d{1,2})",
 }
+# How much of ISO 8601 text names an interval: 2026, 2026-03, 2026-03-15.
+INTERVAL_WIDTH = {"year": 4, "month": 7, "day": 10}
+# Intervals of rows whose time is unreadable, and of data that has none.
+UNKNOWN_INTERVAL = "unknown"
+WHOLE_TABLE = "all"
 PIVOT = "69"  # POSIX: two-digit years from 69 are in the 1900s
 
 
@@ -45,6 +52,35 @@ def parse_event_time(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
         return moment
     hour = raw[event_time.hour_column].strip().try_cast("int64")
     return (hour.between(0, 23)).ifelse(moment + hour.as_interval("h"), None)
+
+
+def interval_of(raw: "ibis.Table", event_time: EventTime | None) -> "ibis.Value":
+    """The interval that each row belongs to, such as 2026-03 for a monthly table."""
+    import ibis
+
+    if event_time is None:
+        return ibis.literal(WHOLE_TABLE)
+    moment = parse_event_time(raw, event_time).cast("string")
+    return moment.substr(0, INTERVAL_WIDTH[event_time.interval]).fill_null(UNKNOWN_INTERVAL)
+
+
+def intervals_between(
+    intervals: Iterable[str], start: date | None, end: date | None
+) -> list[str]:
+    """The intervals that overlap a period.
+
+    Args:
+        intervals: Names of intervals; those without a time are in no period.
+        start: The first day, or None for no bound.
+        end: The first day that is no longer in it, or None for no bound.
+    """
+    dated = [name for name in intervals if name not in (UNKNOWN_INTERVAL, WHOLE_TABLE)]
+    return [
+        name
+        for name in dated
+        if (start is None or name >= start.isoformat()[: len(name)])
+        and (end is None or name <= (end - timedelta(days=1)).isoformat()[: len(name)])
+    ]
 
 
 def format_pattern(format_: str) -> tuple[str, list[str]]:

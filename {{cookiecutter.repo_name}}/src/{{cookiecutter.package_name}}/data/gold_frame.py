@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ..contract import Contract
+from ..contract import EVENT_TIME, Contract
 from .lakehouse import Lakehouse, LakehouseError, Snapshot
 from .tables import gold_table
 
@@ -10,7 +10,7 @@ from .tables import gold_table
 def read_gold(
     lakehouse: Lakehouse, contract: Contract, snapshot_id: int | None = None
 ) -> pd.DataFrame:
-    """Rows of the gold table.
+    """Rows of the gold table, in the order of time and entity.
 
     Raises:
         LakehouseError: Where the table is missing, or was made with another contract.
@@ -22,7 +22,9 @@ def read_gold(
         raise LakehouseError(
             f"{gold_table(contract)} lacks the contract's columns {', '.join(missing)}", "make data"
         )
-    frame: pd.DataFrame = lakehouse.collect(expression).to_pandas()
+    time = [EVENT_TIME] if contract.has_time else []
+    rows = expression.select(*time, *wanted).order_by([*time, contract.entity_column])
+    frame: pd.DataFrame = lakehouse.collect(rows).to_pandas()
     return frame
 
 

@@ -1,19 +1,46 @@
-"""The lakehouse on one machine: Iceberg with a SQLite catalog, DuckDB through Ibis."""
+"""The lakehouse on one machine: Iceberg with a SQLite catalog, DuckDB through Ibis.
 
+DuckDB writes the data files, so rows stream from an expression to disk; pyiceberg registers them in
+one commit. Until then no reader sees them, so a killed writer leaves the table as it was.
+"""
+
+import fcntl
 import warnings
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from ..settings import Settings
 from .engine import connect_duckdb
-from .lakehouse import LakehouseError, Snapshot, TableName
+from .iceberg_metadata import (
+    add_new_columns,
+    add_tag,
+    describe,
+    expire_older,
+    plain_type,
+    table_schema,
+    referenced_files,
+    remove_tag,
+    require_snapshot,
+)
+from .lakehouse import LakehouseError, Partitions, Snapshot, TableName
 
 if TYPE_CHECKING:
     import ibis
     import pyarrow as pa
     from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.expressions import BooleanExpression
+    from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
+
+ROWS_PER_COPY = 1_000_000
+# No writer takes so long between a data file and its commit.
+ORPHAN_AGE = timedelta(days=1)
 
 
 class LocalLakehouse:
@@ -22,106 +49,363 @@ class LocalLakehouse:
     def __init__(self, settings: Settings) -> None:
         self._catalog_file = settings.root / settings.lake.catalog
         self._warehouse = settings.root / settings.lake.warehouse
+        self._memory = settings.lake.memory
+        self._numbers = count()
 
     @cached_property
     def _catalog(self) -> "SqlCatalog":
         from pyiceberg.catalog.sql import SqlCatalog
 
-        self._catalog_file.parent.mkdir(parents=True, exist_ok=True)
-        self._warehouse.mkdir(parents=True, exist_ok=True)
-        return SqlCatalog(
-            "local", uri=f"sqlite:///{self._catalog_file}", warehouse=self._warehouse.as_uri()
-        )
+        with self._disk_errors():
+            self._catalog_file.parent.mkdir(parents=True, exist_ok=True)
+            self._warehouse.mkdir(parents=True, exist_ok=True)
+        return SqlCatalog("local", uri=f"sqlite:///{self._catalog_file}", warehouse=str(self._warehouse))
 
     @cached_property
     def _engine(self) -> "ibis.BaseBackend":
-        return connect_duckdb()
+        return connect_duckdb(self._memory, self._catalog_file.parent / "spill")
+
+    # ---- reading
 
     def exists(self, table: TableName) -> bool:
         """Whether the table was ever written."""
         return self._catalog_file.is_file() and self._catalog.table_exists(str(table))
 
-    def read(self, table: TableName, snapshot_id: int | None = None) -> "ibis.Table":
-        """The table as an expression, at a snapshot or as it is now.
+    def tables(self) -> list[TableName]:
+        """Every table of the lake, by layer and name."""
+        if not self._catalog_file.is_file():
+            return []
+        found = [
+            TableName(layer, name)
+            for (space,) in self._catalog.list_namespaces()
+            for layer, name in self._catalog.list_tables(space)
+        ]
+        return sorted(found, key=str)
 
-        Data files are handed to DuckDB directly, which is 2.5 times cheaper than through Arrow,
-        unless a file carries row-level deletes, which only Iceberg's own reader applies.
+    def read(
+        self,
+        table: TableName,
+        snapshot_id: int | None = None,
+        partitions: Partitions | None = None,
+    ) -> "ibis.Table":
+        """The table, or some of its partitions, as an expression: at a snapshot, or as it is now.
+
+        Data files are handed to DuckDB directly, which is 2.5 times cheaper than through Arrow.
+        Only this class writes them, and it never writes row-level deletes.
 
         Raises:
             LakehouseError: Where there is no such table or snapshot.
         """
+        iceberg = self._load(table)
+        if snapshot_id is not None:
+            require_snapshot(table, iceberg, snapshot_id)
+        scan = iceberg.scan(row_filter=_condition(partitions), snapshot_id=snapshot_id)
+        paths = [_path(task.file) for task in scan.plan_files()]
+        return self._read_files(paths, scan.projection().as_arrow(), partitions)
+
+    def _read_files(
+        self, paths: list[str], schema: "pa.Schema", partitions: Partitions | None = None
+    ) -> "ibis.Table":
         import ibis
 
-        iceberg = self._load(table)
-        if snapshot_id is not None and iceberg.snapshot_by_id(snapshot_id) is None:
-            raise LakehouseError(
-                f"{table} has no snapshot {snapshot_id}",
-                "name a snapshot that was not expired, or none",
-            )
-        scan = iceberg.scan(snapshot_id=snapshot_id)
-        files = list(scan.plan_files())
-        if not files or any(file.delete_files for file in files):
-            return ibis.memtable(scan.to_arrow())
-        paths = [file.file.file_path.removeprefix("file://") for file in files]
-        rows = self._engine.read_parquet(paths, union_by_name=True)
-        return _as_declared(rows, scan.projection().as_arrow())
+        declared = ibis.Schema.from_pyarrow(schema)
+        if not paths:
+            name = self._name("empty")
+            return self._engine.create_table(name, schema=declared, temp=True)
+        # The partition's value is in the file; from its folder's name it would come back typed.
+        rows = self._engine.read_parquet(
+            paths, union_by_name=True, hive_partitioning=False
+        )
+        if partitions is not None:
+            rows = rows.filter(rows[partitions.column].isin(partitions.values))
+        return _as_declared(rows, declared)
 
     def collect(self, expression: "ibis.Table") -> "pa.Table":
         """Run an expression."""
         return self._engine.to_pyarrow(expression)
 
-    def append(self, table: TableName, rows: "pa.Table") -> Snapshot:
-        """Add rows; the table is created where it does not exist.
+    @contextmanager
+    def staged(self, rows: "pa.Table") -> Iterator["ibis.Table"]:
+        """Rows that are not in the lake yet, as an expression within the block."""
+        name = self._name("staged")
+        self._engine.con.register(name, rows)
+        try:
+            yield self._engine.table(name)
+        finally:
+            self._engine.con.unregister(name)
+
+    @contextmanager
+    def materialized(self, expression: "ibis.Table") -> Iterator["ibis.Table"]:
+        """An expression's rows, computed once, to be used several times within the block."""
+        name = self._name("materialized")
+        with self._disk_errors():
+            rows = self._engine.create_table(name, expression, temp=True)
+        try:
+            yield rows
+        finally:
+            self._engine.raw_sql(f'DROP TABLE IF EXISTS "{name}"')
+
+    # ---- writing
+
+    def append(
+        self, table: TableName, rows: "ibis.Table | pa.Table", partition_by: str | None = None
+    ) -> Snapshot:
+        """Add rows in one commit; the table is created where it does not exist.
 
         Raises:
-            LakehouseError: Where a column's type is not the table's.
+            LakehouseError: Where a column's type is not the table's; nothing is written then.
         """
-        self._prepare(table, rows).append(rows)
-        return self._current(table)
+        import pyarrow as pa
+
+        with self._expression(rows) as expression:
+            iceberg = self._prepare(table, expression, partition_by)
+            if isinstance(rows, pa.Table) and not iceberg.spec().fields:
+                files = [self._write_arrow(iceberg, rows)]
+            else:
+                files = self._write_files(iceberg, expression, None)
+        return self._commit(table, files, replaced=None)
+
+    def append_stream(
+        self,
+        table: TableName,
+        batches: "Iterable[pa.RecordBatch]",
+        derive: "Callable[[ibis.Table], ibis.Table]",
+        partition_by: str | None = None,
+    ) -> Snapshot:
+        """Add rows of any number in one commit, with memory for some of them only.
+
+        Raises:
+            LakehouseError: Where a column's type is not the table's; nothing is written then.
+        """
+        files: list[str] = []
+        for piece in _tables_of(batches):
+            with self.staged(piece) as staged:
+                rows = derive(staged)
+                iceberg = self._prepare(table, rows, partition_by)
+                files += self._write_files(iceberg, rows, None)
+        return self._commit(table, files, replaced=None)
 
     def overwrite(
-        self, table: TableName, rows: "pa.Table", where: dict[str, str] | None = None
+        self,
+        table: TableName,
+        rows: "ibis.Table | pa.Table",
+        partitions: Partitions | None = None,
     ) -> Snapshot:
-        """Replace all rows, or those where each column of `where` has its value, in one commit.
+        """Replace the rows of some partitions, or all rows, in one commit.
 
         Raises:
-            LakehouseError: Where a column's type is not the table's.
+            LakehouseError: Where a column's type is not the table's; nothing is written then.
         """
-        from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo
+        with self._expression(rows) as expression:
+            column = partitions.column if partitions else None
+            iceberg = self._prepare(table, expression, column)
+            files = self._write_files(iceberg, expression, partitions)
+        return self._commit(table, files, replaced=_condition(partitions))
 
-        condition: BooleanExpression = AlwaysTrue()
-        for column, value in (where or {}).items():
-            condition = And(condition, EqualTo(column, value))
-        iceberg = self._prepare(table, rows)
-        with warnings.catch_warnings():  # nothing to replace is no reason to warn
-            warnings.filterwarnings("ignore", "Delete operation did not match any records")
-            iceberg.overwrite(rows, overwrite_filter=condition)
+    def delete(self, table: TableName, column: str, values: Sequence[str]) -> Snapshot:
+        """Remove the rows whose text column has one of the values, in one commit."""
+        from pyiceberg.expressions import In
+
+        with self._lock():
+            iceberg = self._load(table)
+            touched = [
+                task.file
+                for task in iceberg.scan(row_filter=In(column, tuple(values))).plan_files()
+            ]
+            rows = self._read_files([_path(file) for file in touched], iceberg.schema().as_arrow())
+            kept = rows.filter(~rows[column].isin(list(values)).fill_null(False))
+            files = self._write_files(iceberg, kept, None)
+            self._swap(iceberg, touched, files)
         return self._current(table)
+
+    def compact(self, table: TableName) -> Snapshot:
+        """Rewrite small files into large ones; the rows stay the same."""
+        with self._lock():
+            iceberg = self._load(table)
+            held = [task.file for task in iceberg.scan().plan_files()]
+            rows = self._read_files([_path(file) for file in held], iceberg.schema().as_arrow())
+            files = self._write_files(iceberg, rows, None)
+            if len(files) < len(held):
+                self._swap(iceberg, held, files)
+        return self._current(table)
+
+    @contextmanager
+    def _expression(self, rows: "ibis.Table | pa.Table") -> Iterator["ibis.Table"]:
+        import pyarrow as pa
+
+        if isinstance(rows, pa.Table):
+            with self.staged(rows) as expression:
+                yield expression
+        else:
+            yield rows
+
+    def _prepare(
+        self, table: TableName, rows: "ibis.Table", partition_by: str | None
+    ) -> "Table":
+        """The table, created or with new columns added, ready to take the rows."""
+        from pyiceberg.table.name_mapping import NameMapping
+
+        schema = table_schema(rows.schema())
+        with self._lock():
+            self._catalog.create_namespace_if_not_exists(table.layer)
+            if self._catalog.table_exists(str(table)):
+                iceberg = self._catalog.load_table(str(table))
+                add_new_columns(table, iceberg, schema)
+                return iceberg
+            iceberg = self._catalog.create_table(
+                str(table), schema=schema, location=str(self._warehouse / table.layer / table.name)
+            )
+            mapping: NameMapping = iceberg.schema().name_mapping
+            with iceberg.transaction() as transaction:
+                # DuckDB's files carry names and no Iceberg field numbers.
+                transaction.set_properties(
+                    **{"schema.name-mapping.default": mapping.model_dump_json()}
+                )
+                if partition_by is not None:
+                    with transaction.update_spec() as specification:
+                        specification.add_identity(partition_by)
+            return iceberg
+
+    def _write_files(
+        self, iceberg: "Table", rows: "ibis.Table", partitions: Partitions | None
+    ) -> list[str]:
+        """Write rows as Parquet into a new folder of the table; nobody sees them yet."""
+        import ibis
+
+        rows = _as_declared(rows, ibis.Schema.from_pyarrow(iceberg.schema().as_arrow()))
+        columns = [field.name for field in iceberg.spec().fields]
+        with self._disk_errors():
+            folder = _new_folder(iceberg)
+            if columns and (partitions is None or len(partitions.values) > 1):
+                self._engine.to_parquet(
+                    rows,
+                    folder,
+                    compression="zstd",
+                    partition_by=columns[0],
+                    write_partition_columns=True,
+                )
+            else:
+                self._engine.to_parquet(rows, folder / "rows.parquet", compression="zstd")
+        return sorted(str(file) for file in folder.rglob("*.parquet"))
+
+    def _write_arrow(self, iceberg: "Table", rows: "pa.Table") -> str:
+        """The same for rows in memory, which PyArrow writes in half the time that DuckDB takes."""
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        schema = pa.schema(
+            [
+                (field.name, plain_type(field.type))
+                for field in iceberg.schema().as_arrow()
+                if field.name in rows.column_names
+            ]
+        )
+        with self._disk_errors():
+            file = _new_folder(iceberg) / "rows.parquet"
+            pyarrow.parquet.write_table(
+                rows.select(schema.names).cast(schema), file, compression="zstd"
+            )
+        return str(file)
+
+    def _commit(
+        self, table: TableName, files: list[str], replaced: "BooleanExpression | None"
+    ) -> Snapshot:
+        with self._lock():
+            iceberg = self._load(table)
+            old = (
+                [task.file for task in iceberg.scan(row_filter=replaced).plan_files()]
+                if replaced is not None
+                else []
+            )
+            self._swap(iceberg, old, files)
+        return self._current(table)
+
+    def _swap(self, iceberg: "Table", old: list["DataFile"], new: list[str]) -> None:
+        """Take files out of the table and others in, as one snapshot."""
+        from pyiceberg.io.pyarrow import parquet_files_to_data_files
+
+        added = [
+            file
+            for file in parquet_files_to_data_files(iceberg.io, iceberg.metadata, iter(new))
+            if file.record_count
+        ]
+        if not old and not added and iceberg.current_snapshot() is not None:
+            return
+        with (
+            self._disk_errors(),
+            warnings.catch_warnings(),
+            iceberg.transaction() as transaction,
+        ):
+            snapshot = transaction.update_snapshot()
+            with snapshot.overwrite() if old else snapshot.fast_append() as change:
+                for file in old:
+                    change.delete_data_file(file)
+                for file in added:
+                    change.append_data_file(file)
+
+    # ---- snapshots
 
     def snapshot(self, table: TableName) -> Snapshot | None:
         """The current snapshot, or None where the table has none."""
         if not self.exists(table):
             return None
-        current = self._load(table).current_snapshot()
-        if current is None:
-            return None
-        rows = (
-            current.summary.additional_properties.get("total-records", "0")
-            if current.summary
-            else "0"
-        )
-        return Snapshot(
-            table=table,
-            snapshot_id=current.snapshot_id,
-            committed_at=datetime.fromtimestamp(current.timestamp_ms / 1000, UTC),
-            rows=int(rows),
-        )
+        iceberg = self._load(table)
+        current = iceberg.current_snapshot()
+        return None if current is None else describe(table, iceberg, current)
+
+    def snapshots(self, table: TableName) -> list[Snapshot]:
+        """Every snapshot that was not expired, the oldest first.
+
+        Raises:
+            LakehouseError: Where there is no such table.
+        """
+        iceberg = self._load(table)
+        return [describe(table, iceberg, snapshot) for snapshot in iceberg.snapshots()]
 
     def tag(self, snapshot: Snapshot, name: str) -> None:
         """Name a snapshot, so that expiry cannot delete it; a second call changes nothing."""
-        table = self._load(snapshot.table)
-        if name not in table.refs():
-            table.manage_snapshots().create_tag(snapshot.snapshot_id, name).commit()
+        with self._lock():
+            add_tag(self._load(snapshot.table), snapshot.snapshot_id, name)
+
+    def untag(self, table: TableName, name: str) -> None:
+        """Take a name away; a second call changes nothing."""
+        with self._lock():
+            remove_tag(self._load(table), name)
+
+    def rollback(self, snapshot: Snapshot) -> Snapshot:
+        """Make an older snapshot the current one; the later ones stay readable by their number.
+
+        Raises:
+            LakehouseError: Where the snapshot is not the table's.
+        """
+        with self._lock():
+            iceberg = self._load(snapshot.table)
+            require_snapshot(snapshot.table, iceberg, snapshot.snapshot_id)
+            iceberg.manage_snapshots().set_current_snapshot(snapshot.snapshot_id).commit()
+        return self._current(snapshot.table)
+
+    def expire(self, table: TableName, before: datetime) -> int:
+        """Forget older snapshots, but the current and the tagged ones, and delete their files.
+
+        Files that a killed writer left behind go too, once they are a day old.
+
+        Returns:
+            How many snapshots went.
+        """
+        with self._lock():
+            iceberg = self._load(table)
+            gone, files = expire_older(iceberg, before)
+            for file in files:
+                Path(file).unlink(missing_ok=True)
+            self._delete_orphans(iceberg)
+        return gone
+
+    def _delete_orphans(self, iceberg: "Table") -> None:
+        needed = referenced_files(iceberg)
+        oldest = (datetime.now(UTC) - ORPHAN_AGE).timestamp()
+        for file in (Path(iceberg.location()) / "data").rglob("*.parquet"):
+            if str(file) not in needed and file.stat().st_mtime < oldest:
+                file.unlink(missing_ok=True)
 
     def _current(self, table: TableName) -> Snapshot:
         snapshot = self.snapshot(table)
@@ -131,36 +415,87 @@ class LocalLakehouse:
             )
         return snapshot
 
+    # ---- the catalog and the disk
+
     def _load(self, table: TableName) -> "Table":
         if not self.exists(table):
             raise LakehouseError(f"the table {table} does not exist yet", "make data")
         return self._catalog.load_table(str(table))
 
-    def _prepare(self, table: TableName, rows: "pa.Table") -> "Table":
-        """The table, created or with new columns added, ready to take the rows."""
-        from pyiceberg.exceptions import ValidationError
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """One writer commits at a time; the operating system frees the lock of a killed one."""
+        with self._disk_errors():
+            self._catalog_file.parent.mkdir(parents=True, exist_ok=True)
+            stream = (self._catalog_file.parent / ".commit.lock").open("w")
+        with stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
 
-        self._catalog.create_namespace_if_not_exists(table.layer)
-        iceberg = self._catalog.create_table_if_not_exists(str(table), schema=rows.schema)
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        """Turn what a full or read-only disk raises into a sentence; the last snapshot stays."""
+        import duckdb
+        from sqlalchemy.exc import OperationalError
+
         try:
-            with iceberg.update_schema() as update:
-                update.union_by_name(rows.schema)
-        except (ValidationError, ValueError) as error:
+            yield
+        except (OSError, duckdb.IOException, duckdb.OutOfMemoryException, OperationalError) as error:
             raise LakehouseError(
-                f"the rows do not fit the table {table}: {error}",
-                "give the contract another `dataset` name, or delete the lake: make clean-all",
+                f"the lake at {self._warehouse} cannot be written: {str(error).splitlines()[0]}",
+                "free disk space or make the folder writable, and run the command again; "
+                "the tables are as they were",
             ) from error
-        return iceberg
+
+    def _name(self, kind: str) -> str:
+        return f"__{kind}_{next(self._numbers)}"
 
 
-def _as_declared(rows: "ibis.Table", schema: "pa.Schema") -> "ibis.Table":
+def _tables_of(batches: "Iterable[pa.RecordBatch]") -> Iterator["pa.Table"]:
+    """The rows in pieces of bounded size.
+
+    DuckDB could read a stream, too, but a COPY holds on to all of its batches until it ends.
+    """
+    import pyarrow as pa
+
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        held.append(batch)
+        rows += batch.num_rows
+        if rows >= ROWS_PER_COPY:
+            yield pa.Table.from_batches(held)
+            held, rows = [], 0
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def _new_folder(iceberg: "Table") -> Path:
+    folder = Path(iceberg.location()) / "data" / uuid4().hex
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _condition(partitions: Partitions | None) -> "BooleanExpression":
+    from pyiceberg.expressions import AlwaysTrue, In
+
+    return AlwaysTrue() if partitions is None else In(partitions.column, partitions.values)
+
+
+def _path(file: "DataFile") -> str:
+    return file.file_path.removeprefix("file://")
+
+
+def _as_declared(rows: "ibis.Table", declared: "ibis.Schema") -> "ibis.Table":
     """Columns in the table's order; one that no file holds yet (it was added later) is null."""
     import ibis
 
-    declared = ibis.Schema.from_pyarrow(schema)
-    return rows.select(
-        **{
-            name: (rows[name] if name in rows.columns else ibis.null()).cast(dtype)
-            for name, dtype in declared.items()
-        }
-    )
+    if rows.schema() == declared:
+        return rows
+    columns = {}
+    for name, kind in declared.items():
+        if name not in rows.columns:
+            columns[name] = ibis.null(kind)
+        else:
+            columns[name] = rows[name] if rows[name].type() == kind else rows[name].cast(kind)
+    return rows.select(**columns)

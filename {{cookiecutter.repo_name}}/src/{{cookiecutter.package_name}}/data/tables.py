@@ -1,7 +1,17 @@
-"""The names of the lake's tables."""
+"""The names of the lake's tables, and of the columns that the lake adds to them."""
 
 from ..contract import Contract
 from .lakehouse import TableName
+
+# Bronze's own columns, beside the source's.
+SOURCE_FILE = "_source_file"
+BATCH = "_batch_id"
+INGESTED_AT = "_ingested_at"
+ROW_NUMBER = "_row_number"
+# Every layer's partition: the interval of the row's event time, such as 2026-03.
+INTERVAL = "_interval"
+# Quarantine's: why the row was refused.
+REASONS = "_reasons"
 
 
 def bronze_table(contract: Contract) -> TableName:
@@ -27,3 +37,8 @@ def gold_table(contract: Contract) -> TableName:
 def predictions_table(contract: Contract) -> TableName:
     """What batch inference wrote."""
     return TableName("predictions", contract.dataset)
+
+
+def runs_table(contract: Contract) -> TableName:
+    """What each pipeline run did to each interval: snapshots and row counts."""
+    return TableName("_pipeline_runs", contract.dataset)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from ..contract import EVENT_TIME, Contract
 from ..data.dialect import detect_dialect
 from ..data.gold_frame import gold_snapshot
-from ..data.local_lakehouse import LocalLakehouse
+from ..data.connection import open_lakehouse
+from ..data.lakehouse import Partitions
 from ..data.quality import typed_frame
-from ..data.sources import read_raw
+from ..data.sources import list_parts, read_raw
 from ..data.tables import gold_table, predictions_table
 from ..errors import NothingToDoError
 from ..model.mlflow_manager import MLflowManager, RegistryError
 from ..model.scoring import LoadedModel, ModelVersion
 from ..presentation import step
 from ..settings import Settings
-from .data_engineering.bronze import file_digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,7 +62,7 @@ def predict_batch(
         RegistryError: Where there is no champion.
         NothingToDoError: Where there is no row to score.
     """
-    lakehouse = LocalLakehouse(settings)
+    lakehouse = open_lakehouse(settings)
     manager = MLflowManager(settings, contract)
     champion = manager.champion_version()
     if champion is None:
@@ -76,9 +76,11 @@ def predict_batch(
         rows = lakehouse.collect(lakehouse.read(gold_table(contract), snapshot.snapshot_id))
         source, refused, digest = str(gold_table(contract)), 0, str(snapshot.snapshot_id)
     else:
-        raw = read_raw(detect_dialect(data.resolve()), settings.root)
+        found = detect_dialect(data.resolve())
+        raw = read_raw(found, settings.root)
         rows = typed_frame(raw, contract)
-        source, digest = settings.shown(data), file_digest(data)
+        parts = list_parts(found, settings.root)
+        source, digest = settings.shown(data), "-".join(part.digest for part in parts)
         refused = raw.num_rows - rows.num_rows
     if rows.num_rows == 0:
         raise NothingToDoError(
@@ -89,7 +91,7 @@ def predict_batch(
     key = run_id or f"{digest}-v{champion.version}"
     scored = _score(rows, contract, manager.load(champion), champion, key)
     step("store: writing the predictions table")
-    lakehouse.overwrite(predictions_table(contract), scored, where={"run_id": key})
+    lakehouse.overwrite(predictions_table(contract), scored, Partitions("run_id", (key,)))
     return BatchResult(
         source=source,
         rows=rows.num_rows,

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from ..contract import Contract
 from ..data.dialect import detect_dialect
 from ..data.lakehouse import Lakehouse
-from ..data.local_lakehouse import LocalLakehouse
+from ..data.connection import open_lakehouse
 from ..data.quality import typed_frame
 from ..data.sources import read_raw
 from ..data.tables import bronze_table, predictions_table, quarantine_table
@@ -115,7 +115,7 @@ def check_drift(
     champion = _require_champion(manager, contract)
     model = manager.load(champion)
     reference = pq.read_table(manager.download_artifact(champion.run_id, REFERENCE_FILE))
-    lakehouse = LocalLakehouse(settings)
+    lakehouse = open_lakehouse(settings)
     rows = _current_rows(settings, lakehouse, model.contract, champion, data)
     step(f"Comparing {rows.features.num_rows} rows with the {reference.num_rows} of the reference")
     current = add_predictions(rows.features, model)

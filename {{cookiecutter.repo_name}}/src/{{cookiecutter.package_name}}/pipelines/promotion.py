@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from ..contract import Contract
 from ..data.gold_frame import read_gold
-from ..data.local_lakehouse import LocalLakehouse
+from ..data.connection import open_lakehouse
 from ..errors import CheckFailedError, ProjectError
 from ..model.evaluation import baseline_model
 from ..model.frames import target_values
@@ -100,7 +100,7 @@ def run_gate(
     limits = settings.training
     model = manager.load(candidate)
     contract = model.contract
-    rows = read_gold(LocalLakehouse(settings), contract, int(candidate.tags[SNAPSHOT_TAG]))
+    rows = read_gold(open_lakehouse(settings), contract, int(candidate.tags[SNAPSHOT_TAG]))
     split = split_rows(rows, contract, limits)
     truth = target_values(split.test, contract)
     predictions = model.predict(split.test)

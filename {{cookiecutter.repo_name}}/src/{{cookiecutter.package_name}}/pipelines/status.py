@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..contract import Contract
-from ..data.local_lakehouse import LocalLakehouse
+from ..data.connection import open_lakehouse
 from ..data.tables import (
     bronze_table,
     gold_table,
@@ -29,7 +29,7 @@ class ProjectStatus:
 
 def project_status(settings: Settings, contract: Contract) -> ProjectStatus:
     """Look at the lake and the registry; nothing is changed and nothing must exist."""
-    lakehouse = LocalLakehouse(settings)
+    lakehouse = open_lakehouse(settings)
     names = (bronze_table, silver_table, quarantine_table, gold_table, predictions_table)
     tables = {}
     for name in names:

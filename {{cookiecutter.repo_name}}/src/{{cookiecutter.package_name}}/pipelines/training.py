@@ -14,7 +14,7 @@ from ..contract import Contract, dump_contract
 from ..data.gold_frame import gold_snapshot, read_gold
 from ..data.lakehouse import Snapshot
 from ..data.leakage import find_leaks
-from ..data.local_lakehouse import LocalLakehouse
+from ..data.connection import open_lakehouse
 from ..data.sample import true_probabilities
 from ..errors import CheckFailedError
 from ..model.evaluation import Evaluation, evaluate, plot_evaluation
@@ -90,7 +90,7 @@ def train(settings: Settings, contract: Contract, run_key: str | None = None) ->
         return _logged_result(settings, manager, existing)
 
     step("extract: reading the gold table")
-    lakehouse = LocalLakehouse(settings)
+    lakehouse = open_lakehouse(settings)
     snapshot = gold_snapshot(lakehouse, contract)
     split = split_rows(
         read_gold(lakehouse, contract, snapshot.snapshot_id), contract, settings.training

@@ -1,68 +1,129 @@
 """Bronze: raw rows exactly as they came, append-only, each with its file and its batch."""
 
-import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...contract import Contract
+from ...data.event_time import interval_of
 from ...data.lakehouse import Lakehouse
-from ...data.quality import number_rows
+from ...data.run_log import RunRecord
 from ...data.sample import write_sample
-from ...data.sources import read_raw
-from ...data.tables import bronze_table
+from ...data.sources import SourcePart, list_parts, open_part
+from ...data.tables import BATCH, INGESTED_AT, INTERVAL, ROW_NUMBER, SOURCE_FILE, bronze_table
 
 if TYPE_CHECKING:
+    import ibis
     import pyarrow as pa
 
 SAMPLE = "data/sample/customers.csv"
-BATCH = "_batch_id"
-INGESTED_AT = "_ingested_at"
 SAMPLE_ROWS = 20_000
 SAMPLE_SEED = 7
 
 
 @dataclass(frozen=True)
-class Batch:
-    """One file's delivery: the digest of its bytes, and whether bronze lacked it."""
+class Delivery:
+    """What a source holds now, and what of it bronze lacked.
 
-    batch_id: str
-    is_new: bool
+    Attributes:
+        batches: The batch of each file that the source holds now.
+        records: One record for each file that was taken in.
+    """
+
+    batches: tuple[str, ...]
+    records: tuple[RunRecord, ...]
 
 
-def ingest(lakehouse: Lakehouse, root: Path, contract: Contract) -> Batch:
-    """Append the source's rows, unless bronze already holds this very file.
+def ingest(lakehouse: Lakehouse, root: Path, contract: Contract, run_id: str) -> Delivery:
+    """Append the files that bronze does not hold; all files of the same columns in one commit.
 
     Raises:
-        SourceError: Where the file is missing or cannot be read.
+        SourceError: Where the source is missing or cannot be read; bronze is as it was then.
     """
-    file = root / contract.source.path
-    if contract.source.path == SAMPLE and not file.exists():
-        write_sample(file, SAMPLE_ROWS, SAMPLE_SEED, {})
-    raw = read_raw(contract.source, root)
-    batch_id = file_digest(file)
+    if contract.source.path == SAMPLE and not (root / SAMPLE).exists():
+        write_sample(root / SAMPLE, SAMPLE_ROWS, SAMPLE_SEED, {})
+    parts = list_parts(contract.source, root)
+    held = _held_batches(lakehouse, contract)
+    new = [part for part in parts if part.digest not in held]
+    records: list[RunRecord] = []
+    with ExitStack() as stack:
+        opened = [(part, stack.enter_context(open_part(part))) for part in new]
+        for _, same in groupby(opened, key=lambda pair: pair[1].schema.names):
+            records += _append(lakehouse, contract, run_id, list(same))
+    return Delivery(tuple(part.digest for part in parts), tuple(records))
+
+
+def _held_batches(lakehouse: Lakehouse, contract: Contract) -> set[str]:
     table = bronze_table(contract)
-    if lakehouse.exists(table):
-        held = lakehouse.read(table)
-        if lakehouse.collect(held.filter(held[BATCH] == batch_id).limit(1)).num_rows:
-            return Batch(batch_id, is_new=False)
-    lakehouse.append(table, _with_origin(raw, file, batch_id))
-    return Batch(batch_id, is_new=True)
+    if not lakehouse.exists(table):
+        return set()
+    return set(lakehouse.collect(lakehouse.read(table).select(BATCH).distinct())[BATCH].to_pylist())
 
 
-def file_digest(file: Path) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of a file's bytes."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+def _append(
+    lakehouse: Lakehouse,
+    contract: Contract,
+    run_id: str,
+    opened: "list[tuple[SourcePart, pa.RecordBatchReader]]",
+) -> list[RunRecord]:
+    now = datetime.now(UTC).replace(tzinfo=None)
+    counts = dict.fromkeys((part.name for part, _ in opened), 0)
+    snapshot = lakehouse.append_stream(
+        bronze_table(contract),
+        _numbered(opened, counts),
+        lambda raw: _with_interval(raw, contract, now),
+        partition_by=INTERVAL,
+    )
+    return [
+        RunRecord(
+            run_id=run_id,
+            step="bronze",
+            subject=part.name,
+            rows_in=counts[part.name],
+            rows_out=counts[part.name],
+            quarantined=0,
+            duplicates=0,
+            forgotten=0,
+            snapshot=snapshot.snapshot_id,
+            fingerprint=part.digest,
+            started_at=now,
+            finished_at=datetime.now(UTC).replace(tzinfo=None),
+        )
+        for part, _ in opened
+    ]
 
 
-def _with_origin(raw: "pa.Table", file: Path, batch_id: str) -> "pa.Table":
+def _with_interval(raw: "ibis.Table", contract: Contract, now: datetime) -> "ibis.Table":
+    import ibis
+
+    return raw.mutate(
+        **{
+            INGESTED_AT: ibis.literal(now, type="timestamp"),
+            INTERVAL: interval_of(raw, contract.event_time),
+        }
+    )
+
+
+def _numbered(
+    opened: "list[tuple[SourcePart, pa.RecordBatchReader]]", counts: dict[str, int]
+) -> "Iterator[pa.RecordBatch]":
+    """The rows of several files as one stream, each with its file, its batch and its number."""
+    import numpy as np
     import pyarrow as pa
 
-    rows = raw.num_rows
-    now = datetime.now(UTC).replace(tzinfo=None)
-    numbered = number_rows(raw)
-    numbered = numbered.append_column("_source_file", pa.array([file.name] * rows, pa.string()))
-    numbered = numbered.append_column(BATCH, pa.array([batch_id] * rows, pa.string()))
-    return numbered.append_column(INGESTED_AT, pa.array([now] * rows, pa.timestamp("us")))
+    for part, reader in opened:
+        for batch in reader:
+            first, rows = counts[part.name] + 1, batch.num_rows
+            counts[part.name] += rows
+            same = np.zeros(rows, dtype=np.int32)
+            origin = [
+                pa.DictionaryArray.from_arrays(same, [part.name]),
+                pa.DictionaryArray.from_arrays(same, [part.digest]),
+                pa.array(np.arange(first, first + rows)),
+            ]
+            names = [*batch.schema.names, SOURCE_FILE, BATCH, ROW_NUMBER]
+            yield pa.RecordBatch.from_arrays([*batch.columns, *origin], names=names)

@@ -2,95 +2,128 @@
 
 The rule for duplicates: of several accepted rows with the same entity and event time, the one
 that was ingested last wins, and within a file the later line. A source without an entity has no
-key, so there the newest file is the whole dataset.
+key, so there the files that the source holds now are the whole dataset.
 """
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...contract import EVENT_TIME, Contract
-from ...data.lakehouse import Lakehouse, LakehouseError, overwrite_if_changed
-from ...data.quality import REASONS, ROW_NUMBER, check_rows
-from ...data.tables import bronze_table, quarantine_table, silver_table
-from .bronze import BATCH, INGESTED_AT
+from ...data.lakehouse import Lakehouse, LakehouseError, Partitions
+from ...data.quality import divide_rows, mark_rows
+from ...data.tables import (
+    BATCH,
+    INGESTED_AT,
+    INTERVAL,
+    REASONS,
+    ROW_NUMBER,
+    bronze_table,
+    quarantine_table,
+    silver_table,
+)
 
 if TYPE_CHECKING:
     import ibis
-    import pyarrow as pa
 
 SHOWN_REASONS = 10
 
 
 @dataclass(frozen=True)
-class SilverCounts:
-    """Where each bronze row went; bronze = silver + quarantined + duplicates."""
+class IntervalCounts:
+    """Where each bronze row of an interval went; bronze = silver + quarantined + duplicates."""
 
+    interval: str
     bronze: int
     silver: int
     quarantined: int
     duplicates: int
-    reasons: dict[str, int]
+    snapshot: int
 
 
-def refine(lakehouse: Lakehouse, contract: Contract) -> SilverCounts:
-    """Rebuild silver and quarantine from bronze.
+def current_rows(
+    lakehouse: Lakehouse,
+    contract: Contract,
+    batches: tuple[str, ...],
+    partitions: Partitions | None = None,
+) -> "ibis.Table":
+    """The bronze rows that silver is made from."""
+    bronze = lakehouse.read(bronze_table(contract), partitions=partitions)
+    return bronze.filter(bronze[BATCH].isin(batches)) if contract.entity is None else bronze
+
+
+def refine(
+    lakehouse: Lakehouse, contract: Contract, batches: tuple[str, ...], intervals: tuple[str, ...]
+) -> list[IntervalCounts]:
+    """Make silver and quarantine of some intervals anew from bronze.
 
     Raises:
         LakehouseError: Where a row is neither in silver, nor quarantined, nor a duplicate.
     """
-    bronze = lakehouse.read(bronze_table(contract))
-    if contract.entity is None:
-        newest = bronze[INGESTED_AT].max()
-        bronze = bronze.filter(bronze[INGESTED_AT] == newest)
-    checked = check_rows(bronze, contract, require_target=True)
-    silver = lakehouse.collect(_latest_of_each_key(checked.accepted, contract))
-    quarantine = lakehouse.collect(checked.rejected.order_by([INGESTED_AT, BATCH, ROW_NUMBER]))
-    bronze_rows = lakehouse.collect(bronze.aggregate(rows=bronze.count()))["rows"][0].as_py()
-    accepted_rows = lakehouse.collect(checked.accepted.aggregate(rows=checked.accepted.count()))[
-        "rows"
-    ][0].as_py()
+    import ibis
 
-    counts = SilverCounts(
-        bronze=bronze_rows,
-        silver=silver.num_rows,
-        quarantined=quarantine.num_rows,
-        duplicates=accepted_rows - silver.num_rows,
-        reasons=_commonest_reasons(quarantine),
-    )
-    if (
-        counts.bronze != counts.silver + counts.quarantined + counts.duplicates
-        or counts.duplicates < 0
-    ):
-        raise LakehouseError(
-            f"rows were lost between bronze and silver: {counts}",
-            "nothing was written; report this",
-        )
-    if counts.silver == 0:
-        raise LakehouseError(
-            f"no row of {contract.source.path} fulfils the contract; reasons: {counts.reasons}",
-            "correct config/project.yaml, or run: make adopt DATA=… TARGET=…",
-        )
-    overwrite_if_changed(lakehouse, quarantine_table(contract), quarantine)
-    overwrite_if_changed(lakehouse, silver_table(contract), silver)
+    partitions = Partitions(INTERVAL, intervals)
+    bronze = current_rows(lakehouse, contract, batches, partitions)
+    with lakehouse.materialized(mark_rows(bronze, contract, require_target=True)) as marked:
+        checked = divide_rows(marked)
+        lakehouse.overwrite(quarantine_table(contract), checked.rejected, partitions)
+        silver = _latest_of_each_key(checked.accepted, contract)
+        snapshot = lakehouse.overwrite(silver_table(contract), silver, partitions)
+        is_bad = (marked[REASONS] != "").ifelse(1, 0)
+        marked_counts = lakehouse.collect(
+            marked.group_by(INTERVAL).aggregate(bronze=ibis._.count(), quarantined=is_bad.sum())
+        ).to_pylist()
+    kept = lakehouse.read(silver_table(contract), snapshot.snapshot_id, partitions)
+    kept_counts = lakehouse.collect(kept.group_by(INTERVAL).aggregate(silver=ibis._.count()))
+    return _account(intervals, marked_counts, kept_counts.to_pylist(), snapshot.snapshot_id)
+
+
+def _account(
+    intervals: tuple[str, ...],
+    marked: list[dict[str, int]],
+    kept: list[dict[str, int]],
+    snapshot: int,
+) -> list[IntervalCounts]:
+    read = {row[INTERVAL]: row for row in marked}
+    written = {row[INTERVAL]: row["silver"] for row in kept}
+    counts = []
+    for interval in intervals:
+        bronze = read[interval]["bronze"] if interval in read else 0
+        quarantined = int(read[interval]["quarantined"]) if interval in read else 0
+        silver = written.get(interval, 0)
+        duplicates = bronze - quarantined - silver
+        if duplicates < 0:
+            raise LakehouseError(
+                f"interval {interval}: {bronze} bronze rows became {silver} silver rows and "
+                f"{quarantined} quarantined ones",
+                "run it again: make data; report it where it stays",
+            )
+        counts.append(IntervalCounts(interval, bronze, silver, quarantined, duplicates, snapshot))
     return counts
+
+
+def commonest_reasons(lakehouse: Lakehouse, contract: Contract) -> dict[str, int]:
+    """Why rows are in quarantine, the row's own value left out, the commonest first."""
+    import ibis
+
+    quarantine = lakehouse.read(quarantine_table(contract))
+    reason = quarantine[REASONS].split("; ").unnest().re_replace(": '.*' is", ": is")
+    found = lakehouse.collect(
+        quarantine.select(reason=reason)
+        .group_by("reason")
+        .aggregate(rows=ibis._.count())
+        .order_by([ibis.desc("rows"), "reason"])
+        .limit(SHOWN_REASONS)
+    )
+    return {row["reason"]: row["rows"] for row in found.to_pylist()}
 
 
 def _latest_of_each_key(accepted: "ibis.Table", contract: Contract) -> "ibis.Table":
     import ibis
 
     key = [contract.entity_column, *([EVENT_TIME] if contract.has_time else [])]
+    if contract.entity is None:
+        key.append(BATCH)  # a row's number is its identity within its file only
     newest_first = [ibis.desc(INGESTED_AT), ibis.desc(BATCH), ibis.desc(ROW_NUMBER)]
     rank = ibis.row_number().over(group_by=key, order_by=newest_first)
     ranked = accepted.mutate(_rank=rank)
-    return ranked.filter(ranked["_rank"] == 0).drop("_rank").order_by(key)
-
-
-def _commonest_reasons(quarantine: "pa.Table") -> dict[str, int]:
-    """Counts by reason, the row's own value left out, the commonest first."""
-    import re
-    from collections import Counter
-
-    counts: Counter[str] = Counter()
-    for reasons in quarantine[REASONS].to_pylist():
-        counts.update(re.sub(r": '.*' is", ": is", reason) for reason in reasons.split("; "))
-    return dict(counts.most_common(SHOWN_REASONS))
+    return ranked.filter(ranked["_rank"] == 0).drop("_rank")

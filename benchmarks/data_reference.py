@@ -1,0 +1,191 @@
+"""The yardstick of `bench-data`: bronze, silver, quarantine and gold, by hand, on plain Parquet.
+
+One DuckDB script as somebody would write it for this one dataset: it knows the columns, keeps no
+snapshots, no catalog, no record of what was done, and cannot be run again for one interval. The
+rows that it accepts, refuses (with the same sentences) and drops as duplicates are the project's.
+
+    python benchmarks/data_reference.py SOURCE.parquet FOLDER ROWS_AT_ONCE
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import duckdb
+
+NUMBERS = {  # name: (whole, nullable, minimum, maximum)
+    "tenure_months": (True, False, 0, 600),
+    "monthly_charges": (False, False, 0, 1000),
+    "usage_hours": (False, True, 0, 744),
+    "support_tickets": (True, False, 0, 200),
+    "late_payments": (True, True, 0, 12),
+    "satisfaction": (False, True, 0, 10),
+    "age": (True, True, 18, 110),
+}
+CATEGORIES = {  # name: (nullable, values)
+    "contract": (False, ("month-to-month", "one-year", "two-year")),
+    "payment_method": (True, ("bank-transfer", "card", "invoice", "wallet")),
+    "internet_service": (False, ("dsl", "fiber", "none")),
+    "region": (False, ("north", "south", "east", "west", "centre")),
+    "churned": (False, ("no", "yes")),
+}
+ORDER = [
+    *NUMBERS, "contract", "payment_method", "internet_service", "region", "paperless_billing",
+    "churned",
+]  # fmt: skip
+NULL_WORDS = "('', 'na', 'n/a', 'nan', 'null', 'none', '?')"
+WRITE = "(FORMAT parquet, COMPRESSION zstd, PARTITION_BY (_interval), OVERWRITE_OR_IGNORE)"
+
+
+def main() -> int:
+    """Run the four steps and print the counts."""
+    source, folder, rows_at_once = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    database = duckdb.connect()
+    database.sql("SET memory_limit = '1GB'")
+    database.sql(f"SET temp_directory = '{folder / 'spill'}'")
+    database.sql("SET enable_progress_bar = false")
+    database.sql("SET preserve_insertion_order = false")
+    database.sql("SET TimeZone = 'UTC'")
+    database.sql(f"""
+        COPY (
+            SELECT *, 'source' AS _source_file, 'batch' AS _batch_id,
+                   row_number() OVER () AS _row_number,
+                   TIMESTAMP '2026-01-01' AS _ingested_at,
+                   coalesce(substr(CAST(TRY_CAST(trim(observed_at) AS TIMESTAMP) AS VARCHAR), 1, 7),
+                            'unknown') AS _interval
+            FROM read_parquet('{source}')
+        ) TO '{folder / "bronze"}' {WRITE}""")
+    held = database.sql(f"""
+        SELECT _interval, count(*) FROM read_parquet('{folder / "bronze"}/*/*.parquet')
+        GROUP BY 1 ORDER BY 1""").fetchall()
+    counts = [0, 0, 0]
+    for intervals in group(held, rows_at_once):
+        found = refine(database, folder, intervals)
+        counts = [a + b for a, b in zip(counts, found, strict=True)]
+    print(json.dumps(dict(zip(("bronze", "quarantined", "silver"), counts, strict=True))))
+    return 0
+
+
+def group(held: list[tuple[str, int]], rows_at_once: int) -> list[list[str]]:
+    """Intervals that are worked on together, as in the project: memory has a bound."""
+    groups: list[list[str]] = []
+    rows = 0
+    for interval, count in held:
+        if not groups or rows + count > rows_at_once:
+            groups.append([])
+            rows = 0
+        groups[-1].append(interval)
+        rows += count
+    return groups
+
+
+def refine(
+    database: duckdb.DuckDBPyConnection, folder: Path, intervals: list[str]
+) -> tuple[int, int, int]:
+    """Silver, quarantine and gold of a few intervals."""
+    files = [str(file) for i in intervals for file in (folder / "bronze" / f"_interval={i}").iterdir()]
+    raw = ", ".join(["customer_id", "observed_at", *ORDER])
+    typed = ",\n".join(
+        [
+            "CASE WHEN lower(trim(customer_id)) IN ('', 'na', 'n/a') THEN NULL "
+            "ELSE trim(customer_id) END AS v_customer_id",
+            "TRY_CAST(trim(observed_at) AS TIMESTAMPTZ)::TIMESTAMP AS v_event_time",
+            *[number(name, whole) for name, (whole, *_) in NUMBERS.items()],
+            *[category(name, values) for name, (_, values) in CATEGORIES.items()],
+            "CASE lower(trim(paperless_billing)) "
+            "WHEN 'true' THEN true WHEN 't' THEN true WHEN 'yes' THEN true WHEN 'y' THEN true "
+            "WHEN '1' THEN true WHEN 'false' THEN false WHEN 'f' THEN false WHEN 'no' THEN false "
+            "WHEN 'n' THEN false WHEN '0' THEN false END AS v_paperless_billing",
+        ]
+    )
+    reasons = " || ".join(reason(name) for name in ["customer_id", "observed_at", *ORDER])
+    database.sql(f"""
+        CREATE OR REPLACE TEMP TABLE checked AS
+        WITH typed AS (SELECT *, {typed} FROM read_parquet({files},
+                               hive_partitioning = true, hive_types_autocast = false)),
+             judged AS (SELECT *, {reasons} AS _reasons FROM typed)
+        SELECT * EXCLUDE ({raw}),
+               {", ".join(f"CASE WHEN _reasons <> '' THEN {n} END AS {n}" for n in raw.split(", "))}
+        FROM judged""")
+    private = "_source_file, _batch_id, _row_number, _ingested_at, _interval"
+    values = ", ".join(f"v_{name} AS {name}" for name in ["customer_id", "event_time", *ORDER])
+    database.sql(f"""
+        COPY (SELECT {raw}, {private}, regexp_replace(_reasons, '; $', '') AS _reasons
+              FROM checked WHERE _reasons <> '') TO '{folder / "quarantine"}' {WRITE}""")
+    database.sql(f"""
+        COPY (SELECT {values}, {private} FROM checked WHERE _reasons = ''
+              QUALIFY row_number() OVER (
+                  PARTITION BY v_customer_id, v_event_time
+                  ORDER BY _ingested_at DESC, _batch_id DESC, _row_number DESC) = 1
+        ) TO '{folder / "silver"}' {WRITE}""")
+    silver = [str(file) for i in intervals for file in (folder / "silver").glob(f"_interval={i}/*")]
+    kept = 0
+    if silver:
+        columns = ", ".join(["customer_id", "event_time", *ORDER, "_interval"])
+        database.sql(f"""
+            COPY (SELECT {columns} FROM read_parquet({silver}, hive_partitioning = true,
+                         hive_types_autocast = false)
+                  ORDER BY event_time, customer_id) TO '{folder / "gold"}' {WRITE}""")
+        ((kept,),) = database.sql(f"SELECT count(*) FROM read_parquet({silver})").fetchall()
+    ((read, refused),) = database.sql(
+        "SELECT count(*), count(*) FILTER (_reasons <> '') FROM checked"
+    ).fetchall()
+    return read, refused, kept
+
+
+def number(name: str, whole: bool) -> str:
+    """A finite number, or null."""
+    value = f"TRY_CAST(trim({name}) AS DOUBLE)"
+    rule = f"isfinite({value})" + (f" AND {value} % 1 = 0 AND abs({value}) < 2^53" if whole else "")
+    cast = f"CAST({value} AS BIGINT)" if whole else value
+    return f"CASE WHEN {rule} THEN {cast} END AS v_{name}"
+
+
+def category(name: str, values: tuple[str, ...]) -> str:
+    """A known word as it is; another one unless it stands for a missing value."""
+    known = " OR ".join(f"trim({name}) = '{value}'" for value in values)
+    return (
+        f"CASE WHEN {known} THEN trim({name}) "
+        f"WHEN lower(trim({name})) IN {NULL_WORDS} THEN NULL ELSE trim({name}) END AS v_{name}"
+    )
+
+
+def reason(name: str) -> str:
+    """Why a value is refused, or nothing."""
+    shown = f"'{name}: ''' || coalesce(substr(trim({name}), 1, 40), '') || ''' is "
+    missing = f"({name} IS NULL OR lower(trim({name})) IN {NULL_WORDS})"
+    absent = f"'{name}: missing; '"
+    if name == "customer_id":
+        return f"CASE WHEN v_{name} IS NULL THEN {absent} ELSE '' END"
+    if name == "observed_at":
+        return f"CASE WHEN v_event_time IS NULL THEN {shown}not a time; ' ELSE '' END"
+    if name == "paperless_billing":
+        return (
+            f"CASE WHEN v_{name} IS NOT NULL THEN '' WHEN {missing} THEN {absent} "
+            f"ELSE {shown}not true or false; ' END"
+        )
+    if name in CATEGORIES:
+        nullable, values = CATEGORIES[name]
+        known = " OR ".join(f"v_{name} = '{value}'" for value in values)
+        kind = "classes" if name == "churned" else "categories"
+        empty = "''" if nullable else absent
+        return (
+            f"CASE WHEN {known} THEN '' WHEN v_{name} IS NULL THEN {empty} "
+            f"ELSE {shown}not one of its {kind}; ' END"
+        )
+    whole, nullable, low, high = NUMBERS[name]
+    wanted = "a whole number" if whole else "a finite number"
+    empty = "''" if nullable else absent
+    return (
+        f"CASE WHEN v_{name} IS NULL THEN CASE WHEN {missing} THEN {empty} "
+        f"ELSE {shown}not {wanted}; ' END "
+        f"WHEN v_{name} < {low} THEN {shown}below {low}; ' "
+        f"WHEN v_{name} > {high} THEN {shown}above {high}; ' ELSE '' END"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""AWS for tests, on this machine: moto's S3 and Glue, and the emulated Athena.
+
+What `EmulatedAws.environment` holds is all that a command needs to use it: boto3, pyathena and the
+project read the endpoints from there.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import boto3
+import pytest
+
+from tests.athena_emulator import AthenaEmulator
+from tests.ports import free_port
+
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class EmulatedAws:
+    """Where the servers are, and the names of what exists there."""
+
+    endpoint: str
+    emulator: AthenaEmulator
+    bucket: str
+    database: str
+    work_group: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that send a command here instead of to AWS."""
+        return {
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_ENDPOINT_URL_GLUE": self.endpoint,
+            "AWS_ENDPOINT_URL_STS": self.endpoint,
+            "AWS_ENDPOINT_URL_ATHENA": self.emulator.url,
+            "AWS_ACCESS_KEY_ID": "emulated",
+            "AWS_SECRET_ACCESS_KEY": "emulated",
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "MLOPS_LAKE__BACKEND": "aws",
+            "MLOPS_AWS__REGION": REGION,
+            "MLOPS_AWS__BUCKET": self.bucket,
+            "MLOPS_AWS__GLUE_DATABASE": self.database,
+            "MLOPS_AWS__ATHENA_WORKGROUP": self.work_group,
+        }
+
+
+@contextmanager
+def emulated_aws(bucket: str = "emulated-lake", database: str = "lake") -> Iterator[EmulatedAws]:
+    """Start the servers, make a bucket and a Glue database, and set the environment."""
+    from moto.server import ThreadedMotoServer
+
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for each request
+        server = ThreadedMotoServer("127.0.0.1", free_port(), verbose=False)
+        server.start()
+        stack.callback(server.stop)
+        host, port = server.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        patch.setenv("AWS_ACCESS_KEY_ID", "emulated")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "emulated")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        boto3.client("s3", endpoint_url=endpoint, region_name=REGION).create_bucket(Bucket=bucket)
+        glue = boto3.client("glue", endpoint_url=endpoint, region_name=REGION)
+        glue.create_database(DatabaseInput={"Name": database})
+        emulator = AthenaEmulator(endpoint, endpoint, region=REGION, work_groups=("tests",))
+        stack.enter_context(emulator)
+        aws = EmulatedAws(endpoint, emulator, bucket, database, "tests")
+        for name, value in aws.environment.items():
+            if name.startswith("AWS_"):
+                patch.setenv(name, value)
+        yield aws
