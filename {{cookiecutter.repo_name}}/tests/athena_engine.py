@@ -32,7 +32,6 @@ MOST_PARTITIONS = 100
 CACHED_TABLES = 24
 VACUUM_AGE = timedelta(days=5)
 FILE_COLUMN = "__file"
-TRANSFORMS = {"year": "year", "month": "month", "day": "day", "hour": "hour"}
 
 
 @dataclass
@@ -132,8 +131,10 @@ class _Statement:
         finally:
             self.connection.close()
 
-    def _dispatch(self, tree: exp.Expression) -> Result:
+    def _dispatch(self, tree: exp.Expr) -> Result:
         self._fill_parameters(tree)
+        if isinstance(tree, exp.Values):
+            tree = exp.select("*").from_(tree)
         if isinstance(tree, exp.Query):
             return self._select(tree)
         if isinstance(tree, exp.Insert):
@@ -152,7 +153,7 @@ class _Statement:
             return self._drop(tree)
         raise AthenaError(f"NOT_SUPPORTED: the emulator has no {type(tree).__name__}")
 
-    def _fill_parameters(self, tree: exp.Expression) -> None:
+    def _fill_parameters(self, tree: exp.Expr) -> None:
         places = list(tree.find_all(exp.Placeholder))
         if len(places) != len(self.parameters):
             raise AthenaError(
@@ -160,7 +161,7 @@ class _Statement:
                 f"but found {len(self.parameters)}"
             )
         for place, text in zip(places, self.parameters, strict=True):
-            place.replace(parse_athena(f"SELECT {text}").selects[0].copy())
+            place.replace(parse_athena(f"SELECT {text}").expressions[0].copy())
 
     # ---- statements that are not SQL queries
 
@@ -213,20 +214,19 @@ class _Statement:
     def _select(self, tree: exp.Query) -> Result:
         relation = self._relation(tree)
         names, kinds = relation.columns, [str(kind) for kind in relation.types]
-        self.connection.register("__rows", relation.to_arrow_table())
+        rows = relation.to_arrow_table()
+        rows = rows.rename_columns([f"c{number}" for number in range(len(kinds))])
+        self.connection.register("__rows", rows)
         columns = [
             f"{_as_text(f'c{number}', kind)} AS c{number}" for number, kind in enumerate(kinds)
         ]
-        places = ", ".join(f"c{number}" for number in range(len(kinds)))
-        texts = self.connection.sql(
-            f"SELECT {', '.join(columns)} FROM __rows AS r({places})"
-        ).to_arrow_table()
+        texts = self.connection.sql(f"SELECT {', '.join(columns)} FROM __rows").to_arrow_table()
         return Result("DML", [n.lower() for n in names], [_athena_type(k) for k in kinds], texts)
 
-    def _rows(self, tree: exp.Expression) -> pa.Table:
+    def _rows(self, tree: exp.Expr) -> pa.Table:
         return self._relation(tree).to_arrow_table()
 
-    def _relation(self, tree: exp.Expression) -> duckdb.DuckDBPyRelation:
+    def _relation(self, tree: exp.Expr) -> duckdb.DuckDBPyRelation:
         """The query on DuckDB; whole numbers are bigints at most, as on Athena."""
         tree = tree.copy()
         self._bind_tables(tree)
@@ -244,7 +244,7 @@ class _Statement:
         )
         return self.connection.sql(f"SELECT {casts} FROM relation AS r({', '.join(places)})")
 
-    def _bind_tables(self, tree: exp.Expression) -> None:
+    def _bind_tables(self, tree: exp.Expr) -> None:
         common = {expression.alias for expression in tree.find_all(exp.CTE)}
         for table in list(tree.find_all(exp.Table)):
             if not isinstance(table.this, exp.Identifier) or (
@@ -277,7 +277,7 @@ class _Statement:
             return _lowered(iceberg.schema().as_arrow().empty_table())
         return _lowered(self.engine.cached(iceberg, snapshot_id))
 
-    def _snapshot(self, iceberg: Table, version: exp.Expression | None) -> int | None:
+    def _snapshot(self, iceberg: Table, version: exp.Expr | None) -> int | None:
         if version is None:
             current = iceberg.current_snapshot()
             return current.snapshot_id if current else None
@@ -291,7 +291,7 @@ class _Statement:
             found = iceberg.snapshot_by_id(wanted)
         if found is None:
             raise AthenaError(f"INVALID_ARGUMENTS: Iceberg snapshot ID does not exist: {wanted}")
-        return found.snapshot_id
+        return int(found.snapshot_id)
 
     def _inspect(self, iceberg: Table, kind: str) -> pa.Table:
         names = {"snapshots", "files", "history", "manifests", "partitions", "refs"}
@@ -305,10 +305,8 @@ class _Statement:
     def _read_external(self, found: dict[str, Any]) -> pa.Table:
         storage = found["StorageDescriptor"]
         keys = [column["Name"] for column in found.get("PartitionKeys", [])]
-        schema = pa.schema(
-            [(c["Name"], _arrow_type(c["Type"])) for c in storage["Columns"]]
-            + [(c["Name"], _arrow_type(c["Type"])) for c in found.get("PartitionKeys", [])]
-        )
+        columns = [*storage["Columns"], *found.get("PartitionKeys", [])]
+        schema = _hive(pa.schema([(c["Name"], _arrow_type(c["Type"])) for c in columns]))
         parts = [schema.empty_table()]
         for bucket, key in self._objects(storage["Location"]):
             body = self.engine.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -384,7 +382,7 @@ class _Statement:
         partitioned = tree.find(exp.PartitionedByProperty)
         keys = list(partitioned.this.expressions) if partitioned else []
         if properties.get("table_type", "").upper() == "ICEBERG":
-            self._create_iceberg(name, pa.schema(columns), location, [_transform(k) for k in keys])
+            self._create_iceberg(name, pa.schema(columns), location, [_partition_column(k.sql()) for k in keys])
         elif tree.find(exp.ExternalProperty):
             partitions = [pa.field(key.name.lower(), _arrow_of(key.kind)) for key in keys]
             self._create_external(name, columns, partitions, location)
@@ -408,7 +406,7 @@ class _Statement:
                 raise AthenaError("INVALID_TABLE_PROPERTY: location is required for Iceberg")
             self._require_empty(location)
             _refuse_unfit_types(rows.schema)
-            partitions = [_transform_text(text) for text in properties.get("partitioning", [])]
+            partitions = [_partition_column(text) for text in properties.get("partitioning", [])]
             table = self._create_iceberg(name, _plain(rows.schema), location, partitions)
             try:
                 self._append(table, rows.cast(_plain(rows.schema)))
@@ -435,16 +433,13 @@ class _Statement:
         name: tuple[str, str],
         schema: pa.Schema,
         location: str,
-        partitions: list[tuple[str, str]],
+        partitions: list[str],
     ) -> Table:
         table = self.engine._catalog.create_table(name, schema, location=location.rstrip("/"))
         if partitions:
             with table.update_spec() as specification:
-                for column, transform in partitions:
-                    if transform == "identity":
-                        specification.add_identity(column)
-                    else:
-                        specification.add_field(column, transform)
+                for column in partitions:
+                    specification.add_identity(column)
         return table
 
     def _create_external(
@@ -491,7 +486,7 @@ class _Statement:
         return Result("DDL")
 
     def _drop(self, tree: exp.Drop) -> Result:
-        name = self._target(tree.find(exp.Table))
+        name = self._target(next(tree.find_all(exp.Table)))
         if not self._exists(name):
             if tree.args.get("exists"):
                 return Result("DDL")
@@ -522,9 +517,7 @@ class _Statement:
             table = self.engine.iceberg(name)
             self._append(table, _fitted(rows, table.schema().as_arrow(), columns))
         else:
-            schema = self._read_external(
-                {**found, "StorageDescriptor": {**found["StorageDescriptor"]}}
-            ).schema
+            schema = self._read_external(found).schema
             keys = [column["Name"] for column in found.get("PartitionKeys", [])]
             location = found["StorageDescriptor"]["Location"]
             self._write_parquet(_fitted(rows, schema, columns), location, keys)
@@ -554,7 +547,7 @@ class _Statement:
             for item in value if isinstance(value, list) else [value]:
                 if isinstance(item, exp.Table):
                     tree.set(part, self._bound_source(item))
-                elif isinstance(item, exp.Expression):
+                elif isinstance(item, exp.Expr):
                     self._bind_tables(item)
         if isinstance(tree, exp.Merge):
             self._refuse_double_matches(tree)
@@ -578,24 +571,20 @@ class _Statement:
         return pa.concat_tables(parts)
 
     def _refuse_double_matches(self, tree: exp.Merge) -> None:
-        source = tree.args["using"].sql(dialect="duckdb")
-        self.connection.register("__checked", self.connection.sql(
-            f"SELECT *, rowid AS __row FROM __target"
-        ).to_arrow_table())
-        alias = _quoted(tree.this.alias)
-        translated = exp.maybe_parse(
-            f"SELECT 1 FROM __checked AS {alias} JOIN __source ON TRUE", dialect="duckdb"
+        numbered = self.connection.sql("SELECT *, rowid AS __row FROM __target").to_arrow_table()
+        self.connection.register("__checked", numbered)
+        target = exp.Table(
+            this=exp.to_identifier("__checked"),
+            alias=exp.TableAlias(this=exp.to_identifier(tree.this.alias, quoted=True)),
         )
-        join = translated.find(exp.Join)
-        join.set("this", tree.args["using"].copy())
-        join.set("on", tree.args["on"].copy())
-        checked = to_duckdb(translated) + " GROUP BY __row HAVING count(*) > 1 LIMIT 1"
+        matches = exp.select("1").from_(target)
+        matches = matches.join(tree.args["using"].copy(), on=tree.args["on"].copy())
+        checked = f"{to_duckdb(matches)} GROUP BY __row HAVING count(*) > 1 LIMIT 1"
         if self.connection.sql(checked).fetchall():
             raise AthenaError(
                 "MERGE_TARGET_ROW_MULTIPLE_MATCHES: "
                 "One MERGE target table row matched more than one source row"
             )
-        del source
 
     def _write_back(self, table: Table, tasks: list[Any]) -> None:
         held = dict(
@@ -652,7 +641,7 @@ class _Statement:
 
     # ---- names
 
-    def _target(self, table: exp.Expression) -> tuple[str, str]:
+    def _target(self, table: exp.Expr) -> tuple[str, str]:
         while not isinstance(table, exp.Table):
             table = table.this
         return (table.db or self.database, table.name.lower())
@@ -673,7 +662,7 @@ def _listing(name: str, values: list[str]) -> Result:
     return Result("UTILITY", [name], ["string"], pa.table({"c0": pa.array(values, pa.string())}))
 
 
-def _mark_changes(tree: exp.Expression) -> None:
+def _mark_changes(tree: exp.Expr) -> None:
     """Make every changed and new row lose the number of the file that it came from."""
     null = exp.EQ(this=exp.column(FILE_COLUMN), expression=exp.null())
     if isinstance(tree, exp.Update):
@@ -802,12 +791,15 @@ def _fitted(rows: pa.Table, schema: pa.Schema, columns: list[str] | None) -> pa.
     arrays = []
     for column in schema:
         values = given.get(column.name.lower(), pa.nulls(rows.num_rows, column.type))
-        if not _coercible(values.type, column.type):
+        is_null = values.null_count == len(values)
+        if not is_null and not _coercible(values.type, column.type):
             raise AthenaError(
                 f"TYPE_MISMATCH: Insert query has mismatched column types: {column.name} is "
                 f"{column.type}, the query gives {values.type}"
             )
-        arrays.append(values.cast(column.type, safe=False))
+        arrays.append(
+            pa.nulls(len(values), column.type) if is_null else values.cast(column.type, safe=False)
+        )
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -823,7 +815,7 @@ def _coercible(given: pa.DataType, wanted: pa.DataType) -> bool:
             kinds.is_integer(wanted) and wanted.bit_width >= given.bit_width
         )
     if kinds.is_floating(given):
-        return bool(kinds.is_floating(wanted)) and wanted.bit_width >= given.bit_width
+        return bool(kinds.is_floating(wanted) and wanted.bit_width >= given.bit_width)
     if kinds.is_decimal(given):
         return bool(kinds.is_floating(wanted) or kinds.is_decimal(wanted))
     if kinds.is_timestamp(given) and kinds.is_timestamp(wanted):
@@ -849,22 +841,10 @@ def _properties(tree: exp.Create) -> dict[str, Any]:
     return found
 
 
-def _transform(key: exp.Expression) -> tuple[str, str]:
-    if isinstance(key, exp.Func):
-        column = key.find(exp.Column)
-        name = type(key).__name__.lower()
-        if column is None or name not in TRANSFORMS:
-            raise AthenaError(f"NOT_SUPPORTED: the emulator has no partition transform {key.sql()}")
-        return column.name.lower(), name
-    return key.name.lower(), "identity"
-
-
-def _transform_text(text: str) -> tuple[str, str]:
-    if match := re.fullmatch(r"(\w+)\((\w+)\)", text):
-        if match[1].lower() not in TRANSFORMS:
-            raise AthenaError(f"NOT_SUPPORTED: the emulator has no partition transform {text}")
-        return match[2].lower(), match[1].lower()
-    return text.strip('"').lower(), "identity"
+def _partition_column(text: str) -> str:
+    if not re.fullmatch(r'"?\w+"?', text):
+        raise AthenaError(f"NOT_SUPPORTED: the emulator has no partition transform {text}")
+    return text.strip('"').lower()
 
 
 def _comment(column: exp.ColumnDef) -> dict[str, str] | None:

@@ -8,7 +8,7 @@ import re
 import sqlglot
 from sqlglot import expressions as exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 
 class AthenaError(Exception):
@@ -90,10 +90,12 @@ def _try_cast(pattern: str, plain: str) -> str:
     return f"CASE WHEN {_TEXT} AND NOT {_FITS.format(pattern)} THEN NULL ELSE {plain} END"
 
 
+# DuckDB wants an offset right behind the time.
+_ZONED = "regexp_replace(CAST(x AS VARCHAR), ' ([+-]\\d{2}:\\d{2})\\s*$', '\\1')"
 _DOUBLE = "TRY_CAST(regexp_replace(CAST(x AS VARCHAR), '[dDfF]\\s*$', '') AS DOUBLE)"
 TRY_CASTS = {
     "timestamp": _try_cast(TIME, "TRY_CAST(x AS TIMESTAMP)"),
-    "timestamptz": _try_cast(TIME, "TRY_CAST(x AS TIMESTAMPTZ)"),
+    "timestamptz": _try_cast(TIME, f"TRY_CAST({_ZONED} AS TIMESTAMPTZ)"),
     "bigint": (
         f"CASE WHEN {_TEXT} THEN CASE WHEN {_FITS.format(WHOLE)} THEN TRY_CAST(x AS BIGINT) END "
         "WHEN typeof(x) IN ('DOUBLE', 'FLOAT') THEN "
@@ -133,7 +135,7 @@ MACROS = [
 ]
 
 
-def parse_athena(sql: str) -> exp.Expression:
+def parse_athena(sql: str) -> exp.Expr:
     """The statement's tree.
 
     Raises:
@@ -186,16 +188,24 @@ def _refuse_foreign_words(sql: str) -> None:
         previous = word.lower()
 
 
-def to_duckdb(tree: exp.Expression) -> str:
+def to_duckdb(tree: exp.Expr) -> str:
     """The statement in DuckDB's SQL, with Athena's meaning where the two differ.
 
     Raises:
         AthenaError: Where this emulator cannot give it Athena's meaning.
     """
-    return tree.transform(_translate).sql(dialect="duckdb")
+    root = tree.copy()
+    # Inner ones first: what `transform` puts in, it does not enter.
+    for node in reversed(list(root.dfs())):
+        translated = _translate(node)
+        if node is root:
+            root = translated
+        elif translated is not node:
+            node.replace(translated)
+    return root.sql(dialect="duckdb")
 
 
-def _translate(node: exp.Expression) -> exp.Expression:
+def _translate(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Cast):
         return _translate_cast(node)
     if isinstance(node, exp.RegexpReplace):
@@ -216,13 +226,13 @@ def _translate(node: exp.Expression) -> exp.Expression:
     return node
 
 
-def _translate_cast(node: exp.Cast) -> exp.Expression:
+def _translate_cast(node: exp.Cast) -> exp.Expr:
     kind = node.to.this
     digits = node.to.expressions[0].name if node.to.expressions else "3"
     prefix = "athena_try_" if isinstance(node, exp.TryCast) else "athena_"
     if kind == exp.DType.TIMESTAMP:
         inner = node.this
-        if isinstance(inner, exp.Cast) and inner.to.this == exp.DType.TIMESTAMPTZ:
+        if isinstance(inner, exp.Anonymous) and inner.name.endswith("_timestamptz"):
             raise AthenaError(
                 "NOT_EMULATED: a cast of a zoned time keeps its wall clock on Athena, which this "
                 "emulator cannot show; use AT TIME ZONE 'UTC'"
@@ -243,5 +253,5 @@ def _translate_cast(node: exp.Cast) -> exp.Expression:
     return node
 
 
-def _call(name: str, *arguments: exp.Expression) -> exp.Expression:
+def _call(name: str, *arguments: exp.Expr) -> exp.Expr:
     return exp.Anonymous(this=name, expressions=[argument.copy() for argument in arguments])

@@ -259,6 +259,21 @@ def monitoring_down(as_json: Json = False) -> None:
 
 
 @app.command(rich_help_panel=SERVERS)
+def init_aws(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the changes; leave nothing behind.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Create or update the lake's resources on AWS; shows the changes and asks first."""
+    from .services.aws_stack import deploy, show_deployment
+    from .settings import load_settings
+
+    show_deployment(deploy(load_settings(), dry_run=dry_run, yes=yes), as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
 def docker_up(as_json: Json = False) -> None:
     """Start API, MLflow, Airflow, Prometheus and Grafana in containers."""
     from .presentation import show

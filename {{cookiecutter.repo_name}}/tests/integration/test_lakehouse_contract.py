@@ -5,7 +5,6 @@ and the resources that the environment and `config/aws_config.yaml` name; it run
 `pytest -m aws` only, writes tables whose names hold a random number, and deletes them.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -45,7 +44,10 @@ class Lake:
 
     def rows(self, *order: str, snapshot_id: int | None = None) -> list[dict[str, object]]:
         expression = self.lake.read(self.table, snapshot_id)
-        return self.lake.collect(expression.order_by(list(order))).to_pylist()
+        rows: list[dict[str, object]] = self.lake.collect(
+            expression.order_by(list(order))
+        ).to_pylist()
+        return rows
 
 
 @pytest.fixture(scope="module")

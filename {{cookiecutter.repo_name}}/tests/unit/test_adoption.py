@@ -25,7 +25,8 @@ from {{ cookiecutter.package_name }}.contract import (
 from {{ cookiecutter.package_name }}.data.adoption import Adoption
 from {{ cookiecutter.package_name }}.data.column_profile import AdoptionError
 from {{ cookiecutter.package_name }}.data.quality import check_rows, number_rows
-from {{ cookiecutter.package_name }}.data.sources import SourceError, read_raw
+from {{ cookiecutter.package_name }}.data.source_files import SourceError
+from {{ cookiecutter.package_name }}.data.sources import read_raw
 from {{ cookiecutter.package_name }}.errors import ProjectError
 from {{ cookiecutter.package_name }}.pipelines.adoption import adopt_file
 from {{ cookiecutter.package_name }}.presentation import as_plain, show_adoption

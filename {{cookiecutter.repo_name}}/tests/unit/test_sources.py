@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from {{ cookiecutter.package_name }}.contract import Source
 from {{ cookiecutter.package_name }}.data.dialect import detect_dialect
-from {{ cookiecutter.package_name }}.data.sources import SourceError, read_raw
+from {{ cookiecutter.package_name }}.data.source_files import SourceError
+from {{ cookiecutter.package_name }}.data.sources import read_raw
 
 
 def read(folder: Path, content: bytes, name: str = "data.csv") -> pa.Table:
@@ -125,10 +126,10 @@ def test_a_damaged_file_is_refused_with_what_is_wrong(
     assert caught.value.fix
 
 
-def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+def test_a_missing_file_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="does not exist"):
         read_raw(Source(path="none.csv"), tmp_path)
-    with pytest.raises(SourceError, match="is a folder"):
+    with pytest.raises(SourceError, match="holds no data file"):
         detect_dialect(tmp_path)
 
 

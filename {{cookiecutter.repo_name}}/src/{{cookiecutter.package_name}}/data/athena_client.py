@@ -1,8 +1,8 @@
 """Running statements on Athena: retries, results as Arrow, and errors that say what to do.
 
 A result is read from Athena's CSV file in S3 with Arrow's own reader: one statement, the order of
-the rows kept, microseconds kept, and null told from empty text (null has no quotes). Parquet through
-UNLOAD would lose the order and cut timestamps to milliseconds.
+the rows kept, microseconds kept, and null told from empty text (null has no quotes). Parquet
+through UNLOAD would lose the order and cut timestamps to milliseconds.
 """
 
 import time
@@ -196,22 +196,37 @@ def _explained(error: Exception, aws: AwsSettings) -> LakehouseError:
     code, said = response.get("Error", {}).get("Code", ""), str(error)
     if type(cause).__name__ == "NoCredentialsError":
         return LakehouseError("there are no AWS credentials", CREDENTIALS_FIX)
-    if code in ("ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException",
-                "InvalidClientTokenId", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
+    if code in (
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+    ):
         return LakehouseError(f"AWS refuses the credentials: {said}", CREDENTIALS_FIX)
     for word, message, fix in (
         ("AccessDenied", "AWS denies access", "ask for the role that make init-aws prints"),
-        ("Insufficient permissions", "AWS denies access",
-         "ask for the role that make init-aws prints"),
+        (
+            "Insufficient permissions",
+            "AWS denies access",
+            "ask for the role that make init-aws prints",
+        ),
         ("NoSuchBucket", f"the bucket {aws.bucket} does not exist", STACK_FIX),
         ("output bucket", f"the bucket {aws.bucket} does not exist", STACK_FIX),
         ("WorkGroup", f"the Athena workgroup {aws.athena_workgroup} cannot be used", STACK_FIX),
         ("SCHEMA_NOT_FOUND", f"the Glue database {aws.glue_database} does not exist", STACK_FIX),
         ("Database", f"the Glue database {aws.glue_database} cannot be used", STACK_FIX),
-        ("TOO_MANY_OPEN_PARTITIONS", "Athena writes 100 partitions at once at most",
-         "write fewer intervals at once, or set a longer event_time.interval"),
-        ("Bytes scanned limit", "the statement reads more than the workgroup allows",
-         "name fewer intervals, or raise the workgroup's scan limit"),
+        (
+            "TOO_MANY_OPEN_PARTITIONS",
+            "Athena writes 100 partitions at once at most",
+            "write fewer intervals at once, or set a longer event_time.interval",
+        ),
+        (
+            "Bytes scanned limit",
+            "the statement reads more than the workgroup allows",
+            "name fewer intervals, or raise the workgroup's scan limit",
+        ),
         ("EndpointConnectionError", "AWS cannot be reached", "check the network and the region"),
         ("Could not connect", "AWS cannot be reached", "check the network and the region"),
     ):
@@ -242,9 +257,7 @@ def _read_csv(body: Any, kinds: list[str], schema: "pa.Schema") -> "pa.Table":
         ),
     )
     rows = reader.read_all()
-    columns = [
-        _cast(rows.column(number), column.type) for number, column in enumerate(schema)
-    ]
+    columns = [_cast(rows.column(number), column.type) for number, column in enumerate(schema)]
     return pa.Table.from_arrays(columns, schema=schema)
 
 

@@ -20,10 +20,13 @@ from .lakehouse import LakehouseError
 if TYPE_CHECKING:
     import ibis
     from ibis.expr.operations import Node, Value
-    from sqlglot.expressions import Expression
+    from sqlglot.expressions import Expr
 
 # https://docs.aws.amazon.com/athena/latest/ug/service-limits.html
 LONGEST_STATEMENT = 262_144
+
+# Trino's concat takes 127.
+MOST_ARGUMENTS = 100
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+")
 PYTHON_TO_MYSQL = {"%M": "%i", "%B": "%M", "%A": "%W"}
@@ -172,7 +175,7 @@ def _refuse_lost_constructs(operation: "Node") -> None:
         raise _lacks("a table in memory", "bring its rows in with lakehouse.staged")
 
 
-def _refuse_foreign_joins(tree: "Expression") -> None:
+def _refuse_foreign_joins(tree: "Expr") -> None:
     from sqlglot import expressions as exp
 
     for join in tree.find_all(exp.Join):
@@ -203,10 +206,25 @@ def _adapt(node: "Node", changes: Mapping[str, Any] | None) -> "Node":
         return ops.Cast(_at_utc(node.arg), node.to)
     if isinstance(node, (ops.Strftime, ops.StringToTimestamp)):
         return _adapt_format(node)
+    if isinstance(node, ops.StringConcat):
+        return _flat_concatenation(node)
     if isinstance(node, ops.RegexReplace) and isinstance(node.replacement, ops.Literal):
         replacement = re.sub(r"\\(\d)", r"$\1", node.replacement.value)
         return ops.RegexReplace(node.arg, node.pattern, replacement)
     return node
+
+
+def _flat_concatenation(node: "Value") -> "Node":
+    """A sum of many texts side by side: nested one in the other, they exhaust parsers' stacks."""
+    from ibis.expr import operations as ops
+
+    texts: list[Value] = []
+    for text in node.arg:
+        is_short = isinstance(text, ops.StringConcat) and len(text.arg) < MOST_ARGUMENTS
+        texts += text.arg if is_short else [text]
+    if len(texts) > MOST_ARGUMENTS:
+        return node
+    return ops.StringConcat(tuple(texts))
 
 
 def _adapt_parsing(node: "Value") -> "Node":
@@ -220,7 +238,9 @@ def _adapt_parsing(node: "Value") -> "Node":
             text = _replace_pattern(text, pattern, form)
         return ops.TryCast(known.ifelse(text.strip(), None).op(), node.to)
     if node.to.is_floating():
-        # Java reads 1d, 1f and 0x1p3 as numbers.
+        # DuckDB reads 1_000 as a number; Java reads 1d, 1f and 0x1p3.
+        for _ in range(2):
+            text = _replace_pattern(text, r"(\d)_(\d)", "$1$2")
         number = text.re_search(r"^[^a-df-zA-DF-Z]*$").ifelse(text, None)
         return ops.TryCast(number.op(), node.to)
     if node.to.is_integer():
@@ -281,7 +301,7 @@ def _replace_pattern(text: "ibis.Value", pattern: str, form: str) -> "ibis.Value
 # ---- the SQL tree: names, types and literals
 
 
-def _rewrite(tree: "Expression", database: str) -> "Expression":
+def _rewrite(tree: "Expr", database: str) -> "Expr":
     """Glue's names for tables and columns, and microseconds for every timestamp."""
     from sqlglot import expressions as exp
 
@@ -302,13 +322,13 @@ def _rewrite(tree: "Expression", database: str) -> "Expression":
     return tree
 
 
-def _is_local(table: "Expression", tree: "Expression") -> bool:
+def _is_local(table: "Expr", tree: "Expr") -> bool:
     from sqlglot import expressions as exp
 
     return any(table.name == common.alias for common in tree.find_all(exp.CTE))
 
 
-def _name_table(table: "Expression", database: str) -> None:
+def _name_table(table: "Expr", database: str) -> None:
     from sqlglot import expressions as exp
 
     reference = TableReference.parse(table.name)
@@ -321,7 +341,7 @@ def _name_table(table: "Expression", database: str) -> None:
         table.set("version", version)
 
 
-def _write_timestamp_literal(cast: "Expression") -> None:
+def _write_timestamp_literal(cast: "Expr") -> None:
     """Ibis writes a literal through a function that keeps milliseconds only."""
     from sqlglot import expressions as exp
 

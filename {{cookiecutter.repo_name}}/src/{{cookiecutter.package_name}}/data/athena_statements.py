@@ -79,7 +79,7 @@ def insert_into(table: str, rows: str, schema: "pa.Schema", held: set[str]) -> s
     """Add the rows of a SELECT."""
     names = ", ".join(quoted(name) for name in schema.names)
     columns = typed_columns(schema, held)
-    return f"INSERT INTO {table} ({names}) SELECT {columns} FROM ({rows}) AS r"
+    return f"INSERT INTO {table} ({names}) SELECT {columns} FROM ({rows}) AS r"  # noqa: S608
 
 
 def replace_partitions(
@@ -114,8 +114,12 @@ def replace_all(
     if column is not None:
         key = f"coalesce({quoted(column)}, '')"
         return _merge(
-            table, rows, schema, held,
-            f"coalesce(t.{quoted(column)}, '')", f"SELECT DISTINCT {key} FROM {table}",
+            table,
+            rows,
+            schema,
+            held,
+            f"coalesce(t.{quoted(column)}, '')",
+            f"SELECT DISTINCT {key} FROM {table}",  # noqa: S608
         )
     # An equality that holds for every row lets the engine join by hash, not row by row.
     first = quoted(schema.names[0])
@@ -126,7 +130,7 @@ def replace_all(
 def delete_rows(table: str, column: str, values: tuple[str, ...]) -> str:
     """Delete the rows whose text column has one of the values."""
     chosen = ", ".join(text(value) for value in values)
-    return f"DELETE FROM {table} WHERE {quoted(column)} IN ({chosen})"
+    return f"DELETE FROM {table} WHERE {quoted(column)} IN ({chosen})"  # noqa: S608
 
 
 def compact_table(table: str) -> str:
@@ -134,9 +138,7 @@ def compact_table(table: str) -> str:
     return f"OPTIMIZE {table} REWRITE DATA USING BIN_PACK"
 
 
-def _merge(
-    table: str, rows: str, schema: "pa.Schema", held: set[str], key: str, gone: str
-) -> str:
+def _merge(table: str, rows: str, schema: "pa.Schema", held: set[str], key: str, gone: str) -> str:
     """MERGE is Athena's only statement that both deletes and inserts in one commit.
 
     Each target row meets at most one `__gone` row, since their values are distinct; the new rows

@@ -249,9 +249,7 @@ class AwsLakehouse:
         self._load(table)
         if values:
             chosen = tuple(dict.fromkeys(values))
-            self._client.run(
-                statements.delete_rows(self._of(table), physical_name(column), chosen)
-            )
+            self._client.run(statements.delete_rows(self._of(table), physical_name(column), chosen))
         return self._current(table)
 
     def compact(self, table: TableName) -> Snapshot:

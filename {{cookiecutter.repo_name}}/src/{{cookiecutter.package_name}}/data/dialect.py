@@ -7,7 +7,15 @@ from itertools import islice
 from pathlib import Path
 
 from ..contract import Source
-from .sources import SourceError, is_parquet, open_text, readable, require_content
+from .source_files import (
+    SourceError,
+    find_files,
+    is_json_lines,
+    is_parquet,
+    open_text,
+    readable,
+    require_content,
+)
 
 DELIMITERS = (",", ";", "\t", "|")
 WIDTH_RECORDS = 200
@@ -23,7 +31,8 @@ def detect_dialect(path: Path) -> Source:
     The encoding comes from all bytes, the delimiter and the decimal mark from the first records.
 
     Args:
-        path: A CSV or a Parquet file.
+        path: A CSV, Parquet or JSON lines file; or a folder or a glob of files that are all
+            written like the first.
 
     Returns:
         The source that `read_raw` takes, with the path as it was given.
@@ -31,12 +40,15 @@ def detect_dialect(path: Path) -> Source:
     Raises:
         SourceError: Where the file is missing, empty, or neither text nor Parquet.
     """
-    require_content(path)
-    if is_parquet(path):
+    (_, first), *_ = find_files(str(path), path.parent)
+    require_content(first)
+    if is_parquet(first):
         return Source(path=str(path))
-    source = Source(path=str(path), encoding=_detect_encoding(path))
-    source = source.model_copy(update={"delimiter": _detect_delimiter(path, source)})
-    return source.model_copy(update={"decimal": _detect_decimal(path, source)})
+    source = Source(path=str(path), encoding=_detect_encoding(first))
+    if is_json_lines(first):
+        return source
+    source = source.model_copy(update={"delimiter": _detect_delimiter(first, source)})
+    return source.model_copy(update={"decimal": _detect_decimal(first, source)})
 
 
 def _detect_encoding(path: Path) -> str:

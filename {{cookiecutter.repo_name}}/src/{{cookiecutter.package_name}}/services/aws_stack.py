@@ -72,7 +72,10 @@ def deploy(
             "nobody can be asked whether to execute the changes",
             "look at them with make init-aws ARGS=--dry-run, then make init-aws ARGS=--yes",
         )
-    template = (settings.root / TEMPLATE).read_text(encoding="utf-8")
+    file = settings.root / TEMPLATE
+    if not file.is_file():
+        raise AwsStackError(f"there is no {TEMPLATE}", "restore it from git")
+    template = file.read_text(encoding="utf-8")
     with aws_errors_explained(aws.region):
         if client is None:
             import boto3
