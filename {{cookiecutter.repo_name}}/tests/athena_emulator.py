@@ -13,6 +13,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +27,7 @@ if not __package__:
 import pyarrow as pa
 from botocore.exceptions import ClientError
 
+# ruff: noqa: S608  names of columns are this file's own
 from tests.athena_engine import AthenaEngine, Result, _split
 from tests.athena_functions import AthenaError
 
@@ -34,7 +36,7 @@ ENGINE = "emulated (DuckDB)"
 ANSWERED_WITHIN = 3.0
 
 
-class InvalidRequest(Exception):
+class InvalidRequestError(Exception):
     """A request that Athena would refuse."""
 
 
@@ -107,9 +109,9 @@ class AthenaEmulator:
         """One call of Athena's API.
 
         Raises:
-            InvalidRequest: Where Athena would refuse the request.
+            InvalidRequestError: Where Athena would refuse the request.
         """
-        operations = {
+        operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "StartQueryExecution": self._start,
             "GetQueryExecution": lambda r: {"QueryExecution": _described(self._find(r))},
             "BatchGetQueryExecution": self._describe_many,
@@ -119,7 +121,7 @@ class AthenaEmulator:
             "ListQueryExecutions": lambda _: {"QueryExecutionIds": list(self.executions)[-50:]},
         }
         if operation not in operations:
-            raise InvalidRequest(f"the emulator has no {operation}")
+            raise InvalidRequestError(f"the emulator has no {operation}")
         return operations[operation](request)
 
     def _start(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -130,13 +132,13 @@ class AthenaEmulator:
         self._require_work_group(work_group)
         location = request.get("ResultConfiguration", {}).get("OutputLocation")
         if not location:
-            raise InvalidRequest("No output location provided.")
+            raise InvalidRequestError("No output location provided.")
         location = location.rstrip("/") + "/"
         try:
             self.engine.s3.head_bucket(Bucket=_split(location)[0])
         except ClientError as error:
             bucket = _split(location)[0]
-            raise InvalidRequest(f"Unable to verify/create output bucket {bucket}") from error
+            raise InvalidRequestError(f"Unable to verify/create output bucket {bucket}") from error
         execution = Execution(
             query=request["QueryString"],
             database=request.get("QueryExecutionContext", {}).get("Database"),
@@ -176,7 +178,7 @@ class AthenaEmulator:
         try:
             return self.executions[request["QueryExecutionId"]]
         except KeyError as error:
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 f"QueryExecution {request.get('QueryExecutionId')} was not found"
             ) from error
 
@@ -214,12 +216,14 @@ class AthenaEmulator:
 
     def _require_work_group(self, name: str) -> None:
         if self.work_groups is not None and name not in self.work_groups:
-            raise InvalidRequest(f"WorkGroup {name} is not found.")
+            raise InvalidRequestError(f"WorkGroup {name} is not found.")
 
     def _results(self, request: dict[str, Any]) -> dict[str, Any]:
         execution = self._find(request)
         if execution.state != "SUCCEEDED":
-            raise InvalidRequest(f"Query has not yet finished. Current state: {execution.state}")
+            raise InvalidRequestError(
+                f"Query has not yet finished. Current state: {execution.state}"
+            )
         result = execution.result or Result("DDL")
         start = int(request.get("NextToken") or 0)
         most = int(request.get("MaxResults") or 1000)
@@ -234,8 +238,10 @@ class AthenaEmulator:
             if result.texts is not None
             else {}
         )
-        for values in zip(*page.values(), strict=True):
-            rows.append({"Data": [{"VarCharValue": v} if v is not None else {} for v in values]})
+        rows += [
+            {"Data": [{"VarCharValue": v} if v is not None else {} for v in values]}
+            for values in zip(*page.values(), strict=True)
+        ]
         answer: dict[str, Any] = {
             "ResultSet": {
                 "Rows": rows,
@@ -326,12 +332,12 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     answer: Any
 
-    def do_POST(self) -> None:  # noqa: N802  the base class names it
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         try:
             status, answer = 200, self.answer(operation, json.loads(body or b"{}"))
-        except InvalidRequest as error:
+        except InvalidRequestError as error:
             status = 400
             answer = {"__type": "InvalidRequestException", "message": str(error)}
         content = json.dumps(answer).encode()

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -50,9 +51,13 @@ class EmulatedAws:
 
 
 @contextmanager
-def emulated_aws(bucket: str = "emulated-lake", database: str = "lake") -> Iterator[EmulatedAws]:
+def emulated_aws() -> Iterator[EmulatedAws]:
     """Start the servers, make a bucket and a Glue database, and set the environment."""
     from moto.server import ThreadedMotoServer
+
+    # moto keeps its state for the whole process, so each use takes names of its own.
+    number = uuid4().hex[:12]
+    bucket, database = f"emulated-{number}", f"lake_{number}"
 
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("AWS_")]:

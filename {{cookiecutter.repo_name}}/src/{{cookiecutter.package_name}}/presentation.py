@@ -35,6 +35,17 @@ def show(result: object, as_json: bool) -> None:
     console.print(table)
 
 
+def show_rows(rows: Sequence[object], title: str) -> None:
+    """Print dataclasses of one kind as a table, a line for each."""
+    plain = [as_plain(row) for row in rows]
+    table = Table(title=_escape(title) if plain else None)
+    for name in plain[0] if plain else ():
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for values in plain:
+        table.add_row(*map(_cell, values.values()))
+    console.print(table if plain else _escape(f"{title}: nothing"))
+
+
 def show_adoption(adoption: "Adoption", as_json: bool) -> None:
     """Print what `adopt` decided about each column, and why."""
     if as_json:

@@ -51,6 +51,10 @@ class LakeSettings(Section):
     snapshot_days: int = Field(
         default=30, ge=0, description="how long untagged snapshots are kept by data maintain"
     )
+    privacy_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="key of the hashes of erased persons; a random file in lake/privacy if empty",
+    )
 
 
 class TrainingSettings(Section):
@@ -98,6 +102,42 @@ class MonitoringSettings(Section):
     report_rows: int = Field(default=5_000, ge=500)
     prometheus_port: int = Field(default=9090, ge=1, le=65535)
     grafana_port: int = Field(default=3000, ge=1, le=65535)
+
+
+class FeatureViewSettings(Section):
+    """A feature view as `config/features.yaml` writes it; what it leaves out is the contract's."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    description: str = ""
+    owner: str = ""
+    entity: str | None = None
+    event_time: str | None = None
+    source: str | None = Field(
+        default=None, pattern=r"^[^.]+\.[^.]+$", description="layer.table, such as gold.customers"
+    )
+    created_column: str | None = Field(
+        default=None, description="of rows with one entity and time, the largest value wins"
+    )
+    features: tuple[str, ...] | None = Field(default=None, min_length=1)
+    ttl: str | None = Field(
+        default=None, pattern=r"^[1-9][0-9]{0,8}[smhdw]$", description="365d, 12h; none: for ever"
+    )
+    online: bool = True
+
+
+class FeatureSettings(Section):
+    """The feature views, and the online store that serves them by entity key."""
+
+    online_store: Literal["sqlite", "redis", "dynamodb"] = "sqlite"
+    url: SecretStr = Field(
+        default=SecretStr(""),
+        description="SQLite: a file below the project's root; Redis: redis://…; DynamoDB: endpoint",
+    )
+    table: str = Field(
+        default="",
+        description="Redis: the keys' prefix; DynamoDB: the table, aws.online_table if empty",
+    )
+    views: tuple[FeatureViewSettings, ...] = (FeatureViewSettings(name="entity_features"),)
 
 
 class AwsSettings(Section):
@@ -170,6 +210,7 @@ class Settings(BaseSettings):
     serving: ServingSettings = ServingSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     servers: ServersSettings = ServersSettings()
+    features: FeatureSettings = FeatureSettings()
     aws: AwsSettings | None = None
 
     @classmethod
@@ -186,6 +227,7 @@ class Settings(BaseSettings):
         files = {
             "aws": config / "aws_config.yaml",
             "lake": config / "lake.yaml",
+            "features": config / "features.yaml",
             "training": config / "training.yaml",
             "serving": config / "serving.yaml",
             "monitoring": config / "monitoring.yaml",

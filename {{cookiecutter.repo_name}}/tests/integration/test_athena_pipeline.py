@@ -75,8 +75,14 @@ def test_every_layer_is_the_same_as_on_this_machine(
     there = load_settings(there.root)
     found = refresh(there, contract)
     assert rows_of(open_lakehouse(there), there) == expected_rows
-    for figure in ("recomputed", "bronze_rows", "silver_rows", "quarantined_rows",
-                   "duplicate_rows", "quarantine_reasons"):
+    for figure in (
+        "recomputed",
+        "bronze_rows",
+        "silver_rows",
+        "quarantined_rows",
+        "duplicate_rows",
+        "quarantine_reasons",
+    ):
         assert getattr(found, figure) == getattr(expected, figure), figure
 
     again = refresh(there, contract)
@@ -87,17 +93,23 @@ def test_every_layer_is_the_same_as_on_this_machine(
 
 def test_demo_passes_with_nothing_but_other_variables(aws: EmulatedAws, tmp_path: Path) -> None:
     make_project(tmp_path)
+    before = set(aws.emulator.executions)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         **aws.environment,
         "MLOPS_ROOT": str(tmp_path),
-        "MLOPS_AWS__GLUE_DATABASE": aws.database,
         "MLOPS_TRAINING__TRIALS": "2",
         "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]),
     }
     done = subprocess.run(
         [sys.executable, "-m", "{{ cookiecutter.package_name }}", "demo"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900, check=False,
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert not (tmp_path / "lake").exists()
+    assert len(set(aws.emulator.executions) - before) > 10

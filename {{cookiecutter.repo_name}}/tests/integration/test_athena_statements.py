@@ -41,68 +41,125 @@ QUERIES: list[tuple[str, str | None]] = [
     ("SELECT id, name FROM sales WHERE amount > 5 AND paid ORDER BY id", None),
     ("SELECT DISTINCT name FROM sales ORDER BY name", None),
     ("SELECT count(*), count(amount), sum(id), avg(amount) FROM sales", None),
-    ("SELECT region, count(*) AS n FROM sales GROUP BY region HAVING count(*) > 1 ORDER BY 1", None),
+    (
+        "SELECT region, count(*) AS n FROM sales GROUP BY region HAVING count(*) > 1 ORDER BY 1",
+        None,
+    ),
     ("SELECT region, sum(amount) FILTER (WHERE paid) FROM sales GROUP BY 1 ORDER BY 1", None),
     ("SELECT s.id, r.goal FROM sales s JOIN regions r ON s.region = r.region ORDER BY 1", None),
     ("SELECT s.id, r.goal FROM sales s LEFT JOIN regions r USING (region) ORDER BY 1", None),
     ("SELECT r.region, s.id FROM sales s FULL JOIN regions r USING (region) ORDER BY 1, 2", None),
     ("SELECT a.id, b.id FROM sales a CROSS JOIN sales b WHERE a.id < b.id ORDER BY 1, 2", None),
-    ("SELECT id FROM sales s WHERE EXISTS (SELECT 1 FROM regions r WHERE r.region = s.region) "
-     "ORDER BY id", None),
+    (
+        "SELECT id FROM sales s WHERE EXISTS (SELECT 1 FROM regions r WHERE r.region = s.region) "
+        "ORDER BY id",
+        None,
+    ),
     ("SELECT id FROM sales WHERE region NOT IN (SELECT region FROM regions) ORDER BY id", None),
     ("SELECT id FROM sales UNION ALL SELECT goal FROM regions ORDER BY 1", None),
     ("SELECT region FROM sales UNION SELECT region FROM regions ORDER BY 1", None),
     ("SELECT region FROM sales INTERSECT SELECT region FROM regions ORDER BY 1", None),
     ("SELECT region FROM regions EXCEPT SELECT region FROM sales", None),
     ("WITH big AS (SELECT * FROM sales WHERE amount > 9) SELECT max(id) FROM big", None),
-    ("SELECT id, row_number() OVER (PARTITION BY region ORDER BY id DESC) FROM sales ORDER BY 1",
-     None),
-    ("SELECT id, lag(amount) OVER (ORDER BY id), sum(amount) OVER (ORDER BY id "
-     "ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM sales ORDER BY 1", None),
-    ("SELECT id, last_value(amount) IGNORE NULLS OVER (ORDER BY id) FROM sales ORDER BY 1",
-     "SELECT id, last_value(amount IGNORE NULLS) OVER (ORDER BY id) FROM sales ORDER BY 1"),
+    (
+        "SELECT id, row_number() OVER (PARTITION BY region ORDER BY id DESC) FROM sales ORDER BY 1",
+        None,
+    ),
+    (
+        "SELECT id, lag(amount) OVER (ORDER BY id), sum(amount) OVER (ORDER BY id "
+        "ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM sales ORDER BY 1",
+        None,
+    ),
+    (
+        "SELECT id, last_value(amount) IGNORE NULLS OVER (ORDER BY id) FROM sales ORDER BY 1",
+        "SELECT id, last_value(amount IGNORE NULLS) OVER (ORDER BY id) FROM sales ORDER BY 1",
+    ),
     ("SELECT id, CASE WHEN amount > 10 THEN 'big' ELSE 'small' END FROM sales ORDER BY 1", None),
-    ("SELECT id, coalesce(name, '?'), nullif(name, ''), if(paid, 1, 0) FROM sales ORDER BY 1", None),
-    ("SELECT upper(name), length(name), substr(name, 2), reverse(name), concat(name, '!') "
-     "FROM sales ORDER BY id",
-     "SELECT upper(name), length(name), substr(name, 2), reverse(name), name || '!' "
-     "FROM sales ORDER BY id"),
-    ("SELECT lpad(name, 5, '*'), trim(' x '), replace(name, 'n', 'm'), strpos(name, 'n') "
-     "FROM sales ORDER BY id", None),
-    ("SELECT id FROM sales WHERE regexp_like(name, '^a.n$') ORDER BY id",
-     "SELECT id FROM sales WHERE regexp_matches(name, '^a.n$') ORDER BY id"),
-    ("SELECT regexp_extract(name, '(.)n', 1), regexp_replace(name, '(n)', '<$1>') FROM sales "
-     "ORDER BY id",
-     "SELECT CASE WHEN regexp_matches(name, '(.)n') THEN regexp_extract(name, '(.)n', 1) END, "
-     "regexp_replace(name, '(n)', '<\\1>', 'g') FROM sales ORDER BY id"),
-    ("SELECT try_cast(name AS double), cast(id AS varchar), cast('7' AS bigint) FROM sales "
-     "ORDER BY id", None),
-    ("SELECT date_trunc('month', seen), year(seen), extract(hour FROM seen) FROM sales ORDER BY id", None),
-    ("SELECT date_format(seen, '%Y-%m-%d %H:%i:%s') FROM sales ORDER BY id",
-     "SELECT strftime(seen, '%Y-%m-%d %H:%M:%S') FROM sales ORDER BY id"),
-    ("SELECT seen + INTERVAL '1' DAY, date_add('hour', 2, seen) FROM sales ORDER BY id",
-     "SELECT seen + INTERVAL 1 DAY, seen + INTERVAL 2 HOUR FROM sales ORDER BY id"),
-    ("SELECT seen + parse_duration(concat(cast(id AS varchar), 'h')) FROM sales ORDER BY id",
-     "SELECT seen + to_hours(id) FROM sales ORDER BY id"),
-    ("SELECT date_diff('day', seen, TIMESTAMP '2024-03-01 00:00:00') FROM sales ORDER BY id",
-     "SELECT date_sub('day', seen, TIMESTAMP '2024-03-01 00:00:00') FROM sales ORDER BY id"),
-    ("SELECT cast(at_timezone(try_cast('2024-05-01 10:00:00 +02:00' AS timestamp(6) with time zone)"
-     ", 'UTC') AS timestamp(6))", "SELECT TIMESTAMP '2024-05-01 08:00:00'"),
-    ("SELECT abs(amount), round(amount), floor(amount), sqrt(abs(amount)), mod(id, 2) FROM sales "
-     "ORDER BY id", None),
-    ("SELECT stddev(amount), var_pop(amount), min(seen), max(name), count(DISTINCT region) FROM sales",
-     None),
-    ("SELECT region, max_by(id, amount), min_by(id, amount) FROM sales GROUP BY 1 ORDER BY 1",
-     "SELECT region, arg_max(id, amount), arg_min(id, amount) FROM sales GROUP BY 1 ORDER BY 1"),
-    ("SELECT approx_percentile(id, 0.5) FROM sales",
-     "SELECT approx_quantile(id, 0.5) FROM sales"),
+    (
+        "SELECT id, coalesce(name, '?'), nullif(name, ''), if(paid, 1, 0) FROM sales ORDER BY 1",
+        None,
+    ),
+    (
+        "SELECT upper(name), length(name), substr(name, 2), reverse(name), concat(name, '!') "
+        "FROM sales ORDER BY id",
+        "SELECT upper(name), length(name), substr(name, 2), reverse(name), name || '!' "
+        "FROM sales ORDER BY id",
+    ),
+    (
+        "SELECT lpad(name, 5, '*'), trim(' x '), replace(name, 'n', 'm'), strpos(name, 'n') "
+        "FROM sales ORDER BY id",
+        None,
+    ),
+    (
+        "SELECT id FROM sales WHERE regexp_like(name, '^a.n$') ORDER BY id",
+        "SELECT id FROM sales WHERE regexp_matches(name, '^a.n$') ORDER BY id",
+    ),
+    (
+        "SELECT regexp_extract(name, '(.)n', 1), regexp_replace(name, '(n)', '<$1>') FROM sales "
+        "ORDER BY id",
+        "SELECT CASE WHEN regexp_matches(name, '(.)n') THEN regexp_extract(name, '(.)n', 1) END, "
+        "regexp_replace(name, '(n)', '<\\1>', 'g') FROM sales ORDER BY id",
+    ),
+    (
+        "SELECT try_cast(name AS double), cast(id AS varchar), cast('7' AS bigint) FROM sales "
+        "ORDER BY id",
+        None,
+    ),
+    (
+        "SELECT date_trunc('month', seen), year(seen), extract(hour FROM seen) FROM sales "
+        "ORDER BY id",
+        None,
+    ),
+    (
+        "SELECT date_format(seen, '%Y-%m-%d %H:%i:%s') FROM sales ORDER BY id",
+        "SELECT strftime(seen, '%Y-%m-%d %H:%M:%S') FROM sales ORDER BY id",
+    ),
+    (
+        "SELECT seen + INTERVAL '1' DAY, date_add('hour', 2, seen) FROM sales ORDER BY id",
+        "SELECT seen + INTERVAL 1 DAY, seen + INTERVAL 2 HOUR FROM sales ORDER BY id",
+    ),
+    (
+        "SELECT seen + parse_duration(concat(cast(id AS varchar), 'h')) FROM sales ORDER BY id",
+        "SELECT seen + to_hours(id) FROM sales ORDER BY id",
+    ),
+    (
+        "SELECT date_diff('day', seen, TIMESTAMP '2024-03-01 00:00:00') FROM sales ORDER BY id",
+        "SELECT date_sub('day', seen, TIMESTAMP '2024-03-01 00:00:00') FROM sales ORDER BY id",
+    ),
+    (
+        "SELECT cast(at_timezone(try_cast('2024-05-01 10:00:00 +02:00' AS timestamp(6) "
+        "with time zone)"
+        ", 'UTC') AS timestamp(6))",
+        "SELECT TIMESTAMP '2024-05-01 08:00:00'",
+    ),
+    (
+        "SELECT abs(amount), round(amount), floor(amount), sqrt(abs(amount)), mod(id, 2) "
+        "FROM sales "
+        "ORDER BY id",
+        None,
+    ),
+    (
+        "SELECT stddev(amount), var_pop(amount), min(seen), max(name), count(DISTINCT region) "
+        "FROM sales",
+        None,
+    ),
+    (
+        "SELECT region, max_by(id, amount), min_by(id, amount) FROM sales GROUP BY 1 ORDER BY 1",
+        "SELECT region, arg_max(id, amount), arg_min(id, amount) FROM sales GROUP BY 1 ORDER BY 1",
+    ),
+    ("SELECT approx_percentile(id, 0.5) FROM sales", "SELECT approx_quantile(id, 0.5) FROM sales"),
     ("SELECT x FROM UNNEST(ARRAY['b', 'a']) AS t (x) ORDER BY 1", "SELECT unnest(['a', 'b'])"),
     ("SELECT greatest(id, 3), least(id, 3) FROM sales ORDER BY id", None),
     ("SELECT id FROM sales ORDER BY amount DESC NULLS LAST, id LIMIT 3", None),
-    ("SELECT id FROM sales ORDER BY id OFFSET 2 LIMIT 2", "SELECT id FROM sales ORDER BY id LIMIT 2 "
-     "OFFSET 2"),
-    ("SELECT region, grouping_id FROM (SELECT region, count(*) AS grouping_id FROM sales "
-     "GROUP BY ROLLUP (region)) AS t ORDER BY 1, 2", None),
+    (
+        "SELECT id FROM sales ORDER BY id OFFSET 2 LIMIT 2",
+        "SELECT id FROM sales ORDER BY id LIMIT 2 OFFSET 2",
+    ),
+    (
+        "SELECT region, grouping_id FROM (SELECT region, count(*) AS grouping_id FROM sales "
+        "GROUP BY ROLLUP (region)) AS t ORDER BY 1, 2",
+        None,
+    ),
     ("SELECT 'it''s', '', NULL, TRUE, 1.5e0, DATE '2024-02-29'", None),
     ("VALUES (1, 'a'), (2, 'b')", None),
 ]
@@ -198,9 +255,7 @@ def _cut(value: Any) -> Any:
 
 
 @pytest.mark.parametrize(("sql", "word"), REFUSED, ids=range(len(REFUSED)))
-def test_what_athena_lacks_is_refused(
-    athena: Cursor, tables: None, sql: str, word: str
-) -> None:
+def test_what_athena_lacks_is_refused(athena: Cursor, tables: None, sql: str, word: str) -> None:
     with pytest.raises(OperationalError, match=word):
         athena.execute(sql)
 
@@ -239,8 +294,9 @@ def test_unknown_work_group_is_refused(aws: EmulatedAws) -> None:
 
 
 def test_parameters_fill_the_question_marks(athena: Cursor, tables: None) -> None:
-    athena.execute("SELECT id FROM sales WHERE name = ? AND id > ?", ["'ann'", "1"],
-                   paramstyle="qmark")
+    athena.execute(
+        "SELECT id FROM sales WHERE name = ? AND id > ?", ["'ann'", "1"], paramstyle="qmark"
+    )
     assert athena.fetchall() == [(6,)]
 
 
@@ -259,7 +315,9 @@ def test_insert_of_values(athena: Cursor, table: str) -> None:
 
 
 def test_delete_removes_rows(athena: Cursor, table: str) -> None:
-    athena.execute(f"DELETE FROM {table} WHERE region = 'south' OR id IN (SELECT max(id) FROM {table})")
+    athena.execute(
+        f"DELETE FROM {table} WHERE region = 'south' OR id IN (SELECT max(id) FROM {table})"
+    )
     assert rows_of(athena, f"SELECT id FROM {table} ORDER BY 1") == [(1,), (2,), (5,)]
 
 
@@ -366,17 +424,22 @@ def test_external_ctas_writes_partitioned_parquet(
     found = rows_of(athena, "SELECT region, sum(id) FROM parts GROUP BY 1 ORDER BY 1")
     assert found == [("east", 11), ("north", 3), ("south", 7)]
     with pytest.raises(OperationalError, match="TABLE_ALREADY_EXISTS"):
-        athena.execute(f"CREATE TABLE parts WITH (external_location = 's3://{aws.bucket}/p2/') "
-                       "AS SELECT 1 AS x")
+        athena.execute(
+            f"CREATE TABLE parts WITH (external_location = 's3://{aws.bucket}/p2/') "
+            "AS SELECT 1 AS x"
+        )
     athena.execute("DROP TABLE parts")
     with pytest.raises(OperationalError, match="HIVE_PATH_ALREADY_EXISTS"):
-        athena.execute(f"CREATE TABLE parts WITH (external_location = 's3://{aws.bucket}/parts/') "
-                       "AS SELECT 1 AS x")
+        athena.execute(
+            f"CREATE TABLE parts WITH (external_location = 's3://{aws.bucket}/parts/') "
+            "AS SELECT 1 AS x"
+        )
 
 
 def test_unload_writes_parquet(aws: EmulatedAws, athena: Cursor, tables: None) -> None:
-    athena.execute(f"UNLOAD (SELECT id FROM sales) TO 's3://{aws.bucket}/unloaded/' "
-                   "WITH (format = 'PARQUET')")
+    athena.execute(
+        f"UNLOAD (SELECT id FROM sales) TO 's3://{aws.bucket}/unloaded/' WITH (format = 'PARQUET')"
+    )
     listed = boto3.client("s3").list_objects_v2(Bucket=aws.bucket, Prefix="unloaded/")
     assert listed["KeyCount"] == 1
 

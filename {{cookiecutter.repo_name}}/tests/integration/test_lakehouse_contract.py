@@ -290,6 +290,17 @@ def test_rollback_restores_the_rows_and_loses_none(at: Lake) -> None:
     assert at.lake.append(at.table, people()).rows == 6
 
 
+def test_purged_snapshot_is_gone_even_if_tagged(at: Lake) -> None:
+    first = at.lake.append(at.table, people(), partition_by="part")
+    at.lake.tag(first, "train-x")
+    last = at.lake.delete(at.table, "name", ["bob"])
+    with pytest.raises(LakehouseError, match="holds now"):
+        at.lake.purge(at.table, [last.snapshot_id])
+    at.lake.purge(at.table, [first.snapshot_id])
+    assert first.snapshot_id not in {kept.snapshot_id for kept in at.lake.snapshots(at.table)}
+    assert [row["name"] for row in at.rows("n")] == ["ann", "cid"]
+
+
 def test_staged_rows_are_an_expression(at: Lake) -> None:
     at.lake.append(at.table, people(), partition_by="part")
     wanted = pa.table({"name": ["bob", "eve"], "seen": [datetime(2024, 1, 1, 0, 0, 0, 7)] * 2})

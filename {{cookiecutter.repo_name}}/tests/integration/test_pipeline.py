@@ -56,7 +56,7 @@ def test_correction_replaces_the_outdated_row(trained: Trained) -> None:
 
 def test_refreshing_again_changes_nothing(trained: Trained) -> None:
     again = refresh(trained.settings, trained.contract)
-    assert again == replace(trained.data, new_batch=False)
+    assert again == replace(trained.data, new_batches=0, recomputed=())
 
 
 def test_model_beats_the_baseline_and_stays_below_the_ceiling(trained: Trained) -> None:
@@ -88,8 +88,9 @@ def test_run_logs_contract_snapshot_plot_and_reference(trained: Trained) -> None
 
 def test_training_snapshot_is_tagged(trained: Trained) -> None:
     lakehouse = LocalLakehouse(trained.settings)
-    refs = lakehouse._load(gold_table(trained.contract)).refs()
-    assert f"train-{trained.candidate.run_id}" in refs
+    snapshots = lakehouse.snapshots(gold_table(trained.contract))
+    tags = {item.snapshot_id: item.tags for item in snapshots}
+    assert f"train-{trained.candidate.run_id}" in tags[trained.candidate.gold_snapshot]
 
 
 def test_training_again_with_the_same_run_id_registers_nothing(trained: Trained) -> None:

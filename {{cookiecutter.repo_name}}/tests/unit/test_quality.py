@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from {{ cookiecutter.package_name }}.contract import Contract, ContractError
 from {{ cookiecutter.package_name }}.data.quality import (
-    REASONS,
     CheckedRows,
     check_rows,
     number_rows,
     typed_frame,
 )
+from {{ cookiecutter.package_name }}.data.tables import REASONS
 
 CONTRACT = Contract.model_validate(
     {

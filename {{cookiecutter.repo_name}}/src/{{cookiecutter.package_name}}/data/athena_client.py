@@ -181,12 +181,13 @@ def aws_errors(aws: AwsSettings) -> "Iterator[None]":
     """
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
     from pyathena.error import Error as AthenaError
+    from pyiceberg.exceptions import NoSuchNamespaceError
 
     try:
         yield
     except NoCredentialsError as error:
         raise LakehouseError("there are no AWS credentials", CREDENTIALS_FIX) from error
-    except (AthenaError, ClientError, BotoCoreError) as error:
+    except (AthenaError, ClientError, BotoCoreError, NoSuchNamespaceError) as error:
         raise _explained(error, aws) from error
 
 

@@ -23,7 +23,9 @@ from .iceberg_metadata import (
     add_new_columns,
     add_tag,
     describe,
+    drop_snapshots,
     expire_older,
+    has_row_deletes,
     referenced_files,
     remove_tag,
     require_snapshot,
@@ -42,6 +44,12 @@ LAKE = "lake"
 MOST_PARTITIONS = 90
 # No statement takes so long between a data file and its commit.
 ORPHAN_AGE = timedelta(days=1)
+# With its defaults OPTIMIZE leaves a file alone that one delete file belongs to.
+TABLE_PROPERTIES = {
+    "write.parquet.compression-codec": "zstd",
+    "optimize_rewrite_data_file_threshold": "1",
+    "optimize_rewrite_delete_file_threshold": "1",
+}
 STAGED_FILE_BYTES = 128 * 1024 * 1024
 
 
@@ -288,7 +296,7 @@ class AwsLakehouse:
             self._identifier(table),
             schema,
             location=f"s3://{self._aws.bucket}/{LAKE}/{table.layer}/{table.name}",
-            properties={"write.parquet.compression-codec": "zstd"},
+            properties=TABLE_PROPERTIES,
         )
         # Another writer may be first.
         with suppress(TableAlreadyExistsError), creation as transaction:
@@ -362,9 +370,32 @@ class AwsLakehouse:
             self._delete_staging()
         return gone
 
-    def _delete_orphans(self, iceberg: "Table") -> None:
+    def purge(self, table: TableName, snapshot_ids: Sequence[int]) -> None:
+        """Drop these snapshots, tagged or not, and at once every file that no other one needs.
+
+        Athena's DELETE and MERGE only mark rows as deleted, so files that hold such rows are
+        rewritten first. The bucket keeps old versions of what is deleted for its recovery days.
+
+        Raises:
+            LakehouseError: Where the current snapshot is among them.
+        """
+        chosen = list(snapshot_ids)
+        marked = self._load(table).current_snapshot()
+        if marked is not None and marked.snapshot_id not in chosen and has_row_deletes(marked):
+            if self.compact(table).snapshot_id == marked.snapshot_id:
+                raise LakehouseError(
+                    f"{table}: Athena did not rewrite the files that hold deleted rows",
+                    "run: make data-maintain, and then this again",
+                )
+            chosen.append(marked.snapshot_id)
+        with aws_errors(self._aws):
+            files = retry_conflicts(lambda: drop_snapshots(table, self._load(table), chosen))
+            self._client.delete_paths(files)
+            self._delete_orphans(self._load(table), timedelta(0))
+
+    def _delete_orphans(self, iceberg: "Table", age: timedelta = ORPHAN_AGE) -> None:
         needed = referenced_files(iceberg)
-        oldest = datetime.now(UTC) - ORPHAN_AGE
+        oldest = datetime.now(UTC) - age
         place = urlparse(f"{iceberg.location()}/data/")
         for keys in self._client.list_keys(place.netloc, place.path.lstrip("/")):
             old = {f"s3://{place.netloc}/{key}" for key, modified in keys if modified < oldest}

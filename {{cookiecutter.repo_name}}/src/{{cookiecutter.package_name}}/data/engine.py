@@ -27,11 +27,12 @@ def connect_duckdb(
     # Rows of a table have no order; keeping one costs memory.
     engine.raw_sql("SET preserve_insertion_order = false")
     if memory is not None:
-        engine.raw_sql(f"SET memory_limit = {_quoted(memory)}")
+        engine.raw_sql(f"SET memory_limit = {quoted(memory)}")
     if temporary_folder is not None:
-        engine.raw_sql(f"SET temp_directory = {_quoted(str(temporary_folder))}")
+        engine.raw_sql(f"SET temp_directory = {quoted(str(temporary_folder))}")
     return engine
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Text as a SQL literal."""
     return "'" + text.replace("'", "''") + "'"

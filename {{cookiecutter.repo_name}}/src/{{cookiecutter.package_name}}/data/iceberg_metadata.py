@@ -4,6 +4,7 @@ Iceberg table spec v2, https://iceberg.apache.org/spec/: a snapshot lists manife
 lists data files; a tag is a reference that keeps its snapshot from expiring.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,14 @@ def _rows(summary: "Summary") -> int:
     return held - gone
 
 
+def has_row_deletes(snapshot: "IcebergSnapshot") -> bool:
+    """Whether rows are marked as deleted in files that still hold them."""
+    summary = snapshot.summary
+    return (
+        summary is not None and summary.additional_properties.get("total-delete-files", "0") != "0"
+    )
+
+
 def require_snapshot(table: TableName, iceberg: "Table", snapshot_id: int) -> None:
     """Check that the table has the snapshot.
 
@@ -130,6 +139,32 @@ def expire_older(iceberg: "Table", before: datetime) -> tuple[int, set[str]]:
     iceberg.maintenance.expire_snapshots().older_than(before).commit()
     iceberg.refresh()
     return held - len(iceberg.snapshots()), needed - referenced_files(iceberg)
+
+
+def drop_snapshots(table: TableName, iceberg: "Table", snapshot_ids: Sequence[int]) -> set[str]:
+    """Drop snapshots, and the tags that kept them.
+
+    Returns:
+        The data and metadata files that no remaining snapshot needs.
+
+    Raises:
+        LakehouseError: Where the current snapshot is among them.
+    """
+    held = {snapshot.snapshot_id for snapshot in iceberg.snapshots()}
+    chosen = sorted(held & set(snapshot_ids))
+    current = iceberg.current_snapshot()
+    if current is not None and current.snapshot_id in chosen:
+        raise LakehouseError(
+            f"snapshot {current.snapshot_id} is what {table} holds now", "change the table first"
+        )
+    if not chosen:
+        return set()
+    before = referenced_files(iceberg)
+    for name, reference in list(iceberg.metadata.refs.items()):
+        if reference.snapshot_ref_type == TAG and reference.snapshot_id in chosen:
+            iceberg.manage_snapshots().remove_tag(name).commit()
+    iceberg.refresh().maintenance.expire_snapshots().by_ids(chosen).commit()
+    return before - referenced_files(iceberg.refresh())
 
 
 def referenced_files(iceberg: "Table") -> set[str]:

@@ -194,6 +194,17 @@ class Lakehouse(Protocol):
         """
         ...
 
+    def purge(self, table: TableName, snapshot_ids: Sequence[int]) -> None:
+        """Drop these snapshots, tagged or not, and at once every file that no other one needs.
+
+        What a killed writer left behind goes, too, however young; so nobody may be writing to the
+        table meanwhile.
+
+        Raises:
+            LakehouseError: Where the current snapshot is among them.
+        """
+        ...
+
     def compact(self, table: TableName) -> Snapshot:
-        """Rewrite small files into large ones; the rows stay the same."""
+        """Rewrite small files into large ones, where there are many; the rows stay the same."""
         ...

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from ..settings import Settings
-from .engine import connect_duckdb
+from .engine import connect_duckdb, quoted
 from .iceberg_metadata import (
     add_new_columns,
     add_tag,
     describe,
+    drop_snapshots,
     expire_older,
     plain_type,
     table_schema,
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
 ROWS_PER_COPY = 1_000_000
 # No writer takes so long between a data file and its commit.
 ORPHAN_AGE = timedelta(days=1)
+# A partition with so many files below this size is worth rewriting.
+MANY_FILES = 4
+SMALL_FILE_BYTES = 32 * 1024 * 1024
+FILE_COLUMN = "__file"
 
 
 class LocalLakehouse:
@@ -143,7 +148,7 @@ class LocalLakehouse:
         try:
             yield rows
         finally:
-            self._engine.raw_sql(f'DROP TABLE IF EXISTS "{name}"')
+            self._engine.raw_sql(f"DROP TABLE IF EXISTS {_identifier(name)}")
 
     # ---- writing
 
@@ -203,31 +208,42 @@ class LocalLakehouse:
         return self._commit(table, files, replaced=_condition(partitions))
 
     def delete(self, table: TableName, column: str, values: Sequence[str]) -> Snapshot:
-        """Remove the rows whose text column has one of the values, in one commit."""
-        from pyiceberg.expressions import In
+        """Remove the rows whose text column has one of the values, in one commit.
 
+        Only the files that hold such a row are rewritten.
+        """
         with self._lock():
             iceberg = self._load(table)
-            touched = [
-                task.file
-                for task in iceberg.scan(row_filter=In(column, tuple(values))).plan_files()
-            ]
-            rows = self._read_files([_path(file) for file in touched], iceberg.schema().as_arrow())
-            kept = rows.filter(~rows[column].isin(list(values)).fill_null(False))
-            files = self._write_files(iceberg, kept, None)
-            self._swap(iceberg, touched, files)
-        return self._current(table)
+            held = {_path(task.file): task.file for task in iceberg.scan().plan_files()}
+            touched = self._files_with(column, values, list(held))
+            if touched:
+                rows = self._read_files(touched, iceberg.schema().as_arrow())
+                kept = rows.filter(~rows[column].isin(list(values)).fill_null(False))
+                files = self._write_files(iceberg, kept, None)
+                self._swap(iceberg, [held[path] for path in touched], files)
+        return _require_current(table, iceberg)
+
+    def _files_with(self, column: str, values: Sequence[str], paths: list[str]) -> list[str]:
+        if not paths or not values:
+            return []
+        rows = self._engine.read_parquet(
+            paths, union_by_name=True, hive_partitioning=False, filename=FILE_COLUMN
+        )
+        if column not in rows.columns:
+            return []
+        found = rows.filter(rows[column].isin(list(values))).select(FILE_COLUMN).distinct()
+        return sorted(self.collect(found)[FILE_COLUMN].to_pylist())
 
     def compact(self, table: TableName) -> Snapshot:
-        """Rewrite small files into large ones; the rows stay the same."""
+        """Rewrite small files into large ones, where a partition has many; the rows stay the same."""
         with self._lock():
             iceberg = self._load(table)
-            held = [task.file for task in iceberg.scan().plan_files()]
-            rows = self._read_files([_path(file) for file in held], iceberg.schema().as_arrow())
-            files = self._write_files(iceberg, rows, None)
-            if len(files) < len(held):
+            held = _small_files(iceberg)
+            if held:
+                rows = self._read_files([_path(file) for file in held], iceberg.schema().as_arrow())
+                files = self._write_files(iceberg, rows, None)
                 self._swap(iceberg, held, files)
-        return self._current(table)
+        return _require_current(table, iceberg)
 
     @contextmanager
     def _expression(self, rows: "ibis.Table | pa.Table") -> Iterator["ibis.Table"]:
@@ -257,11 +273,18 @@ class LocalLakehouse:
             )
             mapping: NameMapping = iceberg.schema().name_mapping
             with iceberg.transaction() as transaction:
-                # DuckDB's files carry names and no Iceberg field numbers.
                 transaction.set_properties(
-                    **{"schema.name-mapping.default": mapping.model_dump_json()}
+                    # DuckDB's files carry names and no Iceberg field numbers.
+                    **{"schema.name-mapping.default": mapping.model_dump_json()},
+                    # Metadata outlives rows, so it must hold no value of them; DuckDB goes by the
+                    # smallest and largest values that are in the files themselves.
+                    **{"write.metadata.metrics.default": "counts"},
                 )
                 if partition_by is not None:
+                    # pyiceberg learns a file's partition from its bounds.
+                    transaction.set_properties(
+                        **{f"write.metadata.metrics.column.{partition_by}": "full"}
+                    )
                     with transaction.update_spec() as specification:
                         specification.add_identity(partition_by)
             return iceberg
@@ -277,16 +300,21 @@ class LocalLakehouse:
         with self._disk_errors():
             folder = _new_folder(iceberg)
             if columns and (partitions is None or len(partitions.values) > 1):
-                self._engine.to_parquet(
-                    rows,
-                    folder,
-                    compression="zstd",
-                    partition_by=columns[0],
-                    write_partition_columns=True,
-                )
+                self._copy(rows, folder, f", PARTITION_BY ({_identifier(columns[0])})")
             else:
-                self._engine.to_parquet(rows, folder / "rows.parquet", compression="zstd")
+                self._copy(rows, folder / "rows.parquet", "")
         return sorted(str(file) for file in folder.rglob("*.parquet"))
+
+    def _copy(self, rows: "ibis.Table", target: Path, options: str) -> None:
+        name = self._name("copied")
+        self._engine.create_view(name, rows)
+        try:
+            self._engine.raw_sql(
+                f"COPY (FROM {_identifier(name)}) TO {quoted(str(target))} "
+                f"(FORMAT parquet, COMPRESSION zstd, WRITE_PARTITION_COLUMNS{options})"
+            )
+        finally:
+            self._engine.raw_sql(f"DROP VIEW {_identifier(name)}")
 
     def _write_arrow(self, iceberg: "Table", rows: "pa.Table") -> str:
         """The same for rows in memory, which PyArrow writes in half the time that DuckDB takes."""
@@ -318,7 +346,7 @@ class LocalLakehouse:
                 else []
             )
             self._swap(iceberg, old, files)
-        return self._current(table)
+        return _require_current(table, iceberg)
 
     def _swap(self, iceberg: "Table", old: list["DataFile"], new: list[str]) -> None:
         """Take files out of the table and others in, as one snapshot."""
@@ -347,11 +375,7 @@ class LocalLakehouse:
 
     def snapshot(self, table: TableName) -> Snapshot | None:
         """The current snapshot, or None where the table has none."""
-        if not self.exists(table):
-            return None
-        iceberg = self._load(table)
-        current = iceberg.current_snapshot()
-        return None if current is None else describe(table, iceberg, current)
+        return _current(table, self._load(table)) if self.exists(table) else None
 
     def snapshots(self, table: TableName) -> list[Snapshot]:
         """Every snapshot that was not expired, the oldest first.
@@ -382,7 +406,7 @@ class LocalLakehouse:
             iceberg = self._load(snapshot.table)
             require_snapshot(snapshot.table, iceberg, snapshot.snapshot_id)
             iceberg.manage_snapshots().set_current_snapshot(snapshot.snapshot_id).commit()
-        return self._current(snapshot.table)
+        return _require_current(snapshot.table, iceberg.refresh())
 
     def expire(self, table: TableName, before: datetime) -> int:
         """Forget older snapshots, but the current and the tagged ones, and delete their files.
@@ -400,27 +424,37 @@ class LocalLakehouse:
             self._delete_orphans(iceberg)
         return gone
 
-    def _delete_orphans(self, iceberg: "Table") -> None:
+    def purge(self, table: TableName, snapshot_ids: Sequence[int]) -> None:
+        """Drop these snapshots, tagged or not, and at once every file that no other one needs.
+
+        Raises:
+            LakehouseError: Where the current snapshot is among them.
+        """
+        with self._lock():
+            iceberg = self._load(table)
+            for file in drop_snapshots(table, iceberg, snapshot_ids):
+                Path(file).unlink(missing_ok=True)
+            self._delete_orphans(iceberg, timedelta(0))
+
+    def _delete_orphans(self, iceberg: "Table", age: timedelta = ORPHAN_AGE) -> None:
         needed = referenced_files(iceberg)
-        oldest = (datetime.now(UTC) - ORPHAN_AGE).timestamp()
+        oldest = (datetime.now(UTC) - age).timestamp()
         for file in (Path(iceberg.location()) / "data").rglob("*.parquet"):
             if str(file) not in needed and file.stat().st_mtime < oldest:
                 file.unlink(missing_ok=True)
 
-    def _current(self, table: TableName) -> Snapshot:
-        snapshot = self.snapshot(table)
-        if snapshot is None:
-            raise LakehouseError(
-                f"{table} has no snapshot after a write", "check the disk and the catalog file"
-            )
-        return snapshot
-
     # ---- the catalog and the disk
 
     def _load(self, table: TableName) -> "Table":
-        if not self.exists(table):
-            raise LakehouseError(f"the table {table} does not exist yet", "make data")
-        return self._catalog.load_table(str(table))
+        from pyiceberg.exceptions import NoSuchTableError
+
+        missing = LakehouseError(f"the table {table} does not exist yet", "make data")
+        if not self._catalog_file.is_file():
+            raise missing
+        try:
+            return self._catalog.load_table(str(table))
+        except NoSuchTableError as error:
+            raise missing from error
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -470,10 +504,38 @@ def _tables_of(batches: "Iterable[pa.RecordBatch]") -> Iterator["pa.Table"]:
         yield pa.Table.from_batches(held)
 
 
+def _current(table: TableName, iceberg: "Table") -> Snapshot | None:
+    current = iceberg.current_snapshot()
+    return None if current is None else describe(table, iceberg, current)
+
+
+def _require_current(table: TableName, iceberg: "Table") -> Snapshot:
+    snapshot = _current(table, iceberg)
+    if snapshot is None:
+        raise LakehouseError(
+            f"{table} has no snapshot after a write", "check the disk and the catalog file"
+        )
+    return snapshot
+
+
+def _small_files(iceberg: "Table") -> list["DataFile"]:
+    """The small files of the partitions that have many of them."""
+    by_partition: dict[str, list[DataFile]] = {}
+    for task in iceberg.scan().plan_files():
+        if task.file.file_size_in_bytes < SMALL_FILE_BYTES:
+            by_partition.setdefault(str(task.file.partition), []).append(task.file)
+    crowded = [files for files in by_partition.values() if len(files) >= MANY_FILES]
+    return [file for files in crowded for file in files]
+
+
 def _new_folder(iceberg: "Table") -> Path:
     folder = Path(iceberg.location()) / "data" / uuid4().hex
     folder.mkdir(parents=True)
     return folder
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _condition(partitions: Partitions | None) -> "BooleanExpression":

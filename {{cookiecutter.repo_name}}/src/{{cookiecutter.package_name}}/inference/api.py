@@ -33,9 +33,11 @@ from .schemas import (
     Readiness,
     RequestModels,
     feature_rows,
+    keyed_request,
     request_models,
 )
 from .security import API_KEY_HEADER, SecurityHeaders
+from .stored_features import StoredFeatures, predicts_by_key
 
 
 def create_app(
@@ -79,8 +81,11 @@ def create_app(
     install_problem_answers(app, contract)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics, metrics=metrics)
-    models = request_models(contract, settings.serving.maximum_batch_rows)
-    app.include_router(_predictions(models, _Scorer(predictor, prediction_log, metrics)))
+    by_key = predicts_by_key(contract)
+    models = request_models(contract, settings.serving.maximum_batch_rows, by_key=by_key)
+    stored = StoredFeatures(settings, contract, models.row) if by_key else None
+    scorer = _Scorer(predictor, prediction_log, metrics)
+    app.include_router(_predictions(models, scorer, stored))
     app.include_router(_operations(predictor, metrics))
     return app
 
@@ -125,7 +130,9 @@ class _Scorer:
         return BatchAnswer(model_name=name, model_version=version, predictions=predictions)
 
 
-def _predictions(models: RequestModels, scorer: _Scorer) -> APIRouter:
+def _predictions(
+    models: RequestModels, scorer: _Scorer, stored: StoredFeatures | None
+) -> APIRouter:
     # PredictionRoute checks the key before it reads the body; this declares it to /docs.
     documented_key = Security(APIKeyHeader(name=API_KEY_HEADER, auto_error=False))
     router = APIRouter(
@@ -134,13 +141,17 @@ def _predictions(models: RequestModels, scorer: _Scorer) -> APIRouter:
         tags=["predictions"],
         responses=problem_answers(400, 401, 413, 415, 422, 503),
     )
-    single: type[BaseModel] = models.single
+    single = models.single
     batch: type[BaseModel] = models.batch
 
-    @router.post("/predict")
+    @router.post("/predict", responses=problem_answers(404, 409) if stored else {})
     def predict(body: single) -> Answer:  # type: ignore[valid-type]
-        """Score one row."""
-        answer = scorer.score(feature_rows(body))
+        """Score one row: the one in `features`, or the online store's for an entity's key."""
+        request = keyed_request(body) if stored else None
+        if stored and request:
+            answer = scorer.score([stored.row(request)])
+        else:
+            answer = scorer.score(feature_rows(body))
         return Answer(
             model_name=answer.model_name,
             model_version=answer.model_version,

@@ -5,12 +5,14 @@ killed process therefore loses no answered prediction. A write that fails (disk 
 and never fails the prediction.
 """
 
+import fcntl
 import heapq
 import json
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -34,6 +36,7 @@ class LoggedPrediction:
         features: The row, by feature name.
         prediction: The label, or the value of a regression.
         score: P(positive) of a binary model, P(predicted) of several classes, or the value.
+        entity: Whom the row is about, where the request said so.
     """
 
     prediction_id: str
@@ -42,6 +45,7 @@ class LoggedPrediction:
     features: Mapping[str, Any]
     prediction: str | float
     score: float
+    entity: str | None = None
 
 
 class PredictionLog:
@@ -76,13 +80,29 @@ class PredictionLog:
             self._close()
 
     def _append(self, lines: bytes) -> None:
-        descriptor = self._open()
-        # A short write left half a line; the next request must not continue it.
-        content = b"\n" + lines if self._torn else lines
-        written = os.write(descriptor, content)
+        with self._open_locked() as descriptor:
+            # A short write left half a line; the next request must not continue it.
+            content = b"\n" + lines if self._torn else lines
+            written = os.write(descriptor, content)
         self._torn = written < len(content)
         if self._torn:
             raise OSError(f"only {written} of {len(content)} bytes were written")
+
+    @contextmanager
+    def _open_locked(self) -> Iterator[int]:
+        """Today's file, locked against `log_erasure`, which puts another one in its place."""
+        while True:
+            descriptor = self._open()
+            # A file system without locks has no erasure either.
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                if os.fstat(descriptor).st_nlink > 0:
+                    yield descriptor
+                    return
+            finally:
+                with suppress(OSError):
+                    fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def _open(self) -> int:
         """The descriptor of today's file; a file that was deleted meanwhile is made again."""

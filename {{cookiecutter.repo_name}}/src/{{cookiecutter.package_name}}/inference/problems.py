@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from ..contract import Contract
 from .monitoring import route_of
-from .schemas import describe
+from .schemas import BY_FEATURES, BY_KEY, describe
 from .security import SECURITY_HEADERS
 
 MEDIA_TYPE = "application/problem+json"
@@ -138,7 +138,11 @@ def _answer(
 
 def _field_problem(error: Mapping[str, Any], contract: Contract) -> dict[str, str]:
     """One wrong field: where it is, what is wrong with it, what it should be."""
-    place = [part for part in error["loc"] if part != "body"] or ["body"]
+    # A form's name stands behind `body`; a feature may be called the same.
+    inside = list(error["loc"])[1:] if error["loc"][:1] == ("body",) else list(error["loc"])
+    if inside[:1] in ([BY_FEATURES], [BY_KEY]):
+        inside = inside[1:]
+    place = inside or ["body"]
     kind = str(error["type"])
     name = str(place[-1])
     feature = contract.by_name.get(name) if len(place) > 1 else None
@@ -155,8 +159,8 @@ def _field_problem(error: Mapping[str, Any], contract: Contract) -> dict[str, st
     else:
         message = str(error["msg"])
         fix = f"send {describe(feature)}" if feature else "see /docs for the body's form"
-    field = ".".join(_shown(str(part)) for part in place)
-    return {"field": field, "message": _shown(message), "fix": fix}
+    field = ".".join(shown(str(part)) for part in place)
+    return {"field": field, "message": shown(message), "fix": fix}
 
 
 def _closest(name: str, contract: Contract) -> str:
@@ -168,7 +172,7 @@ def _closest(name: str, contract: Contract) -> str:
     )
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Text that any JSON can hold (a lone surrogate cannot be encoded), of bounded length."""
     readable = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return readable if len(readable) <= SHOWN_CHARACTERS else readable[:SHOWN_CHARACTERS] + "…"

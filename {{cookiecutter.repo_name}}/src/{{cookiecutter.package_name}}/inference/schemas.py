@@ -8,7 +8,16 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    create_model,
+)
 
 from ..contract import NULL_WORDS, Contract, Feature
 
@@ -16,6 +25,8 @@ MAXIMUM_TEXT = 200
 # Float64, which the model computes in, holds every whole number up to here.
 LARGEST_INTEGER = 2**53 - 1
 NAMED_CATEGORIES = 20
+# The two forms of a single request. The word stands in the place of an error; `problems` drops it.
+BY_FEATURES, BY_KEY = "by_features", "by_key"
 
 
 class BatchItem(BaseModel):
@@ -66,20 +77,31 @@ class RequestModels:
     """The request models of one contract.
 
     Attributes:
-        single: Body of `POST /predict`: `features`.
+        single: Body of `POST /predict`: `features`, or the entity's key where there is one.
         batch: Body of `POST /predict/batch`: `instances`.
+        row: One row, with every feature that must be there.
     """
 
-    single: type[BaseModel]
+    single: Any
     batch: type[BaseModel]
+    row: type[BaseModel]
 
 
-def request_models(contract: Contract, maximum_rows: int) -> RequestModels:
+@dataclass(frozen=True)
+class KeyedRequest:
+    """An entity, and the features that the caller knows better than the online store."""
+
+    entity: str
+    features: dict[str, Any]
+
+
+def request_models(contract: Contract, maximum_rows: int, *, by_key: bool) -> RequestModels:
     """Make the request models.
 
     Args:
         contract: Names the features and what each may be.
         maximum_rows: How many instances a batch may hold.
+        by_key: Whether a single request may name an entity instead of features.
     """
     example = example_features(contract)
     fields: dict[str, Any] = {
@@ -94,7 +116,26 @@ def request_models(contract: Contract, maximum_rows: int) -> RequestModels:
         __config__=_strict({"instances": [example]}),
         instances=(Annotated[list[row], Field(min_length=1, max_length=maximum_rows)], ...),
     )
-    return RequestModels(single, batch)
+    either: Any = single
+    if by_key:
+        keyed = _keyed_request(contract, fields, example)
+        either = Annotated[
+            Annotated[single, Tag(BY_FEATURES)] | Annotated[keyed, Tag(BY_KEY)],
+            Discriminator(_form_of(str(contract.entity))),
+        ]
+    return RequestModels(either, batch, row)
+
+
+def keyed_request(body: BaseModel) -> KeyedRequest | None:
+    """What a checked body of the form `by_key` asks; None for one of the other form."""
+    # Asking a model for an attribute that it lacks raises and catches, which is slow.
+    entity: str | None = vars(body).get("entity_key")
+    if entity is None:
+        return None
+    known: BaseModel | None = vars(body).get("features")
+    return KeyedRequest(
+        entity, known.model_dump(by_alias=True, exclude_unset=True) if known else {}
+    )
 
 
 def feature_rows(body: BaseModel) -> list[dict[str, Any]]:
@@ -130,6 +171,41 @@ def describe(feature: Feature) -> str:
         elif feature.maximum is not None:
             text += f" of {feature.maximum:g} or less"
     return f"{text}, or null" if feature.nullable else text
+
+
+def _form_of(entity: str) -> Any:
+    def form(body: Any) -> str:
+        return BY_KEY if isinstance(body, dict) and entity in body else BY_FEATURES
+
+    return form
+
+
+def _keyed_request(
+    contract: Contract, fields: dict[str, Any], example: dict[str, Any]
+) -> type[BaseModel]:
+    """`{"<entity>": key}`, and any features beside it; those win over the stored ones."""
+    optional: dict[str, Any] = {
+        name: (annotation, Field(None, alias=field.alias, description=field.description))
+        for name, (annotation, field) in fields.items()
+    }
+    known = dict(list(example.items())[:1])
+    chosen = create_model("KnownFeatures", __config__=_strict(known), **optional)
+    key = Annotated[
+        str,
+        BeforeValidator(_key_as_text),
+        Field(min_length=1, max_length=MAXIMUM_TEXT),
+        WithJsonSchema(
+            {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 200}, {"type": "integer"}]}
+        ),
+    ]
+    description = "Whose features are read from the online store (make materialize)."
+    better = Field(None, description="Features to use instead of the stored ones.")
+    return create_model(
+        "PredictByKeyRequest",
+        __config__=_strict({str(contract.entity): "C000123"}),
+        entity_key=(key, Field(alias=contract.entity, description=description)),
+        features=(chosen, better),
+    )
 
 
 def _strict(example: dict[str, Any]) -> ConfigDict:
@@ -177,6 +253,18 @@ def _only_boolean(value: object) -> object:
     if isinstance(value, bool) or (isinstance(value, int | float) and value in (0, 1)):
         return bool(value)
     raise ValueError("not a boolean")
+
+
+def _key_as_text(value: object) -> object:
+    """Keys are texts in the lake; a caller may well have a number."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:  # no store could be asked for it
+            raise ValueError("not a text that UTF-8 can hold") from error
+    return value
 
 
 def _as_silver_reads(value: object) -> object:
