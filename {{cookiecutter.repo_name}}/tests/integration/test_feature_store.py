@@ -118,9 +118,7 @@ def test_athena_gives_what_duckdb_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contract: Contract, project: Settings
 ) -> None:
     dice = random.Random(4)  # noqa: S311
-    rows = [
-        row(f"c{n % 40}", MARCH + n * DAY / 7, dice.choice((None, n % 90))) for n in range(300)
-    ]
+    rows = [row(f"c{n % 40}", MARCH + n * DAY / 7, dice.choice((None, n % 90))) for n in range(300)]
     asked = pa.table(
         {
             "customer_id": [f"c{dice.randint(0, 45)}" for _ in range(200)],

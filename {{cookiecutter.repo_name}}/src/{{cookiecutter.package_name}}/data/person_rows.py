@@ -113,12 +113,12 @@ def _holds(lakehouse: Lakehouse, contract: Contract, snapshot: Snapshot, entity:
     if contract.entity not in lakehouse.read(snapshot.table, snapshot.snapshot_id).columns:
         return False
     rows = rows_of(lakehouse, contract, snapshot.table, entity, snapshot.snapshot_id)
-    return lakehouse.collect(rows.select(contract.entity_column).limit(1)).num_rows > 0
+    return bool(lakehouse.collect(rows.select(contract.entity_column).limit(1)).num_rows)
 
 
 def _has_entity(lakehouse: Lakehouse, contract: Contract, table: TableName) -> bool:
     columns = lakehouse.read(table).schema()
-    return contract.entity in columns and columns[contract.entity].is_string()
+    return contract.entity in columns and bool(columns[contract.entity].is_string())
 
 
 def _count() -> "ibis.Value":

@@ -37,6 +37,11 @@ def privacy_folder(settings: Settings) -> Path:
     return (settings.root / settings.lake.catalog).parent / "privacy"
 
 
+def audit_file(settings: Settings) -> Path:
+    """The audit record: one JSON line for each event."""
+    return privacy_folder(settings) / "audit.jsonl"
+
+
 def hash_key(settings: Settings, *, create: bool) -> bytes:
     """The key of the hashes: `lake.privacy_key`, else a random file that the first erasure makes.
 
@@ -62,7 +67,7 @@ def hash_of(key: bytes, entity: str) -> str:
     return hashlib.sha256(key + entity.encode()).hexdigest()
 
 
-def write_audit(settings: Settings, event: str, person: str, **facts: Any) -> Path:
+def write_audit(settings: Settings, event: str, person: str, **facts: Any) -> None:
     """Append one line to the audit record, on disk before this returns.
 
     Args:
@@ -71,7 +76,7 @@ def write_audit(settings: Settings, event: str, person: str, **facts: Any) -> Pa
         person: The hash that stands for the person.
         facts: Tables, counts and snapshots; never a value of a row.
     """
-    file = privacy_folder(settings) / "audit.jsonl"
+    file = audit_file(settings)
     _make_folder(file.parent)
     entry = {
         "at": datetime.now(UTC).isoformat(),
@@ -86,7 +91,6 @@ def write_audit(settings: Settings, event: str, person: str, **facts: Any) -> Pa
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    return file
 
 
 def uses_rows(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..contract import (
     EVENT_TIME,
@@ -34,6 +34,10 @@ LONGEST_NULL_WORD = max(map(len, NULL_WORDS))
 COMPARED_WORDS = 12
 
 
+# A sentence on rows, given the columns whose values it must not quote.
+Reason: TypeAlias = "Callable[[ibis.Table, Sequence[str]], ibis.Value]"
+
+
 @dataclass(frozen=True)
 class CheckedRows:
     """Raw rows, divided.
@@ -52,7 +56,7 @@ class _Check:
     """A condition that makes a row bad, and the sentence that says so."""
 
     bad: "ibis.Value"
-    reason: "Callable[[ibis.Table], ibis.Value]"
+    reason: "Reason"
 
 
 def check_rows(raw: "ibis.Table", contract: Contract, *, require_target: bool) -> CheckedRows:
@@ -92,7 +96,7 @@ def mark_rows(raw: "ibis.Table", contract: Contract, *, require_target: bool) ->
     flagged = _stage(typed, flags)
     reasons = ibis.literal("")
     for flag, check in zip(flags, checks, strict=True):
-        reasons += flagged[flag].ifelse(check.reason(flagged) + "; ", "")
+        reasons += flagged[flag].ifelse(check.reason(flagged, contract.personal) + "; ", "")
     is_bad = reduce(or_, [flagged[flag] for flag in flags], ibis.literal(False))
     marked = _stage(flagged, {REASONS: is_bad.ifelse(reasons, "")})
     private = [name for name in raw.columns if name.startswith("_")]
@@ -290,7 +294,8 @@ def _target_checks(typed: "ibis.Table", contract: Contract) -> list[_Check]:
 def _number(text: "ibis.Value", *, whole: bool) -> "ibis.Value":
     """A finite number, or null where the text is none."""
     number = text.try_cast("float64")
-    usable = number.notnull() & ~number.isinf() & ~number.isnan()
+    # DuckDB reads 1_000 as a number, Athena does not.
+    usable = number.notnull() & ~number.isinf() & ~number.isnan() & ~text.contains("_")
     if whole:
         # Not floor(): Ibis casts its result to an integer, which fails on 1e24.
         usable = usable & (number % 1 == 0) & (number.abs() < 2**53)
@@ -311,7 +316,7 @@ def _missing(typed: "ibis.Table", name: str) -> _Check:
     import ibis
 
     missing = typed[_value_of(name)].isnull().ifelse(_stands_for_null(typed[_text_of(name)]), False)
-    return _Check(missing, lambda _: ibis.literal(f"{name}: missing"))
+    return _Check(missing, lambda *_: ibis.literal(f"{name}: missing"))
 
 
 def _unreadable(typed: "ibis.Table", name: str, wanted: str) -> _Check:
@@ -320,10 +325,12 @@ def _unreadable(typed: "ibis.Table", name: str, wanted: str) -> _Check:
     return _Check(unreadable, _sentence(name, f"is not {wanted}"))
 
 
-def _sentence(name: str, predicate: str) -> "Callable[[ibis.Table], ibis.Value]":
+def _sentence(name: str, predicate: str) -> Reason:
     import ibis
 
-    def sentence(rows: "ibis.Table") -> "ibis.Value":
+    def sentence(rows: "ibis.Table", personal: Sequence[str]) -> "ibis.Value":
+        if name in personal:
+            return ibis.literal(f"{name}: {predicate}")
         shown = rows[name].cast("string").strip().substr(0, 40).fill_null("")
         return ibis.literal(f"{name}: '") + shown + f"' {predicate}"
 

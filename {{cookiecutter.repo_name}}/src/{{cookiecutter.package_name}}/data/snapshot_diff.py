@@ -169,17 +169,13 @@ def _side(
     return numbered.select(**{f"{prefix} {name}": numbered[name] for name in numbered.columns})
 
 
-def _counts(
-    lakehouse: Lakehouse, compared: "ibis.Table", values: list[str]
-) -> dict[str, int]:
+def _counts(lakehouse: Lakehouse, compared: "ibis.Table", values: list[str]) -> dict[str, int]:
     statuses = {
         status: (compared[STATUS] == status).ifelse(1, 0).sum().fill_null(0)
         for status in ("added", "removed", "changed")
     }
     in_both = (compared[STATUS] == "changed").ifelse(1, 0)
-    flags = {
-        _flag(name): (compared[_flag(name)] * in_both).sum().fill_null(0) for name in values
-    }
+    flags = {_flag(name): (compared[_flag(name)] * in_both).sum().fill_null(0) for name in values}
     (row,) = lakehouse.collect(compared.aggregate(**statuses, **flags)).to_pylist()
     return {name: int(count) for name, count in row.items()}
 

@@ -4,8 +4,6 @@
 fills; for the same entity and time both give the same values. The names are Feast's.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,10 +13,19 @@ from ..contract import EVENT_TIME, Contract
 from ..data.lakehouse import Lakehouse, LakehouseError, Snapshot
 from ..data.tables import gold_table
 from ..settings import Settings
+from .entity_rows import QUESTION, as_arrow, questions, refuse_taken, require_once
+from .materialization import KEY, TIME, Written, fingerprint, newest_rows, withdrawn_rows
 from .online import OnlineRow, OnlineStore, open_online_store
 from .point_in_time import point_in_time_join
 from .serving import OnlineFeatures, OnlineReader
-from .views import ChosenFeatures, FeatureError, FeatureView, choose_features, load_views
+from .views import (
+    ChosenFeatures,
+    FeatureError,
+    FeatureView,
+    choose_features,
+    load_views,
+    require_columns,
+)
 
 if TYPE_CHECKING:
     import ibis
@@ -26,9 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 WRITE_ROWS = 5_000
-# Columns that no table of the lake has.
-QUESTION, RANK = "question__", "rank__"
-KEY, TIME, CREATED = "key__", "time__", "created__"
+CREATED = "created__"  # a column that no table of the lake has
 
 
 @dataclass(frozen=True)
@@ -62,26 +67,6 @@ class ViewSummary:
     features: tuple[str, ...]
     online: bool
     online_entities: int
-
-
-@dataclass(frozen=True)
-class _Written:
-    """What a view's part of the online store was made from."""
-
-    snapshot: int
-    until: datetime
-    fingerprint: str
-
-    def dump(self) -> str:
-        values = {**vars(self), "until": self.until.isoformat()}
-        return json.dumps(values)
-
-    @classmethod
-    def parse(cls, text: str) -> "_Written":
-        values = json.loads(text)
-        return cls(
-            values["snapshot"], datetime.fromisoformat(values["until"]), values["fingerprint"]
-        )
 
 
 class FeatureStore:
@@ -144,13 +129,13 @@ class FeatureStore:
             joined = self._joined(entity_rows, chosen, snapshot_id)
             rows = self._lakehouse.collect(joined)
             asked = self._lakehouse.collect(entity_rows.aggregate(rows=ibis._.count()))
-            _require_once(rows.num_rows, asked["rows"][0].as_py())
+            require_once(rows.num_rows, asked["rows"][0].as_py())
             return rows
-        table = _as_arrow(entity_rows)
-        _refuse_taken(table.column_names, chosen)
-        with self._lakehouse.staged(_questions(table, chosen)) as questions:
-            answers = self._lakehouse.collect(self._joined(questions, chosen, snapshot_id))
-        _require_once(answers.num_rows, table.num_rows)
+        table = as_arrow(entity_rows)
+        refuse_taken(table.column_names, chosen)
+        with self._lakehouse.staged(questions(table, chosen)) as asked:
+            answers = self._lakehouse.collect(self._joined(asked, chosen, snapshot_id))
+        require_once(answers.num_rows, table.num_rows)
         answers = answers.sort_by(QUESTION)
         for label in (label for each in chosen for label in each.labels):
             table = table.append_column(label, answers[label])
@@ -164,7 +149,7 @@ class FeatureStore:
             table = self._table(view, snapshot_id)
             own = [view.entity, view.event_time]
             created = [view.created_column] if view.created_column else []
-            _require_columns(view, table, [*own, *created, *each.labels.values()])
+            require_columns(view, table, [*own, *created, *each.labels.values()])
             # A label may be a column of the view's table that means something else.
             renamed = {label: table[name] for label, name in each.labels.items()}
             tie = {CREATED: table[view.created_column]} if view.created_column else {}
@@ -219,7 +204,7 @@ class FeatureStore:
     ) -> tuple[int, int]:
         snapshot = self._snapshot(view)
         newest = self._newest(view, snapshot.snapshot_id, since, until)
-        now = _Written(snapshot.snapshot_id, until, _fingerprint(view))
+        now = Written(snapshot.snapshot_id, until, fingerprint(view))
         before = self._last_write(view)
         changed, removed = newest, 0
         if since is None and before and before.fingerprint == now.fingerprint:
@@ -234,48 +219,25 @@ class FeatureStore:
             self._online_store().write_state(view.name, now.dump())
         return written, removed
 
-    def _last_write(self, view: FeatureView) -> _Written | None:
+    def _last_write(self, view: FeatureView) -> Written | None:
         """What the store holds, unless the lake can no longer say what that was."""
         text = self._online_store().read_state(view.name)
         if text is None:
             return None
-        before = _Written.parse(text)
+        before = Written.parse(text)
         held = {snapshot.snapshot_id for snapshot in self._lakehouse.snapshots(view.source)}
         return before if before.snapshot in held else None
 
     def _newest(
         self, view: FeatureView, snapshot_id: int, since: datetime | None, until: datetime
     ) -> "ibis.Table":
-        import ibis
-
-        rows = self._lakehouse.read(view.source, snapshot_id)
-        created = [view.created_column] if view.created_column else []
-        _require_columns(view, rows, [view.entity, view.event_time, *created, *view.features])
-        _refuse_unkept_types(view, rows)
-        time = rows[view.event_time]
-        taken = rows[view.entity].notnull() & (time <= ibis.literal(until, type=time.type()))
-        if since is not None:
-            taken = taken & (time >= ibis.literal(since, type=time.type()))
-        columns = [view.event_time, *created, *view.features]
-        first = [ibis.desc(rows[name], nulls_first=False) for name in columns]
-        if view.one_row_per_time:
-            first = first[:1]
-        rank = ibis.row_number().over(group_by=view.entity, order_by=first)
-        ranked = rows.filter(taken).mutate(**{RANK: rank})
-        best = ranked.filter(ranked[RANK] == 0)
-        return best.select(
-            **{KEY: best[view.entity].cast("string"), TIME: best[view.event_time]},
-            **{name: best[name] for name in view.features},
-        )
+        return newest_rows(view, self._lakehouse.read(view.source, snapshot_id), since, until)
 
     def _remove(self, view: FeatureView, old: "ibis.Table", new: "ibis.Table") -> int:
-        """Take out who is gone, and whose newest row was withdrawn: an older one follows."""
-        left = old.select(KEY, TIME)
-        right = new.select(now_key=new[KEY], now_time=new[TIME])
-        joined = left.left_join(right, left[KEY] == right.now_key)
-        gone = joined.filter(joined.now_key.isnull() | (joined.now_time < joined[TIME]))
-        entities = self._lakehouse.collect(gone.select(KEY))[KEY].to_pylist()
-        return sum(self._online_store().delete(entity, view.name) for entity in entities)
+        """Take withdrawn rows out: the store would keep them before the older ones that follow."""
+        withdrawn = self._lakehouse.collect(withdrawn_rows(old, new))
+        store = self._online_store()
+        return sum(store.delete(entity, view.name) for entity in withdrawn[KEY].to_pylist())
 
     def _write(self, view: FeatureView, rows: "ibis.Table") -> int:
         written = 0
@@ -345,95 +307,5 @@ class FeatureStore:
         return self._lakehouse.read(view.source, snapshot_id)
 
 
-def _as_arrow(rows: "pa.Table | pd.DataFrame") -> "pa.Table":
-    import pyarrow as pa
-
-    return rows if isinstance(rows, pa.Table) else pa.Table.from_pandas(rows, preserve_index=False)
-
-
-def _questions(rows: "pa.Table", chosen: Sequence[ChosenFeatures]) -> "pa.Table":
-    """What the join needs of the entity rows: their number, whom and when."""
-    import pyarrow as pa
-
-    entities = list(dict.fromkeys(each.view.entity for each in chosen))
-    missing = [name for name in (*entities, EVENT_TIME) if name not in rows.column_names]
-    if missing:
-        raise FeatureError(
-            f"the entity rows lack {', '.join(missing)}",
-            f"give columns {', '.join(entities)} and {EVENT_TIME}",
-        )
-    keys = {name: _key_column(rows[name]) for name in entities}
-    time = _utc_column(rows[EVENT_TIME])
-    number = pa.array(range(rows.num_rows), pa.int64())
-    return pa.table({QUESTION: number, **keys, EVENT_TIME: time})
-
-
-def _key_column(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
-    import pyarrow as pa
-
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        kind = pa.string()
-    return column.cast(kind)
-
-
-def _utc_column(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
-    """Times in UTC without a zone, in microseconds as the lake has them."""
-    import pyarrow as pa
-
-    kind = column.type
-    if not (pa.types.is_temporal(kind) or pa.types.is_null(kind)):
-        raise FeatureError(
-            f"{EVENT_TIME} is {kind} in the entity rows", "convert it to a timestamp or a date"
-        )
-    if pa.types.is_timestamp(kind) and kind.tz is not None:
-        column = column.cast(pa.timestamp(kind.unit, "UTC")).cast(pa.timestamp(kind.unit))
-    return column.cast(pa.timestamp("us"), safe=False)
-
-
 def _utc(time: datetime) -> datetime:
     return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
-
-
-def _fingerprint(view: FeatureView) -> str:
-    """Changes where rows that were written under the view mean something else now."""
-    parts = (str(view.source), view.entity, view.event_time, view.created_column, view.features)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-
-def _refuse_taken(columns: Sequence[str], chosen: Sequence[ChosenFeatures]) -> None:
-    taken = [label for each in chosen for label in each.labels if label in columns]
-    if taken:
-        raise FeatureError(
-            f"these features would stand twice in the result: {', '.join(taken)}",
-            "drop the columns from the entity rows, or ask with full_feature_names=True",
-        )
-
-
-def _require_columns(view: FeatureView, table: "ibis.Table", names: Sequence[str]) -> None:
-    missing = [name for name in names if name not in table.columns]
-    if missing:
-        raise FeatureError(
-            f"feature view {view.name!r}: {view.source} lacks {', '.join(missing)}",
-            f"make data, or correct features.yaml; the table has: {', '.join(table.columns)}",
-        )
-
-
-def _refuse_unkept_types(view: FeatureView, table: "ibis.Table") -> None:
-    for name in view.features:
-        kind = table[name].type()
-        if not (kind.is_boolean() or kind.is_integer() or kind.is_floating() or kind.is_string()):
-            raise FeatureError(
-                f"feature view {view.name!r}: {name} is {kind}, which the online store cannot keep",
-                "make it a number, a boolean or a text, or set online: false",
-            )
-
-
-def _require_once(found: int, asked: int) -> None:
-    if found != asked:
-        raise FeatureError(
-            f"{asked} entity rows became {found}: gold holds two rows for one entity and time",
-            "make the table again: make data; report it where it stays",
-        )

@@ -7,6 +7,7 @@ file names no column and holds after `adopt`, too. The words are Feast's.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,6 +16,9 @@ from ..data.lakehouse import TableName
 from ..data.tables import gold_table
 from ..errors import ProjectError
 from ..settings import FeatureViewSettings, Settings
+
+if TYPE_CHECKING:
+    import ibis
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -116,6 +120,20 @@ def choose_features(
         chosen.setdefault(view.name, {})[label] = feature
     by_name = {view.name: view for view in views}
     return [ChosenFeatures(by_name[name], labels) for name, labels in chosen.items()]
+
+
+def require_columns(view: FeatureView, table: "ibis.Table", names: Sequence[str]) -> None:
+    """Check that the table has what the view needs of it.
+
+    Raises:
+        FeatureError: Where it lacks a column.
+    """
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        raise FeatureError(
+            f"feature view {view.name!r}: {view.source} lacks {', '.join(missing)}",
+            f"make data, or correct features.yaml; the table has: {', '.join(table.columns)}",
+        )
 
 
 def parse_ttl(text: str | None) -> timedelta | None:

@@ -79,12 +79,12 @@ def _copy(old: IO[bytes], new: IO[bytes], entity: str, *, to_the_end: bool = Fal
 
 def _names(line: bytes, entity: str) -> bool:
     """Whether a line is about the person; of a torn one, whether the id stands in it at all."""
-    quoted = json.dumps(entity).encode("ascii")
-    if quoted not in line:
-        return not _is_whole(line) and quoted[1:-1] in line
-    if not _is_whole(line):
+    if json.dumps(entity)[1:-1].encode("ascii") not in line:
+        return False
+    try:
+        value = json.loads(line).get("entity")
+    except (ValueError, AttributeError):
         return True
-    value = json.loads(line).get("entity")
     return isinstance(value, str) and value.strip() == entity
 
 
@@ -92,7 +92,7 @@ def _is_whole(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)
     except ValueError:
-        return not line.strip()
+        return False
 
 
 def _segments(folder: Path) -> list[Path]:

@@ -10,8 +10,10 @@ from ..data.dialect import detect_dialect
 from ..data.gold_frame import gold_snapshot
 from ..data.connection import open_lakehouse
 from ..data.lakehouse import Partitions
+from ..data.privacy import uses_rows
 from ..data.quality import typed_frame
 from ..data.sources import list_parts, read_raw
+from ..data.suppression import SuppressionList
 from ..data.tables import gold_table, predictions_table
 from ..errors import NothingToDoError
 from ..model.mlflow_manager import MLflowManager, RegistryError
@@ -46,6 +48,7 @@ class BatchResult:
     mean_score: float
 
 
+@uses_rows
 def predict_batch(
     settings: Settings, contract: Contract, data: Path | None = None, run_id: str | None = None
 ) -> BatchResult:
@@ -77,7 +80,8 @@ def predict_batch(
         source, refused, digest = str(gold_table(contract)), 0, str(snapshot.snapshot_id)
     else:
         found = detect_dialect(data.resolve())
-        raw = read_raw(found, settings.root)
+        suppression = SuppressionList(lakehouse, settings, contract).load()
+        raw = suppression.keep_all(read_raw(found, settings.root))
         rows = typed_frame(raw, contract)
         parts = list_parts(found, settings.root)
         source, digest = settings.shown(data), "-".join(part.digest for part in parts)

@@ -14,6 +14,7 @@ from ..contract import Contract, dump_contract
 from ..data.gold_frame import gold_snapshot, read_gold
 from ..data.lakehouse import Snapshot
 from ..data.leakage import find_leaks
+from ..data.privacy import uses_rows
 from ..data.connection import open_lakehouse
 from ..data.sample import true_probabilities
 from ..errors import CheckFailedError
@@ -72,6 +73,7 @@ class TrainingResult:
     plot: str
 
 
+@uses_rows
 def train(settings: Settings, contract: Contract, run_key: str | None = None) -> TrainingResult:
     """Search, train, evaluate and register a candidate.
 

@@ -8,6 +8,7 @@ from ...contract import Contract
 from ...data.connection import open_lakehouse
 from ...data.event_time import interval_of, intervals_between
 from ...data.lakehouse import Lakehouse, LakehouseError
+from ...data.privacy import uses_rows
 from ...data.run_log import (
     RunRecord,
     fingerprint,
@@ -16,6 +17,7 @@ from ...data.run_log import (
     read_records,
     write_records,
 )
+from ...data.suppression import SuppressionList
 from ...data.tables import INGESTED_AT, INTERVAL, bronze_table, gold_table
 from ...presentation import step
 from ...settings import Settings
@@ -65,6 +67,7 @@ class _Pending:
     fingerprint: str
 
 
+@uses_rows
 def refresh(
     settings: Settings, contract: Contract, start: date | None = None, end: date | None = None
 ) -> DataResult:
@@ -83,7 +86,8 @@ def refresh(
     lakehouse = open_lakehouse(settings)
     run_id = f"data-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     step("bronze: reading the source")
-    delivery = ingest(lakehouse, settings.root, contract, run_id)
+    suppression = SuppressionList(lakehouse, settings, contract).load()
+    delivery = ingest(lakehouse, settings.root, contract, run_id, suppression)
     write_records(lakehouse, contract, delivery.records)
     done = latest_by_subject(read_records(lakehouse, contract, "gold"))
     of_another_contract = not all(

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from ...contract import Contract
 from ...data.event_time import interval_of
 from ...data.lakehouse import Lakehouse
-from ...data.run_log import RunRecord
+from ...data.run_log import RunRecord, read_records
 from ...data.sample import write_sample
 from ...data.sources import SourcePart, list_parts, open_part
+from ...data.suppression import Suppression
 from ...data.tables import BATCH, INGESTED_AT, INTERVAL, ROW_NUMBER, SOURCE_FILE, bronze_table
 
 if TYPE_CHECKING:
@@ -38,8 +39,25 @@ class Delivery:
     records: tuple[RunRecord, ...]
 
 
-def ingest(lakehouse: Lakehouse, root: Path, contract: Contract, run_id: str) -> Delivery:
+@dataclass
+class _Count:
+    """Rows of one file."""
+
+    read: int = 0
+    kept: int = 0
+
+
+def ingest(
+    lakehouse: Lakehouse, root: Path, contract: Contract, run_id: str, suppression: Suppression
+) -> Delivery:
     """Append the files that bronze does not hold; all files of the same columns in one commit.
+
+    Args:
+        lakehouse: Where bronze is.
+        root: Where a relative path of the source starts.
+        contract: Names the source and the event time.
+        run_id: The run, for the records.
+        suppression: Whose rows are not taken in.
 
     Raises:
         SourceError: Where the source is missing or cannot be read; bronze is as it was then.
@@ -53,7 +71,7 @@ def ingest(lakehouse: Lakehouse, root: Path, contract: Contract, run_id: str) ->
     with ExitStack() as stack:
         opened = [(part, stack.enter_context(open_part(part))) for part in new]
         for _, same in groupby(opened, key=lambda pair: pair[1].schema.names):
-            records += _append(lakehouse, contract, run_id, list(same))
+            records += _append(lakehouse, contract, run_id, list(same), suppression)
     return Delivery(tuple(part.digest for part in parts), tuple(records))
 
 
@@ -61,7 +79,10 @@ def _held_batches(lakehouse: Lakehouse, contract: Contract) -> set[str]:
     table = bronze_table(contract)
     if not lakehouse.exists(table):
         return set()
-    return set(lakehouse.collect(lakehouse.read(table).select(BATCH).distinct())[BATCH].to_pylist())
+    held = lakehouse.collect(lakehouse.read(table).select(BATCH).distinct())[BATCH].to_pylist()
+    # A file that holds nothing but rows of forgotten persons leaves no row behind.
+    records = read_records(lakehouse, contract, "bronze")
+    return {*held, *(item.fingerprint for item in records if item.forgotten == item.rows_in)}
 
 
 def _append(
@@ -69,12 +90,13 @@ def _append(
     contract: Contract,
     run_id: str,
     opened: "list[tuple[SourcePart, pa.RecordBatchReader]]",
+    suppression: Suppression,
 ) -> list[RunRecord]:
     now = datetime.now(UTC).replace(tzinfo=None)
-    counts = dict.fromkeys((part.name for part, _ in opened), 0)
+    counts = {part.name: _Count() for part, _ in opened}
     snapshot = lakehouse.append_stream(
         bronze_table(contract),
-        _numbered(opened, counts),
+        _numbered(opened, counts, suppression),
         lambda raw: _with_interval(raw, contract, now),
         partition_by=INTERVAL,
     )
@@ -83,11 +105,11 @@ def _append(
             run_id=run_id,
             step="bronze",
             subject=part.name,
-            rows_in=counts[part.name],
-            rows_out=counts[part.name],
+            rows_in=counts[part.name].read,
+            rows_out=counts[part.name].kept,
             quarantined=0,
             duplicates=0,
-            forgotten=0,
+            forgotten=counts[part.name].read - counts[part.name].kept,
             snapshot=snapshot.snapshot_id,
             fingerprint=part.digest,
             started_at=now,
@@ -109,7 +131,9 @@ def _with_interval(raw: "ibis.Table", contract: Contract, now: datetime) -> "ibi
 
 
 def _numbered(
-    opened: "list[tuple[SourcePart, pa.RecordBatchReader]]", counts: dict[str, int]
+    opened: "list[tuple[SourcePart, pa.RecordBatchReader]]",
+    counts: "dict[str, _Count]",
+    suppression: Suppression,
 ) -> "Iterator[pa.RecordBatch]":
     """The rows of several files as one stream, each with its file, its batch and its number."""
     import numpy as np
@@ -117,8 +141,9 @@ def _numbered(
 
     for part, reader in opened:
         for batch in reader:
-            first, rows = counts[part.name] + 1, batch.num_rows
-            counts[part.name] += rows
+            count, rows = counts[part.name], batch.num_rows
+            first = count.read + 1
+            count.read += rows
             same = np.zeros(rows, dtype=np.int32)
             origin = [
                 pa.DictionaryArray.from_arrays(same, [part.name]),
@@ -126,4 +151,7 @@ def _numbered(
                 pa.array(np.arange(first, first + rows)),
             ]
             names = [*batch.schema.names, SOURCE_FILE, BATCH, ROW_NUMBER]
-            yield pa.RecordBatch.from_arrays([*batch.columns, *origin], names=names)
+            numbered = pa.RecordBatch.from_arrays([*batch.columns, *origin], names=names)
+            kept = suppression.keep(numbered)
+            count.kept += kept.num_rows
+            yield kept
