@@ -54,8 +54,9 @@ def main() -> int:
             SELECT *, 'source' AS _source_file, 'batch' AS _batch_id,
                    row_number() OVER () AS _row_number,
                    TIMESTAMP '2026-01-01' AS _ingested_at,
-                   coalesce(substr(CAST(TRY_CAST(trim(observed_at) AS TIMESTAMP) AS VARCHAR), 1, 7),
-                            'unknown') AS _interval
+                   coalesce(
+                       substr(CAST(TRY_CAST(trim(observed_at) AS TIMESTAMP) AS VARCHAR), 1, 7),
+                       'unknown') AS _interval
             FROM read_parquet('{source}')
         ) TO '{folder / "bronze"}' {WRITE}""")
     held = database.sql(f"""
@@ -86,7 +87,8 @@ def refine(
     database: duckdb.DuckDBPyConnection, folder: Path, intervals: list[str]
 ) -> tuple[int, int, int]:
     """Silver, quarantine and gold of a few intervals."""
-    files = [str(file) for i in intervals for file in (folder / "bronze" / f"_interval={i}").iterdir()]
+    bronze = folder / "bronze"
+    files = [str(file) for i in intervals for file in (bronze / f"_interval={i}").iterdir()]
     raw = ", ".join(["customer_id", "observed_at", *ORDER])
     typed = ",\n".join(
         [

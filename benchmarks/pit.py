@@ -128,7 +128,8 @@ def make_tables(engine: object) -> None:
     engine.raw_sql(
         f"""CREATE TABLE features AS
         SELECT * FROM (
-          SELECT {ENTITY.format(**features)} AS customer_id, {TIME.format(**features)} AS event_time,
+          SELECT {ENTITY.format(**features)} AS customer_id,
+            {TIME.format(**features)} AS event_time,
             i % 120 AS tenure_months, random() * 100 AS monthly_charges,
             CASE WHEN i % 10 > 0 THEN random() * 744 END AS usage_hours, i % 7 AS support_tickets,
             CASE WHEN i % 11 > 0 THEN i % 13 END AS late_payments, random() * 10 AS satisfaction,

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from .cli_data import app as data_app
+from .cli_features import app as features_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,6 +33,7 @@ SERVE = "Serve and watch"
 SERVERS = "Local servers"
 
 app.add_typer(data_app, name="data", rich_help_panel=DATA)
+app.add_typer(features_app, name="features", rich_help_panel=DATA)
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ def diff(
     table: Annotated[str, typer.Option(help=TABLE)] = "gold",
     as_json: Json = False,
 ) -> None:
-    """Say which rows were added, removed and changed between two snapshots, and in which columns."""
+    """Say which rows came, went and changed between two snapshots, and in which columns."""
     from .contract import load_contract
     from .pipelines.data_versions import diff_snapshots
     from .presentation import show

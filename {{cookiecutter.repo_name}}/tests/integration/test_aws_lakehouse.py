@@ -10,7 +10,11 @@ import pyarrow as pa
 import pytest
 
 from {{ cookiecutter.package_name }}.data.aws_integration import AwsLakehouse
-from {{ cookiecutter.package_name }}.data.lakehouse import LakehouseError, Partitions, TableName
+from {{ cookiecutter.package_name }}.data.lakehouse import (
+    LakehouseError,
+    Partitions,
+    TableName,
+)
 from {{ cookiecutter.package_name }}.settings import load_settings
 from tests.aws_emulation import REGION, EmulatedAws, emulated_aws
 from tests.conftest import make_project

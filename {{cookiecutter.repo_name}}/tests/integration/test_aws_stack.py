@@ -16,7 +16,11 @@ import pytest
 
 from {{ cookiecutter.package_name }}.services.aws_changes import StackChange
 from {{ cookiecutter.package_name }}.services.aws_errors import AwsStackError
-from {{ cookiecutter.package_name }}.services.aws_stack import TEMPLATE, deploy, show_deployment
+from {{ cookiecutter.package_name }}.services.aws_stack import (
+    TEMPLATE,
+    deploy,
+    show_deployment,
+)
 from {{ cookiecutter.package_name }}.settings import AwsSettings, Settings, load_settings
 from tests.conftest import make_project
 from tests.moto_cloudformation import api, moto_server

@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import ibis
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyiceberg.avro.file import AvroFile
@@ -26,7 +26,10 @@ from {{ cookiecutter.package_name }}.data.run_log import read_records
 from {{ cookiecutter.package_name }}.errors import NothingToDoError
 from {{ cookiecutter.package_name }}.features.feature_store import FeatureStore
 from {{ cookiecutter.package_name }}.features.online import open_online_store
-from {{ cookiecutter.package_name }}.inference.prediction_log import LoggedPrediction, PredictionLog
+from {{ cookiecutter.package_name }}.inference.prediction_log import (
+    LoggedPrediction,
+    PredictionLog,
+)
 from {{ cookiecutter.package_name }}.pipelines.data_engineering import DataResult, refresh
 from {{ cookiecutter.package_name }}.pipelines.forgetting import ForgetResult, forget
 from {{ cookiecutter.package_name }}.pipelines.person_export import export_person
@@ -76,8 +79,10 @@ def fill(settings: Settings) -> DataResult:
 def add_predictions(settings: Settings) -> None:
     """What batch inference writes, without a model."""
     lakehouse = LocalLakehouse(settings)
-    gold = lakehouse.read(TableName("gold", "shop")).drop("_interval")
-    scored = gold.mutate(score=ibis.literal(0.5, "float64"), run_id=ibis.literal("run-1"))
+    gold = lakehouse.collect(lakehouse.read(TableName("gold", "shop")).drop("_interval"))
+    count = gold.num_rows
+    scored = gold.append_column("score", pa.array([0.5] * count))
+    scored = scored.append_column("run_id", pa.array(["run-1"] * count))
     lakehouse.overwrite(TableName("predictions", "shop"), scored, Partitions("run_id", ("run-1",)))
 
 
@@ -217,7 +222,9 @@ def test_the_next_data_run_brings_nobody_back(project: Settings) -> None:
     for layer in LAYERS:
         assert FIRST not in persons(project, layer)
     (record,) = [
-        r for r in read_records(LocalLakehouse(project), contract(), "bronze") if r.subject == "c.csv"
+        r
+        for r in read_records(LocalLakehouse(project), contract(), "bronze")
+        if r.subject == "c.csv"
     ]
     assert (record.rows_in, record.rows_out, record.forgotten) == (2, 1, 1)
     numbers = {r["_row_number"] for r in rows(project, "bronze") if r["_source_file"] == "c.csv"}
@@ -364,7 +371,9 @@ def test_the_export_holds_everything_and_only_its_owner_reads_it(project: Settin
     }
     assert tables["gold.shop"]["columns"]["amount"] == {"personal": True}
     assert tables["gold.shop"]["columns"]["bought"] == {"personal": False}
-    assert sorted(row["event_time"] for row in tables["gold.shop"]["rows"])[0].startswith("2026-01-07")
+    assert sorted(row["event_time"] for row in tables["gold.shop"]["rows"])[0].startswith(
+        "2026-01-07"
+    )
     assert document["online_store"]["entity_features"]["values"] == {"amount": 12.0}
     assert [line["prediction_id"] for line in document["prediction_log"]] == ["p1"]
     assert LAST not in file.read_text(encoding="utf-8")

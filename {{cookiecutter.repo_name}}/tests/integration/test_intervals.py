@@ -54,9 +54,7 @@ def amounts(settings: Settings, layer: str = "gold") -> dict[tuple[str, str], ob
 def files(settings: Settings, layer: str, interval: str) -> list[Path]:
     lakehouse = LocalLakehouse(settings)
     held = lakehouse._load(TableName(layer, "shop")).scan().plan_files()
-    return sorted(
-        Path(task.file.file_path) for task in held if task.file.partition[0] == interval
-    )
+    return sorted(Path(task.file.file_path) for task in held if task.file.partition[0] == interval)
 
 
 def test_each_row_lies_in_the_interval_of_its_time(project: Settings) -> None:
@@ -221,9 +219,10 @@ def test_an_error_late_in_a_file_leaves_bronze_as_it_was(project: Settings) -> N
 def test_intervals_are_worked_on_in_bounded_groups(
     project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = "".join(
-        f"{n},2026-{1 + n % 12:02d}-{1 + n % 28:02d},{n},no\n" for n in range(1200)
-    ) + "9999,2026-01-01,1,yes\n"
+    lines = (
+        "".join(f"{n},2026-{1 + n % 12:02d}-{1 + n % 28:02d},{n},no\n" for n in range(1200))
+        + "9999,2026-01-01,1,yes\n"
+    )
     deliver(project, "a.csv", lines)
     narrow = project.model_copy(
         update={"lake": project.lake.model_copy(update={"rows_at_once": 250})}
@@ -270,6 +269,5 @@ def test_periods_against_brute_force() -> None:
                 assert wanted <= found
                 for name in found - wanted:
                     first, last = name + "-01-01"[width - 4 :], name + "-12-31"[width - 4 :]
-                    assert (end is None or first < end.isoformat()) and (
-                        start is None or last >= start.isoformat()
-                    )
+                    assert end is None or first < end.isoformat()
+                    assert start is None or last >= start.isoformat()

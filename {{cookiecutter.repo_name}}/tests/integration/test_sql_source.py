@@ -44,15 +44,27 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.chown(base, "nobody", "nogroup")
         prefix = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
     subprocess.run(
-        [*prefix, str(folder / "initdb"), "-D", str(data), "-U", "shop", "-A", "trust", "--no-sync"],
+        [
+            *prefix,
+            str(folder / "initdb"),
+            "-D",
+            str(data),
+            "-U",
+            "shop",
+            "-A",
+            "trust",
+            "--no-sync",
+        ],
         check=True,
         capture_output=True,
         cwd=base,
     )
     options = f"-c listen_addresses=127.0.0.1 -p {port} -k {base} -c fsync=off"
     subprocess.run(
-        [*prefix, str(folder / "pg_ctl"), "-D", str(data), "-w", "-o", options]
-        + ["-l", str(base / "log"), "start"],
+        [
+            *(*prefix, str(folder / "pg_ctl"), "-D", str(data), "-w", "-o", options),
+            *("-l", str(base / "log"), "start"),
+        ],
         check=True,
         capture_output=True,
         cwd=base,
@@ -155,7 +167,9 @@ def test_a_missing_or_wrong_url_is_explained(
 
 
 def test_a_query_without_rows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sqlite3.connect(tmp_path / "shop.db").execute("CREATE TABLE orders (id TEXT)").connection.close()
+    connection = sqlite3.connect(tmp_path / "shop.db")
+    connection.execute("CREATE TABLE orders (id TEXT)")
+    connection.close()
     monkeypatch.setenv(URL, f"sqlite:///{tmp_path / 'shop.db'}")
     with pytest.raises(SourceError, match="no rows"):
         list_parts(Source(query=QUERY), tmp_path)

@@ -10,7 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from {{ cookiecutter.package_name }}.data.lakehouse import LakehouseError, Partitions, TableName
+from {{ cookiecutter.package_name }}.data.lakehouse import (
+    LakehouseError,
+    Partitions,
+    TableName,
+)
 from {{ cookiecutter.package_name }}.data.local_lakehouse import LocalLakehouse
 from {{ cookiecutter.package_name }}.settings import Settings
 

@@ -19,7 +19,8 @@ from .column_profile import AdoptionError, ColumnProfile, profile_column, requir
 from .engine import connect_duckdb
 from .entity_role import EntityRole, decide_entity
 from .leakage import Leak, find_leaks
-from .quality import REASONS, check_rows, number_rows
+from .quality import check_rows, number_rows
+from .tables import REASONS
 from .target_role import TargetRole, decide_target
 from .time_role import TimeRole, decide_time
 

@@ -112,9 +112,7 @@ def _histogram(
     return tuple((f"{low + width * number:.4g}", held.get(number, 0)) for number in range(bins))
 
 
-def _commonest(
-    lakehouse: Lakehouse, rows: "ibis.Table", name: str
-) -> tuple[tuple[str, int], ...]:
+def _commonest(lakehouse: Lakehouse, rows: "ibis.Table", name: str) -> tuple[tuple[str, int], ...]:
     import ibis
 
     values = rows.filter(rows[name].notnull()).select(value=rows[name].cast("string"))

@@ -64,9 +64,7 @@ def interval_of(raw: "ibis.Table", event_time: EventTime | None) -> "ibis.Value"
     return moment.substr(0, INTERVAL_WIDTH[event_time.interval]).fill_null(UNKNOWN_INTERVAL)
 
 
-def intervals_between(
-    intervals: Iterable[str], start: date | None, end: date | None
-) -> list[str]:
+def intervals_between(intervals: Iterable[str], start: date | None, end: date | None) -> list[str]:
     """The intervals that overlap a period.
 
     Args:

@@ -167,6 +167,18 @@ def drop_snapshots(table: TableName, iceberg: "Table", snapshot_ids: Sequence[in
     return before - referenced_files(iceberg.refresh())
 
 
+def marked_snapshots(iceberg: "Table") -> set[int]:
+    """The untagged snapshots with row-level deletes: the rows are gone, but not from the files."""
+    kept = {item.snapshot_id for item in iceberg.metadata.refs.values()}
+    return {
+        snapshot.snapshot_id
+        for snapshot in iceberg.snapshots()
+        if snapshot.snapshot_id not in kept
+        and snapshot.summary
+        and snapshot.summary.additional_properties.get("total-delete-files", "0") != "0"
+    }
+
+
 def referenced_files(iceberg: "Table") -> set[str]:
     """Every manifest list, manifest and data file that a snapshot of the table needs."""
     files: set[str] = set()

@@ -24,10 +24,10 @@ from .iceberg_metadata import (
     drop_snapshots,
     expire_older,
     plain_type,
-    table_schema,
     referenced_files,
     remove_tag,
     require_snapshot,
+    table_schema,
 )
 from .lakehouse import LakehouseError, Partitions, Snapshot, TableName
 
@@ -64,7 +64,9 @@ class LocalLakehouse:
         with self._disk_errors():
             self._catalog_file.parent.mkdir(parents=True, exist_ok=True)
             self._warehouse.mkdir(parents=True, exist_ok=True)
-        return SqlCatalog("local", uri=f"sqlite:///{self._catalog_file}", warehouse=str(self._warehouse))
+        return SqlCatalog(
+            "local", uri=f"sqlite:///{self._catalog_file}", warehouse=str(self._warehouse)
+        )
 
     @cached_property
     def _engine(self) -> "ibis.BaseBackend":
@@ -118,9 +120,7 @@ class LocalLakehouse:
             name = self._name("empty")
             return self._engine.create_table(name, schema=declared, temp=True)
         # The partition's value is in the file; from its folder's name it would come back typed.
-        rows = self._engine.read_parquet(
-            paths, union_by_name=True, hive_partitioning=False
-        )
+        rows = self._engine.read_parquet(paths, union_by_name=True, hive_partitioning=False)
         if partitions is not None:
             rows = rows.filter(rows[partitions.column].isin(partitions.values))
         return _as_declared(rows, declared)
@@ -235,7 +235,7 @@ class LocalLakehouse:
         return sorted(self.collect(found)[FILE_COLUMN].to_pylist())
 
     def compact(self, table: TableName) -> Snapshot:
-        """Rewrite small files into large ones, where a partition has many; the rows stay the same."""
+        """Rewrite small files into large ones, where a partition has many; no row changes."""
         with self._lock():
             iceberg = self._load(table)
             held = _small_files(iceberg)
@@ -255,9 +255,7 @@ class LocalLakehouse:
         else:
             yield rows
 
-    def _prepare(
-        self, table: TableName, rows: "ibis.Table", partition_by: str | None
-    ) -> "Table":
+    def _prepare(self, table: TableName, rows: "ibis.Table", partition_by: str | None) -> "Table":
         """The table, created or with new columns added, ready to take the rows."""
         from pyiceberg.table.name_mapping import NameMapping
 
@@ -474,7 +472,12 @@ class LocalLakehouse:
 
         try:
             yield
-        except (OSError, duckdb.IOException, duckdb.OutOfMemoryException, OperationalError) as error:
+        except (
+            OSError,
+            duckdb.IOException,
+            duckdb.OutOfMemoryException,
+            OperationalError,
+        ) as error:
             raise LakehouseError(
                 f"the lake at {self._warehouse} cannot be written: {str(error).splitlines()[0]}",
                 "free disk space or make the folder writable, and run the command again; "
@@ -545,7 +548,7 @@ def _condition(partitions: Partitions | None) -> "BooleanExpression":
 
 
 def _path(file: "DataFile") -> str:
-    return file.file_path.removeprefix("file://")
+    return str(file.file_path).removeprefix("file://")
 
 
 def _as_declared(rows: "ibis.Table", declared: "ibis.Schema") -> "ibis.Table":

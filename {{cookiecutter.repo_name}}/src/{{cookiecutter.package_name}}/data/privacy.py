@@ -104,10 +104,17 @@ def uses_rows(
 
     @wraps(run)
     def guarded(settings: Settings, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with _lock(settings, fcntl.LOCK_SH):
+        with rows_in_use(settings):
             return run(settings, *args, **kwargs)
 
     return guarded
+
+
+@contextmanager
+def rows_in_use(settings: Settings) -> Iterator[None]:
+    """The same for a block."""
+    with _lock(settings, fcntl.LOCK_SH):
+        yield
 
 
 @contextmanager

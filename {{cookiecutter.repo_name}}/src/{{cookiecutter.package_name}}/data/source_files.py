@@ -50,7 +50,9 @@ def find_files(path: str, root: Path) -> list[tuple[str, Path]]:
         fixed = [part for part in Path(path).parts if not GLOB_CHARACTERS & set(part)]
         depth = next(i for i, part in enumerate(Path(path).parts) if GLOB_CHARACTERS & set(part))
         folder = root.joinpath(*fixed[:depth])
-        found = [file for file in folder.glob(str(Path(*Path(path).parts[depth:]))) if file.is_file()]
+        found = [
+            file for file in folder.glob(str(Path(*Path(path).parts[depth:]))) if file.is_file()
+        ]
     else:
         require_content(place)
         raise AssertionError("a missing file is an error")
@@ -105,7 +107,9 @@ def require_content(file: Path) -> None:
         raise SourceError(f"{file} is empty (0 bytes)", "give a file with a header line and rows")
     for magic, what, fix in NOT_TEXT:
         if head.startswith(magic):
-            raise SourceError(f"{file} is {what}; a CSV, Parquet or JSON lines file is expected", fix)
+            raise SourceError(
+                f"{file} is {what}; a CSV, Parquet or JSON lines file is expected", fix
+            )
 
 
 @contextmanager
@@ -135,7 +139,7 @@ def open_text(file: Path, encoding: str) -> TextIO:
 
 
 def clean_names(file: str, names: list[str]) -> list[str]:
-    """Column names without padding; number the columns without a name; refuse a name that comes twice."""
+    """Take padding off; number the columns without a name; refuse a name that comes twice."""
     # A line break, a tab or a BOM within a name becomes a blank.
     printable = ["".join(c if c.isprintable() else " " for c in name) for name in names]
     cleaned = [

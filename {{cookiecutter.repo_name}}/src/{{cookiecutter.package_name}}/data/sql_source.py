@@ -46,7 +46,7 @@ def spool_query(source: Source, folder: TemporaryDirectory[str]) -> tuple[Path, 
     try:
         with engine.connect().execution_options(stream_results=True) as connection:
             result = connection.execute(text(source.query or ""))
-            schema = pa.schema([(name, pa.string()) for name in result.keys()])
+            schema = pa.schema([(name, pa.string()) for name in list(result.keys())])
             with pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
                 while rows := result.fetchmany(BATCH_ROWS):
                     texts = [tuple(_text(value) for value in row) for row in rows]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..contract import EVENT_TIME, Contract
+from ..data.connection import open_lakehouse
 from ..data.dialect import detect_dialect
 from ..data.gold_frame import gold_snapshot
-from ..data.connection import open_lakehouse
 from ..data.lakehouse import Partitions
 from ..data.privacy import uses_rows
 from ..data.quality import typed_frame

@@ -27,7 +27,8 @@ p { margin:0 0 8px } .soft { color:var(--soft) } .bad { color:var(--refused) }
 .columns { display:grid; gap:12px; grid-template-columns:repeat(auto-fill,minmax(230px,1fr)) }
 .scroll { overflow-x:auto }
 table { border-collapse:collapse; width:100%; font-variant-numeric:tabular-nums }
-th,td { text-align:right; padding:5px 10px; border-bottom:1px solid var(--line); white-space:nowrap }
+th,td { text-align:right; padding:5px 10px; border-bottom:1px solid var(--line);
+  white-space:nowrap }
 th:first-child,td:first-child { text-align:left } th { color:var(--soft); font-weight:500 }
 svg { display:block; width:100%; height:auto } text { fill:var(--ink); font-size:12px }
 .key { display:inline-block; width:10px; height:10px; border-radius:2px; margin:0 5px 0 14px }
@@ -205,7 +206,8 @@ def _deliveries(state: "LakeState") -> str:
         for record in state.deliveries[-20:]
     )
     return (
-        "<table><tr><th>file</th><th>rows</th><th>forgotten</th><th>batch</th><th>taken in</th></tr>"
+        "<table><tr><th>file</th><th>rows</th><th>forgotten</th><th>batch</th>"
+        "<th>taken in</th></tr>"
         f"{rows}</table>"
     )
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..contract import Contract
+from ..data.connection import open_lakehouse
 from ..data.dialect import detect_dialect
 from ..data.lakehouse import Lakehouse
-from ..data.connection import open_lakehouse
 from ..data.quality import typed_frame
 from ..data.sources import read_raw
 from ..data.tables import bronze_table, predictions_table, quarantine_table

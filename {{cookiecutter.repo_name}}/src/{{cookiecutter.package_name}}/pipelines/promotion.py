@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 
 from ..contract import Contract
-from ..data.gold_frame import read_gold
 from ..data.connection import open_lakehouse
+from ..data.gold_frame import read_gold
 from ..errors import CheckFailedError, ProjectError
 from ..model.evaluation import baseline_model
 from ..model.frames import target_values

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from ..contract import Contract, dump_contract
+from ..data.connection import open_lakehouse
 from ..data.gold_frame import gold_snapshot, read_gold
 from ..data.lakehouse import Snapshot
 from ..data.leakage import find_leaks
 from ..data.privacy import uses_rows
-from ..data.connection import open_lakehouse
 from ..data.sample import true_probabilities
 from ..errors import CheckFailedError
 from ..model.evaluation import Evaluation, evaluate, plot_evaluation

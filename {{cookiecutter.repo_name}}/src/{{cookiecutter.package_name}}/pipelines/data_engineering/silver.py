@@ -6,7 +6,7 @@ key, so there the files that the source holds now are the whole dataset.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...contract import EVENT_TIME, Contract
 from ...data.lakehouse import Lakehouse, LakehouseError, Partitions
@@ -79,8 +79,8 @@ def refine(
 
 def _account(
     intervals: tuple[str, ...],
-    marked: list[dict[str, int]],
-    kept: list[dict[str, int]],
+    marked: list[dict[str, Any]],
+    kept: list[dict[str, Any]],
     snapshot: int,
 ) -> list[IntervalCounts]:
     read = {row[INTERVAL]: row for row in marked}

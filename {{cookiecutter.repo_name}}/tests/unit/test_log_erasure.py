@@ -1,0 +1,108 @@
+"""A person's lines leave the prediction log; nobody else's do, not even beside a busy service."""
+
+import json
+import threading
+from multiprocessing import get_context
+from pathlib import Path
+
+from {{ cookiecutter.package_name }}.inference.log_erasure import (
+    erase_lines,
+    holds_lines,
+    lines_of,
+)
+from {{ cookiecutter.package_name }}.inference.prediction_log import (
+    LoggedPrediction,
+    PredictionLog,
+    read_log,
+)
+
+
+def logged(number: int, entity: str | None) -> LoggedPrediction:
+    return LoggedPrediction(
+        f"p{number}", f"2026-01-01T00:00:{number % 60:02d}", "1", {"a": 1}, "no", 0.5, entity
+    )
+
+
+def ids(folder: Path) -> list[str]:
+    return sorted(row["prediction_id"] for row in read_log(folder, 1_000_000))
+
+
+def test_only_the_persons_lines_go(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path)
+    entities = ["ann", " ann ", "annabel", None, "bob", 'a"nn', "ännä"]
+    log.write([logged(n, entity) for n, entity in enumerate(entities)])
+    assert holds_lines(tmp_path, "ann") == 2
+    assert [row["prediction_id"] for row in lines_of(tmp_path, "ann")] == ["p0", "p1"]
+    assert erase_lines(tmp_path, "ann") == 2
+    assert ids(tmp_path) == ["p2", "p3", "p4", "p5", "p6"]
+    assert erase_lines(tmp_path, 'a"nn') == 1
+    assert erase_lines(tmp_path, "ännä") == 1
+    assert ids(tmp_path) == ["p2", "p3", "p4"]
+
+
+def test_a_file_without_the_person_is_not_rewritten(tmp_path: Path) -> None:
+    PredictionLog(tmp_path).write([logged(1, "bob")])
+    (file,) = tmp_path.iterdir()
+    before = file.stat().st_ino
+    assert erase_lines(tmp_path, "ann") == 0
+    assert file.stat().st_ino == before
+
+
+def test_a_torn_line_with_the_id_goes(tmp_path: Path) -> None:
+    file = tmp_path / "2026-01-01-1.jsonl"
+    whole = json.dumps({"prediction_id": "p1", "entity": "bob"})
+    file.write_text(whole + '\n{"prediction_id": "p2", "entity": "an-7b3f', encoding="utf-8")
+    assert erase_lines(tmp_path, "an-7b3f") == 1
+    assert file.read_text(encoding="utf-8") == whole + "\n"
+
+
+def test_what_a_killed_erasure_left_is_removed(tmp_path: Path) -> None:
+    PredictionLog(tmp_path).write([logged(1, "ann"), logged(2, "bob")])
+    draft = tmp_path / "2026-01-01-1.jsonl.erasing"
+    draft.write_text('{"entity": "ann"}\n', encoding="utf-8")
+    assert erase_lines(tmp_path, "ann") == 1
+    assert not draft.exists()
+    assert ids(tmp_path) == ["p2"]
+
+
+def test_a_log_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
+    assert erase_lines(tmp_path / "none", "ann") == 0
+    assert lines_of(tmp_path / "none", "ann") == []
+
+
+def write_many(folder: Path, first: int, count: int) -> None:
+    log = PredictionLog(folder)
+    threads = [
+        threading.Thread(
+            target=lambda start=start: [  # type: ignore[misc]
+                log.write([logged(n, "ann" if n % 3 == 0 else "bob")])
+                for n in range(start, first + count, 2)
+            ]
+        )
+        for start in (first, first + 1)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_no_line_of_others_is_lost_beside_writers(tmp_path: Path) -> None:
+    count, writers = 3_000, 2
+    context = get_context("spawn")
+    processes = [
+        context.Process(target=write_many, args=(tmp_path, number * count, count))
+        for number in range(writers)
+    ]
+    for process in processes:
+        process.start()
+    erased = 0
+    while any(process.is_alive() for process in processes):
+        erased += erase_lines(tmp_path, "ann")
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    erased += erase_lines(tmp_path, "ann")
+    everyone = range(count * writers)
+    assert erased == sum(n % 3 == 0 for n in everyone)
+    assert ids(tmp_path) == sorted(f"p{n}" for n in everyone if n % 3)
