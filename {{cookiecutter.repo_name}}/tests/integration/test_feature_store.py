@@ -98,7 +98,7 @@ def test_online_gives_what_offline_gives_for_the_samples_entities(
     store = FeatureStore(settings, trained.contract, gold, online_store)
     table = gold.collect(gold.read(gold_table(trained.contract)))
     entities = sorted(set(table["customer_id"].to_pylist()))
-    moments = sorted(random.Random(3).sample(table["event_time"].to_pylist(), 3))  # noqa: S311
+    moments = sorted(random.Random(3).sample(table["event_time"].to_pylist(), 3))
     compared = 0
 
     for moment in moments:  # upwards: the online store never goes back
@@ -117,7 +117,7 @@ def test_online_gives_what_offline_gives_for_the_samples_entities(
 def test_athena_gives_what_duckdb_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contract: Contract, project: Settings
 ) -> None:
-    dice = random.Random(4)  # noqa: S311
+    dice = random.Random(4)
     rows = [row(f"c{n % 40}", MARCH + n * DAY / 7, dice.choice((None, n % 90))) for n in range(300)]
     asked = pa.table(
         {

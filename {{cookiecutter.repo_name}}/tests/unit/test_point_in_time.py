@@ -130,7 +130,7 @@ def test_ten_thousand_entities_get_what_the_rules_say(
     seed: int, ttl: timedelta | None, kind: str
 ) -> None:
     unique = kind == "one row per time"
-    asked, rows = random_case(random.Random(seed), ties=not unique)  # noqa: S311
+    asked, rows = random_case(random.Random(seed), ties=not unique)
     created = "made" if kind == "created" else None
 
     answers = join(asked, rows, ttl=ttl, created=created, one_row_per_time=unique)
@@ -231,7 +231,7 @@ def test_keys_that_cannot_be_compared_are_refused() -> None:
     ids=["gold", "ties and ttl"],
 )
 def test_athenas_statement_gives_what_duckdbs_gives(options: dict[str, Any]) -> None:
-    asked, rows = random_case(random.Random(5), ties="created" in options)  # noqa: S311
+    asked, rows = random_case(random.Random(5), ties="created" in options)
     schemas = [ibis.Schema.from_pyarrow(schema) for schema in (QUESTIONS, FEATURES)]
     unbound = [ibis.table(s, name=f"{name}@#1") for s, name in zip(schemas, "qf", strict=True)]
     expression = point_in_time_join(

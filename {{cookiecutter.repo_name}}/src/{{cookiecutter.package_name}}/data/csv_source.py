@@ -2,6 +2,9 @@
 
 import csv
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,8 +15,25 @@ from ..contract import Source
 from .source_files import SourceError, open_text, readable
 
 BLOCK_BYTES = 1 << 23
+# Python's own limit of 128 KiB is below what people write into a field of free text.
+LONGEST_VALUE = 1 << 24
+RAGGED_LINES_NAMED = 3
+END_OF_FILE = "\x1a"
 # A number with a decimal comma and without separators of thousands.
 DECIMAL_COMMA = r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$"
+
+
+@dataclass(frozen=True)
+class _Flaws:
+    """What is wrong with the lines of a file.
+
+    Attributes:
+        open_quote: The line with the quote that is never closed.
+        ragged: The lines with too many or too few fields, as a sentence.
+    """
+
+    open_quote: int | None
+    ragged: str
 
 
 def csv_batches(file: Path, source: Source) -> tuple[list[str], Iterator[pa.RecordBatch]]:
@@ -32,12 +52,12 @@ def _rows(file: Path, source: Source, width: int) -> Iterator[pa.RecordBatch]:
     names = [f"f{number}" for number in range(width)]
     ragged: list[int] = []
 
-    def note_ragged(row: pa.csv.InvalidRow) -> str:
+    def refuse_ragged(row: pa.csv.InvalidRow) -> str:
         ragged.append(row.actual_columns)
-        return "skip"
+        return "error"
 
     last: pa.RecordBatch | None = None
-    is_first = True
+    header_rows = 1
     with readable(file, source):
         try:
             reader = pa.csv.open_csv(
@@ -50,33 +70,39 @@ def _rows(file: Path, source: Source, width: int) -> Iterator[pa.RecordBatch]:
                 parse_options=pa.csv.ParseOptions(
                     delimiter=source.delimiter,
                     newlines_in_values=True,
-                    invalid_row_handler=note_ragged,
+                    invalid_row_handler=refuse_ragged,
                 ),
                 convert_options=pa.csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
                 ),
             )
             for batch in reader:
-                if ragged:
-                    raise _ragged_error(file, source, width)
-                rows = batch.slice(1) if is_first else batch
-                is_first = False
+                rows = batch.slice(header_rows)
+                header_rows = max(header_rows - batch.num_rows, 0)
                 if rows.num_rows == 0:
                     continue
                 last = rows
                 yield _with_points(rows) if source.decimal == "," else rows
         except pa.ArrowInvalid:
-            _refuse_open_quote(file, source)
-            raise
-        if ragged:
-            raise _ragged_error(file, source, width)
+            flaws = _find_flaws(file, source, width)
+            _refuse_open_quote(file, flaws)
+            if not ragged:
+                raise
+            raise SourceError(
+                f"{file}: the header has {width} fields, but {flaws.ragged or 'a line has not'}",
+                "correct these lines, or put double quotes around values that hold "
+                f"{source.delimiter!r} (no blank before the opening quote)",
+            ) from None
         if last is not None and _ends_in_several_lines(last):
-            _refuse_open_quote(file, source)
+            _refuse_open_quote(file, _find_flaws(file, source, width))
 
 
 def _with_points(rows: pa.RecordBatch) -> pa.RecordBatch:
     columns = [
         pc.replace_substring_regex(column, pattern=DECIMAL_COMMA, replacement=r"\1.\2")
+        # Few columns hold a comma, and looking for one is far cheaper than the expression.
+        if pc.any(pc.match_substring(column, ",")).as_py()
+        else column
         for column in rows.columns
     ]
     return pa.RecordBatch.from_arrays(columns, schema=rows.schema)
@@ -84,14 +110,12 @@ def _with_points(rows: pa.RecordBatch) -> pa.RecordBatch:
 
 def _ends_in_several_lines(rows: pa.RecordBatch) -> bool:
     (row,) = rows.slice(rows.num_rows - 1).to_pylist()
-    return any("\n" in value for value in row.values())
+    return any("\n" in value or "\r" in value for value in row.values())
 
 
 def _csv_header(file: Path, source: Source) -> list[str]:
-    with readable(file, source), open_text(file, source.encoding) as stream:
-        header = next(
-            (record for record in csv.reader(stream, delimiter=source.delimiter) if record), None
-        )
+    with readable(file, source), _records(file, source) as records:
+        header = next((record for _, record in records if record), None)
     if header is None or not any(name.strip() for name in header):
         raise SourceError(
             f"{file} has no header line", "give a file whose first line names the columns"
@@ -99,35 +123,55 @@ def _csv_header(file: Path, source: Source) -> list[str]:
     return header
 
 
-def _ragged_error(file: Path, source: Source, expected: int) -> SourceError:
-    """Name the first lines whose number of fields is wrong; pyarrow knows rows, not lines."""
-    found: list[str] = []
-    end = 0
-    with open_text(file, source.encoding) as stream:
-        reader = csv.reader(stream, delimiter=source.delimiter)
-        for record in reader:
-            start, end = end + 1, reader.line_num
-            if record and len(record) != expected:
-                found.append(f"line {start} has {len(record)}")
-    some = "; ".join(found[:3]) + (f"; {len(found) - 3} more" if len(found) > 3 else "")
-    return SourceError(
-        f"{file}: the header has {expected} fields, but {some or 'another line has not'}",
-        f"correct these lines, or put double quotes around values that hold {source.delimiter!r} "
-        "(no blank before the opening quote)",
-    )
-
-
-def _refuse_open_quote(file: Path, source: Source) -> None:
+def _refuse_open_quote(file: Path, flaws: _Flaws) -> None:
     """A quote that is never closed swallows the rest of the file into one value, silently."""
-    line = 1
+    if flaws.open_quote is not None:
+        raise SourceError(
+            f"{file}: the quote that opens in line {flaws.open_quote} is never closed",
+            "close it, or remove it",
+        )
+
+
+def _find_flaws(file: Path, source: Source, expected: int) -> _Flaws:
+    """Look for the lines at fault with Python's parser; pyarrow knows rows, not lines."""
+    named: list[str] = []
+    others = 0
+    line, last = 1, [""]
+    with _records(file, source) as records:
+        for line, last in records:
+            if not last or last == [END_OF_FILE] or len(last) == expected:
+                continue
+            if len(named) < RAGGED_LINES_NAMED:
+                named.append(f"line {line} has {len(last)}")
+            else:
+                others += 1
+    some = "; ".join(named) + (f"; {others} more" if others else "")
+    return _Flaws(None if last == [END_OF_FILE] else line, some)
+
+
+@contextmanager
+def _records(file: Path, source: Source) -> Iterator[Iterator[tuple[int, list[str]]]]:
+    """Every record with the line where it begins; at the end a mark, unless a quote is open."""
+    limit = csv.field_size_limit(LONGEST_VALUE)
     try:
         with open_text(file, source.encoding) as stream:
-            reader = csv.reader(stream, delimiter=source.delimiter, strict=True)
-            for _ in reader:
-                line = reader.line_num + 1
+            lines = chain(stream, [END_OF_FILE])
+            yield _numbered(file, csv.reader(lines, delimiter=source.delimiter))
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _numbered(file: Path, reader: "csv._reader") -> Iterator[tuple[int, list[str]]]:
+    begins = 1
+    try:
+        for record in reader:
+            yield begins, record
+            begins = reader.line_num + 1
     except csv.Error as error:
-        if "unexpected end" in str(error):
-            raise SourceError(
-                f"{file}: the quote that opens in line {line} is never closed",
-                "close it, or remove it",
-            ) from error
+        if "field limit" not in str(error):
+            raise
+        raise SourceError(
+            f"{file}: line {begins} begins a value of more than {LONGEST_VALUE:,} characters; "
+            "most likely a quote that opens there is never closed",
+            "close it, or remove it",
+        ) from error

@@ -12,16 +12,29 @@ from .source_files import SourceError, open_text, readable
 BATCH_ROWS = 20_000
 
 
+class _Number(str):
+    """A number as it is written: 1.10 stays 1.10, and a long key keeps its last digits."""
+
+    __slots__ = ()
+
+
+# `json.loads` with arguments would build a decoder for each line.
+_DECODER = json.JSONDecoder(parse_int=_Number, parse_float=_Number)
+
+
 def json_batches(file: Path, source: Source) -> tuple[list[str], Iterator[pa.RecordBatch]]:
     """Every key of the file in the order of first sight, and the rows as text.
 
     A missing key and a null are null; a nested value is JSON text; a number keeps its digits.
+    The file is read twice: which keys there are is only known at its end.
 
     Raises:
         SourceError: Where a line is not an object; names the line.
     """
-    names = list(dict.fromkeys(name for row in _objects(file, source) for name in row))
-    return names, _rows(file, source, names)
+    names: dict[str, None] = {}
+    for row in _objects(file, source):
+        names.update(dict.fromkeys(row))
+    return list(names), _rows(file, source, list(names))
 
 
 def _rows(file: Path, source: Source, names: list[str]) -> Iterator[pa.RecordBatch]:
@@ -43,15 +56,16 @@ def _batch(rows: list[dict[str, object]], names: list[str]) -> pa.RecordBatch:
 def _objects(file: Path, source: Source) -> Iterator[dict[str, object]]:
     with readable(file, source), open_text(file, source.encoding) as stream:
         for number, line in enumerate(stream, 1):
-            if not line.strip():
+            if not (text := line.strip()):
                 continue
             try:
-                row = json.loads(line, parse_int=str, parse_float=str)
-            except ValueError as error:
+                row = _decoded(text)
+            except (ValueError, RecursionError) as error:
+                detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
                 raise SourceError(
-                    f"{file}: line {number} is not JSON: {error}", "correct or remove the line"
+                    f"{file}: line {number} is not JSON: {detail}", "correct or remove the line"
                 ) from error
-            if not isinstance(row, dict):
+            if row is None:
                 raise SourceError(
                     f"{file}: line {number} is not an object with names and values",
                     'write {"name": value, …} on each line',
@@ -59,9 +73,30 @@ def _objects(file: Path, source: Source) -> Iterator[dict[str, object]]:
             yield row
 
 
+def _decoded(line: str) -> dict[str, object] | None:
+    row = _DECODER.decode(line)
+    if not isinstance(row, dict):
+        return None
+    for name, value in row.items():
+        if isinstance(value, (dict, list)):
+            row[name] = _as_json(value)
+    if "\\u" in line:
+        # An escape can write half a character, which is no text.
+        "".join(value for pair in row.items() for value in pair if isinstance(value, str)).encode()
+    return row
+
+
 def _text(value: object) -> str | None:
-    if value is None or isinstance(value, str):
+    return value if value is None or isinstance(value, str) else _as_json(value)
+
+
+def _as_json(value: object) -> str:
+    """A value as JSON text; `json.dumps` would put quotes around the digits of a number."""
+    if isinstance(value, _Number):
         return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if isinstance(value, dict):
+        items = (f"{_as_json(name)}: {_as_json(item)}" for name, item in value.items())
+        return "{" + ", ".join(items) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_as_json, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

@@ -20,17 +20,19 @@ def parquet_batches(file: Path) -> tuple[list[str], Iterator[pa.RecordBatch]]:
         SourceError: Now or while reading: where the file is damaged.
     """
     try:
-        opened = pa.parquet.ParquetFile(file)
+        names = pa.parquet.read_schema(file).names
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, error) from error
-    return opened.schema_arrow.names, _rows(file, opened)
+    return names, _rows(file, names)
 
 
-def _rows(file: Path, opened: pa.parquet.ParquetFile) -> Iterator[pa.RecordBatch]:
-    names = opened.schema_arrow.names
+def _rows(file: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
+    # Opened when it is its turn: a folder may hold more files than a process may keep open.
     try:
-        for batch in opened.iter_batches(batch_size=BATCH_ROWS):
-            yield pa.RecordBatch.from_arrays([_as_text(column) for column in batch.columns], names)
+        with pa.parquet.ParquetFile(file) as opened:
+            for batch in opened.iter_batches(batch_size=BATCH_ROWS):
+                columns = [_as_text(column) for column in batch.columns]
+                yield pa.RecordBatch.from_arrays(columns, names)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, error) from error
 

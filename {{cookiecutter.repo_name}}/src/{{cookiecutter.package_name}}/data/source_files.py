@@ -35,8 +35,9 @@ def find_files(path: str, root: Path) -> list[tuple[str, Path]]:
         root: The project's folder.
 
     Returns:
-        The name of each file (relative to its folder), and where it is. Hidden files, and files in
-        a folder or a glob whose suffix says something else than data, are left out.
+        The name of each file (relative to its folder), and where it is. Left out are hidden files,
+        those that start with an underscore, and those whose suffix says something else than data
+        (a glob may name another suffix: `*.dat`).
 
     Raises:
         SourceError: Where there is none.
@@ -45,29 +46,31 @@ def find_files(path: str, root: Path) -> list[tuple[str, Path]]:
     if place.is_file():
         return [(place.name, place)]
     if place.is_dir():
-        folder, found = place, [file for file in place.rglob("*") if file.is_file()]
+        folder, pattern = place, "**/*"
     elif GLOB_CHARACTERS & set(path):
-        fixed = [part for part in Path(path).parts if not GLOB_CHARACTERS & set(part)]
-        depth = next(i for i, part in enumerate(Path(path).parts) if GLOB_CHARACTERS & set(part))
-        folder = root.joinpath(*fixed[:depth])
-        found = [
-            file for file in folder.glob(str(Path(*Path(path).parts[depth:]))) if file.is_file()
-        ]
+        parts = Path(path).parts
+        depth = next(i for i, part in enumerate(parts) if GLOB_CHARACTERS & set(part))
+        folder, pattern = root.joinpath(*parts[:depth]), str(Path(*parts[depth:]))
     else:
         require_content(place)
         raise AssertionError("a missing file is an error")
-    named = [(file.relative_to(folder).as_posix(), file) for file in found]
+    found = [file for file in folder.glob(pattern) if file.is_file()]
+    suffixes = {*SUFFIXES, *filter(None, [Path(pattern).suffix.lower()])}
     data = [
         (name, file)
-        for name, file in sorted(named)
-        if file.suffix.lower() in SUFFIXES
-        and not any(part.startswith((".", "_")) for part in Path(name).parts)
+        for name, file in sorted((file.relative_to(folder).as_posix(), file) for file in found)
+        if file.suffix.lower() in suffixes and not is_set_aside(name)
     ]
     if not data:
         raise SourceError(
             f"{place} holds no data file ({', '.join(SUFFIXES)})", "check the path and the suffixes"
         )
     return data
+
+
+def is_set_aside(name: str) -> bool:
+    """Whether a file or a folder on its way is hidden, or for a program only, like `_SUCCESS`."""
+    return any(part.startswith((".", "_")) for part in name.split("/"))
 
 
 def is_parquet(path: Path) -> bool:
@@ -80,10 +83,10 @@ def is_json_lines(path: Path) -> bool:
     """Whether the first line is a JSON object."""
     try:
         with path.open(encoding="utf-8-sig") as stream:
-            line = next((line for line in stream if line.strip()), "")
-        return line.lstrip().startswith("{") and isinstance(json.loads(line), dict)
-    except ValueError:
-        return path.suffix.lower() in (".jsonl", ".ndjson")
+            line = next((line.strip() for line in stream if line.strip()), "")
+        return line.startswith("{") and isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return path.suffix.lower() in (".jsonl", ".ndjson", ".json")
 
 
 def require_content(file: Path) -> None:

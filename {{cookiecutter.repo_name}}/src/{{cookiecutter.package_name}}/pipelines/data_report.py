@@ -1,4 +1,4 @@
-"""The data page: what the lake holds, where it came from, and whether every row is accounted for."""
+"""The data page: what is in the lake, its origin, and whether every row is accounted for."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
