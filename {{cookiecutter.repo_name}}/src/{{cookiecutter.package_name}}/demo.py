@@ -71,7 +71,7 @@ def run_demo(settings: Settings, *, as_json: bool) -> None:
     contract = load_contract(settings.root)
     if contract.source.path != SAMPLE:
         raise DemoError(
-            f"the demo runs on the sample, and this project's source is {contract.source.path}",
+            f"the demo runs on the sample, and this project's source is {contract.source.name}",
             "run make data, make train-local and make serve for your own data",
         )
     _headline("1/6 Data: bronze, silver, gold")

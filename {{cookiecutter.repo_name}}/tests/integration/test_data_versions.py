@@ -1,6 +1,8 @@
 """Versions: listed, compared, gone back to, tidied up."""
 
+import random
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import ibis
@@ -162,8 +164,6 @@ def test_rows_with_one_key_are_compared_as_often_as_they_come(project: Settings)
 
 @pytest.mark.parametrize("seed", range(5))
 def test_counts_against_brute_force(project: Settings, seed: int) -> None:
-    import random
-
     draw = random.Random(seed)
 
     def table() -> dict[str, tuple[object, ...]]:
@@ -212,8 +212,6 @@ def test_rollback_restores_the_rows_and_keeps_the_later_snapshot(project: Settin
 
 
 def test_data_leaves_a_rolled_back_layer_until_it_is_asked_to_recompute(project: Settings) -> None:
-    from datetime import date
-
     two_deliveries(project)
     later = held(project)
     rollback(project, contract(), "gold", "previous")

@@ -403,7 +403,7 @@ forget(settings, load_contract(settings.root), sys.argv[2], yes=True)
 
 @pytest.mark.slow
 def test_killed_at_any_moment_the_next_call_completes(project: Settings) -> None:
-    random.seed(1)
+    draw = random.Random(1)
     (project.root / "config" / "project.yaml").write_text(dump_contract(contract()), "utf-8")
     people = [f"kill-{n}-7b3f" for n in range(6)]
     deliver(
@@ -433,7 +433,7 @@ def test_killed_at_any_moment_the_next_call_completes(project: Settings) -> None
             assert process.wait(120) == 0
             duration = time.monotonic() - started
         else:
-            time.sleep(duration * random.uniform(0.2, 0.95))
+            time.sleep(duration * draw.uniform(0.2, 0.95))
             os.kill(process.pid, signal.SIGKILL)
             process.wait(10)
         process.stdin.close()

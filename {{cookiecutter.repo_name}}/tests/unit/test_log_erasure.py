@@ -72,15 +72,12 @@ def test_a_log_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
 
 def write_many(folder: Path, first: int, count: int) -> None:
     log = PredictionLog(folder)
-    threads = [
-        threading.Thread(
-            target=lambda start=start: [  # type: ignore[misc]
-                log.write([logged(n, "ann" if n % 3 == 0 else "bob")])
-                for n in range(start, first + count, 2)
-            ]
-        )
-        for start in (first, first + 1)
-    ]
+
+    def write(start: int) -> None:
+        for number in range(start, first + count, 2):
+            log.write([logged(number, "ann" if number % 3 == 0 else "bob")])
+
+    threads = [threading.Thread(target=write, args=(start,)) for start in (first, first + 1)]
     for thread in threads:
         thread.start()
     for thread in threads:

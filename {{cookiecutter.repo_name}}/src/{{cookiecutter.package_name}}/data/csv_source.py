@@ -1,7 +1,7 @@
 """CSV as text, in batches: a file larger than memory passes."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -137,7 +137,8 @@ def _find_flaws(file: Path, source: Source, expected: int) -> _Flaws:
     named: list[str] = []
     others = 0
     line, last = 1, [""]
-    with _records(file, source) as records:
+    # An open quote takes in whatever follows, and so the mark after the last line, too.
+    with _records(file, source, end=[END_OF_FILE]) as records:
         for line, last in records:
             if not last or last == [END_OF_FILE] or len(last) == expected:
                 continue
@@ -150,28 +151,30 @@ def _find_flaws(file: Path, source: Source, expected: int) -> _Flaws:
 
 
 @contextmanager
-def _records(file: Path, source: Source) -> Iterator[Iterator[tuple[int, list[str]]]]:
-    """Every record with the line where it begins; at the end a mark, unless a quote is open."""
+def _records(
+    file: Path, source: Source, end: Iterable[str] = ()
+) -> Iterator[Iterator[tuple[int, list[str]]]]:
+    """Every record with the line where it begins."""
+
+    def numbered(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+        reader = csv.reader(lines, delimiter=source.delimiter)
+        begins = 1
+        try:
+            for record in reader:
+                yield begins, record
+                begins = reader.line_num + 1
+        except csv.Error as error:
+            if "field limit" not in str(error):
+                raise
+            raise SourceError(
+                f"{file}: a quote that opens in line {begins} is never closed, or a value there "
+                f"has more than {LONGEST_VALUE:,} characters",
+                "close it, or remove it",
+            ) from error
+
     limit = csv.field_size_limit(LONGEST_VALUE)
     try:
         with open_text(file, source.encoding) as stream:
-            lines = chain(stream, [END_OF_FILE])
-            yield _numbered(file, csv.reader(lines, delimiter=source.delimiter))
+            yield numbered(chain(stream, end))
     finally:
         csv.field_size_limit(limit)
-
-
-def _numbered(file: Path, reader: "csv._reader") -> Iterator[tuple[int, list[str]]]:
-    begins = 1
-    try:
-        for record in reader:
-            yield begins, record
-            begins = reader.line_num + 1
-    except csv.Error as error:
-        if "field limit" not in str(error):
-            raise
-        raise SourceError(
-            f"{file}: line {begins} begins a value of more than {LONGEST_VALUE:,} characters; "
-            "most likely a quote that opens there is never closed",
-            "close it, or remove it",
-        ) from error

@@ -40,7 +40,7 @@ def detect_dialect(path: Path) -> Source:
     Raises:
         SourceError: Where the file is missing, empty, or neither text nor Parquet.
     """
-    (_, first), *_ = find_files(str(path), path.parent)
+    (_, first), *_ = find_files(str(path), Path())
     require_content(first)
     if is_parquet(first):
         return Source(path=str(path))

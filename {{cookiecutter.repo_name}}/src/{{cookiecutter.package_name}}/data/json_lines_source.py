@@ -37,6 +37,15 @@ def json_batches(file: Path, source: Source) -> tuple[list[str], Iterator[pa.Rec
     return list(names), _rows(file, source, list(names))
 
 
+def json_text(document: str | bytes) -> str | None:
+    """One JSON document as the text of a cell.
+
+    Raises:
+        ValueError: Where it is not JSON.
+    """
+    return _text(_DECODER.decode(document if isinstance(document, str) else document.decode()))
+
+
 def _rows(file: Path, source: Source, names: list[str]) -> Iterator[pa.RecordBatch]:
     held: list[dict[str, object]] = []
     for row in _objects(file, source):
@@ -63,14 +72,19 @@ def _objects(file: Path, source: Source) -> Iterator[dict[str, object]]:
             except (ValueError, RecursionError) as error:
                 detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
                 raise SourceError(
-                    f"{file}: line {number} is not JSON: {detail}", "correct or remove the line"
+                    f"{file}: line {number} is not JSON: {detail}", _fix(number)
                 ) from error
             if row is None:
                 raise SourceError(
-                    f"{file}: line {number} is not an object with names and values",
-                    'write {"name": value, …} on each line',
+                    f"{file}: line {number} is not an object with names and values", _fix(number)
                 )
             yield row
+
+
+def _fix(line: int) -> str:
+    if line > 1:
+        return 'correct the line: {"name": value, …}; or remove it'
+    return "write one object on each line, as jq -c . does (or jq -c '.[]' for a list)"
 
 
 def _decoded(line: str) -> dict[str, object] | None:

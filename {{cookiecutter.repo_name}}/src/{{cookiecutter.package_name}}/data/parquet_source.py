@@ -64,8 +64,10 @@ def _as_text(column: pa.Array) -> pa.Array:
 def _nested_text(value: object) -> str | None:
     if value is None:
         return None
-    return (
-        value.hex()
-        if isinstance(value, bytes)
-        else json.dumps(value, default=str, ensure_ascii=False)
-    )
+    if isinstance(value, bytes):
+        return _inner_text(value)
+    return json.dumps(value, default=_inner_text, ensure_ascii=False)
+
+
+def _inner_text(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
 
-from .source_files import SUFFIXES, SourceError
+from .source_files import SUFFIXES, SourceError, is_set_aside, no_room
 
 if TYPE_CHECKING:
+    from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 
 SCHEME = "s3://"
@@ -38,21 +38,25 @@ def list_objects(address: str) -> list[S3Object]:
         address: `s3://bucket/key` or `s3://bucket/prefix/`. Credentials, region and endpoint come
             from the environment, as for every AWS program.
 
+    Returns:
+        The objects. Under a prefix, hidden ones, those that start with an underscore, and those
+        whose suffix says something else than data are left out.
+
     Raises:
         SourceError: Where there is none, or the bucket cannot be read.
     """
-    place = urlparse(address)
-    bucket, prefix = place.netloc, place.path.lstrip("/")
+    bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
     with _s3_errors(address):
         pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         held = [entry for page in pages for entry in page.get("Contents", [])]
-    found = [
-        S3Object(bucket, entry["Key"], _digest(entry))
+    folder = len(prefix) - len(prefix.rpartition("/")[2])
+    itself = [entry for entry in held if entry["Key"] == prefix and not prefix.endswith("/")]
+    below = [
+        entry
         for entry in held
-        if entry["Size"]
-        and (entry["Key"] == prefix or Path(entry["Key"]).suffix.lower() in SUFFIXES)
-        and not any(part.startswith((".", "_")) for part in Path(entry["Key"]).parts)
+        if Path(entry["Key"]).suffix.lower() in SUFFIXES and not is_set_aside(entry["Key"][folder:])
     ]
+    found = [S3Object(bucket, entry["Key"], _digest(entry)) for entry in itself or below]
     if not found:
         raise SourceError(
             f"{address} holds no data file ({', '.join(SUFFIXES)})", "check bucket and prefix"
@@ -65,7 +69,7 @@ def downloaded(item: S3Object) -> Iterator[Path]:
     """The object as a file, for the time of the block."""
     with TemporaryDirectory(prefix="source-") as folder:
         file = Path(folder) / Path(item.key).name
-        with _s3_errors(item.address):
+        with _s3_errors(item.address), no_room(item.address, folder):
             _client().download_file(item.bucket, item.key, str(file))
         yield file
 
@@ -85,6 +89,7 @@ def _client() -> Any:
 @contextmanager
 def _s3_errors(address: str) -> Iterator[None]:
     try:
+        from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError as error:
         raise SourceError(
@@ -92,11 +97,11 @@ def _s3_errors(address: str) -> Iterator[None]:
         ) from error
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (Boto3Error, BotoCoreError, ClientError) as error:
         raise _explained(address, error) from error
 
 
-def _explained(address: str, error: "BotoCoreError | ClientError") -> SourceError:
+def _explained(address: str, error: "Boto3Error | BotoCoreError | ClientError") -> SourceError:
     code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
     fixes = {
         "NoSuchBucket": "check the bucket's name and the region",

@@ -13,7 +13,9 @@ import pyarrow as pa
 from ..contract import Source
 from ..errors import ProjectError
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".jsonl", ".ndjson", ".json")
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", *JSON_SUFFIXES)
+HEAD_CHARACTERS = 1 << 20
 GLOB_CHARACTERS = frozenset("*?[")
 NOT_TEXT = (
     (b"PK\x03\x04", "a zip archive or an Excel workbook", "export it as CSV or Parquet"),
@@ -80,13 +82,16 @@ def is_parquet(path: Path) -> bool:
 
 
 def is_json_lines(path: Path) -> bool:
-    """Whether the first line is a JSON object."""
+    """Whether a file is JSON lines: its name says so, or its first line is a JSON object."""
+    if path.suffix.lower() in JSON_SUFFIXES:
+        return True
     try:
         with path.open(encoding="utf-8-sig") as stream:
-            line = next((line.strip() for line in stream if line.strip()), "")
-        return line.startswith("{") and isinstance(json.loads(line), dict)
+            head = stream.read(HEAD_CHARACTERS).lstrip()
+        first, *_ = head.splitlines() or [""]
+        return first.startswith("{") and isinstance(json.loads(first), dict)
     except (ValueError, RecursionError):
-        return path.suffix.lower() in (".jsonl", ".ndjson", ".json")
+        return False
 
 
 def require_content(file: Path) -> None:
@@ -125,6 +130,11 @@ def readable(file: Path, source: Source) -> Iterator[None]:
         raise SourceError(
             f"{source.encoding!r} is no encoding that Python knows", "set source.encoding"
         ) from error
+    except OSError as error:
+        raise SourceError(
+            f"{file} cannot be read: {error.strerror or error}",
+            "check the disk and the permissions",
+        ) from error
     except (UnicodeError, csv.Error, pa.ArrowException) as error:
         detail = str(error).splitlines()[0]
         if isinstance(error, UnicodeError) or "UTF8" in detail:
@@ -133,6 +143,18 @@ def readable(file: Path, source: Source) -> Iterator[None]:
                 "set source.encoding in config/project.yaml, or run adopt again",
             ) from error
         raise SourceError(f"{file} is not readable as CSV: {detail}", "correct the file") from error
+
+
+@contextmanager
+def no_room(what: str, folder: str) -> Iterator[None]:
+    """Say where a temporary copy did not fit."""
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(
+            f"{folder} cannot take a copy of {what}: {error.strerror or error}",
+            "free space there, or name another folder in TMPDIR",
+        ) from error
 
 
 def open_text(file: Path, encoding: str) -> TextIO:

@@ -96,6 +96,14 @@ def read_raw(source: Source, root: Path) -> pa.Table:
     return pa.concat_tables(tables, promote_options="default")
 
 
+def whole_digest(parts: list[SourcePart]) -> str:
+    """Names what all parts hold together, as `SourcePart.digest` names what one holds."""
+    digests = [part.digest for part in parts]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("-".join(digests).encode()).hexdigest()[:16]
+
+
 def _file_part(source: Source, name: str, file: Path) -> SourcePart:
     require_content(file)
     with file.open("rb") as stream:

@@ -18,13 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from ..contract import Source
-from .source_files import SourceError
+from .json_lines_source import json_text
+from .source_files import SourceError, no_room
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import URL, Engine
+    from sqlalchemy.exc import SQLAlchemyError
 
 BATCH_ROWS = 10_000
 FILE = "result.parquet"
+EXAMPLE = "postgresql+psycopg://user:password@host/database"
 
 
 def spool_query(source: Source, folder: TemporaryDirectory[str]) -> tuple[Path, str]:
@@ -37,66 +40,101 @@ def spool_query(source: Source, folder: TemporaryDirectory[str]) -> tuple[Path, 
         SourceError: Where the variable is not set, the database does not answer or refuses the
             query, or there is no row. The URL's password is in no message.
     """
-    from sqlalchemy import text
     from sqlalchemy.exc import SQLAlchemyError
 
-    engine = _engine(source)
+    url = _url(source)
+    engine = _engine(source, url)
     file = Path(folder.name) / FILE
-    total, rows_read = 0, 0
     try:
-        with engine.connect().execution_options(stream_results=True) as connection:
-            result = connection.execute(text(source.query or ""))
-            schema = pa.schema([(name, pa.string()) for name in list(result.keys())])
-            with pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-                while rows := result.fetchmany(BATCH_ROWS):
-                    texts = [tuple(_text(value) for value in row) for row in rows]
-                    total += sum(map(_row_digest, texts))
-                    rows_read += len(texts)
-                    writer.write_batch(_batch(texts, schema))
+        try:
+            connection = engine.connect()
+        except SQLAlchemyError as error:
+            raise SourceError(
+                f"the database of {source.url_variable} cannot be reached: {_cause(error, url)}",
+                "check host, port, user, password and database, and that the server runs",
+            ) from error
+        with connection, no_room("the query's result", folder.name):
+            # The text goes to the driver as it is: neither `:` nor `%` means a parameter.
+            result = connection.execution_options(
+                stream_results=True, no_parameters=True
+            ).exec_driver_sql(source.query or "")
+            rows, digest = _spool(result, file)
     except SQLAlchemyError as error:
-        raise _explained(source, error) from error
+        raise SourceError(
+            f"source.query fails: {_cause(error, url)}", "correct the query in the contract"
+        ) from error
     finally:
         engine.dispose()
-    if rows_read == 0:
+    if rows == 0:
         raise SourceError("source.query returned no rows", "check the query's conditions")
-    names = " ".join(schema.names)
-    digest = hashlib.sha256(f"{names} {rows_read} {total % 2**128}".encode()).hexdigest()[:16]
     return file, digest
 
 
-def _engine(source: Source) -> "Engine":
-    from sqlalchemy import create_engine, make_url
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+def _spool(result: Any, file: Path) -> tuple[int, str]:
+    total, rows_read = 0, 0
+    schema = pa.schema([(name, pa.string()) for name in result.keys()])  # noqa: SIM118
+    with pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        while rows := result.fetchmany(BATCH_ROWS):
+            texts = [tuple(_text(value) for value in row) for row in rows]
+            total += sum(map(_row_digest, texts))
+            rows_read += len(texts)
+            writer.write_batch(_batch(texts, schema))
+    names = " ".join(schema.names)
+    digest = hashlib.sha256(f"{names} {rows_read} {total % 2**128}".encode()).hexdigest()[:16]
+    return rows_read, digest
+
+
+def _url(source: Source) -> "URL":
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
 
     address = os.environ.get(source.url_variable, "")
     if not address:
         raise SourceError(
             f"source.query needs a database, and {source.url_variable} is not set",
-            f"set {source.url_variable}=postgresql+psycopg://user:password@host/database in .env",
+            f"set {source.url_variable}={EXAMPLE} in .env",
         )
+    # SQLAlchemy's own messages can quote parts of the password.
     try:
         url = make_url(address)
-        if url.drivername == "postgresql":
-            url = url.set(drivername="postgresql+psycopg")
-        return create_engine(url)
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+    except (ArgumentError, ValueError):
         raise SourceError(
-            f"{source.url_variable} is no URL of an installed database driver",
-            "write it like postgresql+psycopg://user:password@host/database",
+            f"{source.url_variable} is no database URL",
+            f"write it like {EXAMPLE}; in a password, %40 stands for @, %3A for : and %2F for /",
+        ) from None
+    # Without a driver's name SQLAlchemy 2.0 means psycopg 2, which is not among the dependencies.
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    # SQLite would make an empty file of a mistyped path.
+    is_path = url.get_backend_name() == "sqlite" and "uri" not in url.query
+    if is_path and not Path(url.database or "").is_file():
+        raise SourceError(
+            f"{source.url_variable} names the SQLite file {url.database}, which does not exist",
+            "check the path; an absolute one has four slashes: sqlite:////data/shop.db",
+        )
+    return url
+
+
+def _engine(source: Source, url: "URL") -> "Engine":
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import ArgumentError, InvalidRequestError
+    from sqlalchemy.pool import NullPool
+
+    # psycopg makes Python floats of the numbers in JSON, and these have 17 digits at most.
+    exact = {"json_deserializer": json_text} if url.get_backend_name() == "postgresql" else {}
+    try:
+        return create_engine(url, poolclass=NullPool, **exact)
+    except (ArgumentError, InvalidRequestError, ModuleNotFoundError) as error:
+        raise SourceError(
+            f"{source.url_variable} names {url.drivername!r}, for which no driver is installed",
+            f"write it like {EXAMPLE} (extra `servers`), or install the driver",
         ) from error
 
 
-def _explained(source: Source, error: Exception) -> SourceError:
+def _cause(error: "SQLAlchemyError", url: "URL") -> str:
     cause = getattr(error, "orig", None) or error
-    first = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-    from sqlalchemy.exc import InterfaceError, OperationalError
-
-    if isinstance(error, (OperationalError, InterfaceError)):
-        return SourceError(
-            f"the database of {source.url_variable} does not answer the query: {first}",
-            "check host, port, user and database, and that the server runs",
-        )
-    return SourceError(f"source.query is refused: {first}", "correct the query in the contract")
+    lines = str(cause).strip().splitlines() or [type(cause).__name__]
+    return lines[0].replace(str(url.password), "***") if url.password else lines[0]
 
 
 def _row_digest(row: tuple[str | None, ...]) -> int:
@@ -123,5 +161,5 @@ def _text(value: Any) -> str | None:
     if isinstance(value, (bytes, memoryview)):
         return bytes(value).hex()
     if isinstance(value, (dict, list)):
-        return json.dumps(value, default=str, ensure_ascii=False)
+        return json.dumps(value, default=_text, ensure_ascii=False)
     return str(value)

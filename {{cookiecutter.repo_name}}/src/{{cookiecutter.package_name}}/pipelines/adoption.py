@@ -1,5 +1,6 @@
-"""Adopt a file: read it, infer its contract, and make that the project's."""
+"""Adopt a file, or a folder of them: infer its contract, and make that the project's."""
 
+import glob
 import os
 import tempfile
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from ..contract import Contract, Source, dataset_name, dump_contract, parse_contract
 from ..data.adoption import Adoption, AdoptionRequest, infer_contract
 from ..data.dialect import detect_dialect
+from ..data.source_files import GLOB_CHARACTERS
 from ..data.sources import read_raw
 from ..settings import Settings
 
@@ -29,7 +31,8 @@ def adopt_file(
 
     Args:
         settings: Names the project's folder and the leak threshold.
-        data: CSV or Parquet file; a relative path starts here, or else at the project's root.
+        data: CSV, Parquet or JSON lines: a file, a folder or a glob; a relative path starts here,
+            or else at the project's root.
         target: Column to predict.
         entity: Column that identifies a row's subject, if known.
         time: Column of the time, `date+hour`, or `none`; looked for where it is not given.
@@ -49,7 +52,7 @@ def adopt_file(
     source = detected.model_copy(update={"path": settings.shown(file)})
     request = AdoptionRequest(target.strip(), _said(entity), _said(time), _lower(_said(problem)))
     inferred = infer_contract(
-        raw, source, dataset_name(file.stem), request, settings.training.leak_threshold
+        raw, source, dataset_name(_title(file)), request, settings.training.leak_threshold
     )
     contract_file = settings.root / "config" / "project.yaml"
     _write(contract_file, inferred.contract)
@@ -63,9 +66,16 @@ def adopt_file(
 
 
 def _locate(root: Path, data: Path) -> Path:
-    """The file's absolute path: from the current folder, as a shell completes it, else the root."""
+    """The absolute path: from the current folder, as a shell completes it, else the root."""
     here = data.expanduser().absolute()
-    return here if here.exists() or data.is_absolute() else root / data.expanduser()
+    is_here = here.exists() or any(glob.iglob(str(here), recursive=True))
+    return here if is_here or data.is_absolute() else root / data.expanduser()
+
+
+def _title(data: Path) -> str:
+    """The last name on the path that says something: of `raw/*.csv` that is `raw`."""
+    named = (part for part in reversed(data.parts) if not GLOB_CHARACTERS & set(part))
+    return Path(next(named)).stem
 
 
 def _said(text: str | None) -> str | None:

@@ -12,7 +12,7 @@ from ..data.gold_frame import gold_snapshot
 from ..data.lakehouse import Partitions
 from ..data.privacy import uses_rows
 from ..data.quality import typed_frame
-from ..data.sources import list_parts, read_raw
+from ..data.sources import list_parts, read_raw, whole_digest
 from ..data.suppression import SuppressionList
 from ..data.tables import gold_table, predictions_table
 from ..errors import NothingToDoError
@@ -57,7 +57,8 @@ def predict_batch(
     Args:
         settings: Where lake and registry are.
         contract: What a row is.
-        data: CSV or Parquet file; the gold table where not given.
+        data: CSV, Parquet or JSON lines: a file, a folder or a glob; the gold table where not
+            given.
         run_id: Name of this run; made from the data and the model where not given, so that the
             same call twice changes nothing.
 
@@ -83,8 +84,8 @@ def predict_batch(
         suppression = SuppressionList(lakehouse, settings, contract).load()
         raw = suppression.keep_all(read_raw(found, settings.root))
         rows = typed_frame(raw, contract)
-        parts = list_parts(found, settings.root)
-        source, digest = settings.shown(data), "-".join(part.digest for part in parts)
+        source = settings.shown(data)
+        digest = whole_digest(list_parts(found, settings.root))
         refused = raw.num_rows - rows.num_rows
     if rows.num_rows == 0:
         raise NothingToDoError(
