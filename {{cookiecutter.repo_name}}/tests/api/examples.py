@@ -58,7 +58,7 @@ def contract_of(problem: str) -> Contract:
 
 
 def random_rows(contract: Contract, count: int, seed: int = 1) -> list[dict[str, Any]]:
-    dice = random.Random(seed)  # noqa: S311  the same rows in each run
+    dice = random.Random(seed)  # the same rows in each run
     return [{f.name: _random_value(f, dice) for f in contract.features} for _ in range(count)]
 
 

@@ -14,6 +14,7 @@ import pytest
 from {{ cookiecutter.package_name }}.contract import dump_contract, parse_contract
 from {{ cookiecutter.package_name }}.features.online import OnlineRow, open_online_store
 from {{ cookiecutter.package_name }}.inference.api import create_app
+from {{ cookiecutter.package_name }}.inference.log_erasure import lines_of
 from {{ cookiecutter.package_name }}.inference.schemas import example_features
 from {{ cookiecutter.package_name }}.settings import load_settings
 
@@ -60,6 +61,17 @@ def test_key_gives_the_answer_that_its_features_give(client: TestClient, root: P
     assert by_key.status_code == by_features.status_code == 200
     assert by_key.json()["probabilities"] == by_features.json()["probabilities"]
     assert by_key.json()["prediction"] == by_features.json()["prediction"]
+
+
+def test_the_log_names_the_entity_so_that_its_lines_can_be_found(
+    client: TestClient, root: Path
+) -> None:
+    store(root)
+    client.post("/predict", json={"person": "ann"})
+    client.post("/predict", json={"features": ROW})
+
+    logged = lines_of(load_settings(root).root / "logs" / "predictions", "ann")
+    assert [line["entity"] for line in logged] == ["ann"]
 
 
 def test_number_is_a_key_too(client: TestClient, root: Path) -> None:

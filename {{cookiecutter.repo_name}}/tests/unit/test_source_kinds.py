@@ -1,12 +1,14 @@
 """Folders, globs, JSON lines, S3 prefixes, and files that are larger than memory should hold."""
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +18,8 @@ from {{ cookiecutter.package_name }}.contract import Source
 from {{ cookiecutter.package_name }}.data.dialect import detect_dialect
 from {{ cookiecutter.package_name }}.data.source_files import SourceError
 from {{ cookiecutter.package_name }}.data.sources import list_parts, open_part, read_raw
+
+from ..peak_memory import rows_and_growth
 
 MEGABYTE = 1 << 20
 
@@ -66,16 +70,26 @@ def test_a_digest_changes_with_the_content_and_with_nothing_else(tmp_path: Path)
 
 
 def test_json_lines_keep_digits_and_nested_values(tmp_path: Path) -> None:
-    lines = ['{"a": 1.10, "b": null, "c": true}', "", '{"a": 1e400, "d": {"x": [1]}, "b": "é"}']
+    lines = [
+        '{"a": 1.10, "b": null, "c": true}',
+        "",
+        '{"a": 1e400, "d": {"x": [1, 2.50, "y"]}, "b": "é"}',
+    ]
     write(tmp_path, {"in.jsonl": "\n".join(lines)})
     assert read_raw(Source(path="in.jsonl"), tmp_path).to_pylist() == [
         {"a": "1.10", "b": None, "c": "true", "d": None},
-        {"a": "1e400", "b": "é", "c": None, "d": '{"x": ["1"]}'},
+        {"a": "1e400", "b": "é", "c": None, "d": '{"x": [1, 2.50, "y"]}'},
     ]
 
 
 @pytest.mark.parametrize(
-    ("line", "complaint"), [("{oops", "line 2 is not JSON"), ("[1]", "line 2 is not an object")]
+    ("line", "complaint"),
+    [
+        ("{oops", "line 2 is not JSON"),
+        ("[1]", "line 2 is not an object"),
+        ('{"a": "\\ud800"}', "line 2 is not JSON: .* surrogates"),
+        ('{"a": ' + "[" * 5000 + "]" * 5000 + "}", "line 2 is not JSON: nested too deeply"),
+    ],
 )
 def test_a_bad_json_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
     write(tmp_path, {"in.jsonl": '{"a": 1}\n' + line + "\n"})
@@ -83,11 +97,48 @@ def test_a_bad_json_line_is_named(tmp_path: Path, line: str, complaint: str) -> 
         read_raw(Source(path="in.jsonl"), tmp_path)
 
 
+@pytest.mark.parametrize("text", ['[{"a": 1}, {"a": 2}]', '{\n  "a": 1\n}\n', '[\n{"a": 1}\n]\n'])
+def test_json_that_is_not_in_lines_is_refused_with_the_way_there(tmp_path: Path, text: str) -> None:
+    write(tmp_path, {"in.json": text})
+    with pytest.raises(SourceError, match="line 1") as caught:
+        read_raw(detect_dialect(tmp_path / "in.json"), tmp_path)
+    assert "jq -c" in caught.value.fix
+
+
+def test_a_glob_may_name_a_suffix_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path, {"in/x.dat": "a\n1\n", "in/y.log": "a\n2\n"})
+    assert [part.name for part in list_parts(Source(path="in/*.dat"), tmp_path)] == ["x.dat"]
+    with pytest.raises(SourceError, match="holds no data file"):
+        list_parts(Source(path="in/*"), tmp_path)
+
+
+def test_a_source_may_hold_more_files_than_a_process_may_keep_open(tmp_path: Path) -> None:
+    for number in range(300):
+        pq.write_table(pa.table({"a": [number]}), tmp_path / f"{number:03}.parquet")
+    parts = list_parts(Source(path="."), tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        with ExitStack() as stack:
+            opened = [stack.enter_context(open_part(part)) for part in parts]
+            assert sum(reader.read_all().num_rows for reader in opened) == 300
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 def test_the_dialect_of_a_folder_is_that_of_its_first_file(tmp_path: Path) -> None:
     write(tmp_path, {"in/a.csv": "a;b\n1,5;2\n", "in/b.csv": "a;b\n2,5;2\n"})
     source = detect_dialect(tmp_path / "in")
     assert (source.delimiter, source.decimal) == (";", ",")
     assert read_raw(source, tmp_path)["a"].to_pylist() == ["1.5", "2.5"]
+
+
+def test_a_relative_path_is_looked_up_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, {"sub/in/a.csv": "a;b\n1;2\n"})
+    monkeypatch.chdir(tmp_path)
+    assert detect_dialect(Path("sub/in")).delimiter == ";"
 
 
 def test_json_lines_are_recognised(tmp_path: Path) -> None:
@@ -103,41 +154,63 @@ def test_an_error_in_the_middle_of_a_stream_reaches_the_reader(tmp_path: Path) -
         reader.read_all()
 
 
-def test_a_file_larger_than_the_memory_it_may_use_passes(tmp_path: Path) -> None:
-    file = tmp_path / "large.csv"
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for files of 300 MB, which are gone when these tests end."""
+    folder = tmp_path_factory.mktemp("large")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def write_large_csv(file: Path) -> int:
     block = "".join(f"{number:012d},{'x' * 80}\n" for number in range(50_000))
     with file.open("w", encoding="utf-8") as stream:
         stream.write("number,text\n")
         for _ in range(70):
             stream.write(block)
+    return 3_500_000
+
+
+def write_large_json(file: Path) -> int:
+    line = json.dumps({"number": 1, "text": "x" * 1500, "more": {"y": [1.5, 2, None]}}) + "\n"
+    with file.open("w", encoding="utf-8") as stream:
+        for _ in range(210):
+            stream.write(line * 1000)
+    return 210_000
+
+
+def write_large_parquet(file: Path) -> int:
+    rows = 4_000_000
+    columns = {f"c{number}": np.random.default_rng(number).random(rows) for number in range(10)}
+    # One row group: the worst that a writer can do to a reader's memory.
+    pq.write_table(pa.table(columns), file, row_group_size=rows, use_dictionary=False)
+    return rows
+
+
+@pytest.mark.parametrize(
+    "write_large",
+    [write_large_csv, write_large_json, write_large_parquet],
+    ids=["csv", "json lines", "parquet"],
+)
+def test_a_file_larger_than_the_memory_it_may_use_passes(
+    large: Path, write_large: Callable[[Path], int]
+) -> None:
+    file = large / f"{write_large.__name__}.{write_large.__name__.rpartition('_')[2]}"
+    rows = write_large(file)
     assert file.stat().st_size > 300 * MEGABYTE
-    script = (
-        "import resource, sys\n"
-        "from pathlib import Path\n"
-        "from {{ cookiecutter.package_name }}.contract import Source\n"
-        "from {{ cookiecutter.package_name }}.data.sources import list_parts, open_part\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "(part,) = list_parts(Source(path=sys.argv[1]), Path.cwd())\n"
-        "with open_part(part) as reader:\n"
-        "    rows = sum(batch.num_rows for batch in reader)\n"
-        "print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(file)], capture_output=True, text=True, check=True
-    )
-    rows, kilobytes = map(int, done.stdout.split())
-    assert rows == 3_500_000
-    assert kilobytes < 150 * 1024, f"peak memory grew by {kilobytes // 1024} MB"
+    read, grown = rows_and_growth(Source(path=str(file)))
+    assert read == rows
+    assert grown < 150 * MEGABYTE, f"peak memory grew by {grown // MEGABYTE} MB"
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+@pytest.fixture(params=["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
+def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A bucket on moto's server, which stands in for S3."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
     for name, value in {
-        "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
+        request.param: f"http://{host}:{port}",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -162,6 +235,22 @@ def test_an_s3_prefix_is_read_object_by_object(bucket: str) -> None:
     after = list_parts(source, Path())
     assert before[0].digest == after[0].digest
     assert before[1].digest != after[1].digest
+
+
+def test_an_address_may_lie_below_a_name_with_an_underscore_or_a_number_sign(bucket: str) -> None:
+    client = boto3.client("s3")
+    client.put_object(Bucket=bucket, Key="_raw/a#1/x.csv", Body=b"a\n1\n")
+    client.put_object(Bucket=bucket, Key="_raw/a#1/_tmp/y.csv", Body=b"a\n2\n")
+    client.put_object(Bucket=bucket, Key="_raw/a#1/.z.csv", Body=b"a\n3\n")
+    source = Source(path=f"s3://{bucket}/_raw/a#1/")
+    assert [part.name for part in list_parts(source, Path())] == ["_raw/a#1/x.csv"]
+
+
+def test_the_address_of_an_object_is_that_object_alone(bucket: str) -> None:
+    client = boto3.client("s3")
+    client.put_object(Bucket=bucket, Key="in/a.csv", Body=b"a\n1\n")
+    client.put_object(Bucket=bucket, Key="in/a.csv.bak.csv", Body=b"a\n2\n")
+    assert read_raw(Source(path=f"s3://{bucket}/in/a.csv"), Path())["a"].to_pylist() == ["1"]
 
 
 def test_a_bad_object_is_named_by_its_address(bucket: str) -> None:

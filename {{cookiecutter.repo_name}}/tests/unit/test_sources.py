@@ -101,6 +101,30 @@ def test_quotes_may_hold_newlines_delimiters_and_quotes(tmp_path: Path) -> None:
     assert table["b"].to_pylist() == ['first\nsecond, with "quotes"', "y"]
 
 
+def test_a_long_text_is_read_whole(tmp_path: Path) -> None:
+    long = "x\n" * 500_000
+    table = read(tmp_path, f'a,b\n1,"{long}"\n2,y\n'.encode())
+    assert table["b"].to_pylist() == [long, "y"]
+
+
+@pytest.mark.parametrize("rows", [20_000, 1_000_000])
+def test_an_open_quote_is_named_however_much_it_swallows(tmp_path: Path, rows: int) -> None:
+    content = b'a,b\n0,z\n1,"x\n' + b"2,some text\n" * rows
+    with pytest.raises(SourceError, match="opens in line 3 is never closed"):
+        read(tmp_path, content)
+
+
+def test_a_row_beyond_all_measure_is_refused(tmp_path: Path) -> None:
+    long = b"x" * 10_000_000
+    with pytest.raises(SourceError, match="a row has more than 2 MiB"):
+        read(tmp_path, b"a,b\n" + b"1,y\n" * 600_000 + b"1," + long + b"\n")
+
+
+def test_very_many_ragged_lines_are_counted(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="line 4 has 3; 199997 more"):
+        read(tmp_path, b"a,b\n" + b"1,2,3\n" * 200_000)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -153,6 +177,7 @@ def test_parquet_values_become_text_that_reads_back(tmp_path: Path) -> None:
                 "moment": [datetime.fromisoformat("2024-01-31 13:45"), None],
                 "level": pa.array(["a", "b"]).dictionary_encode(),
                 "nested": [[1, 2], None],
+                "packed": [[b"\x00"], None],
                 "bytes": [b"\x00\xff", None],
                 "zoned": pa.array(
                     [datetime.fromisoformat("2024-01-31 13:45"), None],
@@ -169,6 +194,7 @@ def test_parquet_values_become_text_that_reads_back(tmp_path: Path) -> None:
         "moment": "2024-01-31 13:45:00.000000",
         "level": "a",
         "nested": "[1, 2]",
+        "packed": '["00"]',
         "bytes": "00ff",
         "zoned": "2024-01-31 13:45:00.000000",
     }

@@ -14,7 +14,9 @@ import pyarrow.csv
 from ..contract import Source
 from .source_files import SourceError, open_text, readable
 
-BLOCK_BYTES = 1 << 23
+# pyarrow reads ahead: its memory is some 50 blocks, whatever the file's size. 2 MiB take 130 MB and
+# are no slower than 8 MiB, which take 430 MB; no row may be longer than a block.
+BLOCK_BYTES = 1 << 21
 # Python's own limit of 128 KiB is below what people write into a field of free text.
 LONGEST_VALUE = 1 << 24
 RAGGED_LINES_NAMED = 3
@@ -83,9 +85,14 @@ def _rows(file: Path, source: Source, width: int) -> Iterator[pa.RecordBatch]:
                     continue
                 last = rows
                 yield _with_points(rows) if source.decimal == "," else rows
-        except pa.ArrowInvalid:
+        except pa.ArrowInvalid as error:
             flaws = _find_flaws(file, source, width)
             _refuse_open_quote(file, flaws)
+            if "straddling" in str(error):
+                raise SourceError(
+                    f"{file}: a row has more than {BLOCK_BYTES >> 20} MiB",
+                    "shorten its values, or give the file as Parquet",
+                ) from None
             if not ragged:
                 raise
             raise SourceError(
@@ -114,7 +121,7 @@ def _ends_in_several_lines(rows: pa.RecordBatch) -> bool:
 
 
 def _csv_header(file: Path, source: Source) -> list[str]:
-    with readable(file, source), _records(file, source) as records:
+    with readable(file, source), csv_records(file, source) as records:
         header = next((record for _, record in records if record), None)
     if header is None or not any(name.strip() for name in header):
         raise SourceError(
@@ -138,7 +145,7 @@ def _find_flaws(file: Path, source: Source, expected: int) -> _Flaws:
     others = 0
     line, last = 1, [""]
     # An open quote takes in whatever follows, and so the mark after the last line, too.
-    with _records(file, source, end=[END_OF_FILE]) as records:
+    with csv_records(file, source, end=[END_OF_FILE]) as records:
         for line, last in records:
             if not last or last == [END_OF_FILE] or len(last) == expected:
                 continue
@@ -151,10 +158,19 @@ def _find_flaws(file: Path, source: Source, expected: int) -> _Flaws:
 
 
 @contextmanager
-def _records(
+def csv_records(
     file: Path, source: Source, end: Iterable[str] = ()
 ) -> Iterator[Iterator[tuple[int, list[str]]]]:
-    """Every record with the line where it begins."""
+    """Every record with the line where it begins, as Python's parser sees the file.
+
+    Args:
+        file: The file.
+        source: Its encoding and delimiter.
+        end: Lines that are read after the file's own.
+
+    Raises:
+        SourceError: While reading, where a value is too long to be meant.
+    """
 
     def numbered(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         reader = csv.reader(lines, delimiter=source.delimiter)

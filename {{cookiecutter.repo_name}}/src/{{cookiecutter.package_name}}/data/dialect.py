@@ -1,18 +1,17 @@
 """How a CSV file is written: its encoding, its delimiter and its decimal mark."""
 
 import codecs
-import csv
 import re
 from itertools import islice
 from pathlib import Path
 
 from ..contract import Source
+from .csv_source import csv_records
 from .source_files import (
     SourceError,
     find_files,
     is_json_lines,
     is_parquet,
-    open_text,
     readable,
     require_content,
 )
@@ -116,6 +115,5 @@ def _detect_decimal(path: Path, source: Source) -> str:
 
 
 def _first_records(path: Path, source: Source, count: int) -> list[list[str]]:
-    with readable(path, source), open_text(path, source.encoding) as stream:
-        reader = csv.reader(stream, delimiter=source.delimiter)
-        return [record for record in islice(reader, count) if record]
+    with readable(path, source), csv_records(path, source) as records:
+        return [record for _, record in islice(records, count) if record]

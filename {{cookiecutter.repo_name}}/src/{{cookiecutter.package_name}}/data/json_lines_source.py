@@ -1,7 +1,7 @@
 """JSON lines as text, in batches: one object a line, https://jsonlines.org."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +9,7 @@ import pyarrow as pa
 from ..contract import Source
 from .source_files import SourceError, open_text, readable
 
-BATCH_ROWS = 20_000
+BATCH_ROWS = 5_000
 
 
 class _Number(str):
@@ -18,8 +18,10 @@ class _Number(str):
     __slots__ = ()
 
 
-# `json.loads` with arguments would build a decoder for each line.
-_DECODER = json.JSONDecoder(parse_int=_Number, parse_float=_Number)
+# `json.loads` with arguments would build a decoder for each line. Where no value is nested, plain
+# texts do: the garbage collector need not look at them, which takes a third off the time.
+_FLAT = json.JSONDecoder(parse_int=str, parse_float=str)
+_NESTED = json.JSONDecoder(parse_int=_Number, parse_float=_Number)
 
 
 def json_batches(file: Path, source: Source) -> tuple[list[str], Iterator[pa.RecordBatch]]:
@@ -32,7 +34,7 @@ def json_batches(file: Path, source: Source) -> tuple[list[str], Iterator[pa.Rec
         SourceError: Where a line is not an object; names the line.
     """
     names: dict[str, None] = {}
-    for row in _objects(file, source):
+    for row in _objects(file, source, _FLAT.decode):
         names.update(dict.fromkeys(row))
     return list(names), _rows(file, source, list(names))
 
@@ -43,12 +45,12 @@ def json_text(document: str | bytes) -> str | None:
     Raises:
         ValueError: Where it is not JSON.
     """
-    return _text(_DECODER.decode(document if isinstance(document, str) else document.decode()))
+    return _text(_NESTED.decode(document if isinstance(document, str) else document.decode()))
 
 
 def _rows(file: Path, source: Source, names: list[str]) -> Iterator[pa.RecordBatch]:
     held: list[dict[str, object]] = []
-    for row in _objects(file, source):
+    for row in _objects(file, source, _decoded):
         held.append(row)
         if len(held) == BATCH_ROWS:
             yield _batch(held, names)
@@ -62,19 +64,21 @@ def _batch(rows: list[dict[str, object]], names: list[str]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, names)
 
 
-def _objects(file: Path, source: Source) -> Iterator[dict[str, object]]:
+def _objects(
+    file: Path, source: Source, decode: Callable[[str], object]
+) -> Iterator[dict[str, object]]:
     with readable(file, source), open_text(file, source.encoding) as stream:
         for number, line in enumerate(stream, 1):
             if not (text := line.strip()):
                 continue
             try:
-                row = _decoded(text)
+                row = decode(text)
             except (ValueError, RecursionError) as error:
                 detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
                 raise SourceError(
                     f"{file}: line {number} is not JSON: {detail}", _fix(number)
                 ) from error
-            if row is None:
+            if not isinstance(row, dict):
                 raise SourceError(
                     f"{file}: line {number} is not an object with names and values", _fix(number)
                 )
@@ -87,13 +91,16 @@ def _fix(line: int) -> str:
     return "write one object on each line, as jq -c . does (or jq -c '.[]' for a list)"
 
 
-def _decoded(line: str) -> dict[str, object] | None:
-    row = _DECODER.decode(line)
+def _decoded(line: str) -> object:
+    """A line's object, with nested values as text."""
+    may_nest = "[" in line or "{" in line[1:]
+    row = (_NESTED if may_nest else _FLAT).decode(line)
     if not isinstance(row, dict):
-        return None
-    for name, value in row.items():
-        if isinstance(value, (dict, list)):
-            row[name] = _as_json(value)
+        return row
+    if may_nest:
+        for name, value in row.items():
+            if isinstance(value, (dict, list)):
+                row[name] = _as_json(value)
     if "\\u" in line:
         # An escape can write half a character, which is no text.
         "".join(value for pair in row.items() for value in pair if isinstance(value, str)).encode()

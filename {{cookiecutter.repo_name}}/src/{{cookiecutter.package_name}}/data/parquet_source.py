@@ -11,6 +11,8 @@ import pyarrow.parquet
 from .source_files import SourceError
 
 BATCH_ROWS = 50_000
+# Without a buffer's size, a row group is read whole, and it may be the whole file.
+BUFFER_BYTES = 1 << 20
 
 
 def parquet_batches(file: Path) -> tuple[list[str], Iterator[pa.RecordBatch]]:
@@ -29,7 +31,7 @@ def parquet_batches(file: Path) -> tuple[list[str], Iterator[pa.RecordBatch]]:
 def _rows(file: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
     # Opened when it is its turn: a folder may hold more files than a process may keep open.
     try:
-        with pa.parquet.ParquetFile(file) as opened:
+        with pa.parquet.ParquetFile(file, buffer_size=BUFFER_BYTES, pre_buffer=False) as opened:
             for batch in opened.iter_batches(batch_size=BATCH_ROWS):
                 columns = [_as_text(column) for column in batch.columns]
                 yield pa.RecordBatch.from_arrays(columns, names)

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
     from sqlalchemy.exc import SQLAlchemyError
 
-BATCH_ROWS = 10_000
+# Rows can be wide, so few are fetched at a time; a row group for each fetch would be too many.
+FETCHED_ROWS = 2_000
+ROW_GROUP_BYTES = 1 << 24
 FILE = "result.parquet"
 EXAMPLE = "postgresql+psycopg://user:password@host/database"
 
@@ -73,12 +75,17 @@ def spool_query(source: Source, folder: TemporaryDirectory[str]) -> tuple[Path, 
 def _spool(result: Any, file: Path) -> tuple[int, str]:
     total, rows_read = 0, 0
     schema = pa.schema([(name, pa.string()) for name in result.keys()])  # noqa: SIM118
+    held: list[pa.RecordBatch] = []
     with pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        while rows := result.fetchmany(BATCH_ROWS):
+        while rows := result.fetchmany(FETCHED_ROWS):
             texts = [tuple(_text(value) for value in row) for row in rows]
             total += sum(map(_row_digest, texts))
             rows_read += len(texts)
-            writer.write_batch(_batch(texts, schema))
+            held.append(_batch(texts, schema))
+            if sum(batch.nbytes for batch in held) > ROW_GROUP_BYTES:
+                writer.write_table(pa.Table.from_batches(held))
+                held = []
+        writer.write_table(pa.Table.from_batches(held, schema))
     names = " ".join(schema.names)
     digest = hashlib.sha256(f"{names} {rows_read} {total % 2**128}".encode()).hexdigest()[:16]
     return rows_read, digest
@@ -138,8 +145,7 @@ def _cause(error: "SQLAlchemyError", url: "URL") -> str:
 
 
 def _row_digest(row: tuple[str | None, ...]) -> int:
-    text = json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(text, digest_size=16).digest())
+    return int.from_bytes(hashlib.blake2b(json.dumps(row).encode(), digest_size=16).digest())
 
 
 def _batch(rows: Sequence[tuple[str | None, ...]], schema: pa.Schema) -> pa.RecordBatch:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..contract import EVENT_TIME, Contract
 from ..data.lakehouse import Lakehouse, LakehouseError, Snapshot
+from ..data.privacy import rows_in_use
 from ..data.tables import gold_table
 from ..settings import Settings
 from .entity_rows import QUESTION, as_arrow, questions, refuse_taken, require_once
@@ -193,8 +194,9 @@ class FeatureStore:
         since = _utc(start) if start else None
         written: dict[str, int] = {}
         removed: dict[str, int] = {}
-        for view in self._online_views():
-            written[view.name], removed[view.name] = self._write_view(view, since, until)
+        with rows_in_use(self._settings):
+            for view in self._online_views():
+                written[view.name], removed[view.name] = self._write_view(view, since, until)
         return MaterializeResult(
             self._settings.features.online_store, until.isoformat(), written, removed
         )

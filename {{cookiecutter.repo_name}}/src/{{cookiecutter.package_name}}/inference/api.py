@@ -100,8 +100,8 @@ class _Scorer:
         self._log = prediction_log
         self._metrics = metrics
 
-    def score(self, rows: list[dict[str, Any]]) -> BatchAnswer:
-        """Score rows with one model.
+    def score(self, rows: list[dict[str, Any]], entity: str | None = None) -> BatchAnswer:
+        """Score rows with one model; the log names the entity where the request did.
 
         Raises:
             ProblemError: 503 without a model, 422 where the model cannot score the values.
@@ -118,7 +118,7 @@ class _Scorer:
         ids = [str(uuid.uuid4()) for _ in scored]
         self._log.write(
             [
-                LoggedPrediction(each, at, version, features, row.value, row.score)
+                LoggedPrediction(each, at, version, features, row.value, row.score, entity)
                 for each, features, row in zip(ids, rows, scored, strict=True)
             ]
         )
@@ -149,7 +149,7 @@ def _predictions(
         """Score one row: the one in `features`, or the online store's for an entity's key."""
         request = keyed_request(body) if stored else None
         if stored and request:
-            answer = scorer.score([stored.row(request)])
+            answer = scorer.score([stored.row(request)], request.entity)
         else:
             answer = scorer.score(feature_rows(body))
         return Answer(

@@ -1,6 +1,5 @@
 """Adopt a file, or a folder of them: infer its contract, and make that the project's."""
 
-import glob
 import os
 import tempfile
 from pathlib import Path
@@ -67,9 +66,11 @@ def adopt_file(
 
 def _locate(root: Path, data: Path) -> Path:
     """The absolute path: from the current folder, as a shell completes it, else the root."""
-    here = data.expanduser().absolute()
-    is_here = here.exists() or any(glob.iglob(str(here), recursive=True))
-    return here if is_here or data.is_absolute() else root / data.expanduser()
+    place = data.expanduser()
+    if place.is_absolute():
+        return place
+    is_here = place.exists() or any(Path().glob(str(place)))
+    return place.absolute() if is_here else root / place
 
 
 def _title(data: Path) -> str:

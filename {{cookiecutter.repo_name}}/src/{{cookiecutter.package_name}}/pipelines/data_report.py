@@ -8,6 +8,7 @@ from ..contract import EVENT_TIME, Contract
 from ..data.column_summary import ColumnSummary, summarise_columns
 from ..data.connection import open_lakehouse
 from ..data.lakehouse import Lakehouse, LakehouseError, Snapshot, TableName
+from ..data.privacy import uses_rows
 from ..data.run_log import RunRecord, latest_by_subject, read_records
 from ..data.tables import (
     INGESTED_AT,
@@ -74,6 +75,7 @@ class DataReport:
     unaccounted: tuple[str, ...]
 
 
+@uses_rows
 def write_data_report(settings: Settings, contract: Contract) -> DataReport:
     """Write `reports/data.html`: one file, with nothing to load from elsewhere.
 
