@@ -43,6 +43,7 @@ TAKEN = set(
         "grimp grpc gunicorn h11 hatchling httpcore httpx hypothesis ibis idna importlinter "
         "jinja2 joblib jose jwt kubernetes lightgbm lxml mako markdown matplotlib mlflow "
         "multipart mypy numpy opentelemetry optuna packaging pandas pandas_stubs pandera "
+        "psycopg pyathena "
         "pendulum pip pip_audit pkg_resources plotly polars prettytable prometheus_client "
         "protobuf psutil pyarrow pydantic pydantic_core pydantic_settings pygments pyiceberg "
         "pyparsing pytest python_dotenv pytz pyyaml redis requests rich ruff scikit_learn scipy "

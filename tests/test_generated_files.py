@@ -36,9 +36,12 @@ TOP_LEVEL = {
 }
 DOCUMENTS = {
     "architecture.md",
+    "aws.md",
     "data.md",
     "deployment.md",
+    "features.md",
     "monitoring.md",
+    "privacy.md",
     "scaling.md",
     "security.md",
     "serving.md",
@@ -48,6 +51,7 @@ DOCUMENTS = {
 # The targets that the documentation and the users of the template know.
 TARGETS = set(
     (
+        "data-versions data-report data-maintain materialize forget init-aws "
         "help setup demo data sample adopt train-local promote batch-predict drift-check serve "
         "serve-prod mlflow-up mlflow-down init-mlflow airflow-setup airflow-up airflow-down "
         "monitoring-up monitoring-down docker-up docker-down status test test-fast lint format "
@@ -139,7 +143,9 @@ def test_configuration_files_parse(default_project: BakedProject) -> None:
     parsers |= {".toml": tomllib.loads, ".json": json.loads}
     parsed = 0
     for path, text in text_files(default_project).items():
-        if parser := parsers.get(path.suffix):
+        if path.parts[:2] == ("infra", "aws"):  # CloudFormation's tags; cfn-lint knows the rest
+            assert list(yaml.compose_all(text, yaml.SafeLoader)), path
+        elif parser := parsers.get(path.suffix):
             assert list(parser(text)), path
             parsed += 1
     assert parsed >= 10

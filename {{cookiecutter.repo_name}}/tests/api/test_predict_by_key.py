@@ -204,7 +204,8 @@ def test_contract_without_an_entity_documents_features_only(served: TestClient) 
 def test_serving_image_needs_no_lake_and_no_client_of_another_store(root: Path) -> None:
     heavy = ["boto3", "duckdb", "ibis", "pyarrow", "pyiceberg", "redis"]
     code = (
-        "import sys; from {{ cookiecutter.package_name }}.features import online, serving, views; "
+        "import sys\n"
+        "from {{ cookiecutter.package_name }}.features import online, serving, views\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
 

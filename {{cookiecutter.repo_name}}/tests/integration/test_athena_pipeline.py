@@ -21,8 +21,9 @@ from {{ cookiecutter.package_name }}.data.tables import (
 )
 from {{ cookiecutter.package_name }}.pipelines.data_engineering import refresh
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings
-from tests.aws_emulation import EmulatedAws, emulated_aws
-from tests.conftest import ROOT, make_project
+
+from ..aws_emulation import EmulatedAws, emulated_aws
+from ..conftest import ROOT, make_project
 
 pytestmark = pytest.mark.slow
 

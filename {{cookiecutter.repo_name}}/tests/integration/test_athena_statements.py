@@ -17,8 +17,8 @@ from pyathena import connect
 from pyathena.cursor import Cursor
 from pyathena.error import DatabaseError, OperationalError
 
-from tests.athena_emulator import ENGINE
-from tests.aws_emulation import REGION, EmulatedAws, emulated_aws
+from ..athena_emulator import ENGINE
+from ..aws_emulation import REGION, EmulatedAws, emulated_aws
 
 pytestmark = pytest.mark.slow
 

@@ -20,8 +20,9 @@ from {{ cookiecutter.package_name }}.pipelines.data_versions import (
 )
 from {{ cookiecutter.package_name }}.pipelines.forgetting import forget
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings
-from tests.aws_emulation import EmulatedAws, emulated_aws
-from tests.conftest import make_project
+
+from ..aws_emulation import EmulatedAws, emulated_aws
+from ..conftest import make_project
 
 pytestmark = pytest.mark.slow
 

@@ -22,9 +22,10 @@ from {{ cookiecutter.package_name }}.services.aws_stack import (
     show_deployment,
 )
 from {{ cookiecutter.package_name }}.settings import AwsSettings, Settings, load_settings
-from tests.conftest import make_project
-from tests.moto_cloudformation import api, moto_server
-from tests.stack_project import ROOT, as_list, aws_of, with_aws, with_template
+
+from ..conftest import make_project
+from ..moto_cloudformation import api, moto_server
+from ..stack_project import ROOT, as_list, aws_of, with_aws, with_template
 
 pytestmark = pytest.mark.slow
 

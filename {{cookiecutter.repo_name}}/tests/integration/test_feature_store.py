@@ -28,8 +28,9 @@ from {{ cookiecutter.package_name }}.settings import (
     Settings,
     load_settings,
 )
-from tests.aws_emulation import emulated_aws
-from tests.conftest import Trained
+
+from ..aws_emulation import emulated_aws
+from ..conftest import Trained
 
 MARCH = datetime(2026, 3, 1)
 DAY = timedelta(days=1)

@@ -23,8 +23,9 @@ from {{ cookiecutter.package_name }}.data.lakehouse import (
     TableName,
 )
 from {{ cookiecutter.package_name }}.settings import load_settings
-from tests.aws_emulation import EmulatedAws, emulated_aws
-from tests.conftest import make_project
+
+from ..aws_emulation import EmulatedAws, emulated_aws
+from ..conftest import make_project
 
 pytestmark = pytest.mark.slow
 

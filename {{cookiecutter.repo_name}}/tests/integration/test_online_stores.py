@@ -27,8 +27,9 @@ from {{ cookiecutter.package_name }}.features.online import (
 from {{ cookiecutter.package_name }}.features.online_dynamodb import DynamoDbOnlineStore
 from {{ cookiecutter.package_name }}.features.online_redis import RedisOnlineStore
 from {{ cookiecutter.package_name }}.settings import load_settings
-from tests.conftest import make_project
-from tests.ports import free_port
+
+from ..conftest import make_project
+from ..ports import free_port
 
 NOON = datetime(2026, 3, 1, 12)
 SECOND = timedelta(seconds=1)

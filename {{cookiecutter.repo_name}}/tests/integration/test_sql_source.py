@@ -160,6 +160,7 @@ def test_a_query_that_would_write_is_refused(shop: str) -> None:
     assert read_raw(Source(query=QUERY), Path()).num_rows == 2
 
 
+@pytest.mark.slow
 def test_a_result_larger_than_the_memory_it_may_use_passes(shop: str) -> None:
     # 110 000 rows of 3 200 characters that barely compress in the server or on the way.
     wide = "SELECT g, repeat(md5(g::text), 100) AS text FROM generate_series(1, 110000) g"

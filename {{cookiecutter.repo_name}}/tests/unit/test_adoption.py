@@ -135,6 +135,32 @@ def test_a_file_outside_the_project_is_named_in_full(
     assert written(project.root).source.path == str(file)
 
 
+@pytest.mark.parametrize("data", ["raw", "raw/*.csv"])
+def test_a_folder_and_a_glob_are_adopted_as_one_dataset(project: Settings, data: str) -> None:
+    rows = pd.DataFrame(columns())
+    for name, part in (("b", rows[ROWS // 2 :]), ("a", rows[: ROWS // 2])):
+        (project.root / "raw").mkdir(exist_ok=True)
+        part.to_csv(project.root / "raw" / f"{name}.csv", index=False, sep=";")
+    adopt_file(project, Path(data), "goal", None, None, None)
+    contract = written(project.root)
+    assert contract.dataset == "raw"
+    assert contract.source == Source(path=data, delimiter=";")
+    assert read_raw(contract.source, project.root)["size"].to_pylist() == [
+        str(size) for size in rows["size"]
+    ]
+
+
+def test_a_glob_is_looked_up_in_the_current_folder_first(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("here", "."):
+        (project.root / folder).mkdir(exist_ok=True)
+        pd.DataFrame(columns()).to_csv(project.root / folder / "x1.csv", index=False)
+    monkeypatch.chdir(project.root / "here")
+    adopt_file(project, Path("x*.csv"), "goal", None, None, None)
+    assert written(project.root).source.path == "here/x*.csv"
+
+
 def test_empty_options_are_options_left_out(adopt: Adopt, root: Path) -> None:
     adopt(columns(), id="", time=" ", problem="")
     assert written(root).problem == "classification"

@@ -22,7 +22,8 @@ from {{ cookiecutter.package_name }}.services.aws_changes import StackChange
 from {{ cookiecutter.package_name }}.services.aws_errors import AwsStackError
 from {{ cookiecutter.package_name }}.services.aws_stack import TEMPLATE, deploy, parameters
 from {{ cookiecutter.package_name }}.settings import Settings
-from tests.stack_project import REGION, ROOT, as_list, aws_of, with_template
+
+from ..stack_project import REGION, ROOT, as_list, aws_of, with_template
 
 
 @pytest.fixture

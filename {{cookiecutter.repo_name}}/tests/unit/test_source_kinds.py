@@ -17,7 +17,12 @@ from moto.server import ThreadedMotoServer
 from {{ cookiecutter.package_name }}.contract import Source
 from {{ cookiecutter.package_name }}.data.dialect import detect_dialect
 from {{ cookiecutter.package_name }}.data.source_files import SourceError
-from {{ cookiecutter.package_name }}.data.sources import list_parts, open_part, read_raw
+from {{ cookiecutter.package_name }}.data.sources import (
+    list_parts,
+    open_part,
+    read_raw,
+    whole_digest,
+)
 
 from ..peak_memory import rows_and_growth
 
@@ -67,6 +72,14 @@ def test_a_digest_changes_with_the_content_and_with_nothing_else(tmp_path: Path)
         for name in ("one.csv", "same.csv", "other.csv")
     }
     assert digests["one.csv"] == digests["same.csv"] != digests["other.csv"]
+
+
+def test_what_many_files_hold_together_has_one_short_name(tmp_path: Path) -> None:
+    write(tmp_path, {f"in/{number}.csv": f"a\n{number}\n" for number in range(50)})
+    parts = list_parts(Source(path="in"), tmp_path)
+    assert len(whole_digest(parts)) == 16
+    assert whole_digest(parts) != whole_digest(parts[1:])
+    assert whole_digest(parts[:1]) == parts[0].digest
 
 
 def test_json_lines_keep_digits_and_nested_values(tmp_path: Path) -> None:
@@ -187,6 +200,7 @@ def write_large_parquet(file: Path) -> int:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "write_large",
     [write_large_csv, write_large_json, write_large_parquet],
