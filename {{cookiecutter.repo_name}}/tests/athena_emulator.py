@@ -28,8 +28,8 @@ import pyarrow as pa
 from botocore.exceptions import ClientError
 
 # ruff: noqa: S608  names of columns are this file's own
-from ..athena_engine import AthenaEngine, Result, _split
-from ..athena_functions import AthenaError
+from tests.athena_engine import AthenaEngine, Result, _split
+from tests.athena_functions import AthenaError
 
 ENGINE = "emulated (DuckDB)"
 # Most statements end within this time, so that a client need not poll.

@@ -26,7 +26,7 @@ from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files
 from pyiceberg.table import Table
 from sqlglot import expressions as exp
 
-from ..athena_functions import MACROS, AthenaError, parse_athena, to_duckdb
+from tests.athena_functions import MACROS, AthenaError, parse_athena, to_duckdb
 
 # https://docs.aws.amazon.com/athena/latest/ug/ctas-insert-into.html
 MOST_PARTITIONS = 100

@@ -14,8 +14,8 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from ..athena_emulator import AthenaEmulator
-from ..ports import free_port
+from tests.athena_emulator import AthenaEmulator
+from tests.ports import free_port
 
 REGION = "us-east-1"
 

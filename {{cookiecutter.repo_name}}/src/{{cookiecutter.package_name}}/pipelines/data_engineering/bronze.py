@@ -66,7 +66,9 @@ def ingest(
         write_sample(root / SAMPLE, SAMPLE_ROWS, SAMPLE_SEED, {})
     parts = list_parts(contract.source, root)
     held = _held_batches(lakehouse, contract)
-    new = [part for part in parts if part.digest not in held]
+    # Of files with the same content the first stands for all.
+    first = {part.digest: part for part in reversed(parts)}
+    new = [part for part in parts if part.digest not in held and first[part.digest] is part]
     records: list[RunRecord] = []
     with ExitStack() as stack:
         opened = [(part, stack.enter_context(open_part(part))) for part in new]
