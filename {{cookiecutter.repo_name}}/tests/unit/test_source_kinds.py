@@ -1,5 +1,6 @@
 """Folders, globs, JSON lines, S3 prefixes, and files that are larger than memory should hold."""
 
+import os
 import json
 import resource
 import shutil
@@ -223,6 +224,8 @@ def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
     for name, value in {
         request.param: f"http://{host}:{port}",
         "AWS_ACCESS_KEY_ID": "test",
