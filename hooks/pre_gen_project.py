@@ -37,16 +37,16 @@ KEYWORDS = set(keyword.kwlist) | {"_", "case", "match", "type"}
 # A package of one of these names would be imported in place of the library, or of a folder.
 TAKEN = set(
     (
-        "airflow alembic altair anyio arrow attr attrs azure bandit boto3 botocore cachetools "
+        "airflow alembic altair anyio arrow attr attrs audit automl azure bandit boto3 botocore cachetools "
         "catboost certifi cffi click cloudpickle conftest connexion coverage cryptography dags "
-        "databricks docker dotenv duckdb evidently faker fastapi flask flask_appbuilder google "
+        "databricks docker dotenv duckdb evidently fairlearn faker fastapi flask flask_appbuilder google "
         "grimp grpc gunicorn h11 hatchling httpcore httpx hypothesis ibis idna importlinter "
         "jinja2 joblib jose jwt kubernetes lightgbm lxml mako markdown matplotlib mlflow "
         "multipart mypy numpy opentelemetry optuna packaging pandas pandas_stubs pandera "
         "psycopg pyathena "
         "pendulum pip pip_audit pkg_resources plotly polars prettytable prometheus_client "
         "protobuf psutil pyarrow pydantic pydantic_core pydantic_settings pygments pyiceberg "
-        "pyparsing pytest python_dotenv pytz pyyaml redis requests rich ruff scikit_learn scipy "
+        "pyparsing pytest python_dotenv pytz pyyaml redis requests rich ruff scikit_learn scipy semver "
         "setuptools shap six skinny skl2onnx sklearn skops sqlalchemy sqlglot sqlparse "
         "starlette structlog tabulate tenacity threadpoolctl torch tqdm typer typing_extensions "
         "tzdata ujson urllib3 uv uvicorn uvloop virtualenv waitress watchfiles websockets "

@@ -36,22 +36,26 @@ TOP_LEVEL = {
 }
 DOCUMENTS = {
     "architecture.md",
+    "automl.md",
     "aws.md",
     "data.md",
     "deployment.md",
     "features.md",
     "monitoring.md",
     "privacy.md",
+    "registry.md",
     "scaling.md",
     "security.md",
     "serving.md",
     "training.md",
     "troubleshooting.md",
+    "validation.md",
 }
 # The targets that the documentation and the users of the template know.
 TARGETS = set(
     (
         "data-versions data-report data-maintain materialize forget init-aws "
+        "reproduce automl rollback backup restore "
         "help setup demo data sample adopt train-local promote batch-predict drift-check serve "
         "serve-prod mlflow-up mlflow-down init-mlflow airflow-setup airflow-up airflow-down "
         "monitoring-up monitoring-down docker-up docker-down status test test-fast lint format "

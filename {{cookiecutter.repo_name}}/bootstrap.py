@@ -23,7 +23,7 @@ LOCKS: dict[str, list[str]] = {
     "core": ["--extra", "core", "--extra", "aws", "--extra", "servers", "pyproject.toml"],
     "serving": ["--extra", "serving", "pyproject.toml"],
     "monitoring": [
-        *("--extra", "monitoring", "--extra", "core"),
+        *("--extra", "monitoring", "--extra", "core", "--extra", "serving"),
         *("--extra", "aws", "--extra", "servers", "pyproject.toml"),
     ],
     "airflow": ["requirements/airflow.in"],

@@ -7,11 +7,14 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/airflow && python -m venv /opt/environment
 COPY requirements/airflow.txt requirements/monitoring.txt /tmp/
 RUN /opt/airflow/bin/pip install --require-hashes --only-binary :all: -r /tmp/airflow.txt
-# requirements/monitoring.txt is core (data, training, batch) and Evidently (drift-check).
+# requirements/monitoring.txt is core (data, training, batch), Evidently (drift-check) and the service,
+# which a candidate is tried behind before it becomes the champion.
 RUN /opt/environment/bin/pip install --require-hashes --only-binary :all: -r /tmp/monitoring.txt
 RUN echo /app/src > "$(/opt/environment/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
 
 FROM python:{{ cookiecutter.python_version }}-slim
+# LightGBM is linked against GNU's OpenMP, which the slim image lacks.
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin app
 WORKDIR /app
 COPY --from=environments /opt/airflow /opt/airflow
@@ -20,7 +23,8 @@ COPY airflow/dags airflow/dags
 COPY config config
 COPY src src
 COPY infra/docker/airflow-entrypoint.sh infra/docker/airflow-health.sh /usr/local/bin/
-RUN mkdir -p .airflow data/sample lake logs mlflow reports && chown app:app .airflow data/sample lake logs mlflow reports
+# What tasks write; a named volume takes the owner of the folder that it is mounted over.
+RUN folders=".airflow .secrets audit data/sample keys lake logs mlflow reports run" && mkdir -p $folders && chown app:app $folders
 ENV PATH=/opt/airflow/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     GIT_PYTHON_REFRESH=quiet \

@@ -8,13 +8,15 @@ RUN /opt/environment/bin/pip install --require-hashes --only-binary :all: -r /tm
 RUN echo /app/src > "$(/opt/environment/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
 
 FROM python:{{ cookiecutter.python_version }}-slim
+# LightGBM is linked against GNU's OpenMP, which the slim image lacks.
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin app
 WORKDIR /app
 COPY --from=environment /opt/environment /opt/environment
 COPY config config
 COPY src src
 # What the service writes. A named volume takes the owner of the folder that it is mounted over.
-RUN python -m compileall -q src && mkdir -p logs reports run && chown app:app logs reports run
+RUN python -m compileall -q src && mkdir -p keys logs reports run && chown app:app keys logs reports run
 ENV PATH=/opt/environment/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     GIT_PYTHON_REFRESH=quiet \

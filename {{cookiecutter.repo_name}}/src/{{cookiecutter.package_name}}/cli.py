@@ -12,8 +12,10 @@ from typing import Annotated
 
 import typer
 
+from .cli_automl import automl
 from .cli_data import app as data_app
 from .cli_features import app as features_app
+from .cli_training import app as training_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,6 +36,8 @@ SERVERS = "Local servers"
 
 app.add_typer(data_app, name="data", rich_help_panel=DATA)
 app.add_typer(features_app, name="features", rich_help_panel=DATA)
+app.add_typer(training_app, name="training", rich_help_panel=MODEL)
+app.command(rich_help_panel=MODEL)(automl)
 
 
 def main() -> None:
@@ -96,13 +100,13 @@ def adopt(
 def train(
     run_id: RunId = None,
     promote: Annotated[
-        bool, typer.Option("--promote", help="Then ask the gate for champion.")
+        bool, typer.Option("--promote", help="Then try it over HTTP and ask the gate for champion.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Search, train, evaluate and register a candidate."""
     from .contract import load_contract
-    from .pipelines import promotion, training
+    from .pipelines import deployment, training
     from .presentation import as_plain, show
     from .settings import load_settings
 
@@ -113,7 +117,7 @@ def train(
         return show(candidate, as_json)
     if not as_json:
         show(candidate, as_json)
-    gate = promotion.promote(settings, contract, candidate.model_version)
+    gate = deployment.deploy(settings, contract, candidate.model_version)
     return show(
         gate if not as_json else {**as_plain(candidate), "promotion": as_plain(gate)}, as_json
     )

@@ -161,6 +161,8 @@ class Contract(_Part):
         ignored: Raw columns that are left out, each with the reason.
         personal: Raw columns that say something about a person (LGPD, GDPR). The entity needs no
             mention: a row of a person is found by it.
+        fairness_groups: Features whose groups the model must treat alike (docs/validation.md).
+            Values of a category are the groups; a number is divided into quarters.
     """
 
     dataset: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
@@ -172,6 +174,7 @@ class Contract(_Part):
     features: tuple[Feature, ...] = Field(min_length=1)
     ignored: dict[str, str] = {}
     personal: tuple[str, ...] = ()
+    fairness_groups: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def check_columns(self) -> Self:
@@ -193,6 +196,11 @@ class Contract(_Part):
         unknown = [c for c in self.personal if c not in {*self.raw_columns, *self.ignored}]
         if unknown:
             raise ValueError(f"personal names columns that the contract lacks: {unknown}")
+        strange = [name for name in self.fairness_groups if name not in names]
+        if strange or len(set(self.fairness_groups)) < len(self.fairness_groups):
+            raise ValueError(
+                f"fairness_groups must name features, each once; not a feature: {strange or 'none'}"
+            )
         if self.problem == "classification" and len(set(self.target.classes)) < 2:
             raise ValueError("a classification target needs two classes or more")
         if self.problem == "regression" and self.target.classes:

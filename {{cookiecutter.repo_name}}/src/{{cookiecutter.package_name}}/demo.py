@@ -1,13 +1,6 @@
 """The main job end to end, as a person would run it: each step is the real one, over real HTTP."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +11,13 @@ from rich.table import Table
 from .contract import Contract, load_contract
 from .data.sample import write_sample
 from .errors import CheckFailedError, ProjectError
+from .inference.loopback import loopback_service
 from .inference.schemas import example_features
 from .pipelines.batch_inference import predict_batch
 from .pipelines.data_engineering import refresh
 from .pipelines.data_engineering.bronze import SAMPLE
+from .pipelines.deployment import deploy
 from .pipelines.drift_monitoring import DriftReport, check_drift
-from .pipelines.promotion import promote
 from .pipelines.training import TrainingResult, train
 from .presentation import as_plain, console, print_json, progress_console, step
 from .settings import Settings
@@ -31,7 +25,6 @@ from .settings import Settings
 SHIFT = {"monthly_charges": 1.0, "support_tickets": 0.8}
 FRESH_ROWS = 4_000
 FRESH_SEED = 101
-SERVICE_SECONDS = 120
 
 
 class DemoError(ProjectError):
@@ -78,7 +71,7 @@ def run_demo(settings: Settings, *, as_json: bool) -> None:
     data = refresh(settings, contract)
     _headline("2/6 Training: search, fit, evaluate, register")
     candidate = train(settings, contract)
-    _headline("3/6 Promotion: the gate")
+    _headline("3/6 Deployment: a smoke test over HTTP, then the gate")
     gate = _ask_gate(settings, contract, candidate)
     _headline("4/6 Service: a prediction over HTTP")
     prediction = _predict_over_http(settings, contract)
@@ -119,7 +112,7 @@ def run_demo(settings: Settings, *, as_json: bool) -> None:
 def _ask_gate(settings: Settings, contract: Contract, candidate: TrainingResult) -> str:
     """The gate's answer in one sentence; on a second run it may rightly keep the champion."""
     try:
-        promote(settings, contract, candidate.model_version)
+        deploy(settings, contract, candidate.model_version)
     except CheckFailedError as refusal:
         step(str(refusal))
         return f"version {candidate.model_version} refused; the champion stays"
@@ -127,77 +120,10 @@ def _ask_gate(settings: Settings, contract: Contract, candidate: TrainingResult)
 
 
 def _predict_over_http(settings: Settings, contract: Contract) -> dict[str, Any]:
-    import httpx
-
     features = example_features(contract)
-    with _service(settings) as url:
-        step(f"POST {url}/predict with {len(features)} features")
-        key = settings.serving.api_key.get_secret_value()
-        response = httpx.post(
-            f"{url}/predict",
-            json={"features": features},
-            headers={"X-API-Key": key} if key else {},
-            timeout=30,
-        )
-    if response.status_code != 200:
-        raise DemoError(
-            f"POST /predict answered {response.status_code}: {response.text[:300]}",
-            "read run/demo.log",
-        )
-    answer: dict[str, Any] = response.json()
-    return answer
-
-
-@contextmanager
-def _service(settings: Settings) -> Iterator[str]:
-    """The real service in a process of its own, on a free port; stopped as Ctrl-C would."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings.run_directory.mkdir(parents=True, exist_ok=True)
-    log = settings.run_directory / "demo.log"
-    url = f"http://127.0.0.1:{port}"
-    environment = {
-        **os.environ,
-        "MLOPS_SERVING__PORT": str(port),
-        "MLOPS_SERVING__HOST": "127.0.0.1",
-    }
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__.partition(".")[0], "serve"],
-            cwd=settings.root,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        _wait_until_ready(url, process)
-        yield url
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
-    import httpx
-
-    deadline = time.monotonic() + SERVICE_SECONDS
-    with progress_console.status(f"waiting for {url}/ready"):
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                raise DemoError(f"the service ended with {process.returncode}", "read run/demo.log")
-            try:
-                if httpx.get(f"{url}/ready", timeout=2).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.2)
-    raise DemoError(f"{url}/ready was not 200 within {SERVICE_SECONDS} s", "read run/demo.log")
+    with loopback_service(settings, "demo", {}) as service:
+        step(f"POST {service.url}/predict with {len(features)} features")
+        return service.post("/predict", {"features": features})
 
 
 def _check(

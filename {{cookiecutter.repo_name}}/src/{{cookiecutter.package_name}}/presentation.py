@@ -46,6 +46,14 @@ def show_rows(rows: Sequence[object], title: str) -> None:
     console.print(table if plain else _escape(f"{title}: nothing"))
 
 
+def show_list(name: str, rows: Sequence[object], title: str, as_json: bool) -> None:
+    """Print rows as a table, or as one JSON object with a list called `name`."""
+    if as_json:
+        print_json({name: [as_plain(row) for row in rows]})
+    else:
+        show_rows(rows, title)
+
+
 def show_adoption(adoption: "Adoption", as_json: bool) -> None:
     """Print what `adopt` decided about each column, and why."""
     if as_json:
@@ -93,7 +101,7 @@ def step(message: str) -> None:
 
 
 @contextlib.contextmanager
-def trial_progress(trials: int) -> Iterator[Callable[[int, float], None]]:
+def trial_progress(trials: int, done: int = 0) -> Iterator[Callable[[int, float], None]]:
     """A progress bar on standard error; yields what the search calls after each trial."""
     columns = (
         TextColumn("  trial {task.completed:.0f}/{task.total:.0f}"),
@@ -101,12 +109,29 @@ def trial_progress(trials: int) -> Iterator[Callable[[int, float], None]]:
         TextColumn("{task.description}"),
     )
     with Progress(*columns, TimeElapsedColumn(), console=progress_console) as progress:
-        task = progress.add_task("searching", total=trials)
+        task = progress.add_task("searching", total=trials, completed=done)
 
         def on_trial(number: int, best: float) -> None:
             progress.update(task, completed=number, description=f"best {best:.4f}")
 
         yield on_trial
+
+
+@contextlib.contextmanager
+def budget_progress(seconds: float | None) -> Iterator[Callable[[float, int, float], None]]:
+    """A progress bar over a budget of seconds; yields what is called with time, count and best."""
+    columns = (
+        TextColumn("  {task.completed:.0f} s" + ("" if seconds is None else " of {task.total:g} s")),
+        BarColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=progress_console) as progress:
+        task = progress.add_task("searching", total=seconds)
+
+        def on_point(elapsed: float, tried: int, best: float) -> None:
+            progress.update(task, completed=elapsed, description=f"{tried} tried, best {best:.4f}")
+
+        yield on_point
 
 
 def as_plain(result: object) -> dict[str, Any]:

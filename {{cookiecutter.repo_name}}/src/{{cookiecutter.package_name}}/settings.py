@@ -63,7 +63,14 @@ class TrainingSettings(Section):
     trials: int = Field(default=12, ge=1, description="Optuna trials, the defaults included")
     timeout_seconds: float = Field(default=60, gt=0, description="no trial starts after this")
     cv_folds: int = Field(default=3, ge=2)
+    split: Literal["auto", "time", "group", "stratified"] = Field(
+        default="auto",
+        description="auto: by time where there is one, by entity where entities repeat",
+    )
     test_fraction: float = Field(default=0.2, gt=0, lt=0.5)
+    maximum_quarantine_share: float = Field(
+        default=0.2, ge=0, le=1, description="no training where more rows were refused than this"
+    )
     seed: int = 42
     bootstrap_samples: int = Field(default=500, ge=100)
     minimum_test_rows: int = Field(default=200, ge=20)
@@ -75,8 +82,101 @@ class TrainingSettings(Section):
     )
 
 
+class VersionRule(Section):
+    """When a version number rises, and which part of it."""
+
+    bump: Literal["major", "minor", "patch"]
+    when: str = Field(description="a key of the context, such as breaking_change")
+    at_least: float | None = Field(
+        default=None, description="a number must reach this; without it, the value must be true"
+    )
+    reason: str
+
+
+class VersionSettings(Section):
+    """How semantic versions of models are counted."""
+
+    first: str = "1.0.0"
+    significant_gain: float = Field(
+        default=0.01, gt=0, description="gain of the main metric that counts as more than a retrain"
+    )
+    rules: tuple[VersionRule, ...] = Field(
+        default=(), description="rules of one's own beside the built-in ones"
+    )
+
+
+class RegistrySettings(Section):
+    """How versions are signed, recorded and announced."""
+
+    audit_log: str = "audit/registry.jsonl"
+    signing_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Ed25519 private key as PEM; the file below where it is empty",
+    )
+    signing_key_file: str = ".secrets/signing.pem"
+    trusted_keys: str = Field(
+        default="config/keys", description="folder with the public keys (*.pem) that are trusted"
+    )
+    actor: str = Field(default="", description="who acts, in the audit log; the user if empty")
+    webhook_url: SecretStr = Field(
+        default=SecretStr(""), description="is told of each promotion and rollback"
+    )
+    webhook_format: Literal["json", "slack", "teams"] = "json"
+    webhook_secret: SecretStr = Field(
+        default=SecretStr(""), description="signs each message (Standard Webhooks)"
+    )
+    version_rules: VersionSettings = VersionSettings()
+
+
+class ValidationSettings(Section):
+    """What a model must satisfy before it may answer, beside the comparison with the champion."""
+
+    thresholds: dict[str, float] = Field(
+        default={}, description="least value of a metric; of an error such as mae the largest"
+    )
+    champion_rule: Literal["not_surely_worse", "proven_not_worse"] = Field(
+        default="not_surely_worse",
+        description="whether doubt speaks for the candidate or for the champion",
+    )
+    drift: Literal["off", "warn", "refuse"] = "warn"
+    psi_limit: float = Field(default=0.25, gt=0, description="population stability index")
+    stability_folds: int = Field(default=3, ge=0, description="cross-validation folds; 0: none")
+    stability_rows: int = Field(default=5_000, ge=100, description="at most so many are used")
+    stability_limit: float = Field(
+        default=0.1, gt=0, description="standard deviation of the main metric over the folds"
+    )
+    group_difference: float = Field(
+        default=0.2, gt=0, description="largest difference of a rate between two groups"
+    )
+    minimum_group_rows: int = Field(default=30, ge=10)
+    missing_limit: float = Field(default=0.5, gt=0, le=1, description="share of a column; warns")
+    out_of_domain_limit: float = Field(default=0.01, ge=0, le=1, description="share of a column")
+    duplicate_limit: float = Field(default=0.5, gt=0, le=1, description="share of rows; warns")
+    latency_ms: float = Field(default=500, gt=0, description="median of a prediction of one row")
+    size_mb: float = Field(default=500, gt=0, description="of the stored model")
+    optional: tuple[str, ...] = Field(
+        default=("data drift", "stability", "size"),
+        description="checks that may be left unmade for want of data",
+    )
+
+
+class AutoMLSettings(Section):
+    """The budgeted search over families, and its routes in the service."""
+
+    budget_seconds: float = Field(default=60, gt=0)
+    processes: int = Field(default=1, ge=1, description="workers that share one search")
+    routes: bool = Field(default=False, description="whether the service offers /api/automl")
+    folder: str = Field(default="automl", description="experiments and jobs, below the root")
+
+
 class ServingSettings(Section):
     """The HTTP service."""
+
+    alias: str = Field(
+        default="champion",
+        pattern=r"^[a-z][a-z0-9_-]{0,62}$",
+        description="the alias of the version that answers",
+    )
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
@@ -207,6 +307,9 @@ class Settings(BaseSettings):
     environment: Literal["development", "staging", "production"] = "development"
     lake: LakeSettings = LakeSettings()
     training: TrainingSettings = TrainingSettings()
+    registry: RegistrySettings = RegistrySettings()
+    validation: ValidationSettings = ValidationSettings()
+    automl: AutoMLSettings = AutoMLSettings()
     serving: ServingSettings = ServingSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     servers: ServersSettings = ServersSettings()
@@ -229,6 +332,9 @@ class Settings(BaseSettings):
             "lake": config / "lake.yaml",
             "features": config / "features.yaml",
             "training": config / "training.yaml",
+            "registry": config / "registry.yaml",
+            "validation": config / "validation.yaml",
+            "automl": config / "automl.yaml",
             "serving": config / "serving.yaml",
             "monitoring": config / "monitoring.yaml",
         }

@@ -111,11 +111,12 @@ def test_it_comes_up_empty_runs_both_pipelines_and_leaves_nothing(settings: Sett
     command = [sys.executable, "-m", package.__name__, "sample", "--rows", "3000"]
     subprocess.run(command, check=True, cwd=settings.root, capture_output=True)
     training = run_to_its_end(api, "ml_training_pipeline")
-    expected = dict.fromkeys(["data", "train", "promote"], "success")
+    stages = ["extract", "features", "train", "evaluate", "register", "deploy"]
+    expected = dict.fromkeys(["data", *stages], "success")
     assert states(training) == expected, logs(training)
-    version = training["train"]["result"]["model_version"]
-    assert training["promote"]["result"]["model_version"] == version
-    assert "search: 2 trials" in training["train"]["log"]
+    version = training["register"]["result"]["model_version"]
+    assert training["deploy"]["result"]["model_version"] == version
+    assert "train: 2 trials" in training["train"]["log"]
 
     inference = run_to_its_end(api, "ml_batch_inference_pipeline")
     expected = dict.fromkeys(["batch_predict", "drift_check"], "success")

@@ -1,11 +1,6 @@
 """A query over a real PostgreSQL and over SQLite brings its rows as exact text."""
 
-import os
-import pwd
-import shutil
 import sqlite3
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,59 +13,18 @@ from {{ cookiecutter.package_name }}.data.source_files import SourceError
 from {{ cookiecutter.package_name }}.data.sources import list_parts, open_part, read_raw
 
 from ..peak_memory import rows_and_growth
-from ..ports import free_port
+from ..postgres_server import PASSWORD, postgres_server
 
 QUERY = "SELECT * FROM orders"
 URL = "MLOPS_SOURCE_URL"
-PASSWORD = "secret-word"
 MEGABYTE = 1 << 20
-
-
-def programs() -> Path | None:
-    """Where PostgreSQL's programs are: on the PATH, or in Debian's folder."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    on_path = shutil.which("initdb")
-    return found[-1].parent if found else Path(on_path).parent if on_path else None
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
     """The URL of a server on a free port of 127.0.0.1 that asks for the password."""
-    found = programs()
-    if found is None:
-        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
-    # Not in pytest's folder, which only its owner may enter: PostgreSQL refuses to run as root.
-    with tempfile.TemporaryDirectory(prefix="postgres-") as name:
-        base = Path(name)
-        as_user: list[str] = []
-        if os.getuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            os.chown(base, nobody.pw_uid, nobody.pw_gid)
-            as_user = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}"]
-            as_user.append("--clear-groups")
-        (base / "password").write_text(PASSWORD)
-        (base / "password").chmod(0o644)
-
-        def run(program: str, *arguments: str) -> None:
-            # Its output goes nowhere: the server would hold a pipe open.
-            subprocess.run(
-                [*as_user, str(found / program), "-D", str(base / "data"), *arguments],
-                check=True,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd=base,
-            )
-
-        port = free_port()
-        options = f"-c listen_addresses=127.0.0.1 -p {port} -c fsync=off"
-        run("initdb", "-U", "shop", "-A", "scram-sha-256", "--pwfile=password", "--no-sync")
-        run(
-            *("pg_ctl", "-w", "-l", str(base / "log")),
-            *("-o", f"{options} -c unix_socket_directories=''", "start"),
-        )
-        yield f"postgresql://shop:{PASSWORD}@127.0.0.1:{port}/postgres"
-        # By the process id in its folder; no other server is touched.
-        run("pg_ctl", "-w", "-m", "immediate", "stop")
+    with postgres_server() as url:
+        yield url
 
 
 @pytest.fixture

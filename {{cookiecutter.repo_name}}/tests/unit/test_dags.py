@@ -1,6 +1,7 @@
 """The DAG files: what they import, what Airflow reads in them, and the commands they run."""
 
 import ast
+import itertools
 import json
 import os
 import re
@@ -137,13 +138,15 @@ def test_the_steps_follow_each_other(description: dict[str, Any]) -> None:
         dag_id: {task_id: task["next"] for task_id, task in dag["tasks"].items()}
         for dag_id, dag in description["dags"].items()
     }
-    assert order[TRAINING] == {"data": ["train"], "train": ["promote"], "promote": []}
+    stages = ["data", "extract", "features", "train", "evaluate", "register", "deploy"]
+    follows = {stage: [after] for stage, after in itertools.pairwise(stages)}
+    assert order[TRAINING] == {**follows, "deploy": []}
     assert order[INFERENCE] == {"batch_predict": ["drift_check"], "drift_check": []}
 
 
 @pytest.mark.airflow
 def test_work_is_retried_with_backoff_and_a_verdict_is_not(description: dict[str, Any]) -> None:
-    verdicts = {f"{TRAINING}.promote", f"{INFERENCE}.drift_check"}
+    verdicts = {f"{TRAINING}.deploy", f"{INFERENCE}.drift_check"}
     for name, task in tasks(description).items():
         assert task["owner"] == PACKAGE
         assert task["timeout"] > 0

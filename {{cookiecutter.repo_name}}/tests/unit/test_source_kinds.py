@@ -1,7 +1,7 @@
 """Folders, globs, JSON lines, S3 prefixes, and files that are larger than memory should hold."""
 
-import os
 import json
+import os
 import resource
 import shutil
 from collections.abc import Callable, Iterator

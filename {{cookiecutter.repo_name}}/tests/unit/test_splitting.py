@@ -6,8 +6,9 @@ import pytest
 
 from {{ cookiecutter.package_name }}.contract import Contract
 from {{ cookiecutter.package_name }}.errors import NotEnoughDataError
+from {{ cookiecutter.package_name }}.model.search import make_folds
 from {{ cookiecutter.package_name }}.model.splitting import split_rows
-from {{ cookiecutter.package_name }}.settings import TrainingSettings
+from {{ cookiecutter.package_name }}.settings import SettingsError, TrainingSettings
 
 SETTINGS = TrainingSettings(test_fraction=0.2)
 
@@ -80,3 +81,26 @@ def test_training_rows_of_one_class_are_refused() -> None:
     rows["y"] = np.where(rows.index < 420, "no", "yes")
     with pytest.raises(NotEnoughDataError, match="only the class no"):
         split_rows(rows, contract(time=True), SETTINGS)
+
+
+def test_all_rows_of_an_entity_are_on_one_side_where_entities_repeat() -> None:
+    rows = frame(900)
+    rows["id"] = [f"c{i % 300}" for i in range(900)]
+    split = split_rows(rows, contract(time=False), SETTINGS)
+    assert not set(split.train["id"]) & set(split.test["id"])
+    assert len(split.test) == pytest.approx(180, abs=6)
+    assert split.rule == "by groups: all rows of one id on one side"
+    folds = make_folds(split.train, contract(time=False), SETTINGS)
+    assert len(folds) == SETTINGS.cv_folds
+    for learnt, held_out in folds:
+        ids = split.train["id"]
+        assert not set(ids.iloc[learnt]) & set(ids.iloc[held_out])
+
+
+def test_the_setting_outweighs_what_the_data_asks_for() -> None:
+    rows = frame(500)
+    settings = TrainingSettings(split="stratified")
+    split = split_rows(rows, contract(time=True), settings)
+    assert split.train["event_time"].max() > split.test["event_time"].min()
+    with pytest.raises(SettingsError, match="training.split is 'time'"):
+        split_rows(rows, contract(time=False), TrainingSettings(split="time"))

@@ -44,8 +44,8 @@ class UnscorableError(ProjectError):
 class ModelSource(Protocol):
     """Where models come from: the registry."""
 
-    def champion_version(self) -> "ModelVersion | None":
-        """The version that the champion alias points to, or None."""
+    def version_by_alias(self, alias: str) -> "ModelVersion | None":
+        """The version that the alias points to, or None."""
         ...
 
     def load(self, version: "ModelVersion") -> "LoadedModel":
@@ -193,10 +193,11 @@ class Predictor:
             self._stopping.wait(self._settings.serving.refresh_seconds)
 
     def _look_up(self) -> "ModelVersion":
-        version = self._registry().champion_version()
+        alias = self._settings.serving.alias
+        version = self._registry().version_by_alias(alias)
         if version is None:
             raise NoModelError(
-                f"the model {self._contract.model_name} has no champion", "make train-local"
+                f"the model {self._contract.model_name} has no {alias}", "make train-local"
             )
         return version
 

@@ -1,7 +1,7 @@
 """The model families: what they do with numbers and categories, and what is searched over.
 
 Only scikit-learn's own classes are used, so that a model is stored by skops and loaded with the
-allow-list below, never with pickle.
+allow-list below, never with pickle. The list also holds what AutoML's ensembles are made of.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,12 +17,31 @@ if TYPE_CHECKING:
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import Pipeline
 
+_AUTOML = f"{__name__.partition('.')[0]}.automl"
+
 TRUSTED_TYPES = (
+    f"{_AUTOML}.boosting.HistogramModel",
+    f"{_AUTOML}.boosting.LightGBMModel",
+    f"{_AUTOML}.boosting.XGBoostModel",
+    f"{_AUTOML}.ensemble.EnsembleClassifier",
+    f"{_AUTOML}.ensemble.EnsembleRegressor",
+    f"{_AUTOML}.ensemble.Member",
+    f"{_AUTOML}.learners.ForestModel",
+    f"{_AUTOML}.learners.KernelModel",
+    f"{_AUTOML}.learners.LinearModel",
+    f"{_AUTOML}.learners.NeighboursModel",
+    f"{_AUTOML}.neural.NetworkModel",
+    f"{_AUTOML}.preparation.TablePreparation",
     "functools.partial",  # of a trusted function only: skops audits what is inside
     "numpy.dtype",
+    "scipy._lib.array_api_compat.numpy._aliases.asarray",
+    "scipy.interpolate._bsplines.BSpline",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.feature_selection._univariate_selection.f_classif",
+    "sklearn.feature_selection._univariate_selection.f_regression",
     "sklearn.model_selection._split.KFold",
     "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
 )
 """The types beyond skops's own list that a model of ours holds. A model's file cannot add to it."""
@@ -88,6 +107,7 @@ def _boosting(contract: Contract, parameters: Mapping[str, Any], seed: int) -> "
 
 
 def _linear(contract: Contract, parameters: Mapping[str, Any], seed: int) -> "Pipeline":
+    from sklearn.feature_selection import SelectPercentile, f_classif, f_regression
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import Pipeline, make_pipeline
@@ -96,13 +116,19 @@ def _linear(contract: Contract, parameters: Mapping[str, Any], seed: int) -> "Pi
     numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
     encoder = OneHotEncoder(handle_unknown="ignore")
     columns = _columns(contract, numbers=numbers, categories=encoder, seed=seed)
+    steps = [("columns", columns)]
+    if parameters["kept_share"] < 1:
+        test = f_classif if contract.problem == "classification" else f_regression
+        steps.append(
+            ("selection", SelectPercentile(test, percentile=100 * parameters["kept_share"]))
+        )
     strength = parameters["regularisation"]
     model = (
         LogisticRegression(C=1 / strength, max_iter=500)
         if contract.problem == "classification"
         else Ridge(alpha=strength)
     )
-    return Pipeline([("columns", columns), ("model", model)])
+    return Pipeline([*steps, ("model", model)])
 
 
 def _columns(
@@ -137,7 +163,12 @@ def _suggest_boosting(trial: "Trial") -> dict[str, Any]:
 
 
 def _suggest_linear(trial: "Trial") -> dict[str, Any]:
-    return {"regularisation": trial.suggest_float("regularisation", 1e-3, 1e3, log=True)}
+    return {
+        "regularisation": trial.suggest_float("regularisation", 1e-3, 1e3, log=True),
+        # Selection by an F test on the encoded columns, inside the pipeline, so that a fold's
+        # validation rows have no say. Boosting selects by its splits.
+        "kept_share": trial.suggest_categorical("kept_share", [1.0, 0.5, 0.25]),
+    }
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -154,6 +185,9 @@ FAMILIES: Mapping[str, Family] = {
         suggest=_suggest_boosting,
     ),
     "linear": Family(
-        name="linear", build=_linear, defaults={"regularisation": 1.0}, suggest=_suggest_linear
+        name="linear",
+        build=_linear,
+        defaults={"regularisation": 1.0, "kept_share": 1.0},
+        suggest=_suggest_linear,
     ),
 }

@@ -10,8 +10,9 @@ import pandas as pd
 
 from ..contract import Contract
 from ..settings import TrainingSettings
+from .error_analysis import Slice, analyse_errors
 from .frames import model_frame, target_values
-from .metrics import Score, bootstrap_score, metric_value, other_metrics
+from .metrics import Score, bootstrap_score, metric_value, other_scores
 from .scoring import LoadedModel, Predictions
 
 if TYPE_CHECKING:
@@ -28,14 +29,16 @@ class Evaluation:
     Attributes:
         score: Main metric on the test rows, with its interval.
         baseline: Main metric of a model that ignores the features (the training prior or mean).
-        others: Further metrics.
+        others: Further metrics, with their intervals.
+        slices: The loss on parts of the test rows, the worst first.
         importances: Loss of the metric when a feature is shuffled (Breiman 2001), largest first.
         predictions: The model's predictions of the test rows.
     """
 
     score: Score
     baseline: float
-    others: Mapping[str, float]
+    others: Mapping[str, Score]
+    slices: tuple[Slice, ...]
     importances: Mapping[str, float]
     predictions: Predictions
 
@@ -53,7 +56,10 @@ def evaluate(
             contract, truth, predictions, settings.bootstrap_samples, settings.seed
         ),
         baseline=metric_value(contract, truth, baseline.predict(test)),
-        others=other_metrics(contract, truth, predictions),
+        others=other_scores(
+            contract, truth, predictions, settings.bootstrap_samples, settings.seed
+        ),
+        slices=analyse_errors(model, test, predictions),
         importances=permutation_importances(model, test, settings.seed),
         predictions=predictions,
     )
@@ -139,7 +145,9 @@ def _plot_calibration(
         positive, evaluation.predictions.scores, n_bins=10, strategy="quantile"
     )
     axes.plot([0, 1], [0, 1], linestyle="--", color="grey", label="perfect")
-    axes.plot(predicted, observed, marker="o", label=f"Brier {evaluation.others['brier']:.3f}")
+    axes.plot(
+        predicted, observed, marker="o", label=f"Brier {evaluation.others['brier'].value:.3f}"
+    )
     axes.set(
         title="Calibration, ten groups of equal size",
         xlabel="Predicted probability",
@@ -206,7 +214,7 @@ def _plot_residuals(axes: "Axes", evaluation: Evaluation, truth: np.ndarray) -> 
     axes.hist(residuals, bins=50)
     axes.axvline(0, linestyle="--", color="grey")
     axes.set(
-        title=f"Residuals, MAE {evaluation.others['mae']:.3g}",
+        title=f"Residuals, MAE {evaluation.others['mae'].value:.3g}",
         xlabel="Predicted minus true",
         ylabel="Test rows",
     )

@@ -73,35 +73,91 @@ def bootstrap_difference(
     return metric(truth, ours) - metric(truth, theirs), (float(low), float(high))
 
 
-def other_metrics(
-    contract: Contract, truth: np.ndarray, predictions: "Predictions"
-) -> dict[str, float]:
-    """Further metrics, for people; the gate does not look at them."""
-    from sklearn import metrics
+def other_scores(
+    contract: Contract, truth: np.ndarray, predictions: "Predictions", samples: int, seed: int
+) -> dict[str, Score]:
+    """Further metrics with their bootstrap intervals, for people; the gate does not need them."""
+    rows = _row_metrics(contract, truth, predictions)
+    resamples = _resamples(len(truth), samples, seed)
+    scores = {}
+    for name, metric in rows.items():
+        low, high = np.percentile([metric(chosen) for chosen in resamples], [2.5, 97.5])
+        scores[name] = Score(name, metric(np.arange(len(truth))), (float(low), float(high)))
+    return scores
 
+
+def row_losses(contract: Contract, truth: np.ndarray, predictions: "Predictions") -> np.ndarray:
+    """What each row costs, shape (rows,): log loss of a class, absolute error of a value."""
     if contract.problem == "regression":
-        values = np.asarray(predictions.values, dtype="float64")
+        return np.abs(np.asarray(predictions.values, dtype="float64") - truth)
+    if predictions.probabilities is None:
+        raise TypeError("a classifier's predictions carry probabilities")
+    labels = np.asarray(contract.target.classes)
+    column = (truth.astype(str)[:, None] == labels[None, :]).argmax(axis=1)
+    chosen = predictions.probabilities[np.arange(len(truth)), column]
+    return np.asarray(-np.log(np.clip(chosen, 1e-15, 1)))
+
+
+def expected_calibration_error(positive: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean distance of the observed share from the predicted one, in ten groups of equal size.
+
+    Naeini et al. 2015, with quantile groups.
+
+    Args:
+        positive: Booleans, shape (rows,).
+        probabilities: Of the positive class, shape (rows,).
+    """
+    groups = np.array_split(np.argsort(probabilities, kind="stable"), 10)
+    distances = [
+        len(rows) * abs(float(positive[rows].mean()) - float(probabilities[rows].mean()))
+        for rows in groups
+        if len(rows)
+    ]
+    return sum(distances) / len(positive)
+
+
+def _row_metrics(
+    contract: Contract, truth: np.ndarray, predictions: "Predictions"
+) -> dict[str, Callable[[np.ndarray], float]]:
+    """Each further metric as a function of row numbers, fast enough for hundreds of resamples."""
+    losses = row_losses(contract, truth, predictions)
+    if contract.problem == "regression":
+        squares = losses**2
         return {
-            "mae": float(metrics.mean_absolute_error(truth, values)),
-            "rmse": float(metrics.root_mean_squared_error(truth, values)),
+            "mae": lambda rows: float(losses[rows].mean()),
+            "rmse": lambda rows: float(np.sqrt(squares[rows].mean())),
         }
-    labels = list(contract.target.classes)
-    truth_labels, predicted = truth.astype(str), np.asarray(predictions.values, dtype=str)
-    found = {
-        "accuracy": float(metrics.accuracy_score(truth_labels, predicted)),
-        "f1_macro": float(
-            metrics.f1_score(
-                truth_labels, predicted, average="macro", labels=labels, zero_division=0
-            )
-        ),
+    labels = np.asarray(contract.target.classes)
+    one_hot = truth.astype(str)[:, None] == labels[None, :]
+    true_class = one_hot.argmax(axis=1)
+    predicted = (np.asarray(predictions.values, dtype=str)[:, None] == labels[None, :]).argmax(
+        axis=1
+    )
+    right = true_class == predicted
+
+    def f1_macro(rows: np.ndarray) -> float:
+        pairs = np.bincount(
+            true_class[rows] * len(labels) + predicted[rows], minlength=len(labels) ** 2
+        ).reshape(len(labels), len(labels))
+        hits = np.diag(pairs)
+        found = pairs.sum(axis=0) + pairs.sum(axis=1)
+        return float(
+            np.mean(np.divide(2 * hits, found, out=np.zeros(len(labels)), where=found > 0))
+        )
+
+    metrics: dict[str, Callable[[np.ndarray], float]] = {
+        "accuracy": lambda rows: float(right[rows].mean()),
+        "f1_macro": f1_macro,
+        "log_loss": lambda rows: float(losses[rows].mean()),
     }
-    if predictions.probabilities is not None:
-        one_hot = truth_labels[:, None] == np.asarray(labels)[None, :]
-        clipped = np.clip(predictions.probabilities, 1e-15, 1)
-        found["log_loss"] = float(-np.mean(np.sum(one_hot * np.log(clipped), axis=1)))
-        if contract.is_binary:
-            found["brier"] = float(np.mean((predictions.probabilities[:, 1] - one_hot[:, 1]) ** 2))
-    return found
+    if contract.is_binary and predictions.probabilities is not None:
+        probabilities = predictions.probabilities[:, 1]
+        squares = (probabilities - one_hot[:, 1]) ** 2
+        metrics["brier"] = lambda rows: float(squares[rows].mean())
+        metrics["calibration_error"] = lambda rows: expected_calibration_error(
+            one_hot[rows, 1], probabilities[rows]
+        )
+    return metrics
 
 
 def area_under_roc(positive: np.ndarray, scores: np.ndarray) -> float:

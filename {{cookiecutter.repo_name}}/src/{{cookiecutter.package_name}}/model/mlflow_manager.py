@@ -1,34 +1,35 @@
-"""MLflow: runs, the registry and the champion alias, on a server or on a SQLite file."""
+"""MLflow: runs, the registry and its aliases, on a server or on a SQLite file."""
 
-import contextlib
-import logging
-import os
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..contract import Contract, parse_contract
-from ..errors import ProjectError
-from ..settings import Settings
-from .estimators import TRUSTED_TYPES
-from .scoring import LoadedModel, ModelVersion
+from .garbage import Garbage, collect_garbage, find_garbage
+from .lifecycle import SEMANTIC_TAG, Lifecycle
+from .model_version import ModelVersion
+from .registration import CONTRACT_FILE, MODEL_PATH, RUN_KEY
+from .registry_copy import copy_version
+from .registry_store import RegisteredModel, RegistryError, RunRecord
+from .stages import CHALLENGER, CHAMPION, STAGING, stage_of
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "CONTRACT_FILE",
+    "MODEL_PATH",
+    "REFERENCE_FILE",
+    "RUN_KEY",
+    "SEMANTIC_TAG",
+    "STAGING",
+    "MLflowManager",
+    "RegisteredModel",
+    "RegistryError",
+    "RegistryStatus",
+    "RunRecord",
+    "stage_of",
+]
 
-CHAMPION = "champion"
-MODEL_PATH = "model"
-CONTRACT_FILE = "contract.yaml"
 REFERENCE_FILE = "drift/reference.parquet"
-RUN_KEY = "run_key"
-
-
-class RegistryError(ProjectError):
-    """MLflow cannot be reached, or lacks what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -41,304 +42,86 @@ class RegistryStatus:
     champion: str | None
 
 
-class MLflowManager:
+class MLflowManager(Lifecycle):
     """The one place that talks to MLflow.
 
-    Works with a server (`MLFLOW_TRACKING_URI=http://…`) and, by default, with the project's own
-    SQLite file, which `make mlflow-up` serves too, so that both see the same runs.
+    Works with a server (`MLFLOW_TRACKING_URI=http://…`, with or without a login) and, by default,
+    with the project's own SQLite file, which `make mlflow-up` serves too, so that both see the same
+    runs. Its parts: `tracking.py` (runs), `registration.py` (storing, signing, loading),
+    `lifecycle.py` (versions, aliases, stages) and, below, copying, cleaning up and webhooks.
     """
-
-    def __init__(self, settings: Settings, contract: Contract) -> None:
-        self._settings = settings
-        self._contract = contract
-        self.model_name = contract.model_name
-        self.experiment_name = settings.experiment_name or contract.dataset
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-        if settings.tracking_uri.startswith("http"):
-            # MLflow's defaults retry for minutes; a person wants to read that the server is down.
-            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-            os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-
-    @cached_property
-    def client(self) -> "MlflowClient":
-        """MLflow's own client.
-
-        Raises:
-            RegistryError: Where the tracking URI names a folder, which MLflow 3 no longer serves.
-        """
-        uri = self._settings.tracking_uri
-        if uri.startswith("sqlite:///"):
-            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        elif not uri.startswith(("http://", "https://", "postgresql", "mysql")):
-            raise RegistryError(
-                f"MLFLOW_TRACKING_URI={uri!r} is neither a server nor a database",
-                "use http://127.0.0.1:5000 (make mlflow-up), sqlite:///…, or leave it unset",
-            )
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        import mlflow
-
-        mlflow.set_tracking_uri(uri)
-        return mlflow.MlflowClient(tracking_uri=uri)
-
-    @contextlib.contextmanager
-    def _translate(self, what: str) -> Iterator[None]:
-        """MLflow's exceptions as one sentence that names the server."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield
-        except (MlflowException, OSError) as error:
-            first_line = (
-                str(error).strip().splitlines()[0][:300]
-                if str(error).strip()
-                else type(error).__name__
-            )
-            raise RegistryError(
-                f"{what} failed at {self._settings.tracking_uri}: {first_line}",
-                "check that the server runs (make mlflow-up) or unset MLFLOW_TRACKING_URI",
-            ) from error
 
     def initialise(self) -> RegistryStatus:
         """Create the experiment and the registered model where they are missing."""
-        with self._translate("creating the experiment"):
-            self._experiment_id()
-            self._ensure_registered_model()
+        self.experiment_id()
+        self.ensure_model()
         champion = self.champion_version()
         return RegistryStatus(
-            tracking_uri=self._settings.tracking_uri,
+            tracking_uri=self.settings.tracking_uri,
             experiment=self.experiment_name,
             model=self.model_name,
             champion=champion.version if champion else None,
         )
 
-    @contextlib.contextmanager
-    def run(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
-        """An MLflow run; yields its id. An exception inside marks the run as failed."""
-        import mlflow
-
-        with self._translate("starting a run"):
-            _ = self.client
-            experiment_id = self._experiment_id()
-        with mlflow.start_run(
-            experiment_id=experiment_id, run_name=name, tags=dict(tags)
-        ) as active:
-            yield active.info.run_id
-
-    def log_parameters(self, run_id: str, parameters: Mapping[str, Any]) -> None:
-        """Log parameters of a run."""
-        with self._translate("logging parameters"):
-            for key, value in parameters.items():
-                self.client.log_param(run_id, key, value)
-
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
-        """Log metrics of a run."""
-        with self._translate("logging metrics"):
-            for key, value in metrics.items():
-                self.client.log_metric(run_id, key, value)
-
-    def log_text(self, run_id: str, text: str, artifact: str) -> None:
-        """Log a text artifact."""
-        with self._translate(f"logging {artifact}"):
-            self.client.log_text(run_id, text, artifact)
-
-    def log_file(self, run_id: str, file: Path, folder: str | None = None) -> None:
-        """Log a file as an artifact."""
-        with self._translate(f"logging {file.name}"):
-            self.client.log_artifact(run_id, str(file), folder)
-
-    def register(
-        self, run_id: str, model: LoadedModel, example: Any, tags: Mapping[str, str]
-    ) -> ModelVersion:
-        """Store a fitted pipeline in the run and register it as a new version.
+    def copy(self, reference: str, target: "MLflowManager") -> ModelVersion:
+        """Copy a version to another registered model, here or in another registry; recorded there.
 
         Args:
-            run_id: The active run.
-            model: The fitted pipeline.
-            example: Model frame for the signature; all training rows, since MLflow would make a
-                column required where the rows it sees have no gap.
-            tags: Tags of the version.
+            reference: Number, alias, stage or semantic version.
+            target: `named("prod.churn")` for one here, `at("https://…")` for another registry.
         """
-        import mlflow
+        return copy_version(self, self.find(reference), target)
 
-        with self._translate("registering the model"):
-            output = model.pipeline.predict(example)
-            info = mlflow.sklearn.log_model(
-                sk_model=model.pipeline,
-                name=MODEL_PATH,
-                signature=mlflow.models.infer_signature(example, output),
-                # Without requirements MLflow spends 50 s guessing them.
-                pip_requirements=_model_requirements(),
-                serialization_format="skops",
-                skops_trusted_types=list(TRUSTED_TYPES),
-            )
-            self._ensure_registered_model()
-            created = self.client.create_model_version(
-                self.model_name,
-                source=info.model_uri,
-                run_id=run_id,
-                tags=dict(tags),
-                model_id=info.model_id,  # a server refuses a models:/ source without it
-            )
-        return self.version(str(created.version))
+    def garbage(self, older_than_days: float = 0) -> Garbage:
+        """The deleted runs that may be purged, and those that a version still needs."""
+        return find_garbage(self, older_than_days)
 
-    def version(self, version: str) -> ModelVersion:
-        """A version of the registered model.
+    def collect_garbage(
+        self, older_than_days: float = 0, backend_store_uri: str | None = None
+    ) -> Garbage:
+        """Purge deleted runs with their files, but none that is behind a registered version."""
+        return collect_garbage(self, older_than_days, backend_store_uri)
+
+    def create_webhook(
+        self, name: str, url: str, events: Sequence[str], secret: str | None = None
+    ) -> Any:
+        """Let the MLflow server call a URL on events such as model_version_alias.created.
 
         Raises:
-            RegistryError: Where there is no such version.
+            RegistryError: Where there is no server, or it refuses URL or event.
         """
-        with self._translate(f"looking up {self.model_name} version {version}"):
-            found = self.client.get_model_version(self.model_name, version)
-            return _as_version(found)
+        self._require_server("webhooks")
+        with self.translate("creating the webhook"):
+            return self.client.create_webhook(name, url, list(events), secret=secret)
 
-    def champion_version(self) -> ModelVersion | None:
-        """The version that the champion alias points at, or None."""
-        from mlflow.exceptions import MlflowException
+    def webhooks(self) -> list[Any]:
+        """The server's webhooks."""
+        self._require_server("webhooks")
+        with self.translate("listing the webhooks"):
+            return list(self.client.list_webhooks())
 
-        with self._translate("looking up the champion"):
-            try:
-                return _as_version(
-                    self.client.get_model_version_by_alias(self.model_name, CHAMPION)
-                )
-            except MlflowException as error:
-                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                    return None
-                raise
+    def try_webhook(self, webhook_id: str) -> Any:
+        """Let the server send a trial message; the answer says what the receiver said."""
+        with self.translate("trying the webhook"):
+            return self.client.test_webhook(webhook_id)
 
-    def newest_version(self) -> ModelVersion | None:
-        """The version with the highest number, or None."""
-        versions = self._search(f"name = '{self.model_name}'")
-        return max(versions, key=lambda version: int(version.version), default=None)
+    def delete_webhook(self, webhook_id: str) -> None:
+        """Remove a webhook."""
+        with self.translate("deleting the webhook"):
+            self.client.delete_webhook(webhook_id)
 
-    def version_of_run_key(self, run_key: str) -> ModelVersion | None:
-        """The version that a run of this name registered, or None."""
-        versions = self._search(f"name = '{self.model_name}' and tags.{RUN_KEY} = '{run_key}'")
-        return max(versions, key=lambda version: int(version.version), default=None)
+    def named(self, name: str) -> "MLflowManager":
+        """The same registry, and another registered model in it."""
+        return MLflowManager(self.settings, self.contract, name)
 
-    def _search(self, query: str) -> list[ModelVersion]:
-        with self._translate("searching the registry"):
-            found = self.client.search_model_versions(query)
-            # A search result carries no aliases in MLflow 3.17; a look-up does.
-            return [_as_version(item) for item in found]
+    def at(self, tracking_uri: str) -> "MLflowManager":
+        """The same model in another registry."""
+        settings = self.settings.model_copy(update={"tracking_uri": tracking_uri})
+        return MLflowManager(settings, self.contract, self.model_name)
 
-    def set_champion(self, version: str) -> None:
-        """Point the champion alias at a version. Only the promotion gate calls this."""
-        with self._translate("moving the champion alias"):
-            self.client.set_registered_model_alias(self.model_name, CHAMPION, version)
-
-    def tag_version(self, version: str, tags: Mapping[str, str]) -> None:
-        """Set tags on a version."""
-        with self._translate("tagging the version"):
-            for key, value in tags.items():
-                self.client.set_model_version_tag(self.model_name, version, key, value)
-
-    def download_artifact(self, run_id: str, path: str, folder: Path | None = None) -> Path:
-        """An artifact of a run as a local file.
-
-        Args:
-            run_id: The run.
-            path: The artifact's path in the run.
-            folder: Where to put a copy; where not given, MLflow's own file or a temporary one.
-
-        Raises:
-            RegistryError: Where the run has no such artifact.
-        """
-        import mlflow
-
-        with self._translate(f"downloading {path}"):
-            _ = self.client
-            target = str(folder) if folder else None
-            return Path(
-                mlflow.artifacts.download_artifacts(
-                    run_id=run_id, artifact_path=path, dst_path=target
-                )
+    def _require_server(self, what: str) -> None:
+        if not self.settings.tracking_uri.startswith("http"):
+            raise RegistryError(
+                f"{what} are sent by MLflow's server; {self.settings.tracking_uri} is a database",
+                "make mlflow-up and set MLFLOW_TRACKING_URI; or use registry.webhook_url",
             )
-
-    def load(self, version: ModelVersion) -> LoadedModel:
-        """A version's pipeline and the contract it was trained with.
-
-        Raises:
-            RegistryError: Where the files are missing or hold a type that is not allowed.
-        """
-        import mlflow
-
-        uri = f"models:/{version.name}/{version.version}"
-        # A service loads each new champion for months: the downloads must not pile up.
-        with TemporaryDirectory(prefix="model-") as folder:
-            with self._translate(f"downloading version {version.version}"):
-                _ = self.client
-                files = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)
-            contract = self.download_artifact(version.run_id, CONTRACT_FILE, Path(folder))
-            return LoadedModel(
-                pipeline=_read_pipeline(Path(files) / "model.skops", uri),
-                contract=parse_contract(contract.read_text(encoding="utf-8")),
-                version=version,
-            )
-
-    def _experiment_id(self) -> str:
-        found = self.client.get_experiment_by_name(self.experiment_name)
-        if found is not None:
-            if found.lifecycle_stage == "deleted":
-                self.client.restore_experiment(found.experiment_id)
-            return str(found.experiment_id)
-        location = None
-        if self._settings.tracking_uri.startswith("sqlite:"):
-            # MLflow's default is ./mlruns, wherever the command happens to run.
-            location = (self._settings.root / "mlflow" / "artifacts").as_uri()
-        return str(self.client.create_experiment(self.experiment_name, artifact_location=location))
-
-    def _ensure_registered_model(self) -> None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self.client.create_registered_model(self.model_name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-
-
-def _read_pipeline(file: Path, uri: str) -> Any:
-    """A stored pipeline, read with the allow-list in `estimators.py`.
-
-    The list that MLflow stores beside the model is ignored, since whoever can write the model can
-    write that list.
-
-    Raises:
-        RegistryError: Where the file is missing or holds a type that is not allowed.
-    """
-    from skops.io import load
-    from skops.io.exceptions import UntrustedTypesFoundException
-
-    if not file.is_file():
-        raise RegistryError(
-            f"{uri} holds no {file.name}",
-            "register it with: make train-local (pickled models are refused)",
-        )
-    try:
-        return load(file, trusted=list(TRUSTED_TYPES))
-    except UntrustedTypesFoundException as error:
-        raise RegistryError(
-            f"{uri} holds types that are not allowed: {error}",
-            "extend TRUSTED_TYPES in model/estimators.py if you know them to be safe",
-        ) from error
-
-
-def _as_version(found: Any) -> ModelVersion:
-    return ModelVersion(
-        name=found.name,
-        version=str(found.version),
-        run_id=str(found.run_id),
-        aliases=tuple(sorted(found.aliases or ())),
-        tags=dict(found.tags or {}),
-    )
-
-
-def _model_requirements() -> list[str]:
-    from importlib.metadata import version
-
-    return [f"{name}=={version(name)}" for name in ("numpy", "pandas", "scikit-learn", "skops")]

@@ -8,6 +8,9 @@ import numpy as np
 
 from ..contract import Contract
 from .frames import model_frame
+from .model_version import ModelVersion
+
+__all__ = ["LoadedModel", "ModelVersion", "Predictions"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,17 +31,6 @@ class Predictions:
     values: list[str] | list[float]
     probabilities: np.ndarray | None
     scores: list[float]
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """A version in the registry."""
-
-    name: str
-    version: str
-    run_id: str
-    aliases: tuple[str, ...]
-    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True)

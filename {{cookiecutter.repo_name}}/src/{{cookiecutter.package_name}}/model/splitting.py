@@ -1,18 +1,20 @@
 """Which rows a model learns from, and which it is judged on.
 
 Rows with an event time are split by time: the newest are the test rows, as in production. Others
-are split by a hash of the entity within each class, so that a row that was a test row stays one
-when new rows arrive.
+are split by a hash of the entity, within each class, so that a row that was a test row stays one
+when new rows arrive. Where entities repeat, all rows of one are on the same side: a model that
+knows a customer's other rows would look better than it is for new customers.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from ..contract import EVENT_TIME, Contract
 from ..errors import NotEnoughDataError
-from ..settings import TrainingSettings
+from ..settings import SettingsError, TrainingSettings
 
 MINIMUM_TRAINING_ROWS = 50
 
@@ -43,7 +45,8 @@ def split_rows(frame: pd.DataFrame, contract: Contract, settings: TrainingSettin
     Raises:
         NotEnoughDataError: Where either part would be too small, or training rows lack a class.
     """
-    if contract.has_time:
+    kind = split_rule(frame, contract, settings)
+    if kind == "time":
         ordered = frame.sort_values(
             [EVENT_TIME, contract.entity_column], kind="stable", ignore_index=True
         )
@@ -55,12 +58,15 @@ def split_rows(frame: pd.DataFrame, contract: Contract, settings: TrainingSettin
         ordered = frame.assign(_key=key.to_numpy()).sort_values(
             "_key", kind="stable", ignore_index=True
         )
-        rank = _rank_within_class(ordered, contract)
-        is_test = rank < settings.test_fraction
+        if kind == "group":
+            is_test = ordered["_key"].rank(method="dense", pct=True) <= settings.test_fraction
+            rule = f"by groups: all rows of one {contract.entity_column} on one side"
+        else:
+            is_test = _rank_within_class(ordered, contract) < settings.test_fraction
+            rule = "by a hash of the entity" + (
+                ", stratified by class" if contract.problem == "classification" else ""
+            )
         ordered = ordered.drop(columns="_key")
-        rule = "by a hash of the entity" + (
-            ", stratified by class" if contract.problem == "classification" else ""
-        )
     split = Split(
         train=ordered[~is_test].reset_index(drop=True),
         test=ordered[is_test].reset_index(drop=True),
@@ -68,6 +74,30 @@ def split_rows(frame: pd.DataFrame, contract: Contract, settings: TrainingSettin
     )
     _require_enough(split, contract)
     return split
+
+
+def split_rule(
+    frame: pd.DataFrame, contract: Contract, settings: TrainingSettings
+) -> Literal["time", "group", "stratified"]:
+    """The setting `split`, or what the data asks for where it says auto.
+
+    Raises:
+        SettingsError: Where the setting needs a column that the contract lacks.
+    """
+    repeated = contract.entity is not None and frame[contract.entity_column].duplicated().any()
+    if settings.split == "auto":
+        return "time" if contract.has_time else "group" if repeated else "stratified"
+    if settings.split == "time" and not contract.has_time:
+        raise SettingsError(
+            "training.split is 'time', but the contract has no event_time",
+            "name the column in config/project.yaml, or set training.split to auto",
+        )
+    if settings.split == "group" and contract.entity is None:
+        raise SettingsError(
+            "training.split is 'group', but the contract has no entity",
+            "name the column in config/project.yaml, or set training.split to auto",
+        )
+    return settings.split
 
 
 def _rank_within_class(ordered: pd.DataFrame, contract: Contract) -> pd.Series:

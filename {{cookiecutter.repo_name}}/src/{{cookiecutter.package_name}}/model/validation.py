@@ -1,68 +1,106 @@
 """The promotion gate: every check must pass, and a check that cannot be made has not passed."""
 
-from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ..contract import Contract
-from ..settings import TrainingSettings
-from .metrics import Score, bootstrap_difference
-from .scoring import Predictions
+from ..errors import ProjectError
+from ..settings import Settings
+from .checks import CHECKS, are_numbers, champion_fault, make_report, settle
+from .frames import target_values
+from .scoring import LoadedModel, Predictions
+from .splitting import Split
+from .validation_report import ValidationReport, ValidationResult, ValidationStatus
+from .validators import Evidence
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .mlflow_manager import MLflowManager
+
+REPORT_FOLDER = "validation"
+HTML_REPORT = "validation.html"
+JSON_REPORT = "validation.json"
 
 
-@dataclass(frozen=True)
-class GateCheck:
-    """One check, its answer, and the figures behind it."""
-
-    name: str
-    passed: bool
-    detail: str
-
-
-def check_test_rows(rows: int, settings: TrainingSettings) -> GateCheck:
-    """A score on a handful of rows is no evidence."""
-    return GateCheck(
-        "enough test rows",
-        rows >= settings.minimum_test_rows,
-        f"{rows} test rows, {settings.minimum_test_rows} needed",
-    )
-
-
-def check_baseline(score: Score, baseline: float) -> GateCheck:
-    """The interval's lower end must beat a model that ignores the features."""
-    low, high = score.interval
-    return GateCheck(
-        "beats the baseline",
-        bool(low > baseline),
-        f"{score.metric} {score.value:.4f} [{low:.4f}, {high:.4f}] against {baseline:.4f}",
-    )
-
-
-def check_predictions(predictions: Predictions) -> GateCheck:
-    """Every prediction must be a finite number, and not all may be the same."""
-    scores = np.asarray(predictions.scores, dtype="float64")
-    finite, distinct = bool(np.isfinite(scores).all()), len(np.unique(scores))
-    return GateCheck(
-        "predictions are usable",
-        finite and distinct > 1,
-        f"finite: {finite}; distinct scores: {distinct}",
-    )
-
-
-def check_champion(
+def validate_candidate(
+    settings: Settings,
+    candidate: LoadedModel,
+    champion: LoadedModel | None,
+    split: Split,
     contract: Contract,
-    truth: np.ndarray,
-    candidate: Predictions,
-    champion: Predictions,
-    settings: TrainingSettings,
-) -> GateCheck:
-    """On the same rows the candidate may be worse than the champion by the tolerance at most."""
-    difference, (low, high) = bootstrap_difference(
-        contract, truth, candidate, champion, settings.bootstrap_samples, settings.seed
-    )
-    return GateCheck(
-        "not worse than the champion",
-        bool(difference >= -settings.champion_tolerance),
-        f"difference {difference:+.4f} [{low:+.4f}, {high:+.4f}], "
-        f"tolerance {settings.champion_tolerance:g}",
+    champion_error: Exception | None = None,
+) -> ValidationReport:
+    """What the gate asks of a candidate, on its test rows.
+
+    Args:
+        settings: Their sections `training` and `validation` hold the limits.
+        candidate: The candidate.
+        champion: Today's champion, where there is one.
+        split: The rows that the candidate learned from, and its test rows.
+        contract: The candidate's contract.
+        champion_error: Why today's champion could not be loaded; then nothing is promoted.
+
+    Returns:
+        The report; the candidate may be promoted where `report.passed`.
+    """
+    try:
+        predictions = candidate.predict(split.test)
+    except (ProjectError, KeyError, TypeError, ValueError) as error:
+        empty = Predictions([], None, [])
+        evidence = _evidence(settings, candidate, None, split, contract, empty)
+        fault = ValidationResult(
+            "predictions are usable",
+            ValidationStatus.FAILED,
+            f"the candidate cannot score its test rows: {error}",
+        )
+        return make_report(evidence, [fault])
+    evidence = _evidence(settings, candidate, champion, split, contract, predictions)
+    results = []
+    for name, check in CHECKS.items():
+        if name == "champion" and champion_error is not None:
+            result: ValidationResult | None = champion_fault("the champion", champion_error)
+        else:
+            result = check(evidence)
+        if result is not None:
+            results.append(settle(result, settings.validation))
+        if name == "predictions" and not are_numbers(predictions):
+            break
+    return make_report(evidence, results)
+
+
+def write_report_files(report: ValidationReport, folder: "Path") -> "tuple[Path, Path]":
+    """Write the report as HTML and as JSON; returns both files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = folder / HTML_REPORT, folder / JSON_REPORT
+    for file, text in zip(files, (report.to_html(), report.to_json()), strict=True):
+        part = file.with_suffix(file.suffix + ".part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    return files
+
+
+def log_report(manager: "MLflowManager", run_id: str, report: ValidationReport) -> None:
+    """Log the report to a run, as artifacts in the folder `validation`."""
+    manager.log_text(run_id, report.to_html(), f"{REPORT_FOLDER}/{HTML_REPORT}")
+    manager.log_text(run_id, report.to_json(), f"{REPORT_FOLDER}/{JSON_REPORT}")
+
+
+def _evidence(
+    settings: Settings,
+    candidate: LoadedModel,
+    champion: LoadedModel | None,
+    split: Split,
+    contract: Contract,
+    predictions: Predictions,
+) -> Evidence:
+    return Evidence(
+        model=candidate,
+        rows=split.test,
+        truth=target_values(split.test, contract),
+        predictions=predictions,
+        validation=settings.validation,
+        training=settings.training,
+        monitoring=settings.monitoring,
+        train=split.train,
+        champion=champion,
     )

@@ -1,4 +1,8 @@
-"""Promotion: a candidate becomes champion only if every check of the gate passes."""
+"""Promotion: a candidate becomes champion only if every check of the gate passes.
+
+One sequence: which version is champion now → the gate → the signature → the alias, if it is still
+where it was → the audit record → the webhook.
+"""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,47 +11,66 @@ from ..contract import Contract
 from ..data.connection import open_lakehouse
 from ..data.gold_frame import read_gold
 from ..errors import CheckFailedError, ProjectError
-from ..model.evaluation import baseline_model
-from ..model.frames import target_values
-from ..model.metrics import bootstrap_score, metric_value
+from ..model.announcement import announce, event_of
+from ..model.ledger import AliasMovedError, Position, move_alias, position
 from ..model.mlflow_manager import CHAMPION, MLflowManager, RegistryError
-from ..model.scoring import LoadedModel, ModelVersion
-from ..model.splitting import Split, split_rows
-from ..model.validation import (
-    GateCheck,
-    check_baseline,
-    check_champion,
-    check_predictions,
-    check_test_rows,
-)
+from ..model.model_version import ModelVersion
+from ..model.stages import STAGE_TAG
+from ..model.validation_report import ValidationReport
 from ..presentation import step
 from ..reports import write_report
 from ..settings import Settings
-from .training import SNAPSHOT_TAG
+
+NOBODY = "none"
+PROMOTED = "promoted"
 
 
 @dataclass(frozen=True)
 class PromotionResult:
-    """What the gate said, check by check."""
+    """What the gate said, check by check.
+
+    Attributes:
+        model: The registered model.
+        model_version: The candidate.
+        promoted: Whether it has the alias now.
+        previous_champion: What had it before; None where nothing did.
+        checks: Each check's answer.
+        alias: The alias, usually champion.
+        audit_record: The number of the audit record; None where nothing was moved.
+        webhook: What came of telling others.
+    """
 
     model: str
     model_version: str
     promoted: bool
     previous_champion: str | None
     checks: dict[str, str]
+    alias: str = CHAMPION
+    audit_record: int | None = None
+    webhook: str = ""
 
 
-def promote(settings: Settings, contract: Contract, version: str | None = None) -> PromotionResult:
+def promote(
+    settings: Settings,
+    contract: Contract,
+    version: str | None = None,
+    expected_champion: str | None = None,
+    alias: str = CHAMPION,
+) -> PromotionResult:
     """Judge a candidate beside the champion on its test rows; move the alias if all checks pass.
 
     Args:
-        settings: Its `training` section holds the gate's limits.
+        settings: Its sections `training` and `validation` hold the gate's limits.
         contract: Names the registered model.
         version: The candidate; the newest version where not given.
+        expected_champion: The version that must have the alias now, `none` for no version; where
+            not given, whichever has it when the judging begins.
+        alias: What the candidate becomes: champion, or challenger.
 
     Raises:
         RegistryError: Where there is no candidate.
-        CheckFailedError: Where a check says no; the champion stays.
+        CheckFailedError: Where a check says no, or the alias was moved meanwhile; it stays then.
+        SignatureError: Where the candidate is not what was signed.
     """
     manager = MLflowManager(settings, contract)
     candidate = manager.version(version) if version else manager.newest_version()
@@ -55,88 +78,99 @@ def promote(settings: Settings, contract: Contract, version: str | None = None) 
         raise RegistryError(
             f"there is no version of {contract.model_name} to promote", "make train-local"
         )
-    champion = manager.champion_version()
-    if champion is not None and champion.version == candidate.version:
-        step(f"version {candidate.version} is the champion already")
-        return PromotionResult(contract.model_name, candidate.version, True, champion.version, {})
-
-    rival = f"version {champion.version}" if champion else "the baseline"
-    step(f"gate: version {candidate.version} against {rival} on the same test rows")
-    checks = run_gate(settings, manager, candidate, champion)
-    result = PromotionResult(
-        model=contract.model_name,
-        model_version=candidate.version,
-        promoted=all(check.passed for check in checks),
-        previous_champion=champion.version if champion else None,
-        checks={
-            check.name: f"{'pass' if check.passed else 'FAIL'}: {check.detail}" for check in checks
-        },
-    )
-    manager.tag_version(
-        candidate.version,
-        {
-            "gate": "passed" if result.promoted else "refused",
-            "gate_checks": json.dumps(result.checks),
-        },
-    )
-    write_report(settings.reports / "promotion.json", asdict(result))
-    if not result.promoted:
-        failed = "; ".join(f"{check.name} ({check.detail})" for check in checks if not check.passed)
-        raise CheckFailedError(
-            f"the gate refused version {candidate.version} of {contract.model_name}: {failed}",
-            f"the {CHAMPION} alias was not moved; bring more data or trials (docs/training.md)",
+    start = position(manager.store, manager.model_name, alias)
+    _require_expected(start, expected_champion)
+    if start.version == candidate.version:
+        step(f"version {candidate.version} is the {alias} already")
+        return PromotionResult(
+            manager.model_name, candidate.version, True, start.version, {}, alias
         )
-    manager.set_champion(candidate.version)
-    return result
+    report = run_gate(settings, manager, candidate)
+    checks = {
+        result.name: f"{'pass' if result.passed else 'FAIL'}: {result.detail}"
+        for result in report.results
+    }
+    result = PromotionResult(
+        manager.model_name, candidate.version, report.passed, start.version, checks, alias
+    )
+    gate = {"gate": "passed" if report.passed else "refused", "gate_checks": json.dumps(checks)}
+    manager.tag_version(candidate.version, gate)
+    if not report.passed:
+        write_report(settings.reports / "promotion.json", asdict(result))
+        raise CheckFailedError(
+            f"the gate refused version {candidate.version} of {manager.model_name}: "
+            f"{'; '.join(report.errors)}",
+            f"the {alias} alias was not moved; bring more data or trials (docs/training.md)",
+        )
+    return _carry_out(settings, manager, candidate, start, result)
 
 
 def run_gate(
+    settings: Settings, manager: MLflowManager, candidate: ModelVersion
+) -> ValidationReport:
+    """Every check, on the test rows of the snapshot that the candidate was trained on."""
+    from ..model.splitting import split_rows
+    from ..model.validation import log_report, validate_candidate, write_report_files
+    from .training_record import SNAPSHOT_TAG
+
+    champion = manager.champion_version()
+    rival = f"version {champion.version}" if champion else "the baseline"
+    step(f"gate: version {candidate.version} against {rival} on the same test rows")
+    if SNAPSHOT_TAG not in candidate.tags:
+        raise RegistryError(
+            f"version {candidate.version} does not say which data it was trained on "
+            f"(tag {SNAPSHOT_TAG}), so the gate has no test rows for it",
+            "promote a version that make train-local registered",
+        )
+    model = manager.load(candidate)
+    rows = read_gold(open_lakehouse(settings), model.contract, int(candidate.tags[SNAPSHOT_TAG]))
+    split = split_rows(rows, model.contract, settings.training)
+    rival_model, fault = None, None
+    if champion is not None and champion.version != candidate.version:
+        try:
+            rival_model = manager.load(champion)
+        except ProjectError as error:  # a champion that cannot be compared with blocks the gate
+            fault = error
+    report = validate_candidate(settings, model, rival_model, split, model.contract, fault)
+    write_report_files(report, settings.reports)
+    log_report(manager, candidate.run_id, report)
+    return report
+
+
+def _require_expected(start: Position, expected: str | None) -> None:
+    if expected is not None and (start.version or NOBODY) != expected:
+        found = f"version {start.version}" if start.version else "no version"
+        raise AliasMovedError(
+            f"the {start.alias} of {start.model} is {found}, and {expected} was expected",
+            "look at it (registry show), then decide again",
+        )
+
+
+def _carry_out(
     settings: Settings,
     manager: MLflowManager,
     candidate: ModelVersion,
-    champion: ModelVersion | None,
-) -> list[GateCheck]:
-    """Every check, on the test rows of the snapshot that the candidate was trained on."""
-    limits = settings.training
-    model = manager.load(candidate)
-    contract = model.contract
-    rows = read_gold(open_lakehouse(settings), contract, int(candidate.tags[SNAPSHOT_TAG]))
-    split = split_rows(rows, contract, limits)
-    truth = target_values(split.test, contract)
-    predictions = model.predict(split.test)
-    score = bootstrap_score(contract, truth, predictions, limits.bootstrap_samples, limits.seed)
-    baseline = metric_value(
-        contract, truth, baseline_model(split.train, contract).predict(split.test)
+    start: Position,
+    result: PromotionResult,
+) -> PromotionResult:
+    """Signature, alias, audit record, webhook."""
+    signature = manager.verify_signature(candidate)
+    details = {
+        "gate": "passed",
+        "checks": len(result.checks),
+        "run_id": candidate.run_id,
+        "key_id": signature.key_id,
+        "digest": signature.digest,
+    }
+    record = move_alias(settings, manager.store, start, candidate.version, PROMOTED, details)
+    if start.alias == CHAMPION and start.version is not None:
+        manager.store.set_version_tag(manager.model_name, start.version, STAGE_TAG, "Archived")
+    done = PromotionResult(
+        **{
+            **vars(result),
+            "audit_record": record.sequence,
+            "webhook": announce(settings, event_of(record)),
+        }
     )
-    checks = [
-        check_test_rows(len(split.test), limits),
-        check_predictions(predictions),
-        check_baseline(score, baseline),
-    ]
-    if champion is not None:
-        checks.append(_compare(settings, manager, champion, model, split))
-    return checks
-
-
-def _compare(
-    settings: Settings,
-    manager: MLflowManager,
-    champion: ModelVersion,
-    candidate: LoadedModel,
-    split: Split,
-) -> GateCheck:
-    """Both on the same rows; a champion that cannot score them blocks the gate."""
-    try:
-        rival = manager.load(champion)
-        theirs = rival.predict(split.test)
-    except (ProjectError, KeyError, ValueError) as error:
-        return GateCheck(
-            "not worse than the champion",
-            passed=False,
-            detail=f"version {champion.version} cannot score these rows ({error}); "
-            "data of another kind needs another `dataset` name in config/project.yaml",
-        )
-    truth = target_values(split.test, candidate.contract)
-    return check_champion(
-        candidate.contract, truth, candidate.predict(split.test), theirs, settings.training
-    )
+    write_report(settings.reports / "promotion.json", asdict(done))
+    return done

@@ -1,37 +1,41 @@
-"""Training, step by step: extract, split, search, train, evaluate, register."""
+"""Training in six stages: extract, features, train, evaluate, register, deploy.
+
+Each stage is a function that may be called again: what is done is found in the MLflow run and is
+not done twice. `train` calls the first five; `pipelines.deployment` is the sixth.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from ..contract import Contract, dump_contract
+from ..contract import Contract
 from ..data.connection import open_lakehouse
-from ..data.gold_frame import gold_snapshot, read_gold
-from ..data.lakehouse import Snapshot
-from ..data.leakage import find_leaks
+from ..data.gold_frame import gold_snapshot
 from ..data.privacy import uses_rows
 from ..data.sample import true_probabilities
-from ..errors import CheckFailedError
-from ..model.evaluation import Evaluation, evaluate, plot_evaluation
-from ..model.frames import model_frame, target_values
-from ..model.metrics import area_under_roc
-from ..model.mlflow_manager import CONTRACT_FILE, REFERENCE_FILE, RUN_KEY, MLflowManager
-from ..model.scoring import LoadedModel, ModelVersion
-from ..model.search import SearchResult, fit, held_out_predictions, search
-from ..model.splitting import Split, split_rows
+from ..model.frames import target_values
+from ..model.metrics import area_under_roc, main_metric
+from ..model.mlflow_manager import RUN_KEY, MLflowManager
+from ..model.scoring import ModelVersion
+from ..model.search import Trial, search
+from ..model.training_run import INPUTS, find_run, open_run, unfinished_run
 from ..presentation import step, trial_progress
 from ..reports import write_report
 from ..settings import Settings
-
-SNAPSHOT_TAG = "gold_snapshot"
-RESULT_FILE = "training.json"
-PLOT_FILE = "evaluation.png"
+from .training_checks import (
+    quarantine_share,
+    refuse_future_rows,
+    refuse_leaks,
+    refuse_quarantined,
+    rows_digest,
+)
+from .training_record import RESULT_FILE, log_candidate, log_inputs, write_evaluation
+from .training_work import TrainingWork, inputs_digest, only_process
 
 
 @dataclass(frozen=True)
@@ -44,16 +48,22 @@ class TrainingResult:
         value: On the test rows.
         interval: Its 95 % bootstrap interval.
         baseline: The same metric of a model that ignores the features.
+        champion: The same metric of the champion of that moment; None where there was none.
         noise_ceiling: AUC of the true probabilities on the test rows; the generated sample only.
         family: The family that won the search.
+        trials: Configurations that were tried, and of these the pruned ones.
         n_train: Training rows.
         n_test: Test rows.
         split: How they were divided.
+        worst_slice: Where the model errs most, beyond luck; empty where nowhere.
         model: The registered model.
         model_version: The candidate's version.
+        semantic_version: What changed against the former version, as major.minor.patch.
         run_id: MLflow's run.
         gold_snapshot: The data that was read.
+        predictions_digest: SHA-256 of the predictions of the test rows, to nine digits.
         plot: ROC, calibration and importances as a PNG.
+        card: The model card.
     """
 
     problem_type: str
@@ -61,16 +71,22 @@ class TrainingResult:
     value: float
     interval: tuple[float, float]
     baseline: float
+    champion: float | None
     noise_ceiling: float | None
     family: str
+    trials: str
     n_train: int
     n_test: int
     split: str
+    worst_slice: str
     model: str
     model_version: str
+    semantic_version: str
     run_id: str
     gold_snapshot: int
+    predictions_digest: str
     plot: str
+    card: str
 
 
 @uses_rows
@@ -80,176 +96,241 @@ def train(settings: Settings, contract: Contract, run_key: str | None = None) ->
     Args:
         settings: Its `training` section.
         contract: What a row is.
-        run_key: Name of this run; where a version with it exists, that one's result comes back.
+        run_key: Name of this run. A second call with it goes on where the first one stopped;
+            where it was registered, its result comes back. Without a name, a run with the same
+            data, contract and settings that was killed is taken up again.
 
     Raises:
-        CheckFailedError: Where a feature gives the target away.
+        CheckFailedError: Where a feature gives the target away, or the data is not fit.
         NotEnoughDataError: Where there are too few rows.
+        TrainingError: Where another process is at the same run.
     """
     manager = MLflowManager(settings, contract)
     if run_key and (existing := manager.version_of_run_key(run_key)):
         step(f"run {run_key} registered version {existing.version} already")
-        return _logged_result(settings, manager, existing)
-
-    step("extract: reading the gold table")
-    lakehouse = open_lakehouse(settings)
-    snapshot = gold_snapshot(lakehouse, contract)
-    split = split_rows(
-        read_gold(lakehouse, contract, snapshot.snapshot_id), contract, settings.training
-    )
-    refuse_leaks(split.train, contract, settings)
-
-    step(f"search: {settings.training.trials} trials on {len(split.train)} rows")
-    with trial_progress(settings.training.trials) as on_trial:
-        found = search(split.train, contract, settings.training, on_trial)
-
-    step(f"train: {found.family} on all training rows")
-    model = fit(split.train, contract, found.family, found.parameters, settings.training.seed)
-
-    step(f"evaluate: {len(split.test)} rows that the search never saw")
-    evaluation = evaluate(model, split.train, split.test, settings.training)
-
-    step("register: logging the run and the model to MLflow")
-    key = run_key or f"local-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
-    result = _register(settings, manager, snapshot, split, found, model, evaluation, key)
-    lakehouse.tag(snapshot, f"train-{result.run_id}")
-    return result
+        return logged_result(settings, manager, existing)
+    work = open_work(settings, contract, manager, run_key)
+    with only_process(settings, work.run), work.run.marked():
+        extract(work)
+        prepare_features(work)
+        search_and_fit(work)
+        evaluate_candidate(work)
+        return register_candidate(work)
 
 
-def refuse_leaks(rows: pd.DataFrame, contract: Contract, settings: Settings) -> None:
-    """Stop where a feature determines the target.
+@uses_rows
+def run_stage(
+    settings: Settings, contract: Contract, stage: str, run_key: str
+) -> Mapping[str, Any] | TrainingResult:
+    """One stage in a process of its own; what it did before comes back.
+
+    Args:
+        settings: Its `training` section.
+        contract: What a row is.
+        stage: extract, features, train, evaluate or register.
+        run_key: The training's name, the same for all of its stages.
 
     Raises:
-        CheckFailedError: Names the features.
+        TrainingError: Where a former stage is missing.
     """
-    target = rows[contract.target.column]
-    leaks = find_leaks(
-        model_frame(rows, contract), target, contract.problem, settings.training.leak_threshold
-    )
-    if leaks:
-        found = "; ".join(f"{', '.join(leak.columns)} ({leak.reason})" for leak in leaks)
-        raise CheckFailedError(
-            f"features give the target {contract.target.column!r} away: {found}",
-            "move them from `features` to `ignored` in config/project.yaml and run make data; "
-            "if they are truly known before the prediction, raise training.leak_threshold",
-        )
-
-
-def _register(
-    settings: Settings,
-    manager: MLflowManager,
-    snapshot: Snapshot,
-    split: Split,
-    found: SearchResult,
-    model: LoadedModel,
-    evaluation: Evaluation,
-    run_key: str,
-) -> TrainingResult:
-    contract = model.contract
-    truth = target_values(split.test, contract)
-    plot = settings.reports / PLOT_FILE
-    plot_evaluation(evaluation, contract, truth, plot)
-    tags = {
-        RUN_KEY: run_key,
-        SNAPSHOT_TAG: str(snapshot.snapshot_id),
-        "gold_table": str(snapshot.table),
+    stages: Mapping[str, Callable[[TrainingWork], Mapping[str, Any] | TrainingResult]] = {
+        "extract": extract,
+        "features": prepare_features,
+        "train": search_and_fit,
+        "evaluate": evaluate_candidate,
+        "register": register_candidate,
     }
-    with manager.run(run_key, tags) as run_id:
-        result = TrainingResult(
-            problem_type=contract.problem,
-            metric=evaluation.score.metric,
-            value=evaluation.score.value,
-            interval=evaluation.score.interval,
-            baseline=evaluation.baseline,
-            noise_ceiling=_noise_ceiling(settings, contract, split.test, truth),
-            family=found.family,
-            n_train=len(split.train),
-            n_test=len(split.test),
-            split=split.rule,
-            model=contract.model_name,
-            model_version="",
-            run_id=run_id,
-            gold_snapshot=snapshot.snapshot_id,
-            plot=settings.shown(plot),
-        )
-        manager.log_parameters(
-            run_id, {"family": found.family, **found.parameters, **_search_parameters(settings)}
-        )
-        manager.log_metrics(run_id, _metrics(result, found, evaluation))
-        manager.log_text(run_id, dump_contract(contract), CONTRACT_FILE)
-        manager.log_text(run_id, json.dumps(found.trials, indent=2), "search/trials.json")
-        manager.log_text(run_id, json.dumps(evaluation.importances, indent=2), "importances.json")
-        manager.log_file(run_id, plot, "plots")
-        _log_reference(settings, manager, run_id, split.train, found, contract)
-        version = manager.register(run_id, model, model_frame(split.train, contract), tags)
-        result = replace(result, model_version=version.version)
-        manager.log_text(run_id, json.dumps(asdict(result)), RESULT_FILE)
-    write_report(settings.reports / RESULT_FILE, asdict(result))
+    work = open_work(settings, contract, MLflowManager(settings, contract), run_key)
+    with only_process(settings, work.run), work.run.marked():
+        return stages[stage](work)
+
+
+def open_work(
+    settings: Settings, contract: Contract, manager: MLflowManager, run_key: str | None
+) -> TrainingWork:
+    """The training of this name, new or already begun."""
+    snapshot = gold_snapshot(open_lakehouse(settings), contract)
+    digest = inputs_digest(settings, contract, snapshot.snapshot_id)
+    run = find_run(manager, run_key) if run_key else unfinished_run(manager, digest)
+    if run is not None:
+        step(f"going on with the training {run.run_id}")
+    else:
+        key = run_key or f"local-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+        run = open_run(manager, key, {INPUTS: digest})
+    return TrainingWork(settings, contract, manager, run)
+
+
+def extract(work: TrainingWork) -> dict[str, Any]:
+    """Pin gold's snapshot, tag it so that it is never expired, and check that it is fit.
+
+    Raises:
+        CheckFailedError: Where rows lie in the future, or too many were refused.
+    """
+    if done := work.run.stage("extract"):
+        return done
+    step("extract: pinning the gold table's snapshot")
+    snapshot = gold_snapshot(work.lakehouse, work.contract)
+    share = quarantine_share(work.lakehouse, work.contract)
+    refuse_quarantined(share, work.settings)
+    work.lakehouse.tag(snapshot, f"train-{work.run.run_id}")
+    values = {
+        "snapshot_id": snapshot.snapshot_id,
+        "table": str(snapshot.table),
+        "rows": snapshot.rows,
+        "committed_at": snapshot.committed_at.isoformat(),
+        "quarantine_share": share,
+    }
+    log_inputs(work)
+    work.run.finish_stage("extract", values)
+    return values
+
+
+def prepare_features(work: TrainingWork) -> dict[str, Any]:
+    """Split the rows, and refuse those that a model must not learn from.
+
+    What the features are turned into is fitted inside the model's pipeline, on training rows.
+
+    Raises:
+        CheckFailedError: Where a feature determines the target, or rows lie in the future.
+    """
+    if done := work.run.stage("features"):
+        return done
+    step("features: splitting, looking for leaks")
+    refuse_future_rows(work.rows, work.contract, work.done("extract"))
+    refuse_leaks(work.split.train, work.contract, work.settings)
+    constant = [
+        name
+        for name in work.contract.feature_names
+        if work.split.train[name].nunique(dropna=False) < 2
+    ]
+    values = {
+        "split": work.split.rule,
+        "train_rows": len(work.split.train),
+        "test_rows": len(work.split.test),
+        "train_digest": rows_digest(work.split.train),
+        "test_digest": rows_digest(work.split.test),
+        "constant_features": constant,
+    }
+    work.run.finish_stage("features", values)
+    return values
+
+
+def search_and_fit(work: TrainingWork) -> dict[str, Any]:
+    """Search families and parameters on the training rows, then fit the winner on all of them."""
+    if done := work.run.stage("train"):
+        return done
+    work.done("features")
+    limits, metric = work.settings.training, main_metric(work.contract)
+    known = work.run.trials()
+    going_on = f", {len(known)} of them done" if known else ""
+    step(f"train: {limits.trials} trials on {len(work.split.train)} rows{going_on}")
+    with trial_progress(limits.trials, len(known)) as show_trial:
+
+        def on_trial(trial: Trial, best: float) -> None:
+            work.run.log_trial(trial, metric)
+            show_trial(trial.number + 1, best)
+
+        found = search(work.split.train, work.contract, limits, on_trial, known)
+    values = {
+        "family": found.family,
+        "parameters": dict(found.parameters),
+        "score": found.score,
+        "fold_scores": list(found.fold_scores),
+        "trials": len(found.trials),
+        "pruned": sum(trial.pruned for trial in found.trials),
+    }
+    work.run.finish_stage("train", values)
+    return values
+
+
+def evaluate_candidate(work: TrainingWork) -> dict[str, Any]:
+    """Judge the winner on rows that the search never saw, beside a baseline and the champion."""
+    if done := work.run.stage("evaluate"):
+        return done
+    step(f"evaluate: {len(work.split.test)} rows that the search never saw")
+    values = write_evaluation(work)
+    work.run.finish_stage("evaluate", values)
+    return values
+
+
+def register_candidate(work: TrainingWork) -> TrainingResult:
+    """Log the model with everything that belongs to it, and register it as a version."""
+    run_key = work.run.tags[RUN_KEY]
+    if existing := work.manager.version_of_run_key(run_key):
+        return logged_result(work.settings, work.manager, existing)
+    step("register: logging the model to MLflow")
+    split, trained = work.done("features"), work.done("train")
+    judged = work.done("evaluate")
+    result = TrainingResult(
+        problem_type=work.contract.problem,
+        metric=judged["metric"],
+        value=judged["value"],
+        interval=tuple(judged["interval"]),
+        baseline=judged["baseline"],
+        champion=judged["champion"],
+        noise_ceiling=_noise_ceiling(work),
+        family=trained["family"],
+        trials=f"{trained['trials']}, {trained['pruned']} pruned",
+        n_train=split["train_rows"],
+        n_test=split["test_rows"],
+        split=split["split"],
+        worst_slice=judged["worst_slice"],
+        model=work.contract.model_name,
+        model_version="",
+        semantic_version="",
+        run_id=work.run.run_id,
+        gold_snapshot=work.done("extract")["snapshot_id"],
+        predictions_digest=judged["predictions_digest"],
+        plot=judged["plot"],
+        card=judged["card"],
+    )
+    version = log_candidate(work, asdict(result), _metrics(result, judged))
+    result = replace(
+        result,
+        model_version=version.version,
+        semantic_version=version.tags.get("semantic_version", ""),
+    )
+    write_report(work.settings.reports / RESULT_FILE, asdict(result))
     return result
 
 
-def _logged_result(
+def logged_result(
     settings: Settings, manager: MLflowManager, version: ModelVersion
 ) -> TrainingResult:
-    """The result that a former run with the same key logged."""
+    """The result that a former call with the same key logged."""
     values = json.loads(
         manager.download_artifact(version.run_id, RESULT_FILE).read_text(encoding="utf-8")
     )
-    result = TrainingResult(**{**values, "interval": tuple(values["interval"])})
+    values["interval"] = tuple(values["interval"])
+    values["model_version"] = version.version
+    values["semantic_version"] = version.tags.get("semantic_version", "")
+    result = TrainingResult(**values)
     write_report(settings.reports / RESULT_FILE, asdict(result))
     return result
 
 
-def _search_parameters(settings: Settings) -> dict[str, object]:
-    names = ("trials", "cv_folds", "test_fraction", "seed")
-    return {f"search_{name}": getattr(settings.training, name) for name in names}
-
-
-def _metrics(
-    result: TrainingResult, found: SearchResult, evaluation: Evaluation
-) -> Mapping[str, float]:
+def _metrics(result: TrainingResult, judged: Mapping[str, Any]) -> Mapping[str, float]:
+    """What the run's metrics are called."""
     metrics = {
         f"test_{result.metric}": result.value,
         f"test_{result.metric}_low": result.interval[0],
         f"test_{result.metric}_high": result.interval[1],
         f"baseline_{result.metric}": result.baseline,
-        f"search_{result.metric}": found.score,
-        **{f"test_{name}": value for name, value in evaluation.others.items()},
+        f"search_{result.metric}": judged["search_score"],
+        **{f"test_{name}": value for name, (value, _, _) in judged["others"].items()},
     }
-    if result.noise_ceiling is not None:
-        metrics["noise_ceiling"] = result.noise_ceiling
+    optional = {"noise_ceiling": result.noise_ceiling, f"champion_{result.metric}": result.champion}
+    metrics |= {name: value for name, value in optional.items() if value is not None}
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
 
 
-def _noise_ceiling(
-    settings: Settings, contract: Contract, test: pd.DataFrame, truth: np.ndarray
-) -> float | None:
+def _noise_ceiling(work: TrainingWork) -> float | None:
     """AUC of the generating process's own probabilities on the test rows, where they are known."""
-    probabilities = true_probabilities(Path(settings.root / contract.source.path))
+    contract, test = work.contract, work.split.test
+    probabilities = true_probabilities(Path(work.settings.root / contract.source.path))
     if probabilities is None or not contract.is_binary:
         return None
     known = probabilities.reindex(test[contract.entity_column]).to_numpy()
     if np.isnan(known).any():
         return None
-    return area_under_roc(truth == contract.target.positive, known)
-
-
-def _log_reference(
-    settings: Settings,
-    manager: MLflowManager,
-    run_id: str,
-    rows: pd.DataFrame,
-    found: SearchResult,
-    contract: Contract,
-) -> None:
-    """What drift checks compare with: training rows and predictions of them as if they were new."""
-    if len(rows) > settings.monitoring.reference_rows:
-        rows = rows.sample(settings.monitoring.reference_rows, random_state=settings.training.seed)
-    rows = rows.sort_index()
-    predicted = held_out_predictions(
-        rows, contract, found.family, found.parameters, settings.training
-    )
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / Path(REFERENCE_FILE).name
-        predicted[[*contract.feature_names, "prediction"]].to_parquet(file, index=False)
-        manager.log_file(run_id, file, str(Path(REFERENCE_FILE).parent))
+    return area_under_roc(target_values(test, contract) == contract.target.positive, known)

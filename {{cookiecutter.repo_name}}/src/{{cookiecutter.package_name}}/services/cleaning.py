@@ -24,7 +24,7 @@ CACHES = (
 BYTECODE = "__pycache__"
 SOURCES = ("airflow", "src", "tests")
 REPORTS = ("reports",)
-STATE = (".airflow", "data/sample", "lake", "logs", "mlflow", "run")
+STATE = (".airflow", "audit", "automl", "data/sample", "lake", "logs", "mlflow", "run")
 SERVERS = ("airflow", "mlflow", "prometheus")
 
 

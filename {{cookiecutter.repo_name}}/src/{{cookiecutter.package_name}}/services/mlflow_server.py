@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from ..model.registry_database import ensure_database
 from ..settings import Settings
 from .processes import HOST, ServerSpec, ServerStatus, start_server
 
@@ -26,6 +27,7 @@ def start_mlflow(settings: Settings) -> ServerStatus:
     store = settings.root / "mlflow"
     artifacts = store / "artifacts"
     artifacts.mkdir(parents=True, exist_ok=True)
+    ensure_database(store / "mlflow.db")
     port = settings.servers.mlflow_port
     url = f"http://{HOST}:{port}"
     spec = ServerSpec(

@@ -1,0 +1,239 @@
+"""The project's AutoML engine against FLAML: the same CPU seconds, split, metric and one thread.
+
+Each run is a process; FLAML (and AutoGluon) live in environments of their own, made below build/.
+Every finished run is saved, so that an interrupted benchmark goes on where it stopped; a second
+start with all runs there prints the result only. The data sets are in `automl_data.py`, which says
+which ones the engine was tuned on; the ratio counts the others.
+
+    python benchmarks/automl.py PROJECT [SECONDS] [--only own|flaml|autogluon]
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+RESULT = HERE / "results" / "automl.json"
+ENVIRONMENTS = HERE.parent / "build" / "automl"
+SECONDS = 60.0
+SEEDS = {"reported": (0, 1, 2), "development": (100,)}
+AUTOGLUON_SEEDS = (0,)
+TIED = 1e-3
+"""Two losses are a tie if they differ by less than this share of the smaller one."""
+PACKAGES = {
+    # Without FLAML's own extra: its XGBoost brings half a gigabyte of CUDA.
+    "flaml": ("flaml==2.7.0", "lightgbm", "xgboost-cpu", "scikit-learn", "pandas", "scipy"),
+    "autogluon": ("autogluon.tabular[lightgbm]==1.6.3", "xgboost-cpu"),
+}
+
+
+def main() -> int:
+    """Run what is missing, save after each run, and print the result; 2 without a project."""
+    arguments = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+    only = sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else None
+    arguments = [argument for argument in arguments if argument != only]
+    project = Path(arguments[0] if arguments else "demo/customer-churn").resolve()
+    seconds = float(arguments[1]) if len(arguments) > 1 else SECONDS
+    python = project / ".venv" / "bin" / "python"
+    packages = [file.parent.name for file in (project / "src").glob("*/__main__.py")]
+    if not python.exists() or len(packages) != 1:
+        print(f"Error: {project} is no installed project. Fix: make demo", file=sys.stderr)
+        return 2
+    sys.path.insert(0, str(HERE))
+    result = _stored(seconds)
+    commands = {"own": [str(python)]}
+    for engine in ("flaml", "autogluon"):
+        if only in (None, engine):
+            interpreter = environment(engine, python)
+            if isinstance(interpreter, Path):
+                commands[engine] = [str(interpreter)]
+            else:
+                result["details"]["failed"][engine] = interpreter
+    source = [str(project / "src"), packages[0]]
+    for name, role, seed in cells():
+        for engine in ("own", "flaml", "autogluon"):
+            wanted = engine in commands and only in (None, engine)
+            if engine == "autogluon":
+                wanted = wanted and seed in AUTOGLUON_SEEDS
+            if not wanted:
+                continue
+            row = _row(result, name, role, seed)
+            if row.get(engine) is None:
+                run(row, engine, commands[engine], seconds, source if engine == "own" else [])
+                save(result)
+                print(f"{name} {seed} {engine}: {row.get(engine)}", file=sys.stderr, flush=True)
+    save(result)
+    print(json.dumps({k: v for k, v in result.items() if k != "details"}, indent=2))
+    return 0
+
+
+def cells() -> list[tuple[str, str, int]]:
+    """Data set, role and seed of every comparison; a seed of all sets before the next seed."""
+    # The lists are read from the text: this process may have no scikit-learn.
+    text = (HERE / "automl_data.py").read_text(encoding="utf-8")
+    names = {role: _names(text, role.upper()) for role in SEEDS}
+    return [
+        (name, role, seed)
+        for role in ("reported", "development")
+        for seed in SEEDS[role]
+        for name in names[role]
+    ]
+
+
+def _names(text: str, variable: str) -> list[str]:
+    body = text.split(f"\n{variable} = (", 1)[1].split(")", 1)[0]
+    return [part.strip().strip('"') for part in body.split(",") if part.strip()]
+
+
+def environment(engine: str, python: Path) -> Path | str:
+    """An engine's interpreter, installed if it is not there; or why it cannot be."""
+    folder = ENVIRONMENTS / engine
+    interpreter = folder / "bin" / "python"
+    if (folder / "installed").exists():
+        return interpreter
+    uv = [str(python), "-m", "uv"]
+    for command in (
+        [*uv, "venv", "--quiet", "--clear", "--python", str(python), str(folder)],
+        [*uv, "pip", "install", "--quiet", "--python", str(interpreter), *PACKAGES[engine]],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return f"cannot be installed: {done.stderr.strip()[-300:]}"
+    (folder / "installed").touch()
+    return interpreter
+
+
+def run(
+    row: dict[str, object], engine: str, command: list[str], seconds: float, rest: Sequence[str]
+) -> None:
+    """One engine's run, into its row; a failure is kept as a reason."""
+    full = [*command, str(HERE / "automl_run.py"), engine, str(row["dataset"])]
+    one_thread = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    done = subprocess.run(
+        [*full, str(row["seed"]), str(seconds), *rest],
+        env=os.environ | one_thread,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        row[f"{engine}_error"] = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    row.pop(f"{engine}_error", None)
+    row[engine] = found["score"]
+    row[f"{engine}_cpu_seconds"] = found["cpu_seconds"]
+    row["baseline"] = found["baseline"]
+    row["metric"] = found["metric"]
+    row.setdefault("versions", {})[engine] = found["versions"]  # type: ignore[attr-defined]
+
+
+def save(result: dict[str, object]) -> None:
+    """Judge the rows and write the file."""
+    rows = result["details"]["rows"]  # type: ignore[index]
+    for row in rows:
+        row["winner"] = winner(row)
+    pairs = [row for row in rows if row["winner"] is not None]
+    reported = [row for row in pairs if row["role"] == "reported"]
+    summary = {role: _summary([r for r in pairs if r["role"] == role]) for role in SEEDS}
+    result["n"] = len(reported)
+    result["ratio"] = summary["reported"].get("share")
+    details = result["details"]
+    details |= {"reported": summary["reported"], "development": summary["development"]}  # type: ignore[operator]
+    details["versions"] = {  # type: ignore[index]
+        engine: versions for row in rows for engine, versions in row.get("versions", {}).items()
+    }
+    text = json.loads(json.dumps(result))
+    for row in text["details"]["rows"]:
+        row.pop("versions", None)
+    RESULT.parent.mkdir(exist_ok=True)
+    fresh = RESULT.with_suffix(".part")
+    fresh.write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
+    fresh.replace(RESULT)
+
+
+def winner(row: dict[str, object]) -> str | None:
+    """`own`, `flaml` or `tie`; None while a score is missing."""
+    own, other = row.get("own"), row.get("flaml")
+    if not isinstance(own, float) or not isinstance(other, float):
+        return None
+    if abs(own - other) < TIED * min(own, other):
+        return "tie"
+    return "own" if own < other else "flaml"
+
+
+def normalised(row: dict[str, object], engine: str) -> float:
+    """1 for the best engine of the row, 0 for a constant prediction."""
+    losses = [row[name] for name in ("own", "flaml", "autogluon") if row.get(name) is not None]
+    best = min(losses)  # type: ignore[type-var]
+    return (row["baseline"] - row[engine]) / (row["baseline"] - best)  # type: ignore[operator, no-any-return]
+
+
+def _summary(pairs: list[dict[str, object]]) -> dict[str, object]:
+    if not pairs:
+        return {"pairs": 0}
+    wins, ties = (sum(row["winner"] == name for row in pairs) for name in ("own", "tie"))
+    beside = [row for row in pairs if row.get("autogluon") is not None]
+    return {
+        "pairs": len(pairs),
+        "wins": wins,
+        "ties": ties,
+        "losses": len(pairs) - wins - ties,
+        "share": round((wins + ties / 2) / len(pairs), 4),
+        "mean_normalised_score": {
+            engine: round(statistics.mean(normalised(row, engine) for row in pairs), 4)
+            for engine in ("own", "flaml")
+        },
+        "mean_normalised_score_beside_autogluon": {
+            engine: round(statistics.mean(normalised(row, engine) for row in beside), 4)
+            for engine in ("own", "flaml", "autogluon")
+            if beside
+        },
+        "most_own_cpu_seconds": max(row["own_cpu_seconds"] for row in pairs),  # type: ignore[type-var]
+        "most_flaml_cpu_seconds": max(row["flaml_cpu_seconds"] for row in pairs),  # type: ignore[type-var]
+    }
+
+
+def _stored(seconds: float) -> dict[str, object]:
+    """The file of an earlier start with the same budget, or an empty result."""
+    empty: dict[str, object] = {
+        "name": "automl",
+        "ratio": None,
+        "unit": "share of the reported pairs won against FLAML on test rows; a tie counts half",
+        "n": 0,
+        "details": {
+            "seconds": seconds,
+            "clock": "CPU time of the process, one thread; libraries imported before",
+            "goal": "ratio >= 0.75",
+            "tie": f"losses within {TIED:.1%} of each other",
+            "cores": os.cpu_count(),
+            "failed": {},
+            "rows": [],
+        },
+    }
+    if not RESULT.exists():
+        return empty
+    stored: dict[str, object] = json.loads(RESULT.read_text(encoding="utf-8"))
+    if stored["details"]["seconds"] != seconds:  # type: ignore[index]
+        return empty
+    versions = stored["details"].get("versions", {})  # type: ignore[index]
+    if stored["details"]["rows"]:  # type: ignore[index]
+        stored["details"]["rows"][0]["versions"] = versions  # type: ignore[index]
+    return stored
+
+
+def _row(result: dict[str, object], name: str, role: str, seed: int) -> dict[str, object]:
+    rows: list[dict[str, object]] = result["details"]["rows"]  # type: ignore[index]
+    for row in rows:
+        if (row["dataset"], row["seed"]) == (name, seed):
+            return row
+    rows.append({"dataset": name, "role": role, "seed": seed, "own": None, "flaml": None})
+    return rows[-1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

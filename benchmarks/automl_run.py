@@ -1,0 +1,143 @@
+"""One engine on one data set, in a process of its own and by that engine's interpreter.
+
+Prints one line of JSON. The budget is CPU time of this process; each engine's libraries are imported
+before its clock starts.
+
+    PYTHON automl_run.py own|flaml|autogluon DATASET SEED SECONDS [SOURCE_FOLDER PACKAGE]
+"""
+
+import importlib
+import json
+import os
+import sys
+import time
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_variable] = "1"
+
+_wall = time.time
+
+
+def main() -> int:
+    """Run and print the score, the seconds and the versions."""
+    engine, name, seed, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+    import automl_data
+
+    data = automl_data.load(name, seed)
+    run = {"own": run_own, "flaml": run_flaml, "autogluon": run_autogluon}[engine]
+    wall, cpu, predictions, versions = run(data, seed, seconds)
+    result = {
+        "score": automl_data.score(data, predictions),
+        "baseline": automl_data.baseline(data),
+        "metric": _metric(data),
+        "cpu_seconds": round(cpu, 2),
+        "wall_seconds": round(wall, 2),
+        "versions": versions,
+    }
+    print("\n" + json.dumps(result), flush=True)
+    return 0
+
+
+def run_own(data, seed, seconds):  # type: ignore[no-untyped-def]
+    """The project's engine."""
+    sys.path.insert(0, sys.argv[5])
+    for library in ("lightgbm", "xgboost", "optuna", "sklearn.ensemble", "sklearn.linear_model"):
+        importlib.import_module(library)
+    package = sys.argv[6]
+    engine = importlib.import_module(f"{package}.automl.engine")
+    budget = importlib.import_module(f"{package}.automl.budget").Budget(seconds, clock="cpu")
+    wall, cpu = _wall(), time.process_time()
+    found = engine.find_model(
+        data.train, data.train_target, data.problem, budget, metric=_metric(data), seed=seed
+    )
+    wall, cpu = _wall() - wall, time.process_time() - cpu
+    return wall, cpu, _predict(found.model, data), _versions("lightgbm", "xgboost", "optuna")
+
+
+def run_flaml(data, seed, seconds):  # type: ignore[no-untyped-def]
+    """FLAML, its clock (time.time) replaced by this process's CPU time."""
+    _use_cpu_clock()
+    from flaml import AutoML
+
+    automl = AutoML()
+    wall, cpu = _wall(), time.process_time()
+    automl.fit(
+        data.train,
+        data.train_target,
+        task=data.problem,
+        metric=_metric(data),
+        time_budget=seconds,
+        n_jobs=1,
+        seed=seed,
+        verbose=0,
+    )
+    wall, cpu = _wall() - wall, time.process_time() - cpu
+    return wall, cpu, _predict(automl, data), _versions("flaml", "lightgbm", "xgboost")
+
+
+def run_autogluon(data, seed, seconds):  # type: ignore[no-untyped-def]
+    """AutoGluon with its best presets that fit in the time, on the same clock."""
+    import shutil
+    import tempfile
+
+    _use_cpu_clock()
+    from autogluon.tabular import TabularPredictor
+
+    folder = tempfile.mkdtemp()
+    wall, cpu = _wall(), time.process_time()
+    predictor = TabularPredictor(
+        label="target",
+        problem_type=None if data.problem == "classification" else "regression",
+        eval_metric=_metric(data).replace("rmse", "root_mean_squared_error"),
+        path=folder,
+        verbosity=0,
+    ).fit(
+        data.train.assign(target=data.train_target),
+        time_limit=seconds,
+        num_cpus=1,
+        num_gpus=0,
+        presets="best_quality",
+        dynamic_stacking=False,
+        ag_args_ensemble={"fold_fitting_strategy": "sequential_local"},
+    )
+    wall, cpu = _wall() - wall, time.process_time() - cpu
+    if data.problem == "classification":
+        predictions = predictor.predict_proba(data.test).sort_index(axis=1).to_numpy()
+    else:
+        predictions = predictor.predict(data.test).to_numpy()
+    shutil.rmtree(folder, ignore_errors=True)
+    return wall, cpu, predictions, _versions("autogluon.tabular", "lightgbm", "xgboost")
+
+
+def _use_cpu_clock() -> None:
+    """Engines that read time.time then spend CPU seconds, however busy the machine is."""
+    started = _wall() - time.process_time()
+    time.time = lambda: started + time.process_time()
+
+
+def _metric(data) -> str:  # type: ignore[no-untyped-def]
+    return "log_loss" if data.problem == "classification" else "rmse"
+
+
+def _predict(model, data):  # type: ignore[no-untyped-def]
+    if data.problem == "classification":
+        return model.predict_proba(data.test)
+    return model.predict(data.test)
+
+
+def _versions(*names: str) -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in (*names, "scikit-learn", "pandas", "numpy"):
+        for distribution in (name, f"{name}-cpu"):
+            try:
+                found[name] = version(distribution)
+                break
+            except PackageNotFoundError:
+                continue
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

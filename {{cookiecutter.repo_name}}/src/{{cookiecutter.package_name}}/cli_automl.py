@@ -1,0 +1,49 @@
+"""The command `automl`."""
+
+from typing import Annotated
+
+import typer
+
+
+def automl(
+    budget: Annotated[
+        float | None,
+        typer.Option(min=1, help="Seconds for the search; automl.budget_seconds if not given."),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, help="At most so many; without --budget no clock decides anything."),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="How many share the search; automl.processes.")
+    ] = None,
+    run_id: Annotated[
+        str | None, typer.Option(help="Name of this run; a second call with it changes nothing.")
+    ] = None,
+    job: Annotated[
+        str | None, typer.Option(hidden=True, help="Run a job that the service has accepted.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON.")] = False,
+) -> None:
+    """Search all model families within a budget; evaluate and register the best ensemble."""
+    from .presentation import show
+    from .settings import load_settings
+
+    settings = load_settings()
+    if job is not None:
+        from .pipelines.automl_job import run_job
+
+        show(run_job(settings, job), as_json)
+        return
+    from .contract import load_contract
+    from .pipelines.automl import run_automl
+
+    result = run_automl(
+        settings,
+        load_contract(settings.root),
+        budget,
+        trials=trials,
+        processes=processes,
+        run_key=run_id,
+    )
+    show(result, as_json)

@@ -1,0 +1,440 @@
+"""The commands under `registry`: versions, aliases, stages, promotion, audit, backup.
+
+None of them imports MLflow where HTTP or SQLite does, so that looking costs less than a second.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from .model.mlflow_manager import MLflowManager
+    from .settings import Settings
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Name = Annotated[
+    str | None, typer.Option("--model", help="Another registered model than the contract's.")
+]
+Reference = Annotated[
+    str, typer.Argument(help="Number, alias, stage or semantic version: 3, champion, 1.4.2.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Although an alias points at it.")]
+FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Versions of the model: who is champion, who made it so, and back again.",
+)
+audit_app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="The audit log (docs/registry.md)."
+)
+webhook_app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="MLflow's webhooks, and a relay for them."
+)
+app.add_typer(audit_app, name="audit")
+app.add_typer(webhook_app, name="webhook")
+
+
+@app.command("list")
+def list_versions(
+    model: Name = None,
+    stage: Annotated[str | None, typer.Option(help="Only versions in this stage.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only with this tag: KEY=VALUE.")] = None,
+    text: Annotated[str, typer.Option(help="Only with this text in the description.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="The registered models instead.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the versions, or search them; --all lists the registered models."""
+    from .pipelines.registry_view import model_rows, version_rows
+    from .presentation import show_list
+
+    manager = _manager(model)
+    if every:
+        return show_list("models", model_rows(manager, text), "Registered models", as_json)
+    rows = version_rows(manager.search_versions(_pairs(tag), stage, text))
+    return show_list("versions", rows, manager.model_name, as_json)
+
+
+@app.command()
+def show(
+    reference: Annotated[str | None, typer.Argument(help="As in `load`; the champion.")] = None,
+    model: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Show one version: aliases, stage, metrics, data, signature."""
+    from .pipelines.registry_view import version_view
+    from .presentation import show as show_result
+
+    show_result(version_view(_manager(model), reference or "champion"), as_json)
+
+
+@app.command()
+def compare(first: Reference, second: Reference, model: Name = None, as_json: Json = False) -> None:
+    """Compare two versions: metrics, data, parameters, tags; what differs is marked."""
+    from .presentation import as_plain, print_json, show_rows
+
+    found = _manager(model).compare_versions(first, second)
+    if as_json:
+        return print_json(as_plain(found))
+    return show_rows(found.rows, f"version {found.first} and version {found.second}")
+
+
+@app.command()
+def promote(
+    version: Annotated[str | None, typer.Argument(help="Number; the newest if not given.")] = None,
+    alias: Annotated[str, typer.Option(help="champion or challenger.")] = "champion",
+    expect: Annotated[
+        str | None,
+        typer.Option(help="Refuse unless this version has the alias now (none: no version)."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask the gate; move the alias if every check passes. Exit 1 if not, or if it was moved."""
+    from .pipelines import promotion
+    from .presentation import show as show_result
+
+    settings = _settings()
+    contract = _manager(None, settings).contract
+    show_result(promotion.promote(settings, contract, version, expect, alias), as_json)
+
+
+@app.command()
+def rollback(
+    to: Annotated[str | None, typer.Option(help="A former champion's number.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the former champion champion again, at once and without the gate."""
+    from .pipelines import rollback as rollbacks
+    from .presentation import show as show_result
+
+    settings = _settings()
+    contract = _manager(None, settings).contract
+    show_result(rollbacks.rollback(settings, contract, to), as_json)
+
+
+@app.command()
+def stage(
+    version: Annotated[str, typer.Argument(help="Number.")],
+    stage: Annotated[str, typer.Argument(help="None, Staging, Production or Archived.")],
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the versions that are in that stage (A/B).")
+    ] = False,
+    model: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a version into a stage without asking the gate; recorded."""
+    manager = _manager(model)
+    manager.transition_stage(version, stage, archive_existing=not keep)
+    _show_version(manager, version, as_json)
+
+
+@app.command()
+def archive(
+    version: Annotated[str, typer.Argument(help="Number.")],
+    model: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Archive a version; the champion cannot be."""
+    manager = _manager(model)
+    manager.archive(version)
+    _show_version(manager, version, as_json)
+
+
+@app.command()
+def tag(
+    reference: Reference,
+    tags: Annotated[list[str] | None, typer.Argument(help="KEY=VALUE …")] = None,
+    remove: Annotated[list[str] | None, typer.Option(help="KEY to remove.")] = None,
+    describe: Annotated[str | None, typer.Option(help="The description.")] = None,
+    model: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Set or remove tags of a version, or describe it; recorded."""
+    manager = _manager(model)
+    version = manager.find(reference).version
+    manager.annotate(version, _pairs(tags), tuple(remove or ()), describe)
+    _show_version(manager, version, as_json)
+
+
+@app.command()
+def history(
+    model: Name = None,
+    version: Annotated[str | None, typer.Option(help="Only this version.")] = None,
+    last: Annotated[int, typer.Option(min=1, help="At most so many records.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Show who did what, from the audit log."""
+    from .pipelines.registry_view import history_rows
+    from .presentation import show_list
+
+    manager = _manager(model)
+    rows = history_rows(manager.settings, manager.model_name, version)[-last:]
+    show_list("records", rows, f"History of {manager.model_name}", as_json)
+
+
+@app.command()
+def verify(
+    reference: Annotated[str, typer.Argument(help="Number, alias, stage …")] = "champion",
+    model: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Check a version's files against its signature; exit 2 where they are not what was signed."""
+    from .presentation import show as show_result
+
+    manager = _manager(model)
+    version = manager.find(reference)
+    found = manager.verify_signature(version)
+    show_result(
+        {
+            "model": version.name,
+            "version": version.version,
+            "signed_as": found.subject,
+            "key": found.key_id,
+            "files": len(found.files),
+            "digest": found.digest,
+        },
+        as_json,
+    )
+
+
+@app.command()
+def delete(
+    version: Annotated[str | None, typer.Argument(help="Number; or --whole.")] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="The model, all versions.")] = False,
+    force: Force = False,
+    model: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Delete a version, or the whole model; refused while an alias points at it; recorded."""
+    from .errors import ProjectError
+    from .presentation import show as show_result
+
+    if whole == (version is not None):
+        raise ProjectError("give a version or --whole", "registry delete 3")
+    manager = _manager(model)
+    if version is None:
+        manager.delete_model(force=force)
+    else:
+        manager.delete_version(version, force=force)
+    show_result({"model": manager.model_name, "deleted": version or "all versions"}, as_json)
+
+
+@app.command()
+def rename(
+    name: Annotated[str, typer.Argument(help="The new name.")],
+    model: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Rename the registered model; its versions are signed anew for the name."""
+    from .presentation import show as show_result
+
+    manager = _manager(model)
+    before = manager.model_name
+    manager.rename(name)
+    show_result({"model": name, "before": before}, as_json)
+
+
+@app.command("copy")
+def copy_to(
+    reference: Reference,
+    to: Annotated[str | None, typer.Option(help="Another registered model.")] = None,
+    registry: Annotated[str | None, typer.Option(help="Another registry's tracking URI.")] = None,
+    model: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Copy a version to another registered model or another registry, with run and files."""
+    manager = _manager(model)
+    target = manager.at(registry) if registry else manager
+    target = target.named(to) if to else target
+    copied = manager.copy(reference, target)
+    _show_version(target, copied.version, as_json)
+
+
+@app.command()
+def gc(
+    older_than: Annotated[float, typer.Option(min=0, help="Days since the run ended.")] = 30,
+    purge: Annotated[bool, typer.Option("--purge", help="Do it; else only say what.")] = False,
+    backend_store_uri: Annotated[
+        str | None, typer.Option(help="The server's database, where MLflow is a server.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Purge deleted runs, but none behind a registered version."""
+    from .presentation import show as show_result
+
+    manager = _manager(None)
+    if purge:
+        return show_result(manager.collect_garbage(older_than, backend_store_uri), as_json)
+    return show_result(manager.garbage(older_than), as_json)
+
+
+@app.command("backup")
+def make_backup(
+    target: Annotated[
+        Path | None, typer.Argument(help="New folder or .tar; backups/registry-TIME.")
+    ] = None,
+    database: Annotated[str | None, typer.Option(help="The server's database.")] = None,
+    artifacts: Annotated[Path | None, typer.Option(help="The server's files.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Save database, files and audit log; the registry may be in use."""
+    from dataclasses import replace
+
+    from .presentation import show as show_result
+    from .services.backup import backup, project_registry
+
+    settings = _settings()
+    place = project_registry(settings, database)
+    place = replace(place, artifacts=artifacts) if artifacts else place
+    name = f"registry-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    show_result(backup(place, target or settings.root / "backups" / name), as_json)
+
+
+@app.command("restore")
+def restore_backup(
+    source: Annotated[Path, typer.Argument(help="The backup.")],
+    database: Annotated[str | None, typer.Option(help="The server's database.")] = None,
+    artifacts: Annotated[Path | None, typer.Option(help="The server's files.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a backup back, here or in another project folder; verified before."""
+    from dataclasses import replace
+
+    from .presentation import show as show_result
+    from .services.backup import project_registry, restore
+
+    place = project_registry(_settings(), database)
+    place = replace(place, artifacts=artifacts) if artifacts else place
+    show_result(restore(source, place, force=force), as_json)
+
+
+@audit_app.command("verify")
+def verify_audit(as_json: Json = False) -> None:
+    """Find changed or missing records, and changes made without this project; exit 1 if any."""
+    from .pipelines.registry_audit import verify_audit as verify_log
+    from .presentation import show as show_result
+
+    settings = _settings()
+    report = verify_log(settings, _manager(None, settings).contract)
+    show_result(report, as_json)
+    raise typer.Exit(0 if report.intact else 1)
+
+
+@audit_app.command("champion")
+def champion_on(
+    date: Annotated[datetime, typer.Argument(formats=FORMATS, help="A moment, UTC.")],
+    as_json: Json = False,
+) -> None:
+    """Say which version was champion on a date, since when and who made it so."""
+    from .pipelines.registry_audit import champion_at
+    from .presentation import show as show_result
+
+    settings = _settings()
+    contract = _manager(None, settings).contract
+    show_result(champion_at(settings, contract, date.replace(tzinfo=UTC)), as_json)
+
+
+@webhook_app.command("create")
+def create_webhook(
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    url: Annotated[str, typer.Argument(help="Where the server sends its messages.")],
+    event: Annotated[list[str], typer.Option(help="Such as model_version_alias.created.")],
+    as_json: Json = False,
+) -> None:
+    """Let the MLflow server call a URL; the secret is registry.webhook_secret."""
+    from .presentation import show as show_result
+
+    manager = _manager(None)
+    secret = manager.settings.registry.webhook_secret.get_secret_value() or None
+    made = manager.create_webhook(name, url, event, secret)
+    show_result({"webhook": made.webhook_id, "name": made.name, "url": made.url}, as_json)
+
+
+@webhook_app.command("list")
+def list_webhooks(as_json: Json = False) -> None:
+    """List the MLflow server's webhooks."""
+    from .pipelines.registry_view import webhook_rows
+    from .presentation import show_list
+
+    show_list("webhooks", webhook_rows(_manager(None)), "Webhooks", as_json)
+
+
+@webhook_app.command("test")
+def try_webhook(
+    webhook: Annotated[str, typer.Argument(help="Its id.")], as_json: Json = False
+) -> None:
+    """Let the server send a trial message; exit 1 where the receiver does not take it."""
+    from .presentation import show as show_result
+
+    answer = _manager(None).try_webhook(webhook)
+    show_result(
+        {
+            "success": answer.success,
+            "status": answer.response_status,
+            "error": answer.error_message or "",
+        },
+        as_json,
+    )
+    raise typer.Exit(0 if answer.success else 1)
+
+
+@webhook_app.command("delete")
+def delete_webhook(
+    webhook: Annotated[str, typer.Argument(help="Its id.")], as_json: Json = False
+) -> None:
+    """Remove a webhook."""
+    from .presentation import show as show_result
+
+    _manager(None).delete_webhook(webhook)
+    show_result({"webhook": webhook, "state": "deleted"}, as_json)
+
+
+@webhook_app.command("relay")
+def relay(
+    host: Annotated[str, typer.Option(help="Address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port.")] = 8090,
+) -> None:
+    """Pass MLflow's messages on to registry.webhook_url as JSON, to Slack or Teams; Ctrl-C ends."""
+    import contextlib
+
+    from .presentation import step
+    from .services.webhook_relay import WebhookRelay
+
+    with WebhookRelay(_settings(), host, port) as server, contextlib.suppress(KeyboardInterrupt):
+        step(f"relay: listening on {server.url}")
+        server.serve_forever()
+
+
+def _settings() -> "Settings":
+    from .settings import load_settings
+
+    return load_settings()
+
+
+def _manager(model: str | None, settings: "Settings | None" = None) -> "MLflowManager":
+    from .contract import load_contract
+    from .model.mlflow_manager import MLflowManager
+
+    settings = settings or _settings()
+    return MLflowManager(settings, load_contract(settings.root), model)
+
+
+def _show_version(manager: "MLflowManager", version: str, as_json: bool) -> None:
+    from .pipelines.registry_view import version_view
+    from .presentation import show as show_result
+
+    show_result(version_view(manager, version), as_json)
+
+
+def _pairs(items: list[str] | None) -> dict[str, str]:
+    from .errors import ProjectError
+
+    pairs = dict(item.partition("=")[::2] for item in items or ())
+    if any("=" not in item for item in items or ()):
+        raise ProjectError("a tag is KEY=VALUE", "registry tag 3 team=data-science")
+    return pairs

@@ -1,0 +1,309 @@
+"""What happens to versions after they were registered; everything is recorded in the audit log."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .audit import append_record
+from .comparison import VersionComparison, compare
+from .ledger import ANCHOR_TAG, move_alias, position
+from .model_version import ModelVersion
+from .registration import RUN_KEY, SIGNATURE_TAG, Registration
+from .registry_store import RegisteredModel, RegistryError, RunRecord
+from .stages import (
+    CHAMPION,
+    STAGE_TAG,
+    Stage,
+    in_stage,
+    parse_stage,
+    plan_transition,
+)
+
+if TYPE_CHECKING:
+    from .scoring import LoadedModel
+
+SEMANTIC_TAG = "semantic_version"
+
+
+class Lifecycle(Registration):
+    """Looking up, describing, moving, comparing, renaming and deleting."""
+
+    def version(self, version: str) -> ModelVersion:
+        """A version of the registered model, by its number.
+
+        Raises:
+            RegistryError: Where there is no such version.
+        """
+        found = self.store.version(self.model_name, str(version))
+        if found is None:
+            raise RegistryError(
+                f"{self.model_name} has no version {version}", "see what there is: registry list"
+            )
+        return found
+
+    def versions(self) -> list[ModelVersion]:
+        """All versions, the oldest first, with their aliases."""
+        return self.store.versions(self.model_name)
+
+    def models(self) -> list[RegisteredModel]:
+        """All registered models."""
+        return self.store.models()
+
+    def registered_model(self) -> RegisteredModel | None:
+        """The registered model itself; None before the first version."""
+        return self.store.model(self.model_name)
+
+    def run_record(self, version: ModelVersion) -> RunRecord | None:
+        """What the version's run logged; None where the run is gone."""
+        return self.store.run(version.run_id) if version.run_id else None
+
+    def newest_version(self) -> ModelVersion | None:
+        """The version with the highest number, or None.
+
+        MLflow's `get_latest_versions(name)[0]` is not that: it has one version a stage, unordered.
+        """
+        return max(self.versions(), key=lambda version: int(version.version), default=None)
+
+    def version_by_alias(self, alias: str) -> ModelVersion | None:
+        """The version that an alias points at, or None."""
+        return self.store.version_by_alias(self.model_name, alias)
+
+    def champion_version(self) -> ModelVersion | None:
+        """The version that the champion alias points at, or None."""
+        return self.version_by_alias(CHAMPION)
+
+    def version_of_run_key(self, run_key: str) -> ModelVersion | None:
+        """The version that a run of this name registered, or None."""
+        found = [version for version in self.versions() if version.tags.get(RUN_KEY) == run_key]
+        return found[-1] if found else None
+
+    def version_in_stage(self, stage: str) -> ModelVersion | None:
+        """The version in a stage: the one its alias names, else the newest there; or None."""
+        return next(iter(in_stage(self.versions(), parse_stage(stage))), None)
+
+    def version_of_semantic(self, semantic: str) -> ModelVersion | None:
+        """The newest version with this semantic version (1.4.2), or None."""
+        found = [item for item in self.versions() if item.tags.get(SEMANTIC_TAG) == semantic]
+        return found[-1] if found else None
+
+    def find(self, reference: str) -> ModelVersion:
+        """A version by number, alias, stage or semantic version: 3, champion, Production, 1.4.2.
+
+        Raises:
+            RegistryError: Where nothing is called that.
+        """
+        found: ModelVersion | None
+        if reference.isdigit():
+            return self.version(reference)
+        if reference.count(".") >= 2:
+            found = self.version_of_semantic(reference)
+        elif reference.lower() in ("production", "archived") or reference in ("Staging", "None"):
+            found = self.version_in_stage(reference)
+        else:
+            found = self.version_by_alias(reference.removeprefix("@"))
+        if found is None:
+            raise RegistryError(
+                f"{self.model_name} has no version called {reference!r}",
+                "give a number, an alias, a stage or a semantic version (registry list)",
+            )
+        return found
+
+    def load_version(self, reference: str) -> "LoadedModel":
+        """Load by number, alias, stage or semantic version, verified."""
+        return self.load(self.find(reference))
+
+    def search_versions(
+        self, tags: Mapping[str, str] | None = None, stage: str | None = None, text: str = ""
+    ) -> list[ModelVersion]:
+        """Versions with all of these tags, in this stage, and with this text in the description."""
+        found = self.versions() if stage is None else in_stage(self.versions(), parse_stage(stage))
+        return [
+            version
+            for version in found
+            if all(version.tags.get(key) == value for key, value in (tags or {}).items())
+            and text.lower() in version.description.lower()
+        ]
+
+    def search_models(self, text: str = "") -> list[RegisteredModel]:
+        """Registered models with this text in name or description."""
+        return [
+            model
+            for model in self.models()
+            if text.lower() in f"{model.name} {model.description}".lower()
+        ]
+
+    def compare_versions(self, first: str, second: str) -> VersionComparison:
+        """Metrics, data, parameters and tags of two versions, and where they differ."""
+        one, two = self.find(first), self.find(second)
+        return compare(one, self.run_record(one), two, self.run_record(two))
+
+    def set_champion(self, version: str) -> None:
+        """Point the champion alias at a version without asking the gate (`promote` asks it)."""
+        self.set_alias(CHAMPION, version)
+
+    def set_alias(self, alias: str, version: str) -> None:
+        """Point an alias at a version and record it; nothing happens where it does so already."""
+        start = position(self.store, self.model_name, alias)
+        if start.version == str(version):
+            return
+        self.version(version)
+        move_alias(self.settings, self.store, start, str(version), "alias moved")
+
+    def remove_alias(self, alias: str) -> None:
+        """Remove an alias and record it."""
+        start = position(self.store, self.model_name, alias)
+        if start.version is not None:
+            move_alias(self.settings, self.store, start, None, "alias removed")
+
+    def tag_version(self, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags on a version; what a program notes, so it is not in the audit log."""
+        for key, value in tags.items():
+            self.store.set_version_tag(self.model_name, version, key, value)
+
+    def annotate(
+        self,
+        version: str,
+        tags: Mapping[str, str] | None = None,
+        remove: tuple[str, ...] = (),
+        description: str | None = None,
+    ) -> None:
+        """Set or remove tags, or change the description, on behalf of a person; recorded."""
+        before = self.version(version)
+        self.tag_version(version, tags or {})
+        for key in remove:
+            self.store.delete_version_tag(self.model_name, version, key)
+        if description is not None:
+            self.describe(version, description)
+        changed = {key: f"{before.tags.get(key)} -> {value}" for key, value in (tags or {}).items()}
+        changed |= {key: f"{before.tags.get(key)} removed" for key in remove}
+        if changed:
+            self.record("tagged", version, changed)
+
+    def describe(self, version: str, description: str) -> None:
+        """Write a version's description; recorded."""
+        with self.translate("writing the description"):
+            self.client.update_model_version(self.model_name, version, description)
+        self.record("described", version, {"description": description[:500]})
+
+    def describe_model(self, description: str, tags: Mapping[str, str] | None = None) -> None:
+        """Write the registered model's description and tags; the model is made where missing."""
+        self.ensure_model()
+        with self.translate("writing the description"):
+            self.client.update_registered_model(self.model_name, description)
+        for key, value in (tags or {}).items():
+            self.store.set_model_tag(self.model_name, key, value)
+        self.record("described", None, {"description": description[:500], **(tags or {})})
+
+    def transition_stage(self, version: str, stage: str, *, archive_existing: bool = True) -> Stage:
+        """Bring a version into a stage (see `stages.py`); recorded.
+
+        To Production it asks no gate: `promotion.promote` does.
+
+        Args:
+            version: The version.
+            stage: None, Staging, Production or Archived.
+            archive_existing: Whether the others in that stage are archived.
+
+        Returns:
+            The stage.
+        """
+        wanted = parse_stage(stage)
+        versions = self.versions()
+        plan = plan_transition(versions, version, wanted, archive_existing=archive_existing)
+        for alias, target in plan.aliases.items():
+            if target is None:
+                self.remove_alias(alias)
+            else:
+                self.set_alias(alias, target)
+        for number, tagged in plan.tags.items():
+            self.store.set_version_tag(self.model_name, number, STAGE_TAG, tagged)
+            self.record("staged", number, {"stage": tagged})
+        return wanted
+
+    def archive(self, version: str) -> None:
+        """Archive a version. The champion cannot be archived."""
+        self.transition_stage(version, "Archived")
+
+    def rename(self, name: str) -> None:
+        """Give the registered model another name, and sign its versions anew for it; recorded.
+
+        Raises:
+            SignatureError: Where a signed version is not what was signed.
+            RegistryError: Where the name is taken.
+        """
+        if self.store.model(name) is not None:
+            raise RegistryError(f"there is a model {name} already", "choose another name")
+        signed = [item for item in self.versions() if SIGNATURE_TAG in item.tags]
+        paths = {item.version: self.sign_again(item, name) for item in signed}
+        before = self.model_name
+        with self.translate("renaming the model"):
+            self.client.rename_registered_model(before, name)
+        self.model_name = name
+        for number, path in paths.items():
+            self.store.set_version_tag(name, number, SIGNATURE_TAG, path)
+        append_record(self.settings, "renamed", name, None, {"before": before})
+
+    def delete_version(self, version: str, *, force: bool = False) -> None:
+        """Delete a version; recorded. MLflow would drop its aliases without a word.
+
+        Raises:
+            RegistryError: Where an alias points at it and it is not forced.
+        """
+        found = self.version(version)
+        if found.aliases and not force:
+            raise RegistryError(
+                f"version {version} of {self.model_name} is {', '.join(found.aliases)}",
+                "move the alias first, or use --force",
+            )
+        for alias in found.aliases:
+            self.remove_alias(alias)
+        with self.translate("deleting the version"):
+            self.client.delete_model_version(self.model_name, version)
+        self.record("deleted", version, {"run_id": found.run_id, "forced": force})
+
+    def delete_model(self, *, force: bool = False) -> None:
+        """Delete the registered model with all its versions; recorded.
+
+        Raises:
+            RegistryError: Where an alias points at a version and it is not forced.
+        """
+        model = self.registered_model()
+        if model is None:
+            raise RegistryError(f"there is no model {self.model_name}", "see: registry list --all")
+        if model.aliases and not force:
+            aliases = ", ".join(f"{alias}: {number}" for alias, number in model.aliases.items())
+            raise RegistryError(
+                f"{self.model_name} has aliases ({aliases})", "remove them first, or use --force"
+            )
+        numbers = [item.version for item in self.versions()]
+        for alias in model.aliases:
+            self.remove_alias(alias)
+        with self.translate("deleting the model"):
+            self.client.delete_registered_model(self.model_name)
+        self.record("deleted", None, {"versions": ", ".join(numbers), "forced": force})
+
+    def sign_again(self, version: ModelVersion, subject: str) -> str:
+        """Verify a version's files and sign them for another registered model.
+
+        Returns:
+            The new signature's path in the run.
+        """
+        from pathlib import Path
+        from tempfile import TemporaryDirectory
+
+        from .signing import sign_folder
+
+        with TemporaryDirectory(prefix="sign-") as name:
+            folder = Path(name)
+            self.download_model(version, folder)
+            signature = sign_folder(folder, subject, self.settings)
+        path = f"signatures/{subject}.json"
+        self.log_text(version.run_id, signature.to_json(), path)
+        return path
+
+    def record(self, action: str, version: str | None, details: Mapping[str, Any]) -> None:
+        """Append to the audit log, and leave the log's new end in MLflow."""
+        record = append_record(self.settings, action, self.model_name, version, details)
+        if action != "deleted" or version is not None:
+            self.store.set_model_tag(
+                self.model_name, f"{ANCHOR_TAG}.{record.log}", f"{record.sequence} {record.hash}"
+            )

@@ -1,0 +1,174 @@
+"""What a training leaves in MLflow and in `reports/`: inputs, evaluation, reference, model."""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from ..contract import dump_contract
+from ..errors import ProjectError
+from ..model.evaluation import plot_evaluation
+from ..model.frames import model_frame, target_values
+from ..model.metrics import metric_value
+from ..model.mlflow_manager import CONTRACT_FILE, REFERENCE_FILE, RUN_KEY
+from ..model.scoring import ModelVersion, Predictions
+from ..model.search import held_out_predictions
+from ..presentation import step
+from ..reports import write_report
+from .automl_store import AUTOML, stored_held_out
+from .training_work import TrainingWork, deciding_settings, library_versions
+
+SNAPSHOT_TAG = "gold_snapshot"
+RESULT_FILE = "training.json"
+EVALUATION_FILE = "evaluation.json"
+PLOT_FILE = "evaluation.png"
+INPUTS_FILE = "inputs/training.json"
+LOCK_FILE = "inputs/requirements.txt"
+DIGITS = 9
+
+
+def log_inputs(work: TrainingWork) -> None:
+    """Everything that the run is rebuilt from: contract, settings, versions, lock, commit."""
+    manager, run_id = work.manager, work.run.run_id
+    manager.log_text(run_id, dump_contract(work.contract), CONTRACT_FILE)
+    inputs = {
+        "settings": deciding_settings(work.settings),
+        "libraries": dict(library_versions()),
+        "commit": commit(work.settings.root),
+    }
+    manager.log_text(run_id, json.dumps(inputs, indent=2), INPUTS_FILE)
+    lock = work.settings.root / "requirements" / "dev.txt"
+    if lock.is_file():
+        manager.log_text(run_id, lock.read_text(encoding="utf-8"), LOCK_FILE)
+
+
+def write_evaluation(work: TrainingWork) -> dict[str, Any]:
+    """Log scores, slices, importances and plots; returns what the later stages need."""
+    contract, evaluation = work.contract, work.evaluation
+    manager, run_id = work.manager, work.run.run_id
+    truth = target_values(work.split.test, contract)
+    plot = work.settings.reports / PLOT_FILE
+    plot_evaluation(evaluation, contract, truth, plot)
+    manager.log_file(run_id, plot, "plots")
+    worst = next((item for item in evaluation.slices if item.worse), None)
+    values = {
+        "metric": evaluation.score.metric,
+        "value": evaluation.score.value,
+        "interval": list(evaluation.score.interval),
+        "baseline": evaluation.baseline,
+        "champion": _champion_value(work, truth),
+        "search_score": work.done("train")["score"],
+        "others": {
+            name: [score.value, *score.interval] for name, score in evaluation.others.items()
+        },
+        "worst_slice": ""
+        if worst is None
+        else f"{worst.name}: loss {worst.loss:.3g}, elsewhere {worst.loss_elsewhere:.3g}",
+        "predictions_digest": predictions_digest(evaluation.predictions),
+        "plot": work.settings.shown(plot),
+        "card": work.settings.shown(work.settings.reports / "model_card.md"),
+    }
+    report = {
+        **values,
+        "importances": dict(evaluation.importances),
+        "slices": [asdict(item) for item in evaluation.slices],
+    }
+    write_report(work.settings.reports / EVALUATION_FILE, report)
+    manager.log_file(run_id, work.settings.reports / EVALUATION_FILE)
+    return values
+
+
+def log_candidate(
+    work: TrainingWork, result: Mapping[str, Any], metrics: Mapping[str, float]
+) -> ModelVersion:
+    """Log the run's parameters, metrics and files, then store and register the model."""
+    import mlflow
+
+    manager, run_id, found = work.manager, work.run.run_id, work.done("train")
+    names = ("trials", "cv_folds", "test_fraction", "seed")
+    search = {f"search_{name}": getattr(work.settings.training, name) for name in names}
+    manager.log_parameters(run_id, {"family": found["family"], **found["parameters"], **search})
+    manager.log_metrics(run_id, metrics)
+    _log_reference(work)
+    # Before the version exists: a version without its result would be of no use to a later call.
+    manager.log_text(run_id, json.dumps(result), RESULT_FILE)
+    extracted = work.done("extract")
+    tags = {
+        RUN_KEY: work.run.tags[RUN_KEY],
+        SNAPSHOT_TAG: str(extracted["snapshot_id"]),
+        "gold_table": extracted["table"],
+        "predictions_digest": result["predictions_digest"],
+    }
+    with manager.translate("tagging the run"):
+        for name, value in tags.items():
+            manager.client.set_tag(run_id, name, value)
+    with mlflow.start_run(run_id=run_id):
+        return manager.register(
+            run_id, work.model, model_frame(work.split.train, work.contract), tags
+        )
+
+
+def predictions_digest(predictions: Predictions) -> str:
+    """SHA-256 of scores or probabilities, rounded to nine digits after the point."""
+    values = (
+        np.asarray(predictions.scores, dtype="float64")
+        if predictions.probabilities is None
+        else predictions.probabilities
+    )
+    return hashlib.sha256((np.round(values, DIGITS) + 0.0).tobytes()).hexdigest()
+
+
+def commit(root: Path) -> str:
+    """The project's git commit, with a plus where files differ from it; empty without git."""
+    commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain"])
+    try:
+        head, changed = (
+            subprocess.run(
+                command, cwd=root, capture_output=True, text=True, check=True, timeout=20
+            ).stdout.strip()
+            for command in commands
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return f"{head}+" if changed else head
+
+
+def _champion_value(work: TrainingWork, truth: np.ndarray) -> float | None:
+    """The main metric of today's champion on the same rows; None where it cannot score them."""
+    champion = work.manager.champion_version()
+    if champion is None:
+        return None
+    try:
+        predictions = work.manager.load(champion).predict(work.split.test)
+    except (ProjectError, KeyError, ValueError) as error:
+        step(f"the champion, version {champion.version}, cannot score these rows: {error}")
+        return None
+    return metric_value(work.contract, truth, predictions)
+
+
+def _log_reference(work: TrainingWork) -> None:
+    """What drift checks compare with: training rows and predictions of them as if they were new."""
+    settings, rows, found = work.settings, work.split.train, work.done("train")
+    known = None
+    if found["family"] == AUTOML:
+        known = stored_held_out(work.manager, work.run.run_id)
+        rows = rows.loc[known.index]
+    if len(rows) > settings.monitoring.reference_rows:
+        rows = rows.sample(settings.monitoring.reference_rows, random_state=settings.training.seed)
+    rows = rows.sort_index()
+    if known is not None:
+        predicted = rows.assign(prediction=known.loc[rows.index])
+    else:
+        predicted = held_out_predictions(
+            rows, work.contract, found["family"], found["parameters"], settings.training
+        )
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / Path(REFERENCE_FILE).name
+        predicted[[*work.contract.feature_names, "prediction"]].to_parquet(file, index=False)
+        work.manager.log_file(work.run.run_id, file, str(Path(REFERENCE_FILE).parent))

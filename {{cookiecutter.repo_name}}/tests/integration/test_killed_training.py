@@ -1,0 +1,155 @@
+"""A training that is killed at any moment, and called again, registers exactly one version."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from {{ cookiecutter.package_name }}.contract import Contract, load_contract
+from {{ cookiecutter.package_name }}.data.sample import write_sample
+from {{ cookiecutter.package_name }}.model.mlflow_manager import MLflowManager
+from {{ cookiecutter.package_name }}.pipelines.data_engineering import refresh
+from {{ cookiecutter.package_name }}.pipelines.training import train
+from {{ cookiecutter.package_name }}.settings import Settings, load_settings
+
+from ..conftest import make_project
+
+pytestmark = pytest.mark.slow
+
+KILLS = 10
+TRIALS = "6"
+# A server that forks a training from a process in which everything is imported already, so that a
+# kill hits the work and not the seconds of imports before it.
+SERVER = """
+import os, signal, sys, time
+from pathlib import Path
+from {{ cookiecutter.package_name }}.contract import load_contract
+from {{ cookiecutter.package_name }}.pipelines.training import train
+from {{ cookiecutter.package_name }}.settings import load_settings
+import duckdb, ibis, mlflow, mlflow.sklearn, optuna, skops.io
+import sklearn.ensemble, sklearn.pipeline, matplotlib.figure
+import pyiceberg.catalog.sql, pyiceberg.io.pyarrow
+ibis.duckdb
+for line in sys.stdin:
+    seconds, _, root = line.strip().partition(" ")
+    root = Path(root)
+    child = os.fork()
+    if child == 0:
+        sys.stdout = sys.stderr
+        train(load_settings(root), load_contract(root), "night")
+        os._exit(0)
+    if seconds != "never":
+        time.sleep(float(seconds))
+        os.kill(child, signal.SIGKILL)  # one that has ended is a zombie until it is waited for
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
+"""
+
+
+class Trainer:
+    """Starts trainings, and kills them after a while."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+
+    def run(self, root: Path, kill_after: float | None = None) -> int:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{'never' if kill_after is None else kill_after} {root}\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+
+def versions(settings: Settings, contract: Contract) -> list[str]:
+    client = MLflowManager(settings, contract).client
+    found = client.search_model_versions(f"name = '{contract.model_name}'")
+    return [str(version.version) for version in found]
+
+
+def new_project(root: Path) -> tuple[Settings, Contract]:
+    # MLflow exports the former project's registry to whatever this process starts or reads.
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    settings = make_project(root)
+    contract = load_contract(settings.root)
+    write_sample(settings.root / contract.source.path, 1500, 7, {})
+    refresh(settings, contract)
+    return settings, contract
+
+
+def test_ten_kills_leave_one_version_and_the_same_model(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "MLOPS_TRAINING__TRIALS": TRIALS},
+    ) as process:
+        trainer = Trainer(process)
+        settings, contract = new_project(tmp_path / "undisturbed")
+        assert trainer.run(settings.root) == 0
+        undisturbed = train(settings, contract, "night")
+
+        moments = random.Random(20261121)
+        kills, hit, projects = 0, 0, 0
+        while kills < KILLS:
+            settings, contract = new_project(tmp_path / f"killed-{projects}")
+            projects += 1
+            # A first run makes MLflow's database, which takes longer than the training.
+            duration = 4.0
+            for _ in range(5):
+                started = time.perf_counter()
+                code = trainer.run(settings.root, moments.uniform(0.2, duration))
+                duration = max(duration, time.perf_counter() - started)
+                kills += 1
+                hit += code == -signal.SIGKILL
+                assert len(versions(settings, contract)) <= 1
+            assert trainer.run(settings.root) == 0
+            result = train(settings, contract, "night")
+            assert versions(settings, contract) == ["1"]
+            same = replace(
+                result, run_id=undisturbed.run_id, gold_snapshot=undisturbed.gold_snapshot
+            )
+            assert same == undisturbed
+            loaded = MLflowManager(settings, contract)
+            assert loaded.load(loaded.version("1")).predict(
+                [{name: None for name in contract.feature_names}]
+            )
+        assert process.stdin is not None
+        process.stdin.close()
+    assert hit >= KILLS // 2, f"only {hit} of {KILLS} trainings were hit"
+
+
+def test_without_a_name_a_killed_training_is_taken_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_TRAINING__TRIALS", "3")
+    new_project(tmp_path)
+    settings, contract = load_settings(tmp_path), load_contract(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "{{ cookiecutter.package_name }}.pipelines.training.evaluate_candidate",
+            interrupted,
+        )
+        with pytest.raises(KeyboardInterrupt):
+            train(settings, contract)
+    client = MLflowManager(settings, contract).client
+    experiment = client.get_experiment_by_name(contract.dataset)
+    runs = client.search_runs([experiment.experiment_id], "tags.inputs_digest != ''")
+    assert [run.info.status for run in runs] == ["KILLED"]
+
+    result = train(settings, contract)
+    assert result.run_id == runs[0].info.run_id
+    assert versions(settings, contract) == ["1"]
+    # A finished training is not taken up: the next call is a new one.
+    assert train(settings, contract).run_id != result.run_id
+
+
+def interrupted(_: object) -> None:
+    raise KeyboardInterrupt
