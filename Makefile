@@ -5,7 +5,7 @@ DEMO := demo/customer-churn
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint format lock clean \
-	bench-cli bench-data bench-iceberg bench-pit bench-online
+	bench-cli bench-data bench-iceberg bench-pit bench-online bench-registry
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench-pit: setup  ## The point-in-time join against DuckDB's ASOF join (run make
 
 bench-online: setup  ## Features by key against a raw SQLite SELECT (run make demo first)
 	@$(DEMO)/.venv/bin/python benchmarks/online.py $(DEMO)
+
+bench-registry: setup  ## The registry through MLflowManager against a raw MlflowClient (run make demo first)
+	@$(VENV)/python benchmarks/registry.py $(DEMO)
 
 clean:  ## Delete the demo, the environment and caches
 	@rm -rf demo build .venv .pytest_cache .ruff_cache

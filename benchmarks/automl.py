@@ -135,6 +135,11 @@ def run(
 def save(result: dict[str, object]) -> None:
     """Judge the rows and write the file."""
     rows = result["details"]["rows"]  # type: ignore[index]
+    if RESULT.exists():
+        # Another start, for another engine, may have written since.
+        for known in _stored(result["details"]["seconds"])["details"]["rows"]:  # type: ignore[index]
+            row = _row(result, known["dataset"], known["role"], known["seed"])
+            row |= {key: value for key, value in known.items() if row.get(key) is None}
     for row in rows:
         row["winner"] = winner(row)
     pairs = [row for row in rows if row["winner"] is not None]

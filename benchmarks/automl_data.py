@@ -22,8 +22,6 @@ REPORTED = (
     "telco_churn",
     "california_housing",
     "bike_sharing",
-    "hastie",
-    "friedman2",
 )
 
 
@@ -130,10 +128,6 @@ def _friedman(seed: int) -> tuple[pd.DataFrame, np.ndarray]:
     return _frame(*datasets.make_friedman1(3000, 10, noise=1.0, random_state=seed))
 
 
-def _friedman2(seed: int) -> tuple[pd.DataFrame, np.ndarray]:
-    return _frame(*datasets.make_friedman2(2000, noise=100.0, random_state=seed))
-
-
 def _small_linear(seed: int) -> tuple[pd.DataFrame, np.ndarray]:
     return _frame(
         *datasets.make_regression(400, 12, n_informative=6, noise=60, random_state=seed)
@@ -148,11 +142,6 @@ def _interactions(seed: int) -> tuple[pd.DataFrame, np.ndarray]:
     exponent = 0.5 * numbers[:, 0] + np.sin(2 * numbers[:, 1]) * numbers[:, 2] + effect[category]
     frame, target = _frame(numbers, np.exp(0.4 * exponent + 0.2 * random.normal(size=18_000)))
     return frame.assign(category=[f"k{k}" for k in category]), target
-
-
-def _hastie(seed: int) -> tuple[pd.DataFrame, np.ndarray]:
-    matrix, target = datasets.make_hastie_10_2(5000, random_state=seed)
-    return _frame(matrix, (target > 0).astype(np.int64))
 
 
 def _telco_churn(seed: int) -> tuple[pd.DataFrame, np.ndarray]:  # noqa: ARG001
@@ -190,6 +179,4 @@ SOURCES = {
     "telco_churn": _telco_churn,
     "california_housing": _california_housing,
     "bike_sharing": _bike_sharing,
-    "hastie": _hastie,
-    "friedman2": _friedman2,
 }

@@ -15,8 +15,10 @@ from {{ cookiecutter.package_name }}.services.processes import (
 
 from .ports import free_port
 
-# Tests receive webhooks on 127.0.0.1, which MLflow refuses by default.
+# Tests receive webhooks on 127.0.0.1, which MLflow refuses by default, and do not wait the minute
+# that MLflow takes to notice a new one.
 WEBHOOKS = {
+    "MLFLOW_WEBHOOK_CACHE_TTL": "0",
     "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
     "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
     "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": "8OBn5eAbqEKXHGQFOoWYrjZ0dyYr0rkx5C2n9dVzCbg=",

@@ -1,12 +1,13 @@
 """Projects with a registry, and versions in it that are really fitted and signed."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from {{ cookiecutter.package_name }}.model.frames import model_frame
 from {{ cookiecutter.package_name }}.model.mlflow_manager import MLflowManager
 from {{ cookiecutter.package_name }}.model.model_version import ModelVersion
-from {{ cookiecutter.package_name }}.settings import Settings, load_settings
+from {{ cookiecutter.package_name }}.settings import load_settings
 
 from .api.examples import contract_of, fitted, random_rows, write_project
 
@@ -17,6 +18,7 @@ EXAMPLE = random_rows(CONTRACT, 50)
 def make_registry(root: Path, uri: str | None = None, model: str | None = None) -> MLflowManager:
     """A project's registry: its own SQLite file, or the one at `uri`."""
     write_project(root)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it to the registry it used last
     settings = load_settings(root)
     if uri is not None:
         settings = settings.model_copy(update={"tracking_uri": uri})
@@ -40,8 +42,3 @@ def add_version(
 def scores(manager: MLflowManager, reference: str) -> list[float]:
     """What a version says about the example rows."""
     return manager.load_version(reference).predict(EXAMPLE).scores
-
-
-def settings_at(root: Path) -> Settings:
-    """The settings of a project that was made before."""
-    return load_settings(root)

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .cli_audit import app as audit_app
+from .cli_audit import open_manager, open_settings
+from .cli_webhook import app as webhook_app
+
 if TYPE_CHECKING:
     from .model.mlflow_manager import MLflowManager
-    from .settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Name = Annotated[
@@ -21,19 +24,12 @@ Reference = Annotated[
     str, typer.Argument(help="Number, alias, stage or semantic version: 3, champion, 1.4.2.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Although an alias points at it.")]
-FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Versions of the model: who is champion, who made it so, and back again.",
-)
-audit_app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="The audit log (docs/registry.md)."
-)
-webhook_app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="MLflow's webhooks, and a relay for them."
 )
 app.add_typer(audit_app, name="audit")
 app.add_typer(webhook_app, name="webhook")
@@ -52,7 +48,7 @@ def list_versions(
     from .pipelines.registry_view import model_rows, version_rows
     from .presentation import show_list
 
-    manager = _manager(model)
+    manager = open_manager(model)
     if every:
         return show_list("models", model_rows(manager, text), "Registered models", as_json)
     rows = version_rows(manager.search_versions(_pairs(tag), stage, text))
@@ -69,7 +65,7 @@ def show(
     from .pipelines.registry_view import version_view
     from .presentation import show as show_result
 
-    show_result(version_view(_manager(model), reference or "champion"), as_json)
+    show_result(version_view(open_manager(model), reference or "champion"), as_json)
 
 
 @app.command()
@@ -77,7 +73,7 @@ def compare(first: Reference, second: Reference, model: Name = None, as_json: Js
     """Compare two versions: metrics, data, parameters, tags; what differs is marked."""
     from .presentation import as_plain, print_json, show_rows
 
-    found = _manager(model).compare_versions(first, second)
+    found = open_manager(model).compare_versions(first, second)
     if as_json:
         return print_json(as_plain(found))
     return show_rows(found.rows, f"version {found.first} and version {found.second}")
@@ -97,8 +93,8 @@ def promote(
     from .pipelines import promotion
     from .presentation import show as show_result
 
-    settings = _settings()
-    contract = _manager(None, settings).contract
+    settings = open_settings()
+    contract = open_manager(None, settings).contract
     show_result(promotion.promote(settings, contract, version, expect, alias), as_json)
 
 
@@ -111,8 +107,8 @@ def rollback(
     from .pipelines import rollback as rollbacks
     from .presentation import show as show_result
 
-    settings = _settings()
-    contract = _manager(None, settings).contract
+    settings = open_settings()
+    contract = open_manager(None, settings).contract
     show_result(rollbacks.rollback(settings, contract, to), as_json)
 
 
@@ -127,7 +123,7 @@ def stage(
     as_json: Json = False,
 ) -> None:
     """Bring a version into a stage without asking the gate; recorded."""
-    manager = _manager(model)
+    manager = open_manager(model)
     manager.transition_stage(version, stage, archive_existing=not keep)
     _show_version(manager, version, as_json)
 
@@ -139,7 +135,7 @@ def archive(
     as_json: Json = False,
 ) -> None:
     """Archive a version; the champion cannot be."""
-    manager = _manager(model)
+    manager = open_manager(model)
     manager.archive(version)
     _show_version(manager, version, as_json)
 
@@ -154,7 +150,7 @@ def tag(
     as_json: Json = False,
 ) -> None:
     """Set or remove tags of a version, or describe it; recorded."""
-    manager = _manager(model)
+    manager = open_manager(model)
     version = manager.find(reference).version
     manager.annotate(version, _pairs(tags), tuple(remove or ()), describe)
     _show_version(manager, version, as_json)
@@ -171,7 +167,7 @@ def history(
     from .pipelines.registry_view import history_rows
     from .presentation import show_list
 
-    manager = _manager(model)
+    manager = open_manager(model)
     rows = history_rows(manager.settings, manager.model_name, version)[-last:]
     show_list("records", rows, f"History of {manager.model_name}", as_json)
 
@@ -185,7 +181,7 @@ def verify(
     """Check a version's files against its signature; exit 2 where they are not what was signed."""
     from .presentation import show as show_result
 
-    manager = _manager(model)
+    manager = open_manager(model)
     version = manager.find(reference)
     found = manager.verify_signature(version)
     show_result(
@@ -215,7 +211,7 @@ def delete(
 
     if whole == (version is not None):
         raise ProjectError("give a version or --whole", "registry delete 3")
-    manager = _manager(model)
+    manager = open_manager(model)
     if version is None:
         manager.delete_model(force=force)
     else:
@@ -232,7 +228,7 @@ def rename(
     """Rename the registered model; its versions are signed anew for the name."""
     from .presentation import show as show_result
 
-    manager = _manager(model)
+    manager = open_manager(model)
     before = manager.model_name
     manager.rename(name)
     show_result({"model": name, "before": before}, as_json)
@@ -247,7 +243,7 @@ def copy_to(
     as_json: Json = False,
 ) -> None:
     """Copy a version to another registered model or another registry, with run and files."""
-    manager = _manager(model)
+    manager = open_manager(model)
     target = manager.at(registry) if registry else manager
     target = target.named(to) if to else target
     copied = manager.copy(reference, target)
@@ -266,7 +262,7 @@ def gc(
     """Purge deleted runs, but none behind a registered version."""
     from .presentation import show as show_result
 
-    manager = _manager(None)
+    manager = open_manager(None)
     if purge:
         return show_result(manager.collect_garbage(older_than, backend_store_uri), as_json)
     return show_result(manager.garbage(older_than), as_json)
@@ -287,7 +283,7 @@ def make_backup(
     from .presentation import show as show_result
     from .services.backup import backup, project_registry
 
-    settings = _settings()
+    settings = open_settings()
     place = project_registry(settings, database)
     place = replace(place, artifacts=artifacts) if artifacts else place
     name = f"registry-{datetime.now(UTC):%Y%m%dT%H%M%S}"
@@ -308,120 +304,9 @@ def restore_backup(
     from .presentation import show as show_result
     from .services.backup import project_registry, restore
 
-    place = project_registry(_settings(), database)
+    place = project_registry(open_settings(), database)
     place = replace(place, artifacts=artifacts) if artifacts else place
     show_result(restore(source, place, force=force), as_json)
-
-
-@audit_app.command("verify")
-def verify_audit(as_json: Json = False) -> None:
-    """Find changed or missing records, and changes made without this project; exit 1 if any."""
-    from .pipelines.registry_audit import verify_audit as verify_log
-    from .presentation import show as show_result
-
-    settings = _settings()
-    report = verify_log(settings, _manager(None, settings).contract)
-    show_result(report, as_json)
-    raise typer.Exit(0 if report.intact else 1)
-
-
-@audit_app.command("champion")
-def champion_on(
-    date: Annotated[datetime, typer.Argument(formats=FORMATS, help="A moment, UTC.")],
-    as_json: Json = False,
-) -> None:
-    """Say which version was champion on a date, since when and who made it so."""
-    from .pipelines.registry_audit import champion_at
-    from .presentation import show as show_result
-
-    settings = _settings()
-    contract = _manager(None, settings).contract
-    show_result(champion_at(settings, contract, date.replace(tzinfo=UTC)), as_json)
-
-
-@webhook_app.command("create")
-def create_webhook(
-    name: Annotated[str, typer.Argument(help="Its name.")],
-    url: Annotated[str, typer.Argument(help="Where the server sends its messages.")],
-    event: Annotated[list[str], typer.Option(help="Such as model_version_alias.created.")],
-    as_json: Json = False,
-) -> None:
-    """Let the MLflow server call a URL; the secret is registry.webhook_secret."""
-    from .presentation import show as show_result
-
-    manager = _manager(None)
-    secret = manager.settings.registry.webhook_secret.get_secret_value() or None
-    made = manager.create_webhook(name, url, event, secret)
-    show_result({"webhook": made.webhook_id, "name": made.name, "url": made.url}, as_json)
-
-
-@webhook_app.command("list")
-def list_webhooks(as_json: Json = False) -> None:
-    """List the MLflow server's webhooks."""
-    from .pipelines.registry_view import webhook_rows
-    from .presentation import show_list
-
-    show_list("webhooks", webhook_rows(_manager(None)), "Webhooks", as_json)
-
-
-@webhook_app.command("test")
-def try_webhook(
-    webhook: Annotated[str, typer.Argument(help="Its id.")], as_json: Json = False
-) -> None:
-    """Let the server send a trial message; exit 1 where the receiver does not take it."""
-    from .presentation import show as show_result
-
-    answer = _manager(None).try_webhook(webhook)
-    show_result(
-        {
-            "success": answer.success,
-            "status": answer.response_status,
-            "error": answer.error_message or "",
-        },
-        as_json,
-    )
-    raise typer.Exit(0 if answer.success else 1)
-
-
-@webhook_app.command("delete")
-def delete_webhook(
-    webhook: Annotated[str, typer.Argument(help="Its id.")], as_json: Json = False
-) -> None:
-    """Remove a webhook."""
-    from .presentation import show as show_result
-
-    _manager(None).delete_webhook(webhook)
-    show_result({"webhook": webhook, "state": "deleted"}, as_json)
-
-
-@webhook_app.command("relay")
-def relay(
-    host: Annotated[str, typer.Option(help="Address.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port.")] = 8090,
-) -> None:
-    """Pass MLflow's messages on to registry.webhook_url as JSON, to Slack or Teams; Ctrl-C ends."""
-    import contextlib
-
-    from .presentation import step
-    from .services.webhook_relay import WebhookRelay
-
-    with WebhookRelay(_settings(), host, port) as server, contextlib.suppress(KeyboardInterrupt):
-        step(f"relay: listening on {server.url}")
-        server.serve_forever()
-
-
-def _settings() -> "Settings":
-    from .settings import load_settings
-
-    return load_settings()
-
-
-def _manager(model: str | None, settings: "Settings | None" = None) -> "MLflowManager":
-    from .contract import load_contract
-    from .model.mlflow_manager import MLflowManager
-
-    settings = settings or _settings()
-    return MLflowManager(settings, load_contract(settings.root), model)
 
 
 def _show_version(manager: "MLflowManager", version: str, as_json: bool) -> None:

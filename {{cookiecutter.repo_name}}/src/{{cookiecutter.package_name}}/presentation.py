@@ -121,7 +121,9 @@ def trial_progress(trials: int, done: int = 0) -> Iterator[Callable[[int, float]
 def budget_progress(seconds: float | None) -> Iterator[Callable[[float, int, float], None]]:
     """A progress bar over a budget of seconds; yields what is called with time, count and best."""
     columns = (
-        TextColumn("  {task.completed:.0f} s" + ("" if seconds is None else " of {task.total:g} s")),
+        TextColumn(
+            "  {task.completed:.0f} s" + ("" if seconds is None else " of {task.total:g} s")
+        ),
         BarColumn(),
         TextColumn("{task.description}"),
     )

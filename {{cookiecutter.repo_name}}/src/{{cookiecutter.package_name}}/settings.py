@@ -152,7 +152,7 @@ class ValidationSettings(Section):
     missing_limit: float = Field(default=0.5, gt=0, le=1, description="share of a column; warns")
     out_of_domain_limit: float = Field(default=0.01, ge=0, le=1, description="share of a column")
     duplicate_limit: float = Field(default=0.5, gt=0, le=1, description="share of rows; warns")
-    latency_ms: float = Field(default=500, gt=0, description="median of a prediction of one row")
+    latency_ms: float = Field(default=500, gt=0, description="fastest prediction of one row")
     size_mb: float = Field(default=500, gt=0, description="of the stored model")
     optional: tuple[str, ...] = Field(
         default=("data drift", "stability", "size"),
@@ -167,6 +167,20 @@ class AutoMLSettings(Section):
     processes: int = Field(default=1, ge=1, description="workers that share one search")
     routes: bool = Field(default=False, description="whether the service offers /api/automl")
     folder: str = Field(default="automl", description="experiments and jobs, below the root")
+    jobs: int = Field(default=1, ge=1, description="of the routes, at the same time")
+    maximum_job_seconds: float = Field(default=3600, gt=0, description="budget of one job")
+    maximum_job_rows: int = Field(default=10_000, ge=100, description="sent with a request")
+
+
+class CardSettings(Section):
+    """What only people know about the model; it goes into each version's model card."""
+
+    intended_use: str = ""
+    out_of_scope: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    license: str = Field(default="other", description="an identifier of Hugging Face, such as mit")
+    languages: tuple[str, ...] = ("en",)
+    tags: tuple[str, ...] = ()
 
 
 class ServingSettings(Section):
@@ -310,6 +324,7 @@ class Settings(BaseSettings):
     registry: RegistrySettings = RegistrySettings()
     validation: ValidationSettings = ValidationSettings()
     automl: AutoMLSettings = AutoMLSettings()
+    card: CardSettings = CardSettings()
     serving: ServingSettings = ServingSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     servers: ServersSettings = ServersSettings()
@@ -335,6 +350,7 @@ class Settings(BaseSettings):
             "registry": config / "registry.yaml",
             "validation": config / "validation.yaml",
             "automl": config / "automl.yaml",
+            "card": config / "model_card.yaml",
             "serving": config / "serving.yaml",
             "monitoring": config / "monitoring.yaml",
         }

@@ -118,7 +118,8 @@ class Shelf:
         self.models[model.version.version] = model
         self.champion = model.version.version
 
-    def champion_version(self) -> ModelVersion | None:
+    def version_by_alias(self, alias: str) -> ModelVersion | None:
+        assert alias == "champion"
         return self.models[self.champion].version if self.champion else None
 
     def load(self, version: ModelVersion) -> LoadedModel:

@@ -92,10 +92,10 @@ class UnreachableRegistry(Shelf):
 
     error: Exception | None = None
 
-    def champion_version(self) -> ModelVersion | None:
+    def version_by_alias(self, alias: str) -> ModelVersion | None:
         if self.error:
             raise self.error
-        return super().champion_version()
+        return super().version_by_alias(alias)
 
 
 def test_unreachable_registry_leaves_the_model_serving_and_hides_passwords(

@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -219,8 +220,8 @@ def test_lost_answer_leaves_one_version(
     store = manager.store
     create = type(store).create_version
 
-    def dies_after(self: object, *arguments: object) -> object:
-        create(self, *arguments)  # type: ignore[arg-type]
+    def dies_after(self: Any, *arguments: Any) -> object:
+        create(self, *arguments)
         raise RegistryError("the connection was reset")
 
     monkeypatch.setattr(type(store), "create_version", dies_after)

@@ -13,6 +13,7 @@ from {{ cookiecutter.package_name }}.data.source_files import SourceError
 from {{ cookiecutter.package_name }}.data.sources import list_parts, open_part, read_raw
 
 from ..peak_memory import rows_and_growth
+from ..ports import free_port
 from ..postgres_server import PASSWORD, postgres_server
 
 QUERY = "SELECT * FROM orders"

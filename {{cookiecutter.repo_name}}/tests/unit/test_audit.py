@@ -23,13 +23,8 @@ from {{ cookiecutter.package_name }}.model.audit import (
     history,
     verify,
 )
-from {{ cookiecutter.package_name }}.model.audit_log import (
-    RECOVERED,
-    AuditError,
-    Head,
-    read_head,
-    writing,
-)
+from {{ cookiecutter.package_name }}.model.audit_log import RECOVERED, read_head, writing
+from {{ cookiecutter.package_name }}.model.audit_record import AuditError, Head
 from {{ cookiecutter.package_name }}.settings import Settings
 
 WRITER = """

@@ -173,7 +173,10 @@ def test_every_step_is_a_command_that_the_project_has(description: dict[str, Any
     for task in tasks(description).values():
         words = shlex.split(task["command"])
         assert words[:4] == ["exec", "${PROJECT_PYTHON:-.venv/bin/python}", "-m", PACKAGE]
-        options = {option for parameter in known[words[4]].params for option in parameter.opts}
+        command = known[words[4]]
+        # A group, such as `training`; `data` is one, too, and a command of its own.
+        command = getattr(command, "commands", {}).get(words[5], command)
+        options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words[5:] if word.startswith("--")} <= options
         assert words[-1] == "--json"
         assert task["folder"] == str(ROOT)
@@ -209,4 +212,5 @@ def test_runs_are_named_after_airflows(description: dict[str, Any]) -> None:
         for name, task in tasks(description).items()
         if '--run-id "$AIRFLOW_CTX_DAG_RUN_ID"' in task["command"]
     }
-    assert named == {f"{TRAINING}.train", f"{INFERENCE}.batch_predict"}
+    stages = ("extract", "features", "train", "evaluate", "register")
+    assert named == {*(f"{TRAINING}.{stage}" for stage in stages), f"{INFERENCE}.batch_predict"}

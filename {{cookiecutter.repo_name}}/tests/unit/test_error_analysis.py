@@ -25,14 +25,13 @@ CONTRACT = Contract.model_validate(
 
 def rows(count: int, seed: int) -> pd.DataFrame:
     random = np.random.default_rng(seed)
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "x": np.where(random.random(count) < 0.1, np.nan, random.normal(size=count)),
             "place": random.choice(["north", "south", "east"], count),
             "y": random.normal(size=count),
         }
     )
-    return frame
 
 
 def predictions(values: np.ndarray) -> Predictions:

@@ -298,6 +298,7 @@ PICKLES = {
     },
     "plain.bin": pickle.dumps({"weights": [1.0, 2.0]}, protocol=0),
     "broken.bin": b"cos\nsystem\n(S'true'\ntR",
+    "second.bin": pickle.dumps(1, protocol=0) + pickle.dumps(Harmful(), protocol=0),
     "member.zip": archive_with("weights.bin", pickle.dumps(Harmful())),
     "named.zip": archive_with("weights.pkl", b"x"),
     "nested.zip": archive_with("inner.zip", archive_with("w.bin", pickle.dumps(Harmful()))),
@@ -361,6 +362,14 @@ def test_texts_that_models_carry_are_no_pickles(tmp_path: Path) -> None:
     for name, text in texts.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
         assert find_pickle(tmp_path / name, name) is None
+
+
+def test_bytes_that_mean_nothing_are_no_pickle(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for _ in range(500):
+        (tmp_path / "weights.bin").write_bytes(random.bytes(300))
+        reason = find_pickle(tmp_path / "weights.bin", "weights.bin")
+        assert reason is None or "protocol mark" in reason
 
 
 def test_files_in_memory_are_signed_as_a_folder_is(

@@ -102,5 +102,5 @@ def test_the_setting_outweighs_what_the_data_asks_for() -> None:
     settings = TrainingSettings(split="stratified")
     split = split_rows(rows, contract(time=True), settings)
     assert split.train["event_time"].max() > split.test["event_time"].min()
-    with pytest.raises(SettingsError, match="training.split is 'time'"):
+    with pytest.raises(SettingsError, match=r"training\.split is 'time'"):
         split_rows(rows, contract(time=False), TrainingSettings(split="time"))

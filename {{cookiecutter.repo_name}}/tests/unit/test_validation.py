@@ -13,14 +13,25 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from {{ cookiecutter.package_name }}.contract import Contract, ContractError, parse_contract
+from {{ cookiecutter.package_name }}.contract import (
+    Contract,
+    ContractError,
+    parse_contract,
+)
 from {{ cookiecutter.package_name }}.contract import dump_contract as dumped
 from {{ cookiecutter.package_name }}.model.estimators import FAMILIES
 from {{ cookiecutter.package_name }}.model.frames import model_frame, target_values
 from {{ cookiecutter.package_name }}.model.model_validator import ModelValidator
-from {{ cookiecutter.package_name }}.model.scoring import LoadedModel, ModelVersion, Predictions
+from {{ cookiecutter.package_name }}.model.scoring import (
+    LoadedModel,
+    ModelVersion,
+    Predictions,
+)
 from {{ cookiecutter.package_name }}.model.splitting import Split
-from {{ cookiecutter.package_name }}.model.validation import validate_candidate, write_report_files
+from {{ cookiecutter.package_name }}.model.validation import (
+    validate_candidate,
+    write_report_files,
+)
 from {{ cookiecutter.package_name }}.model.validation_report import (
     ValidationReport,
     ValidationResult,

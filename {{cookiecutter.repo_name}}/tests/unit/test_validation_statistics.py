@@ -267,7 +267,7 @@ def drift_evidence(reference: pd.DataFrame, current: pd.DataFrame, rule: str = "
 
 
 def test_rows_of_the_same_kind_rarely_count_as_drift() -> None:
-    random, alarms, repetitions = np.random.default_rng(10), 0, 40
+    random, alarms, repetitions = np.random.default_rng(10), 0, 60
     for _ in range(repetitions):
         result = check_drift(drift_evidence(drift_frame(random, 600), drift_frame(random, 200)))
         assert result is not None

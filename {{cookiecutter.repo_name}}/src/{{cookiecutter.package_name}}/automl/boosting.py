@@ -54,6 +54,7 @@ class LightGBMModel:
         self.outputs = task.outputs
         self.rounds = int(parameters["rounds"])
         self.curve: list[float] = []
+        self.text = ""
         self._task: Task | None = task
         self._booster: Any = None
 
@@ -165,6 +166,7 @@ class XGBoostModel:
         self.outputs = task.outputs
         self.rounds = int(parameters["rounds"])
         self.curve: list[float] = []
+        self.text = ""
         self._task: Task | None = task
         self._booster: Any = None
 

@@ -39,9 +39,10 @@ if TYPE_CHECKING:
 PARALLEL_ROWS = 100_000
 """Below, OpenMP's threads cost more than they gain (see model.search.sensible_threads)."""
 MOST_REPEATS = 4
+MOST_REFITS = 4
 KEPT_FOR_THE_END = 0.02
 LEAST_FOR_BAGS, KEPT_FOR_BAGS = 0.08, 0.35
-MOST_FOR_REFITS = 0.4
+MOST_FOR_REFITS = 0.35
 LEAST_KEPT = 0.15
 """Shares of the budget."""
 
@@ -84,6 +85,39 @@ def find_model(
         ProjectError: Where the table, the target or an argument cannot be used.
         NotEnoughDataError: For too few rows or one class only.
     """
+    run = run_of(
+        features,
+        target,
+        problem,
+        budget,
+        metric=metric,
+        folds=folds,
+        time_ordered=time_ordered,
+        groups=groups,
+        seed=seed,
+        families=families,
+        on_progress=on_progress,
+    )
+    with _limited_threads(run.task.threads):
+        run.search(storage, study, seed)
+        return run.finish()
+
+
+def run_of(
+    features: pd.DataFrame,
+    target: "np.ndarray | pd.Series[Any] | Sequence[Any]",
+    problem: Problem,
+    budget: Budget,
+    *,
+    metric: str | None = None,
+    folds: Iterable[tuple[Sequence[int], Sequence[int]]] | None = None,
+    time_ordered: bool = False,
+    groups: Sequence[Any] | np.ndarray | None = None,
+    seed: int = 42,
+    families: Sequence[str] | None = None,
+    on_progress: Callable[[HistoryPoint], None] | None = None,
+) -> "Run":
+    """A search that is ready to start; its clock is running. See `find_model`."""
     stopwatch = Stopwatch(budget)
     check_table(features)
     task = make_task(target, problem, metric, _threads(len(features)), seed)
@@ -92,16 +126,13 @@ def find_model(
             f"the features have {len(features)} rows, the target {len(task.target)}",
             "give one target value a row",
         )
-    with _limited_threads(task.threads):
-        run = _Run(
-            features.reset_index(drop=True), task, budget, stopwatch, families, on_progress
-        )
-        run.split(folds=folds, time_ordered=time_ordered, groups=groups)
-        run.search(storage, study)
-        return run.finish()
+    features = features.reset_index(drop=True)
+    run = Run(features, task, budget, stopwatch, families, on_progress)
+    run.split(folds=folds, time_ordered=time_ordered, groups=groups)
+    return run
 
 
-class _Run:
+class Run:
     """One search from its start to its result."""
 
     def __init__(
@@ -142,29 +173,59 @@ class _Run:
             )
             self.evaluator.add_repeat(repeat, again)
 
-    def search(self, storage: "str | Path | BaseStorage | None", study: str) -> None:
-        """Try configurations until what is left is needed for the end."""
+    def search(
+        self, storage: "str | Path | BaseStorage | None", study: str, seed: int
+    ) -> list[Candidate]:
+        """Try configurations until what is left is needed for the end.
+
+        Args:
+            storage: Where it is shared; None for a search of this process alone.
+            study: Its name there.
+            seed: Of what is drawn; the folds follow the task's.
+
+        Returns:
+            The candidates that an ensemble may be chosen from.
+        """
         from .sharing import open_storage
 
-        self.found = Search(
-            self.task,
-            self.evaluator,
-            self.families,
-            storage=None if storage is None else open_storage(storage),
-            name=study,
-            most_trials=self.budget.trials,
+        self.found = self._new_search(
+            None if storage is None else open_storage(storage), study, seed
         )
         self.found.run(lambda: self.stopwatch.left() - self._reserve(), self._after_trial)
         self.found.adopt(lambda: self.stopwatch.left() - self._reserve(), self._after_trial)
+        return self.found.pool()
+
+    def take(self, candidates: Iterable[Candidate]) -> None:
+        """Go on with what other processes found, on the same folds."""
+        self.found = self._new_search(None, "", self.task.seed)
+        for number, candidate in enumerate(sorted(candidates, key=lambda one: one.loss)):
+            candidate.number = number
+            self.found.candidates.append(candidate)
+            self._after_trial()
+
+    def _new_search(self, storage: "BaseStorage | None", study: str, seed: int) -> Search:
+        return Search(
+            self.task,
+            self.evaluator,
+            self.families,
+            storage=storage,
+            name=study,
+            most_trials=self.budget.trials,
+            seed=seed,
+        )
+
+    def finish(self) -> AutoMLResult:
+        """Improve the ensemble's members with the time that is left, and put it together.
+
+        Raises:
+            NotEnoughDataError: Where no configuration could be fitted.
+        """
         if not self.found.finished():
             reasons = {one.family: one.reason or one.state for one in self.found.candidates}
             raise NotEnoughDataError(
                 f"no configuration could be fitted: {reasons}",
                 "give more seconds or more rows, or name other families",
             )
-
-    def finish(self) -> AutoMLResult:
-        """Improve the ensemble's members with the time that is left, and put it together."""
         for repeat in range(1, self.repeats):
             self._bag_again(repeat)
         chosen, selection = self.found.select()
@@ -195,7 +256,7 @@ class _Run:
         )
 
     def _after_trial(self) -> None:
-        """Select now and then: the learning curve, and the members that the end must have time for."""
+        """Select now and then, for the learning curve and the time that the end must have."""
         finished = self.found.finished()
         if not finished:
             return
@@ -229,7 +290,7 @@ class _Run:
             a_repeat += sum(one.seconds for one in self._members)
             needed = a_repeat * (self.repeats - 1)
             return end + float(np.clip(needed, LEAST_FOR_BAGS * total, KEPT_FOR_BAGS * total))
-        needed = 1.2 * sum(self._refit_seconds(one) for one in self._members)
+        needed = 2.2 * sum(self._refit_seconds(one) for one in self._members)
         return end + float(np.clip(needed, LEAST_KEPT * total, MOST_FOR_REFITS * total))
 
     def _refit_seconds(self, candidate: Candidate) -> float:
@@ -258,27 +319,35 @@ class _Run:
             candidate.state = "complete"
         self.evaluator.forget(repeat)
 
-    def _refit(self, members: list[tuple[Candidate, float]]) -> dict[int, Learner]:
-        """Members fitted on all rows, the heaviest first, as far as the time allows."""
+    def _refit(self, members: list[tuple[Candidate, float]]) -> dict[int, list[Learner]]:
+        """Members fitted on all rows, the heaviest first, as far as the time allows.
+
+        Where there is time, they are fitted again with other seeds: the mean varies less.
+        """
         if self.repeats > 1:
             return {}
-        refits: dict[int, Learner] = {}
-        for candidate, _ in sorted(members, key=lambda member: -member[1]):
-            family = self.families[candidate.family]
-            left = self.stopwatch.left() - 0.5 * KEPT_FOR_THE_END * self.stopwatch.seconds
-            if self.stopwatch.timed:
-                expected = self._refit_seconds(candidate)
-                if left < 0.9 * expected or self.evaluator.expected_seconds(candidate, None) > left:
+        refits: dict[int, list[Learner]] = {}
+        order = [one for one, _ in sorted(members, key=lambda member: -member[1])]
+        for another in range(MOST_REFITS if self.stopwatch.timed else 1):
+            for candidate in order:
+                left = self.stopwatch.left() - 0.5 * KEPT_FOR_THE_END * self.stopwatch.seconds
+                if self.stopwatch.timed:
+                    expected = self._refit_seconds(candidate) * (1.1 if another else 0.9)
+                    expected = max(expected, self.evaluator.expected_seconds(candidate, None))
+                    if left < expected or (another and candidate.number not in refits):
+                        continue
+                if another and self.families[candidate.family].exact:
                     continue
-            self.evaluator.parts(None, family.form)
-            with contextlib.suppress(Exception):
-                refits[candidate.number] = self.evaluator.fit_all(
-                    candidate, left if self.stopwatch.timed else np.inf
-                )
-        return refits
+                with contextlib.suppress(Exception):
+                    refits.setdefault(candidate.number, []).append(
+                        self.evaluator.fit_all(
+                            candidate, left if self.stopwatch.timed else np.inf, another
+                        )
+                    )
+        return {number: learners for number, learners in refits.items() if learners}
 
     def _assemble(
-        self, members: list[tuple[Candidate, float]], refits: Mapping[int, Learner]
+        self, members: list[tuple[Candidate, float]], refits: Mapping[int, list[Learner]]
     ) -> EnsembleClassifier | EnsembleRegressor:
         task = self.task
         keys: list[Any] = []
@@ -292,21 +361,24 @@ class _Run:
         for candidate, weight in members:
             form = self.families[candidate.family].form
             models: list[tuple[int, Learner]] = []
-            if not self.ordered:
-                models = [
-                    (numbered((split, form)), learner)
-                    for split, learner in candidate.models.items()
-                ]
-            elif candidate.number not in refits:
+            if candidate.number in refits:
+                models = [(numbered((None, form)), one) for one in refits[candidate.number]]
+            elif self.ordered:
                 # No time for all rows: the fold that learnt from the most is the next best.
                 split = max(
                     candidate.models, key=lambda s: (len(self.evaluator.splits[0][s[1]][0]), s)
                 )
                 models = [(numbered((split, form)), candidate.models[split])]
-            if candidate.number in refits:
-                models.append((numbered((None, form)), refits[candidate.number]))
+            else:
+                models = [
+                    (numbered((split, form)), learner)
+                    for split, learner in candidate.models.items()
+                ]
+            for number in {number for number, _ in models}:
+                # A process that found the model kept its preparation; it is made again here.
+                self.evaluator.parts(*keys[number])
             made.append(Member(candidate.family, weight, candidate.temperature, models))
-        shared = {
+        shared: dict[str, Any] = {
             "members": made,
             "preparations": [self.evaluator.preparations[key] for key in keys],
             "feature_names": list(self.features.columns),
@@ -352,7 +424,9 @@ class _Run:
             parameters=candidate.parameters,
             state=candidate.state,
             score=sign * candidate.loss if complete else None,
-            fold_scores=tuple(sign * candidate.fold_losses[s] for s in sorted(candidate.fold_losses)),
+            fold_scores=tuple(
+                sign * candidate.fold_losses[s] for s in sorted(candidate.fold_losses)
+            ),
             seconds=candidate.seconds,
             predict_microseconds=candidate.microseconds * max(1, len(candidate.models)),
             in_portfolio=candidate.in_portfolio,
@@ -374,4 +448,3 @@ def _limited_threads(threads: int) -> Iterator[None]:
 
     with threadpool_limits(threads):
         yield
-

@@ -1,8 +1,8 @@
-"""One configuration on the folds: fitted, judged, stopped early where it is hopeless or too slow."""
+"""One configuration on the folds: fitted, judged, and stopped where it is hopeless or slow."""
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -193,11 +193,18 @@ class Evaluator:
                     split: model for split, model in candidate.models.items() if split[0] < repeat
                 }
 
-    def fit_all(self, candidate: Candidate, seconds: float) -> Learner:
-        """Fit a candidate on all rows, with as many rounds as the folds found best."""
+    def fit_all(self, candidate: Candidate, seconds: float, another: int = 0) -> Learner:
+        """Fit a candidate on all rows, with as many rounds as the folds found best.
+
+        Args:
+            candidate: A complete one.
+            seconds: That it may take at most.
+            another: Added to the seed.
+        """
         family = self.families[candidate.family]
         parts = self.parts(None, family.form)
-        learner = family.build(dict(candidate.parameters), self.task)
+        task = replace(self.task, seed=self.task.seed + another)
+        learner = family.build(dict(candidate.parameters), task)
         rounds = round(float(np.mean(candidate.rounds)) * 1.1) if self._staged(candidate) else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

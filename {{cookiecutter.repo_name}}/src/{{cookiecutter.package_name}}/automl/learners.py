@@ -1,6 +1,6 @@
 """Forests, linear models, kernels and neighbours: scikit-learn's classes behind `Learner`."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -73,7 +73,7 @@ class PipelineModel:
         parts: Parts,
         deadline: Deadline,  # noqa: ARG002
         rounds: int | None = None,  # noqa: ARG002
-    ) -> "PipelineModel":
+    ) -> Self:
         """Fit all at once."""
         self.model = self._build(*parts.train.shape)
         self.model.fit(parts.train.astype(np.float64), parts.target)

@@ -18,7 +18,7 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.99, 1e-7
 
 
 class NetworkModel:
-    """Layers of rectified units, trained by AdamW (Loshchilov and Hutter 2019) on a cosine schedule.
+    """Layers of rectified units, trained by AdamW (Loshchilov and Hutter 2019), cosine schedule.
 
     Args:
         parameters: `width`, `depth`, `learning_rate`, `weight_decay`, `dropout`, `batch`, `epochs`.
@@ -72,7 +72,7 @@ class NetworkModel:
         for layer in range(0, len(self.weights) - 2, 2):
             hidden = np.maximum(hidden @ self.weights[layer] + self.weights[layer + 1], 0)
         raw = hidden @ self.weights[-2] + self.weights[-1]
-        return _softmax(raw) if self.classify else raw[:, 0]
+        return _softmax(raw) if self.classify else np.asarray(raw[:, 0])
 
     def _goal(self, parts: Parts) -> np.ndarray:
         if not self.classify:

@@ -2,8 +2,8 @@
 
 The two forms are for trees (missing stays missing, categories are codes) and for everything else
 (`dense`: no value missing, all columns on one scale, categories as indicators). Categories with many
-values become the mean target of their rows; in training those means are cross-fitted, so that a row
-never sees its own target.
+values become the mean target of their rows; in training those means are cross-fitted, so that a
+row never sees its own target.
 """
 
 # Imported only where a model is fitted or loaded, never by `--help`.
@@ -160,7 +160,8 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             # Counts do not depend on the target: those of all rows are the better ones.
             part[:, -1] = self.codes_[str(name)][positions, -1]
             parts.append(part)
-        return np.hstack(parts)
+        encoded: np.ndarray = np.hstack(parts)
+        return encoded
 
     def _targets(self, y: np.ndarray) -> np.ndarray:
         """What the means are taken of: the value, P(class 1), or an indicator of each class."""
@@ -194,7 +195,7 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             self.squeezed_, np.arcsinh((filled - self.middle_) / self.width_), filled
         )
         scaled = np.clip((squeezed - self.centre_) / self.scale_, -WIDEST, WIDEST)
-        return np.hstack([scaled, absent[:, self.missing_]])
+        return np.asarray(np.hstack([scaled, absent[:, self.missing_]]))
 
     def _indicators(self, codes: np.ndarray, *, learn: bool) -> np.ndarray:
         sizes = [len(self.categories_[str(name)]) for name in self._of(Kind.FEW)]
@@ -203,10 +204,10 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             # Of two categories without missing values one indicator says it all.
             shown = np.arange(1 if size == 2 else 0, size)
             parts.append((codes[:, [number]] == shown[None, :]).astype(np.float64))
-        joined = np.hstack(parts)
+        joined: np.ndarray = np.hstack(parts)
         if learn:
             self.share_ = joined.mean(axis=0)
-        return joined - self.share_
+        return np.asarray(joined - self.share_)
 
 
 def _columns(parts: list[np.ndarray], rows: int) -> np.ndarray:

@@ -9,7 +9,7 @@ report.
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -171,7 +171,7 @@ def write_report_files(report: Report, folder: Path, name: str) -> tuple[Path, P
     from .report_page import render_page
 
     page, values = folder / f"{name}.html", folder / f"{name}.json"
-    write_report(values, plain(asdict(report)))
+    write_report(values, plain(report))
     part = page.with_name(f"{page.name}.part")
     part.write_text(render_page(report), encoding="utf-8")
     part.replace(page)
@@ -180,6 +180,8 @@ def write_report_files(report: Report, folder: Path, name: str) -> tuple[Path, P
 
 def plain(value: Any) -> Any:
     """A value as JSON can say it: numpy's numbers as Python's, what is not finite as null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -196,10 +198,7 @@ def plain(value: Any) -> Any:
 def plain_fields(result: Any) -> dict[str, Any]:
     """A dataclass's fields as JSON can say them, without fitted models and folders' contents."""
     values = {item.name: getattr(result, item.name) for item in fields(result) if item.repr}
-    return {
-        name: plain([asdict(entry) for entry in value] if name == "leaderboard" else value)
-        for name, value in values.items()
-    }
+    return {name: plain(value) for name, value in values.items()}
 
 
 class _Scorer:
@@ -265,7 +264,9 @@ def _dependence(result: AutoMLResult, rows: pd.DataFrame, feature: str) -> Depen
     means = []
     for value in grid:
         fixed = rows.copy()
-        fixed[name] = pd.Series([value] * len(rows), index=rows.index).astype(column.dtype, errors="ignore")
+        fixed[name] = pd.Series([value] * len(rows), index=rows.index).astype(
+            column.dtype, errors="ignore"
+        )
         means.append(outputs(result.model, fixed).mean(axis=0))
     return Dependence(feature, tuple(shown), _curves(result, np.asarray(means)))
 
@@ -315,9 +316,7 @@ def _attributions(result: AutoMLResult, rows: pd.DataFrame, seconds: float) -> d
         return {}
     masker = shap.maskers.Independent(matrix[-SHAP_BACKGROUND:], max_samples=SHAP_BACKGROUND)
     explainer = shap.explainers.Permutation(ask, masker, seed=result.seed)
-    explained = explainer(
-        matrix[: min(SHAP_ROWS, affordable)], max_evals=evaluations, silent=True
-    )
+    explained = explainer(matrix[: min(SHAP_ROWS, affordable)], max_evals=evaluations, silent=True)
     values = np.abs(np.asarray(explained.values))
     mean = values.mean(axis=(0, 2)) if values.ndim == 3 else values.mean(axis=0)
     pairs = zip(map(str, rows.columns), map(float, mean), strict=True)
@@ -354,5 +353,3 @@ def _draw(rows: int, most: int, seed: int) -> np.ndarray:
     if rows <= most:
         return np.arange(rows)
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-
-

@@ -113,9 +113,7 @@ def _pareto(report: "Report") -> str:
         return "<p class=soft>Nothing was measured.</p>"
     costs = [math.log10(max(point.microseconds, 1e-3)) for point in points]
     # A hopeless configuration would squeeze all others into a line.
-    ordered = sorted(
-        (point.score for point in points), reverse=report.greater_is_better
-    )
+    ordered = sorted((point.score for point in points), reverse=report.greater_is_better)
     shown = ordered[: max(3, round(0.9 * len(ordered)))]
     chart = _Chart(costs, shown)
     dots = []
@@ -252,7 +250,7 @@ def _lines(
         )
         drawn.append(
             f"<polyline points='{points}' fill=none stroke='var({colour})' stroke-width=2 "
-            "stroke-linejoin=round/>"
+            "stroke-linejoin='round'/>"
         )
     ticks = [(value, f"{value:.3g}") for value in chart.x_ticks()]
     keys = _keys(dict(zip(curves, COLOURS, strict=False)))
@@ -277,9 +275,7 @@ class _Chart:
         low, high = self.x_range
         return [low + (high - low) * share for share in (0, 0.33, 0.66, 1)]
 
-    def svg(
-        self, inside: str, ticks: Sequence[tuple[float, str]], x_name: str, y_name: str
-    ) -> str:
+    def svg(self, inside: str, ticks: Sequence[tuple[float, str]], x_name: str, y_name: str) -> str:
         low, high = self.y_range
         marks = []
         for share in (0.06, 0.35, 0.65, 0.94):
@@ -287,7 +283,8 @@ class _Chart:
             y = self.y(value)
             marks.append(
                 f"<line x1={LEFT} x2={WIDTH - 10} y1={y:.1f} y2={y:.1f} stroke='var(--line)'/>"
-                f"<text x={LEFT - 6} y={y + 4:.1f} text-anchor=end>{_tick(value, high - low)}</text>"
+                f"<text x={LEFT - 6} y={y + 4:.1f} text-anchor=end>"
+                f"{_tick(value, high - low)}</text>"
             )
         for number, (value, label) in enumerate(ticks):
             anchor = "start" if number == 0 else "end" if number == len(ticks) - 1 else "middle"
@@ -329,7 +326,7 @@ def _microseconds(logarithm: float) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.5g}" if math.isfinite(value) else "–"
+    return f"{value:.5g}" if math.isfinite(value) else "-"
 
 
 def _value(value: object) -> str:

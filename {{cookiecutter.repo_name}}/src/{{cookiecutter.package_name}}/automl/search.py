@@ -50,12 +50,13 @@ class Search:
         storage: "BaseStorage | None",
         name: str,
         most_trials: int | None,
+        seed: int,
     ) -> None:
         self.task, self.evaluator, self.families = task, evaluator, families
         self.candidates: list[Candidate] = []
         self.shapes = {name: evaluator.shape(family) for name, family in families.items()}
         self._most = most_trials
-        self._random = np.random.default_rng(task.seed)
+        self._seed, self._random = seed, np.random.default_rng(seed)
         self._storage, self._name = storage, name
         self._studies: dict[str, Study] = {}
         self._baseline = _proxy_baseline(task)
@@ -68,7 +69,7 @@ class Search:
 
     def select(self) -> tuple[list[Candidate], Selection]:
         """The ensemble of the best candidates so far."""
-        best = self._pool()
+        best = self.pool()
         rows = self.evaluator.held_out_rows()
         predictions = [one.held_out(rows) for one in best]
         return best, select_ensemble(self.task, self.task.target[rows], predictions)
@@ -135,20 +136,18 @@ class Search:
         self._tried_keys.add(_key(family, parameters))
         return candidate
 
-    def _try(
-        self, candidate: Candidate, seconds_left: Callable[[], float], margin: float
-    ) -> None:
+    def _try(self, candidate: Candidate, seconds_left: Callable[[], float], margin: float) -> None:
         bound, gain = self._bound()
         left = max(seconds_left(), 0.0)
         total = self.evaluator.stopwatch.seconds
         seconds = min(left, max(LONGEST_TRIAL * left, LEAST_FOR_A_TRIAL * total))
         self.evaluator.evaluate(candidate, 0, seconds, bound, margin * gain)
-        kept = {one.number for one in self._pool()}
+        kept = {one.number for one in self.pool()}
         for one in self.candidates:
             if one.number not in kept:
                 one.models.clear()
 
-    def _pool(self) -> list[Candidate]:
+    def pool(self) -> list[Candidate]:
         """Whom the ensemble is chosen from: the best of all, and the best few of each family."""
         taken: dict[str, int] = {}
         pool = []
@@ -170,11 +169,11 @@ class Search:
         )
 
     def _next_family(self) -> str:
-        """A draw: families whose best is close to the best of all, and that are quick, more often."""
+        """A draw: families that are quick, and whose best is close to the best of all, more often."""
         _, gain = self._bound()
-        best = {name: np.inf for name in self.families}
-        seconds = {name: 0.0 for name in self.families}
-        tried = {name: 0 for name in self.families}
+        best = dict.fromkeys(self.families, np.inf)
+        seconds = dict.fromkeys(self.families, 0.0)
+        tried = dict.fromkeys(self.families, 0)
         for one in self.candidates:
             tried[one.family] += one.state != "skipped"
             seconds[one.family] += one.seconds
@@ -202,7 +201,7 @@ class Search:
             self._studies[name] = optuna.create_study(
                 storage=self._storage,
                 study_name=f"{self._name}/{name}" if self._storage is not None else None,
-                sampler=optuna.samplers.TPESampler(seed=self.task.seed, n_startup_trials=6),
+                sampler=optuna.samplers.TPESampler(seed=self._seed, n_startup_trials=6),
                 direction="minimize",
                 load_if_exists=True,
             )
@@ -258,26 +257,29 @@ class _Recorder:
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
         from optuna.distributions import FloatDistribution
 
-        value = self._given.get(name, low)
-        value = float(np.clip(value, low, high)) if isinstance(value, int | float) else high
-        return self._note(name, value, FloatDistribution(low, high, log=log))
+        # A forest's "sqrt" of the columns has no place on the scale: the lowest is the nearest.
+        given = self._given.get(name, low)
+        value = float(np.clip(given, low, high)) if isinstance(given, int | float) else low
+        self._note(name, value, FloatDistribution(low, high, log=log))
+        return value
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
         from optuna.distributions import IntDistribution
 
         value = int(np.clip(self._given.get(name, low), low, high))
-        return self._note(name, value, IntDistribution(low, high, log=log))
+        self._note(name, value, IntDistribution(low, high, log=log))
+        return value
 
     def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
         from optuna.distributions import CategoricalDistribution
 
         value = self._given.get(name, choices[0])
         value = value if value in choices else choices[0]
-        return self._note(name, value, CategoricalDistribution(choices))
-
-    def _note(self, name: str, value: Any, distribution: Any) -> Any:
-        self.params[name], self.distributions[name] = value, distribution
+        self._note(name, value, CategoricalDistribution(choices))
         return value
+
+    def _note(self, name: str, value: Any, distribution: Any) -> None:
+        self.params[name], self.distributions[name] = value, distribution
 
 
 def _mean_proxy(candidate: Candidate) -> float:

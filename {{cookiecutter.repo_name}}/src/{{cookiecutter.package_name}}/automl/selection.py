@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .task import CLIP, Task, log_loss
+from .task import CLIP, Task
 
 STEPS = 40
 WITHOUT_PROGRESS = 8
@@ -30,8 +30,8 @@ def temper(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 def best_temperature(target: np.ndarray, probabilities: np.ndarray) -> float:
     """The temperature with the least log loss on held-out predictions; 1 where it hardly helps.
 
-    As in Platt's scaling (1999) the labels count as slightly uncertain, by the number of rows: a few
-    rows that are all predicted well are no evidence for certainty.
+    As in Platt's scaling (1999) the labels count as slightly uncertain, by the number of rows: a
+    few rows that are all predicted well are no evidence for certainty.
     """
     from scipy.optimize import minimize_scalar
 
@@ -121,9 +121,7 @@ def _heaviest(weights: np.ndarray) -> np.ndarray:
     return result
 
 
-def _selection(
-    task: Task, target: np.ndarray, views: np.ndarray, weights: np.ndarray
-) -> Selection:
+def _selection(task: Task, target: np.ndarray, views: np.ndarray, weights: np.ndarray) -> Selection:
     mean = np.tensordot(weights, views, axes=1)
     chosen = {int(k): float(weights[k]) for k in np.flatnonzero(weights)}
     return Selection(chosen, _loss(task, target, mean))

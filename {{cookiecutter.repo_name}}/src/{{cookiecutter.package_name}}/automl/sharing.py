@@ -2,10 +2,190 @@
 
 Processes of one machine share an Optuna journal (a file that is appended to under a lock); hosts
 share it through Optuna's gRPC proxy. SQLite is refused: its locks are not made for many writers.
+
+On one machine, `find_model_parallel` starts the workers and puts one ensemble together from what
+all of them found. Across hosts, one runs `serve_storage`; every host calls
+`find_model(..., storage="grpc://HOST:PORT")` with the same rows, and each gets a model: the trials
+are shared, and what another host found to be better is tried anew at the end.
 """
+
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pandas as pd
+
+from ..errors import ProjectError
+from .budget import Budget
+from .result import AutoMLResult, HistoryPoint
+from .task import Problem
+
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+
+    from .evaluation import Candidate
+
+GRPC_PORT = 13_000
+SHARE_OF_WORKERS = 0.7
+"""Of the wall time; the rest is for the ensemble of what they found."""
+SHORTEST = 1.0
+"""Seconds of a worker, however late it was."""
+
+
 def open_storage(storage: "str | Path | BaseStorage") -> "BaseStorage":
-    raise NotImplementedError
+    """The place of a shared search.
+
+    Args:
+        storage: A journal's path, `grpc://HOST:PORT`, or a storage of Optuna's.
+
+    Raises:
+        ProjectError: For SQLite or another database, or where gRPC is not installed.
+    """
+    if not isinstance(storage, str | Path):
+        _refuse_sqlite(str(getattr(storage, "url", "")))
+        return storage
+    text = str(storage)
+    _refuse_sqlite(text)
+    if text.startswith("grpc://"):
+        address = urlsplit(text)
+        if not address.hostname:
+            raise ProjectError(f"{text!r} names no host", "say grpc://HOST:PORT")
+        try:
+            from optuna.storages import GrpcStorageProxy
+
+            return GrpcStorageProxy(host=address.hostname, port=address.port or GRPC_PORT)
+        except ImportError as error:
+            raise ProjectError(
+                f"a search across hosts needs gRPC: {error}",
+                "install the extra: pip install '.[distributed]'",
+            ) from error
+    if "://" in text:
+        raise ProjectError(
+            f"{text!r} is no storage for a shared search",
+            "give the path of a journal file, or grpc://HOST:PORT",
+        )
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    path = Path(text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The default lock is a symbolic link, which Windows and some network shares refuse.
+    return JournalStorage(JournalFileBackend(text, lock_obj=JournalFileOpenLock(text)))
+
+
+def serve_storage(journal: Path, host: str = "127.0.0.1", port: int = GRPC_PORT) -> None:
+    """Serve a journal to other hosts until interrupted.
+
+    There is no authentication: listen on a network that only the workers reach.
+    """
+    try:
+        from optuna.storages import run_grpc_proxy_server
+    except ImportError as error:
+        raise ProjectError(
+            f"a search across hosts needs gRPC: {error}",
+            "install the extra: pip install '.[distributed]'",
+        ) from error
+    run_grpc_proxy_server(open_storage(journal), host=host, port=port)
+
+
+def find_model_parallel(
+    features: pd.DataFrame,
+    target: "np.ndarray | pd.Series[Any] | Sequence[Any]",
+    problem: Problem,
+    budget: Budget,
+    *,
+    processes: int,
+    storage: str | Path | None = None,
+    on_progress: Callable[[HistoryPoint], None] | None = None,
+    **options: Any,
+) -> AutoMLResult:
+    """`find_model` with several processes of this machine that share one search.
+
+    Args:
+        features: See `find_model`.
+        target: See `find_model`.
+        problem: See `find_model`.
+        budget: Seconds of wall time; trials are divided among the processes.
+        processes: How many; 1 is `find_model` itself.
+        storage: A journal that the search goes on from; a temporary one by default.
+        on_progress: Called with the points of the ensemble's end only: workers do not report.
+        options: The other arguments of `find_model`.
+
+    Raises:
+        ProjectError: For SQLite, or a budget in CPU seconds.
+    """
+    from .engine import find_model, run_of
+
+    if processes < 1:
+        raise ProjectError(f"{processes} processes; expected 1 or more", "say processes=2")
+    if storage is not None:
+        _refuse_sqlite(str(storage))
+    if processes == 1:
+        return find_model(
+            features,
+            target,
+            problem,
+            budget,
+            storage=storage,
+            on_progress=on_progress,
+            **options,
+        )
+    if budget.clock == "cpu":
+        raise ProjectError(
+            "a search by several processes has no one CPU clock", "say Budget(clock='wall')"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        shared = storage or Path(folder) / "journal.log"
+        own = {name: value for name, value in options.items() if name != "study"}
+        run = run_of(features, target, problem, budget, on_progress=on_progress, **own)
+        part = replace(
+            budget, trials=None if budget.trials is None else -(-budget.trials // processes)
+        )
+        # A worker's clock starts when its libraries are imported; that must not prolong the search.
+        until = None if budget.seconds is None else time.time() + SHARE_OF_WORKERS * budget.seconds
+        # Spawned, not forked: OpenMP's threads do not survive a fork.
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+            jobs = [
+                pool.submit(
+                    _work, features, target, problem, part, until, str(shared), number, options
+                )
+                for number in range(processes)
+            ]
+            run.take(candidate for job in jobs for candidate in job.result())
+        return run.finish()
+
+
+def _work(
+    features: pd.DataFrame,
+    target: Any,
+    problem: Problem,
+    budget: Budget,
+    until: float | None,
+    storage: str,
+    number: int,
+    options: dict[str, Any],
+) -> "list[Candidate]":
+    """One worker: its best candidates, with their models."""
+    from .engine import run_of
+
+    study = options.pop("study", "automl")
+    if until is not None:
+        budget = replace(budget, seconds=max(SHORTEST, until - time.time()))
+    run = run_of(features, target, problem, budget, **options)
+    # The folds are everybody's; what is drawn is each one's own.
+    return run.search(storage, study, run.task.seed + number)
+
+
+def _refuse_sqlite(address: str) -> None:
+    if address.startswith("sqlite"):
+        raise ProjectError(
+            f"{address!r}: SQLite loses trials and locks up when several processes write to it",
+            "give the path of a journal file, such as automl/journal.log",
+        )

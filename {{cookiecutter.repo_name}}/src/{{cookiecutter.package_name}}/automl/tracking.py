@@ -1,7 +1,7 @@
 """AutoML's experiments in MLflow: a parent run for each, and a child run for each configuration.
 
-Where MLflow is, says `MLFLOW_TRACKING_URI`; else the project's own SQLite file, or `mlflow.db` in the
-current folder where there is no project.
+Where MLflow is, says `MLFLOW_TRACKING_URI`; else the project's own SQLite file, or `mlflow.db` in
+the current folder where there is no project.
 """
 
 import contextlib

@@ -87,6 +87,11 @@ def create_app(
     scorer = _Scorer(predictor, prediction_log, metrics)
     app.include_router(_predictions(models, scorer, stored))
     app.include_router(_operations(predictor, metrics))
+    if settings.automl.routes:
+        from .automl_routes import automl_routers
+
+        for router in automl_routers(settings, contract):
+            app.include_router(router)
     return app
 
 

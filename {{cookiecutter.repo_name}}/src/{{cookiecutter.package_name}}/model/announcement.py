@@ -19,7 +19,7 @@ from urllib.error import HTTPError
 
 from ..errors import ProjectError
 from ..settings import Settings
-from .audit_log import AuditRecord
+from .audit_record import AuditRecord
 
 Format = Literal["json", "slack", "teams"]
 TOLERANCE_SECONDS = 300

@@ -11,18 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..settings import Settings
-from .audit_log import (
-    FIRST,
-    INTERRUPTED,
-    AuditError,
-    AuditRecord,
-    AuditWriter,
-    Head,
-    parse_line,
-    read_head,
-    read_log,
-    writing,
-)
+from .audit_log import INTERRUPTED, AuditWriter, read_head, read_log, writing
+from .audit_record import FIRST, AuditError, AuditRecord, Head, parse_line
 from .registry_store import open_store
 
 __all__ = [
@@ -121,9 +111,7 @@ def append_record(
         AuditError: Where the log cannot be written, or its end is damaged.
     """
     with audit_writer(settings) as writer:
-        return writer.append(
-            writer.draft(actor(settings), action, model, version, details)
-        )
+        return writer.append(writer.draft(actor(settings), action, model, version, details))
 
 
 def history(settings: Settings, model: str | None = None) -> list[AuditRecord]:

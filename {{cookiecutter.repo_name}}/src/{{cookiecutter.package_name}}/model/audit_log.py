@@ -13,85 +13,17 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ..errors import CheckFailedError, ProjectError
+from .audit_record import FIRST, FORMAT, AuditError, AuditRecord, Head, parse_line
 
-FIRST = "0" * 64
 READ_BYTES = 8192
-FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 RECOVERED = "log recovered"
 INTERRUPTED = "interrupted"
-
-
-class AuditError(ProjectError):
-    """The audit log cannot be written or is not what was written."""
-
-
-@dataclass(frozen=True)
-class AuditRecord:
-    """One thing that somebody did to the registry.
-
-    Attributes:
-        sequence: 1, 2, 3 …
-        time: UTC, to the microsecond.
-        actor: Who did it.
-        action: `registered`, `promoted`, `rolled back`, `deleted` …
-        model: The registered model.
-        version: The version; None where it is about the model.
-        alias: The alias that moved, where one did.
-        before: What it pointed at.
-        after: What it points at since.
-        details: Further facts.
-        log: Identifies the file, so that files of several machines are told apart.
-        previous: Hash of the record before.
-        hash: SHA-256 of all of the above.
-    """
-
-    sequence: int
-    time: str
-    actor: str
-    action: str
-    model: str
-    version: str | None = None
-    alias: str | None = None
-    before: str | None = None
-    after: str | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
-    log: str = ""
-    previous: str = FIRST
-    hash: str = ""
-
-    def sealed(self) -> "AuditRecord":
-        """The same record with its hash."""
-        return replace(self, hash=self.expected_hash())
-
-    def expected_hash(self) -> str:
-        """What the hash must be."""
-        values = asdict(self)
-        del values["hash"]
-        return hashlib.sha256(_canonical(values).encode("ascii")).hexdigest()
-
-    def line(self) -> str:
-        """The record as its one spelling, without a line break."""
-        return _canonical(asdict(self))
-
-    @property
-    def moment(self) -> datetime:
-        """The time as a time."""
-        return datetime.strptime(self.time, FORMAT).replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Head:
-    """Where the log ends."""
-
-    sequence: int
-    hash: str
-    log: str
 
 
 class AuditWriter:
@@ -269,26 +201,6 @@ def read_head(file: Path) -> Head | None:
         raise AuditError(f"{head} is damaged: {error}", "restore it from a backup") from error
 
 
-def parse_line(line: bytes) -> AuditRecord:
-    """A line as a record.
-
-    Raises:
-        ValueError: Where it is not exactly what was written; says why.
-    """
-    try:
-        values = json.loads(line.decode("ascii"))
-        record = AuditRecord(**values)
-        unchanged = record.line().encode("ascii") == line
-        _ = record.moment
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError("it is not a record") from error
-    if not unchanged:
-        raise ValueError("it is spelled otherwise than it was written")
-    if record.hash != record.expected_hash():
-        raise ValueError("its content does not belong to its hash")
-    return record
-
-
 def _end(file: Path) -> tuple[AuditRecord | None, bytes]:
     """The last whole record, and what a killed writer left behind it."""
     line, torn = _last_line(file)
@@ -354,7 +266,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _canonical(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -23,6 +23,7 @@ TRUSTED_TYPES = (
     f"{_AUTOML}.boosting.HistogramModel",
     f"{_AUTOML}.boosting.LightGBMModel",
     f"{_AUTOML}.boosting.XGBoostModel",
+    f"{_AUTOML}.clustering.ClusterModel",
     f"{_AUTOML}.ensemble.EnsembleClassifier",
     f"{_AUTOML}.ensemble.EnsembleRegressor",
     f"{_AUTOML}.ensemble.Member",

@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import CheckFailedError
 from ..settings import Settings
 from .audit import Anchor, actor, audit_writer
-from .audit_log import AuditRecord, parse_line
+from .audit_record import AuditRecord, parse_line
 from .registry_sqlite import SqliteStore
 from .registry_store import LEDGER_RUN, RegisteredModel, RegistryError, RegistryStore
 

@@ -89,7 +89,7 @@ def other_scores(
 def row_losses(contract: Contract, truth: np.ndarray, predictions: "Predictions") -> np.ndarray:
     """What each row costs, shape (rows,): log loss of a class, absolute error of a value."""
     if contract.problem == "regression":
-        return np.abs(np.asarray(predictions.values, dtype="float64") - truth)
+        return np.asarray(np.abs(np.asarray(predictions.values, dtype="float64") - truth))
     if predictions.probabilities is None:
         raise TypeError("a classifier's predictions carry probabilities")
     labels = np.asarray(contract.target.classes)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .garbage import Garbage, collect_garbage, find_garbage
-from .lifecycle import SEMANTIC_TAG, Lifecycle
+from .lifecycle import Lifecycle
+from .lookup import SEMANTIC_TAG
 from .model_version import ModelVersion
 from .registration import CONTRACT_FILE, MODEL_PATH, RUN_KEY
 from .registry_copy import copy_version
@@ -48,7 +49,8 @@ class MLflowManager(Lifecycle):
     Works with a server (`MLFLOW_TRACKING_URI=http://…`, with or without a login) and, by default,
     with the project's own SQLite file, which `make mlflow-up` serves too, so that both see the same
     runs. Its parts: `tracking.py` (runs), `registration.py` (storing, signing, loading),
-    `lifecycle.py` (versions, aliases, stages) and, below, copying, cleaning up and webhooks.
+    `lookup.py` (finding, comparing), `lifecycle.py` (aliases, stages, renaming, deleting) and,
+    below, copying, cleaning up and webhooks.
     """
 
     def initialise(self) -> RegistryStatus:

@@ -102,22 +102,25 @@ def _opcodes(stream: IO[bytes], head: bytes) -> str | None:
     if PICKLE_PROTOCOL.match(head):
         return "it starts with a pickle's protocol mark"
     stream.seek(0)
-    read = 0
+    read, texts = 0, 0
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
-            read += 1
-            if opcode.name in ("GLOBAL", "INST") and IMPORTED_NAME.fullmatch(str(argument)):
-                return f"it is a pickle that imports {str(argument).replace(' ', '.')}"
-            if opcode.name == "STACK_GLOBAL":
-                return "it is a pickle that imports by name"
-            if opcode.name == "STOP":
-                # A text that starts with a full stop is no pickle; one value and a stop is.
+        while True:  # a file may hold several, one after the other
+            for opcode, argument, _ in pickletools.genops(stream):
+                read += 1
+                if opcode.name in ("GLOBAL", "INST") and IMPORTED_NAME.fullmatch(str(argument)):
+                    return f"it is a pickle that imports {str(argument).replace(' ', '.')}"
+                texts += opcode.name.endswith(("UNICODE", "UNICODE8", "STRING"))
+                if opcode.name == "STACK_GLOBAL" and texts:
+                    return "it is a pickle that imports by name"
+                if read > MOST_OPCODES:
+                    return "its opcodes are those of a pickle"
+            place = stream.tell()
+            if not stream.read(1):
+                # A text that is a full stop is no pickle; a value and a stop is one.
                 return "its opcodes are those of a pickle" if read > 1 else None
-            if read > MOST_OPCODES:
-                return "its opcodes are those of a pickle"
+            stream.seek(place)
     except (ValueError, IndexError, OverflowError, MemoryError):
         return None  # not a pickle: what unpickles it would stop here too, having imported nothing
-    return None
 
 
 def _archive(stream: IO[bytes], depth: int) -> str | None:

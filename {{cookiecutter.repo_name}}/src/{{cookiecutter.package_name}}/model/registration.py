@@ -26,6 +26,7 @@ SIGNATURE_TAG = "signature"
 DIGEST_TAG = "model_digest"
 KEY_TAG = "signed_by"
 REGISTERED = "registered"
+LOGGED_MODEL = "models:/m-"
 
 
 class Registration(Tracking):
@@ -205,11 +206,13 @@ class Registration(Tracking):
         import mlflow
 
         with self.translate(f"downloading version {version.version}"):
-            _ = self.client
             found = (
                 version.source
                 or self.client.get_model_version(version.name, version.version).source
             )
+            if found.startswith(LOGGED_MODEL):  # MLflow would look in the registry used last
+                model_id = found.removeprefix("models:/")
+                found = self.client.get_logged_model(model_id).artifact_location
             files = Path(
                 mlflow.artifacts.download_artifacts(
                     artifact_uri=found,

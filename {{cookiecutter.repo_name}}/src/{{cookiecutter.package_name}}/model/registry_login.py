@@ -21,3 +21,10 @@ def read_credentials() -> tuple[str, str]:
         str(section.get("mlflow_tracking_username", "")),
         str(section.get("mlflow_tracking_password", "")),
     )
+
+
+def shown_uri(uri: str) -> str:
+    """The URI without the password that it may hold."""
+    head, at, tail = uri.rpartition("@")
+    scheme = head.partition("://")[0]
+    return f"{scheme}://…@{tail}" if at else uri

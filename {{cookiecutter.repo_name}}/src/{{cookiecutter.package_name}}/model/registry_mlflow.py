@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .model_version import ModelVersion
 from .registry_database import ensure_database
-from .registry_rest import shown_uri
+from .registry_login import shown_uri
 from .registry_store import LEDGER_RUN, SQLITE, RegisteredModel, RegistryError, RunRecord
 
 if TYPE_CHECKING:

@@ -12,6 +12,8 @@ from urllib.parse import unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from .model_version import ModelVersion
+from .registry_json import model_of, pairs_of, run_of, version_of
+from .registry_login import read_credentials, shown_uri
 from .registry_store import LEDGER_RUN, RegisteredModel, RegistryError, RunRecord
 
 API = "/api/2.0/mlflow/"
@@ -46,22 +48,22 @@ class RestStore:
     def model(self, name: str) -> RegisteredModel | None:
         """A registered model, or None."""
         found = self._find("registered-models/get", "registered_model", name=name)
-        return _model(found) if found is not None else None
+        return model_of(found) if found is not None else None
 
     def models(self) -> list[RegisteredModel]:
         """All registered models, by name."""
         pages = self._pages("registered-models/search", "registered_models")
-        return sorted((_model(item) for item in pages), key=lambda model: model.name)
+        return sorted((model_of(item) for item in pages), key=lambda model: model.name)
 
     def version(self, name: str, version: str) -> ModelVersion | None:
         """A version, or None."""
         found = self._find("model-versions/get", "model_version", name=name, version=version)
-        return _version(found) if found is not None else None
+        return version_of(found) if found is not None else None
 
     def version_by_alias(self, name: str, alias: str) -> ModelVersion | None:
         """The version that an alias points at, or None."""
         found = self._find("registered-models/alias", "model_version", name=name, alias=alias)
-        return _version(found) if found is not None else None
+        return version_of(found) if found is not None else None
 
     def versions(self, name: str) -> list[ModelVersion]:
         """All versions, the oldest first."""
@@ -71,25 +73,13 @@ class RestStore:
         quoted = f"name = '{name}'" if "'" not in name else f'name = "{name}"'
         found = self._pages("model-versions/search", "model_versions", filter=quoted)
         # A search result carries no aliases in MLflow 3.17.
-        versions = [_version(item, model.aliases) for item in found]
+        versions = [version_of(item, model.aliases) for item in found]
         return sorted(versions, key=lambda version: int(version.version))
 
     def run(self, run_id: str) -> RunRecord | None:
         """A run, or None."""
         found = self._find("runs/get", "run", run_id=run_id)
-        if found is None:
-            return None
-        info, data = found["info"], found.get("data", {})
-        return RunRecord(
-            run_id=run_id,
-            name=info.get("run_name", ""),
-            status=info.get("status", ""),
-            deleted=info.get("lifecycle_stage") == "deleted",
-            parameters=_pairs(data.get("params")),
-            metrics={item["key"]: float(item["value"]) for item in data.get("metrics", ())},
-            tags=_pairs(data.get("tags")),
-            artifact_uri=info.get("artifact_uri", ""),
-        )
+        return run_of(run_id, found) if found is not None else None
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Point an alias at a version."""
@@ -133,7 +123,7 @@ class RestStore:
         if model_id:  # a server refuses a models:/ source without it
             fields["model_id"] = model_id
         answer = self._ask("POST", "model-versions/create", once=True, **fields)
-        return _version(answer["model_version"])
+        return version_of(answer["model_version"])
 
     def log_parameter(self, run_id: str, key: str, value: str) -> bool:
         """Log a parameter; False where the run has another value for it already."""
@@ -150,7 +140,7 @@ class RestStore:
     def ledger_run(self, name: str) -> str | None:
         """The run that the tag of the experiment `name` names, or None."""
         found = self._find("experiments/get-by-name", "experiment", experiment_name=name)
-        return _pairs(found.get("tags")).get(LEDGER_RUN) if found is not None else None
+        return pairs_of(found.get("tags")).get(LEDGER_RUN) if found is not None else None
 
     def create_ledger(self, name: str) -> str | None:
         """Make the experiment `name` with one run; None where another process made it first."""
@@ -282,17 +272,8 @@ class RestStore:
         )
 
 
-def shown_uri(uri: str) -> str:
-    """The URI without the password that it may hold."""
-    head, at, tail = uri.rpartition("@")
-    scheme = head.partition("://")[0]
-    return f"{scheme}://…@{tail}" if at else uri
-
-
 def _login(uri: str) -> dict[str, str]:
     """The header that MLflow's variables, the credentials file or the URI ask for."""
-    from .registry_login import read_credentials
-
     parts = urlsplit(uri)
     if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
         return {"Authorization": f"Bearer {token}"}
@@ -313,35 +294,3 @@ def _tls() -> ssl.SSLContext:
     if client := os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"):
         context.load_cert_chain(client)
     return context
-
-
-def _pairs(items: Any) -> dict[str, str]:
-    return {item["key"]: item.get("value", "") for item in items or ()}
-
-
-def _model(item: Mapping[str, Any]) -> RegisteredModel:
-    return RegisteredModel(
-        name=item["name"],
-        description=item.get("description", ""),
-        tags=_pairs(item.get("tags")),
-        aliases={pair["alias"]: str(pair["version"]) for pair in item.get("aliases", ())},
-        created=int(item.get("creation_timestamp", 0)) / 1000,
-    )
-
-
-def _version(item: Mapping[str, Any], aliases: Mapping[str, str] | None = None) -> ModelVersion:
-    number = str(item["version"])
-    known = item.get("aliases") or [
-        alias for alias, version in (aliases or {}).items() if version == number
-    ]
-    return ModelVersion(
-        name=item["name"],
-        version=number,
-        run_id=item.get("run_id", ""),
-        aliases=tuple(sorted(known)),
-        tags=_pairs(item.get("tags")),
-        description=item.get("description", ""),
-        source=item.get("source", ""),
-        created=int(item.get("creation_timestamp", 0)) / 1000,
-        mlflow_stage=item.get("current_stage", "None") or "None",
-    )

@@ -18,6 +18,7 @@ from ..automl.budget import Budget
 from ..automl.report import SECONDS as REPORT_SECONDS
 from ..automl.report import make_report, write_report_files
 from ..automl.result import AutoMLResult, HistoryPoint
+from ..automl.sharing import find_model_parallel
 from ..automl.tracking import log_configurations
 from ..contract import Contract
 from ..data.connection import open_lakehouse
@@ -32,7 +33,6 @@ from ..model.training_run import INPUTS, find_run, open_run, unfinished_run
 from ..presentation import budget_progress, step
 from ..settings import Settings
 from .automl_store import AUTOML, store_ensemble
-from .automl_workers import search_together
 from .training import (
     TrainingResult,
     evaluate_candidate,
@@ -41,7 +41,8 @@ from .training import (
     prepare_features,
     register_candidate,
 )
-from .training_work import TrainingError, TrainingWork, inputs_digest, only_process
+from .training_inputs import inputs_digest
+from .training_work import TrainingError, TrainingWork, only_process
 
 REPORT = "automl"
 LEAST_REPORT_SECONDS = 3.0
@@ -176,13 +177,12 @@ def search_ensemble(
             if on_progress is not None:
                 on_progress(point)
 
-        found = search_together(
-            work.settings.run_directory,
-            plan.processes,
+        found = find_model_parallel(
             frame,
             target,
             contract.problem,
             plan.budget,
+            processes=plan.processes,
             metric="r2" if contract.problem == "regression" else "roc_auc",
             seed=work.settings.training.seed,
             on_progress=after_each,
@@ -190,10 +190,10 @@ def search_ensemble(
         )
     store_ensemble(work.manager, work.run.run_id, contract, found)
     _report(work, plan, found)
-    members = Counter[str]()
+    ensemble: dict[str, float] = {}
     for entry in found.leaderboard:
-        members[entry.family] += entry.weight
-    ensemble = {name: round(weight, 4) for name, weight in members.most_common() if weight > 0}
+        if entry.weight > 0:
+            ensemble[entry.family] = ensemble.get(entry.family, 0.0) + round(entry.weight, 4)
     states = Counter(entry.state for entry in found.leaderboard)
     values = {
         "family": AUTOML,

@@ -135,7 +135,7 @@ def _difference(
     if answer["prediction"] != expected.values[position] or expected.probabilities is None:
         return math.inf
     ours = dict(zip(model.contract.target.classes, expected.probabilities[position], strict=True))
-    return max(abs(answer["probabilities"][label] - p) for label, p in ours.items())
+    return max(abs(float(answer["probabilities"][label]) - p) for label, p in ours.items())
 
 
 def _json_features(rows: pd.DataFrame, contract: Contract) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from ..contract import Contract
 from ..model.audit import AuditReport, champion_on, history, verify
-from ..model.audit_log import INTERRUPTED, AuditRecord
+from ..model.audit_log import INTERRUPTED
+from ..model.audit_record import AuditRecord
 from ..model.ledger import anchors, ledger_records
 from ..model.mlflow_manager import CHAMPION, MLflowManager
 from ..model.registration import REGISTERED

@@ -18,9 +18,10 @@ from ..model.training_run import TrainingRun
 from ..presentation import step, trial_progress
 from ..reports import write_report
 from ..settings import Settings, TrainingSettings
+from .automl_store import AUTOML
 from .training_checks import rows_digest
-from .training_record import INPUTS_FILE, predictions_digest
-from .training_work import library_versions
+from .training_inputs import INPUTS_FILE, library_versions
+from .training_record import predictions_digest
 
 REPORT_FILE = "reproduction.json"
 TOLERANCE = 1e-9
@@ -80,6 +81,12 @@ def reproduce(settings: Settings, contract: Contract, run_id: str) -> Reproducti
         raise RegistryError(
             f"the run {run_id} is no finished training: it lacks {', '.join(missing)}",
             "take the run id from reports/training.json or from `registry show`",
+        )
+    if stages["train"] is not None and stages["train"]["family"] == AUTOML:
+        raise RegistryError(
+            f"the run {run_id} is a search of AutoML, which is not rebuilt here",
+            "run it again: automl --trials N --run-id NAME; without a budget of seconds the same "
+            "data and seed give the same model",
         )
     result = _train_again(settings, manager, run_id, stages)
     write_report(settings.reports / REPORT_FILE, asdict(result))

@@ -12,7 +12,8 @@ from ..contract import Contract
 from ..errors import NothingToDoError
 from ..model.announcement import announce, event_of
 from ..model.audit import history
-from ..model.audit_log import INTERRUPTED, AuditRecord
+from ..model.audit_log import INTERRUPTED
+from ..model.audit_record import AuditRecord
 from ..model.ledger import ledger_records, move_alias, position
 from ..model.mlflow_manager import CHAMPION, MLflowManager, RegistryError
 from ..model.stages import STAGE_TAG

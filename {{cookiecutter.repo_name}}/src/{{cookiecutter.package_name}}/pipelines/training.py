@@ -20,7 +20,7 @@ from ..data.privacy import uses_rows
 from ..data.sample import true_probabilities
 from ..model.frames import target_values
 from ..model.metrics import area_under_roc, main_metric
-from ..model.mlflow_manager import RUN_KEY, MLflowManager
+from ..model.mlflow_manager import RUN_KEY, SEMANTIC_TAG, MLflowManager
 from ..model.scoring import ModelVersion
 from ..model.search import Trial, search
 from ..model.training_run import INPUTS, find_run, open_run, unfinished_run
@@ -34,8 +34,9 @@ from .training_checks import (
     refuse_quarantined,
     rows_digest,
 )
-from .training_record import RESULT_FILE, log_candidate, log_inputs, write_evaluation
-from .training_work import TrainingWork, inputs_digest, only_process
+from .training_inputs import inputs_digest, log_inputs
+from .training_record import RESULT_FILE, log_candidate, write_evaluation
+from .training_work import TrainingWork, only_process
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def extract(work: TrainingWork) -> dict[str, Any]:
         "committed_at": snapshot.committed_at.isoformat(),
         "quarantine_share": share,
     }
-    log_inputs(work)
+    log_inputs(work.manager, work.run.run_id, work.settings, work.contract)
     work.run.finish_stage("extract", values)
     return values
 
@@ -288,7 +289,7 @@ def register_candidate(work: TrainingWork) -> TrainingResult:
     result = replace(
         result,
         model_version=version.version,
-        semantic_version=version.tags.get("semantic_version", ""),
+        semantic_version=version.tags.get(SEMANTIC_TAG, ""),
     )
     write_report(work.settings.reports / RESULT_FILE, asdict(result))
     return result
@@ -303,7 +304,7 @@ def logged_result(
     )
     values["interval"] = tuple(values["interval"])
     values["model_version"] = version.version
-    values["semantic_version"] = version.tags.get("semantic_version", "")
+    values["semantic_version"] = version.tags.get(SEMANTIC_TAG, "")
     result = TrainingResult(**values)
     write_report(settings.reports / RESULT_FILE, asdict(result))
     return result

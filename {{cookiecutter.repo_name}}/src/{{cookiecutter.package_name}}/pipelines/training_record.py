@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,41 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from ..contract import dump_contract
 from ..errors import ProjectError
 from ..model.evaluation import plot_evaluation
 from ..model.frames import model_frame, target_values
 from ..model.metrics import metric_value
-from ..model.mlflow_manager import CONTRACT_FILE, REFERENCE_FILE, RUN_KEY
+from ..model.mlflow_manager import REFERENCE_FILE, RUN_KEY, SEMANTIC_TAG
 from ..model.scoring import ModelVersion, Predictions
 from ..model.search import held_out_predictions
 from ..presentation import step
 from ..reports import write_report
 from .automl_store import AUTOML, stored_held_out
-from .training_work import TrainingWork, deciding_settings, library_versions
+from .candidate_description import CARD_FILE, CHANGELOG_FILE, describe_candidate
+from .training_work import TrainingWork
 
 SNAPSHOT_TAG = "gold_snapshot"
 RESULT_FILE = "training.json"
 EVALUATION_FILE = "evaluation.json"
 PLOT_FILE = "evaluation.png"
-INPUTS_FILE = "inputs/training.json"
-LOCK_FILE = "inputs/requirements.txt"
 DIGITS = 9
-
-
-def log_inputs(work: TrainingWork) -> None:
-    """Everything that the run is rebuilt from: contract, settings, versions, lock, commit."""
-    manager, run_id = work.manager, work.run.run_id
-    manager.log_text(run_id, dump_contract(work.contract), CONTRACT_FILE)
-    inputs = {
-        "settings": deciding_settings(work.settings),
-        "libraries": dict(library_versions()),
-        "commit": commit(work.settings.root),
-    }
-    manager.log_text(run_id, json.dumps(inputs, indent=2), INPUTS_FILE)
-    lock = work.settings.root / "requirements" / "dev.txt"
-    if lock.is_file():
-        manager.log_text(run_id, lock.read_text(encoding="utf-8"), LOCK_FILE)
 
 
 def write_evaluation(work: TrainingWork) -> dict[str, Any]:
@@ -72,7 +54,7 @@ def write_evaluation(work: TrainingWork) -> dict[str, Any]:
         else f"{worst.name}: loss {worst.loss:.3g}, elsewhere {worst.loss_elsewhere:.3g}",
         "predictions_digest": predictions_digest(evaluation.predictions),
         "plot": work.settings.shown(plot),
-        "card": work.settings.shown(work.settings.reports / "model_card.md"),
+        "card": work.settings.shown(work.settings.reports / CARD_FILE),
     }
     report = {
         **values,
@@ -96,6 +78,12 @@ def log_candidate(
     manager.log_parameters(run_id, {"family": found["family"], **found["parameters"], **search})
     manager.log_metrics(run_id, metrics)
     _log_reference(work)
+    judged = work.done("evaluate")
+    others = {name: value for name, (value, _, _) in judged["others"].items()}
+    described = describe_candidate(work, {judged["metric"]: judged["value"], **others})
+    (work.settings.reports / CARD_FILE).write_text(described.card, encoding="utf-8")
+    manager.log_text(run_id, described.card, CARD_FILE)
+    manager.log_text(run_id, described.changelog, CHANGELOG_FILE)
     # Before the version exists: a version without its result would be of no use to a later call.
     manager.log_text(run_id, json.dumps(result), RESULT_FILE)
     extracted = work.done("extract")
@@ -104,6 +92,8 @@ def log_candidate(
         SNAPSHOT_TAG: str(extracted["snapshot_id"]),
         "gold_table": extracted["table"],
         "predictions_digest": result["predictions_digest"],
+        SEMANTIC_TAG: described.semantic_version,
+        "semantic_version_reason": described.reason,
     }
     with manager.translate("tagging the run"):
         for name, value in tags.items():
@@ -124,30 +114,14 @@ def predictions_digest(predictions: Predictions) -> str:
     return hashlib.sha256((np.round(values, DIGITS) + 0.0).tobytes()).hexdigest()
 
 
-def commit(root: Path) -> str:
-    """The project's git commit, with a plus where files differ from it; empty without git."""
-    commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain"])
-    try:
-        head, changed = (
-            subprocess.run(
-                command, cwd=root, capture_output=True, text=True, check=True, timeout=20
-            ).stdout.strip()
-            for command in commands
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return f"{head}+" if changed else head
-
-
 def _champion_value(work: TrainingWork, truth: np.ndarray) -> float | None:
     """The main metric of today's champion on the same rows; None where it cannot score them."""
-    champion = work.manager.champion_version()
-    if champion is None:
+    if work.champion is None:
         return None
     try:
-        predictions = work.manager.load(champion).predict(work.split.test)
+        predictions = work.champion.predict(work.split.test)
     except (ProjectError, KeyError, ValueError) as error:
-        step(f"the champion, version {champion.version}, cannot score these rows: {error}")
+        step(f"the champion cannot score these rows: {error}")
         return None
     return metric_value(work.contract, truth, predictions)
 
@@ -157,6 +131,7 @@ def _log_reference(work: TrainingWork) -> None:
     settings, rows, found = work.settings, work.split.train, work.done("train")
     known = None
     if found["family"] == AUTOML:
+        # The rows that the search's folds judged on; with an event time those are the newest ones.
         known = stored_held_out(work.manager, work.run.run_id)
         rows = rows.loc[known.index]
     if len(rows) > settings.monitoring.reference_rows:

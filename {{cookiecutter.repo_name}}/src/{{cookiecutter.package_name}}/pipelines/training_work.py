@@ -6,18 +6,14 @@ split and seed give the same rows and the same model.
 """
 
 import fcntl
-import hashlib
-import json
-import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
 
-from ..contract import Contract, dump_contract
+from ..contract import Contract
 from ..data.connection import open_lakehouse
 from ..data.gold_frame import read_gold
 from ..data.lakehouse import Lakehouse
@@ -31,8 +27,6 @@ from ..model.training_run import TrainingRun
 from ..presentation import step
 from ..settings import Settings
 from .automl_store import AUTOML, stored_ensemble
-
-LIBRARIES = ("lightgbm", "mlflow", "numpy", "optuna", "pandas", "scikit-learn", "scipy", "skops")
 
 
 class TrainingError(ProjectError):
@@ -93,6 +87,18 @@ class TrainingWork:
         """The winner, judged on the test rows."""
         return evaluate(self.model, self.split.train, self.split.test, self.settings.training)
 
+    @cached_property
+    def champion(self) -> LoadedModel | None:
+        """Today's champion; None where there is none, or where it cannot be loaded."""
+        version = self.manager.champion_version()
+        if version is None:
+            return None
+        try:
+            return self.manager.load(version)
+        except ProjectError as error:
+            step(f"the champion, version {version.version}, cannot be compared with: {error}")
+            return None
+
     def done(self, stage: str) -> dict[str, Any]:
         """What a former stage left.
 
@@ -125,24 +131,3 @@ def only_process(settings: Settings, run: TrainingRun) -> Iterator[None]:
                 "wait for it, or stop it and run the command again: it goes on where that stopped",
             ) from error
         yield
-
-
-def inputs_digest(settings: Settings, contract: Contract, snapshot_id: int) -> str:
-    """SHA-256 of everything that decides a training's outcome on one machine."""
-    values = {
-        "snapshot": snapshot_id,
-        "contract": dump_contract(contract),
-        "settings": deciding_settings(settings),
-        "libraries": library_versions(),
-    }
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def deciding_settings(settings: Settings) -> dict[str, Any]:
-    """The settings of the search, the split and the evaluation."""
-    return settings.training.model_dump(mode="json")
-
-
-def library_versions() -> Mapping[str, str]:
-    """The versions of what a model is made with."""
-    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}

@@ -6,36 +6,43 @@ is older than the files misses nothing, one that is newer names files that are n
 
 import hashlib
 import json
-import os
 import shutil
-import sqlite3
-import subprocess
 import tarfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from urllib.parse import unquote, urlsplit
 
-from ..errors import ProjectError
 from ..presentation import step
 from ..settings import Settings
+from .backup_database import (
+    SQLITE,
+    BackupError,
+    dump_database,
+    is_empty,
+    load_database,
+    scheme,
+    shown_database,
+)
 from .relocation import relocate
 
+__all__ = [
+    "BackupError",
+    "BackupResult",
+    "Manifest",
+    "RegistryPlace",
+    "backup",
+    "project_registry",
+    "restore",
+    "verify_backup",
+]
+
 MANIFEST = "manifest.json"
-SQLITE_FILE = "mlflow.db"
-DUMP_FILE = "mlflow.sql.dump"
 ARTIFACTS = "artifacts"
 AUDIT = "audit"
 FORMAT = 1
-SQLITE = "sqlite:///"
-POSTGRES = ("postgresql://", "postgresql+psycopg://", "postgresql+psycopg2://", "postgres://")
-
-
-class BackupError(ProjectError):
-    """A backup cannot be made, is damaged, or must not be restored here."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,7 @@ def backup(place: RegistryPlace, target: Path) -> BackupResult:
         shutil.rmtree(part)
     part.mkdir()
     step("backup: database")
-    kind = _dump(place.database, part)
+    kind = dump_database(place.database, part)
     step("backup: files")
     if place.artifacts.is_dir():
         shutil.copytree(place.artifacts, part / ARTIFACTS, symlinks=True)
@@ -166,13 +173,13 @@ def restore(source: Path, place: RegistryPlace, *, force: bool = False) -> Backu
         manifest = verify_backup(folder)
         if (manifest.database == "sqlite") != place.database.startswith(SQLITE):
             raise BackupError(
-                f"the backup is of {manifest.database}, and {_scheme(place.database)} is to be "
+                f"the backup is of {manifest.database}, and {scheme(place.database)} is to be "
                 "restored",
                 "name a database of the same kind: --database",
             )
         _require_empty(place, force=force)
         step("restore: database")
-        _load(folder, place.database, force=force)
+        load_database(folder, place.database, force=force)
         step("restore: files")
         _replace_folder(folder / ARTIFACTS, place.artifacts)
         if place.audit is not None and (folder / AUDIT).is_dir():
@@ -209,92 +216,15 @@ def verify_backup(folder: Path) -> Manifest:
     return manifest
 
 
-def _dump(database: str, folder: Path) -> str:
-    if database.startswith(SQLITE):
-        file = Path(database.removeprefix(SQLITE))
-        if not file.is_file():
-            raise BackupError(f"there is no registry: {file} is missing", "make train-local")
-        try:
-            with (
-                closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as source,
-                closing(sqlite3.connect(folder / SQLITE_FILE)) as copy,
-            ):
-                source.backup(copy)
-        except sqlite3.Error as error:
-            raise BackupError(f"{file} cannot be read: {error}", "is it a database?") from error
-        return "sqlite"
-    _postgres(database, "pg_dump", "--format=custom", "--no-owner", f"--file={folder / DUMP_FILE}")
-    return "postgresql"
-
-
-def _load(folder: Path, database: str, *, force: bool) -> None:
-    if not database.startswith(SQLITE):
-        clean = ["--clean", "--if-exists"] if force else []
-        _postgres(
-            database,
-            *("pg_restore", "--no-owner", "--exit-on-error", "--single-transaction", *clean),
-            *("--dbname", _postgres_name(database), str(folder / DUMP_FILE)),
-        )
-        return
-    file = Path(database.removeprefix(SQLITE))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.part")
-    shutil.copyfile(folder / SQLITE_FILE, part)
-    for suffix in ("-wal", "-shm", "-journal"):
-        file.with_name(file.name + suffix).unlink(missing_ok=True)
-    part.replace(file)
-
-
 def _require_empty(place: RegistryPlace, *, force: bool) -> None:
     if force:
         return
     fix = "restore elsewhere, or overwrite it with --force"
-    if place.database.startswith(SQLITE):
-        if Path(place.database.removeprefix(SQLITE)).exists():
-            raise BackupError(f"there is a registry already: {_shown(place.database)}", fix)
-    elif _postgres(
-        place.database,
-        *("psql", "--no-psqlrc", "--tuples-only", "--command"),
-        "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'",
-    ).strip() not in ("0", ""):
-        raise BackupError(f"{_shown(place.database)} is not empty", fix)
+    if not is_empty(place.database):
+        raise BackupError(f"there is a registry already: {shown_database(place.database)}", fix)
     for folder in (place.artifacts, place.audit):
         if folder is not None and folder.is_dir() and any(folder.iterdir()):
             raise BackupError(f"{folder} is not empty", fix)
-
-
-def _postgres(database: str, program: str, *arguments: str) -> str:
-    """Run one of PostgreSQL's programs; the password goes by the environment, not the command."""
-    if not database.startswith(POSTGRES):
-        raise BackupError(
-            f"{_scheme(database)} is neither SQLite nor PostgreSQL",
-            "use your database's own tools, then copy the artifact folder",
-        )
-    found = shutil.which(program) or next(
-        map(str, sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), reverse=True)), None
-    )
-    if found is None:
-        raise BackupError(f"{program} is not installed", "install PostgreSQL's client programs")
-    parts = urlsplit(database)
-    environment = {
-        **os.environ,
-        "PGHOST": parts.hostname or "",
-        "PGPORT": str(parts.port or 5432),
-        "PGUSER": unquote(parts.username or ""),
-        "PGPASSWORD": unquote(parts.password or ""),
-        "PGDATABASE": _postgres_name(database),
-    }
-    done = subprocess.run(
-        [found, *arguments], env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        raise BackupError(f"{program} failed: {lines[0][:300]}", "see the database's log")
-    return done.stdout
-
-
-def _postgres_name(database: str) -> str:
-    return unquote(urlsplit(database).path.lstrip("/"))
 
 
 @contextmanager
@@ -340,12 +270,3 @@ def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
 def _digest(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _scheme(uri: str) -> str:
-    return uri.partition("://")[0]
-
-
-def _shown(uri: str) -> str:
-    scheme, _, rest = uri.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

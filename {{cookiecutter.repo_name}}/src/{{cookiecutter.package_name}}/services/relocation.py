@@ -35,9 +35,7 @@ def relocate(database: str, before: str, after: str) -> int:
     pairs = [(Path(before).as_uri(), Path(after).as_uri()), (before, after)]
     if database.startswith(SQLITE):
         with closing(sqlite3.connect(database.removeprefix(SQLITE))) as file, file:
-            return _rewrite(
-                lambda sql, values: file.execute(sql, values).rowcount, "?", pairs
-            )
+            return _rewrite(lambda sql, values: file.execute(sql, values).rowcount, "?", pairs)
     from sqlalchemy import create_engine
 
     # SQLAlchemy's name of the driver that is installed with the project (psycopg 3).
