@@ -15,6 +15,7 @@ import typer
 from .cli_automl import automl
 from .cli_data import app as data_app
 from .cli_features import app as features_app
+from .cli_registry import app as registry_app
 from .cli_training import app as training_app
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ SERVERS = "Local servers"
 app.add_typer(data_app, name="data", rich_help_panel=DATA)
 app.add_typer(features_app, name="features", rich_help_panel=DATA)
 app.add_typer(training_app, name="training", rich_help_panel=MODEL)
+app.add_typer(registry_app, name="registry", rich_help_panel=MODEL)
 app.command(rich_help_panel=MODEL)(automl)
 
 

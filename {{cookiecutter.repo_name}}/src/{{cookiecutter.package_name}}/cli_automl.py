@@ -20,13 +20,16 @@ def automl(
     run_id: Annotated[
         str | None, typer.Option(help="Name of this run; a second call with it changes nothing.")
     ] = None,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Then try it over HTTP and ask the gate for champion.")
+    ] = False,
     job: Annotated[
         str | None, typer.Option(hidden=True, help="Run a job that the service has accepted.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON.")] = False,
 ) -> None:
     """Search all model families within a budget; evaluate and register the best ensemble."""
-    from .presentation import show
+    from .presentation import as_plain, show
     from .settings import load_settings
 
     settings = load_settings()
@@ -38,12 +41,16 @@ def automl(
     from .contract import load_contract
     from .pipelines.automl import run_automl
 
+    contract = load_contract(settings.root)
     result = run_automl(
-        settings,
-        load_contract(settings.root),
-        budget,
-        trials=trials,
-        processes=processes,
-        run_key=run_id,
+        settings, contract, budget, trials=trials, processes=processes, run_key=run_id
     )
-    show(result, as_json)
+    if not promote:
+        show(result, as_json)
+        return
+    if not as_json:
+        show(result, as_json)
+    from .pipelines.deployment import deploy
+
+    gate = deploy(settings, contract, result.model_version)
+    show(gate if not as_json else {**as_plain(result), "promotion": as_plain(gate)}, as_json)

@@ -1,8 +1,8 @@
 """`find_clusters`: groups in a table without a target, and how many there are.
 
 KMeans, Gaussian mixtures and agglomerative clustering with several numbers of clusters, and
-HDBSCAN, which finds the number by itself. The silhouette decides; Davies and Bouldin's and Calinski and
-Harabasz's indices stand beside it. All are measured on the same rows, in the encoded space.
+HDBSCAN, which finds the number by itself. The silhouette decides; the indices of Davies and Bouldin
+and of Calinski and Harabasz stand beside it. All are measured on the same encoded rows.
 """
 
 import warnings

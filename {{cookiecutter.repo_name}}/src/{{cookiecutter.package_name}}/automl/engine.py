@@ -25,7 +25,7 @@ from .budget import Budget, Stopwatch
 from .columns import check_table
 from .ensemble import EnsembleClassifier, EnsembleRegressor, Member
 from .evaluation import Candidate, Evaluator
-from .folds import FEW_ROWS, make_folds
+from .folds import FEW_ROWS, RowNumbers, make_folds
 from .learning import Learner
 from .result import AutoMLResult, HistoryPoint, LeaderboardEntry
 from .search import Search
@@ -54,7 +54,7 @@ def find_model(
     budget: Budget,
     *,
     metric: str | None = None,
-    folds: Iterable[tuple[Sequence[int], Sequence[int]]] | None = None,
+    folds: Iterable[tuple[RowNumbers, RowNumbers]] | None = None,
     time_ordered: bool = False,
     groups: Sequence[Any] | np.ndarray | None = None,
     seed: int = 42,
@@ -110,7 +110,7 @@ def run_of(
     budget: Budget,
     *,
     metric: str | None = None,
-    folds: Iterable[tuple[Sequence[int], Sequence[int]]] | None = None,
+    folds: Iterable[tuple[RowNumbers, RowNumbers]] | None = None,
     time_ordered: bool = False,
     groups: Sequence[Any] | np.ndarray | None = None,
     seed: int = 42,
@@ -156,7 +156,7 @@ class Run:
     def split(
         self,
         *,
-        folds: Iterable[tuple[Sequence[int], Sequence[int]]] | None,
+        folds: Iterable[tuple[RowNumbers, RowNumbers]] | None,
         time_ordered: bool,
         groups: Sequence[Any] | np.ndarray | None,
     ) -> None:
@@ -403,7 +403,7 @@ class Run:
         members: list[tuple[Candidate, float]],
         model: EnsembleClassifier | EnsembleRegressor,
     ) -> np.ndarray:
-        """The ensemble's predictions of the rows that the folds judged on, in the target's units."""
+        """The ensemble's predictions of the rows that the folds judged on, in the target's unit."""
         rows = self.evaluator.held_out_rows()
         mean = np.asarray(sum(weight * one.held_out(rows) for one, weight in members))
         if isinstance(model, EnsembleClassifier):

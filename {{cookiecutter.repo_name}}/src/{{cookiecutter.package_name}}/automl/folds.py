@@ -9,6 +9,7 @@ from ..errors import NotEnoughDataError, ProjectError
 from .task import Task
 
 Fold = tuple[np.ndarray, np.ndarray]
+RowNumbers = Sequence[int] | np.ndarray
 FEW_ROWS = 2_500
 FEWEST_ROWS = 20
 
@@ -16,7 +17,7 @@ FEWEST_ROWS = 20
 def make_folds(
     task: Task,
     *,
-    folds: Iterable[tuple[Sequence[int], Sequence[int]]] | None,
+    folds: Iterable[tuple[RowNumbers, RowNumbers]] | None,
     time_ordered: bool,
     groups: Sequence[Any] | np.ndarray | None,
     repeat: int = 0,
@@ -67,7 +68,7 @@ def _learnable(task: Task, fold: Fold) -> bool:
     return not one_class and len(train) > 1 and len(validation) > 0
 
 
-def _checked(folds: Iterable[tuple[Sequence[int], Sequence[int]]], rows: int) -> list[Fold]:
+def _checked(folds: Iterable[tuple[RowNumbers, RowNumbers]], rows: int) -> list[Fold]:
     made = [(np.asarray(train), np.asarray(validation)) for train, validation in folds]
     for number, (train, validation) in enumerate(made):
         both = np.concatenate([train, validation])

@@ -68,16 +68,18 @@ class NetworkModel:
 
     def predict(self, matrix: np.ndarray) -> np.ndarray:
         """Probabilities of shape (rows, classes), or values."""
-        hidden = matrix.astype(np.float64)
+        hidden: np.ndarray = matrix.astype(np.float64)
         for layer in range(0, len(self.weights) - 2, 2):
             hidden = np.maximum(hidden @ self.weights[layer] + self.weights[layer + 1], 0)
         raw = hidden @ self.weights[-2] + self.weights[-1]
-        return _softmax(raw) if self.classify else np.asarray(raw[:, 0])
+        outputs: np.ndarray = _softmax(raw) if self.classify else raw[:, 0]
+        return outputs
 
     def _goal(self, parts: Parts) -> np.ndarray:
         if not self.classify:
             return parts.target.astype(np.float32)[:, None]
-        return np.eye(self.outputs, dtype=np.float32)[parts.target]
+        indicators: np.ndarray = np.eye(self.outputs, dtype=np.float32)[parts.target]
+        return indicators
 
     def _start(self, inputs: int, random: np.random.Generator) -> list[np.ndarray]:
         """He's initialisation; the last layer starts small, so that the first guess is the mean."""

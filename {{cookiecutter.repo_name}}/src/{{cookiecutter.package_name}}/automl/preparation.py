@@ -1,9 +1,9 @@
 """From a table as it comes to the numbers that learners take, fitted on training rows only.
 
 The two forms are for trees (missing stays missing, categories are codes) and for everything else
-(`dense`: no value missing, all columns on one scale, categories as indicators). Categories with many
-values become the mean target of their rows; in training those means are cross-fitted, so that a
-row never sees its own target.
+(`dense`: no value missing, all columns on one scale, categories as indicators). Categories with
+many values become the mean target of their rows; in training those means are cross-fitted, so that
+a row never sees its own target.
 """
 
 # Imported only where a model is fitted or loaded, never by `--help`.
@@ -168,7 +168,8 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if self.outputs <= 2:
             return np.asarray(y, dtype=np.float64)[:, None]
         shown = np.argsort(-np.bincount(y, minlength=self.outputs))[:MOST_ENCODED_CLASSES]
-        return (y[:, None] == np.sort(shown)[None, :]).astype(np.float64)
+        indicators: np.ndarray = (y[:, None] == np.sort(shown)[None, :]).astype(np.float64)
+        return indicators
 
     def _learn_scales(self, numbers: np.ndarray) -> None:
         with np.errstate(all="ignore"):

@@ -169,7 +169,7 @@ class Search:
         )
 
     def _next_family(self) -> str:
-        """A draw: families that are quick, and whose best is close to the best of all, more often."""
+        """A draw: more often a family that is quick, and whose best is close to the best of all."""
         _, gain = self._bound()
         best = dict.fromkeys(self.families, np.inf)
         seconds = dict.fromkeys(self.families, 0.0)

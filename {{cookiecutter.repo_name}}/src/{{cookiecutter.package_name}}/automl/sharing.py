@@ -9,10 +9,12 @@ all of them found. Across hosts, one runs `serve_storage`; every host calls
 are shared, and what another host found to be better is tried anew at the end.
 """
 
+import contextlib
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +62,8 @@ def open_storage(storage: "str | Path | BaseStorage") -> "BaseStorage":
         try:
             from optuna.storages import GrpcStorageProxy
 
-            return GrpcStorageProxy(host=address.hostname, port=address.port or GRPC_PORT)
+            with _experimental():
+                return GrpcStorageProxy(host=address.hostname, port=address.port or GRPC_PORT)
         except ImportError as error:
             raise ProjectError(
                 f"a search across hosts needs gRPC: {error}",
@@ -92,7 +95,18 @@ def serve_storage(journal: Path, host: str = "127.0.0.1", port: int = GRPC_PORT)
             f"a search across hosts needs gRPC: {error}",
             "install the extra: pip install '.[distributed]'",
         ) from error
-    run_grpc_proxy_server(open_storage(journal), host=host, port=port)
+    with _experimental():
+        run_grpc_proxy_server(open_storage(journal), host=host, port=port)
+
+
+@contextlib.contextmanager
+def _experimental() -> Iterator[None]:
+    """Optuna calls its proxy experimental; those who chose it need no warning each time."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
 
 
 def find_model_parallel(

@@ -67,7 +67,11 @@ def deploy(settings: Settings, contract: Contract, version: str | None = None) -
         result = smoke_test(settings, contract, manager, candidate)
         write_report(settings.reports / SMOKE_FILE, asdict(result))
         manager.tag_version(candidate.version, {"smoke_test": json.dumps(asdict(result))})
-    return promote(settings, contract, candidate.version)
+    result = promote(settings, contract, candidate.version)
+    staged = manager.version_by_alias(STAGING)
+    if staged is not None and staged.version == candidate.version:
+        manager.remove_alias(STAGING)  # it has left staging
+    return result
 
 
 def smoke_test(

@@ -5,7 +5,7 @@ where it was → the audit record → the webhook.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from ..contract import Contract
 from ..data.connection import open_lakehouse
@@ -165,12 +165,8 @@ def _carry_out(
     record = move_alias(settings, manager.store, start, candidate.version, PROMOTED, details)
     if start.alias == CHAMPION and start.version is not None:
         manager.store.set_version_tag(manager.model_name, start.version, STAGE_TAG, "Archived")
-    done = PromotionResult(
-        **{
-            **vars(result),
-            "audit_record": record.sequence,
-            "webhook": announce(settings, event_of(record)),
-        }
+    done = replace(
+        result, audit_record=record.sequence, webhook=announce(settings, event_of(record))
     )
     write_report(settings.reports / "promotion.json", asdict(done))
     return done
