@@ -5,7 +5,7 @@ DEMO := demo/customer-churn
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint format lock clean \
-	bench-cli bench-data bench-iceberg bench-pit bench-online bench-registry
+	bench-cli bench-data bench-iceberg bench-pit bench-online bench-registry bench-automl
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-online: setup  ## Features by key against a raw SQLite SELECT (run make de
 
 bench-registry: setup  ## The registry through MLflowManager against a raw MlflowClient (run make demo first)
 	@$(VENV)/python benchmarks/registry.py $(DEMO)
+
+bench-automl: setup  ## AutoML against FLAML, 60 CPU seconds each (an hour and a half; run make demo first)
+	@$(VENV)/python benchmarks/automl.py $(DEMO)
 
 clean:  ## Delete the demo, the environment and caches
 	@rm -rf demo build .venv .pytest_cache .ruff_cache

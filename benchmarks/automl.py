@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 RESULT = HERE / "results" / "automl.json"
@@ -73,19 +74,18 @@ def main() -> int:
 
 def cells() -> list[tuple[str, str, int]]:
     """Data set, role and seed of every comparison; a seed of all sets before the next seed."""
-    # The lists are read from the text: this process may have no scikit-learn.
-    text = (HERE / "automl_data.py").read_text(encoding="utf-8")
-    names = {role: _names(text, role.upper()) for role in SEEDS}
     return [
         (name, role, seed)
         for role in ("reported", "development")
         for seed in SEEDS[role]
-        for name in names[role]
+        for name in data_sets(role)
     ]
 
 
-def _names(text: str, variable: str) -> list[str]:
-    body = text.split(f"\n{variable} = (", 1)[1].split(")", 1)[0]
+def data_sets(role: str) -> list[str]:
+    """Names from `automl_data.py`, read as text: this process may have no scikit-learn."""
+    text = (HERE / "automl_data.py").read_text(encoding="utf-8")
+    body = text.split(f"\n{role.upper()} = (", 1)[1].split(")", 1)[0]
     return [part.strip().strip('"') for part in body.split(",") if part.strip()]
 
 
@@ -108,11 +108,11 @@ def environment(engine: str, python: Path) -> Path | str:
 
 
 def run(
-    row: dict[str, object], engine: str, command: list[str], seconds: float, rest: Sequence[str]
+    row: dict[str, Any], engine: str, command: list[str], seconds: float, rest: Sequence[str]
 ) -> None:
     """One engine's run, into its row; a failure is kept as a reason."""
     full = [*command, str(HERE / "automl_run.py"), engine, str(row["dataset"])]
-    one_thread = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     done = subprocess.run(
         [*full, str(row["seed"]), str(seconds), *rest],
         env=os.environ | one_thread,
@@ -129,15 +129,15 @@ def run(
     row[f"{engine}_cpu_seconds"] = found["cpu_seconds"]
     row["baseline"] = found["baseline"]
     row["metric"] = found["metric"]
-    row.setdefault("versions", {})[engine] = found["versions"]  # type: ignore[attr-defined]
+    row.setdefault("versions", {})[engine] = found["versions"]
 
 
-def save(result: dict[str, object]) -> None:
+def save(result: dict[str, Any]) -> None:
     """Judge the rows and write the file."""
-    rows = result["details"]["rows"]  # type: ignore[index]
+    rows = result["details"]["rows"]
     if RESULT.exists():
         # Another start, for another engine, may have written since.
-        for known in _stored(result["details"]["seconds"])["details"]["rows"]:  # type: ignore[index]
+        for known in _stored(result["details"]["seconds"])["details"]["rows"]:
             row = _row(result, known["dataset"], known["role"], known["seed"])
             row |= {key: value for key, value in known.items() if row.get(key) is None}
     for row in rows:
@@ -148,8 +148,12 @@ def save(result: dict[str, object]) -> None:
     result["n"] = len(reported)
     result["ratio"] = summary["reported"].get("share")
     details = result["details"]
-    details |= {"reported": summary["reported"], "development": summary["development"]}  # type: ignore[operator]
-    details["versions"] = {  # type: ignore[index]
+    details |= {"reported": summary["reported"], "development": summary["development"]}
+    details["data_sets"] = {
+        "development (the engine was tuned on them)": data_sets("development"),
+        "reported (first scored for this result; the ratio counts these)": data_sets("reported"),
+    }
+    details["versions"] = {
         engine: versions for row in rows for engine, versions in row.get("versions", {}).items()
     }
     text = json.loads(json.dumps(result))
@@ -161,7 +165,7 @@ def save(result: dict[str, object]) -> None:
     fresh.replace(RESULT)
 
 
-def winner(row: dict[str, object]) -> str | None:
+def winner(row: dict[str, Any]) -> str | None:
     """`own`, `flaml` or `tie`; None while a score is missing."""
     own, other = row.get("own"), row.get("flaml")
     if not isinstance(own, float) or not isinstance(other, float):
@@ -171,14 +175,14 @@ def winner(row: dict[str, object]) -> str | None:
     return "own" if own < other else "flaml"
 
 
-def normalised(row: dict[str, object], engine: str) -> float:
+def normalised(row: dict[str, Any], engine: str) -> float:
     """1 for the best engine of the row, 0 for a constant prediction."""
     losses = [row[name] for name in ("own", "flaml", "autogluon") if row.get(name) is not None]
-    best = min(losses)  # type: ignore[type-var]
-    return (row["baseline"] - row[engine]) / (row["baseline"] - best)  # type: ignore[operator, no-any-return]
+    best = min(losses)
+    return (row["baseline"] - row[engine]) / (row["baseline"] - best)
 
 
-def _summary(pairs: list[dict[str, object]]) -> dict[str, object]:
+def _summary(pairs: list[dict[str, Any]]) -> dict[str, Any]:
     if not pairs:
         return {"pairs": 0}
     wins, ties = (sum(row["winner"] == name for row in pairs) for name in ("own", "tie"))
@@ -198,14 +202,14 @@ def _summary(pairs: list[dict[str, object]]) -> dict[str, object]:
             for engine in ("own", "flaml", "autogluon")
             if beside
         },
-        "most_own_cpu_seconds": max(row["own_cpu_seconds"] for row in pairs),  # type: ignore[type-var]
-        "most_flaml_cpu_seconds": max(row["flaml_cpu_seconds"] for row in pairs),  # type: ignore[type-var]
+        "most_own_cpu_seconds": max(row["own_cpu_seconds"] for row in pairs),
+        "most_flaml_cpu_seconds": max(row["flaml_cpu_seconds"] for row in pairs),
     }
 
 
-def _stored(seconds: float) -> dict[str, object]:
+def _stored(seconds: float) -> dict[str, Any]:
     """The file of an earlier start with the same budget, or an empty result."""
-    empty: dict[str, object] = {
+    empty: dict[str, Any] = {
         "name": "automl",
         "ratio": None,
         "unit": "share of the reported pairs won against FLAML on test rows; a tie counts half",
@@ -222,17 +226,17 @@ def _stored(seconds: float) -> dict[str, object]:
     }
     if not RESULT.exists():
         return empty
-    stored: dict[str, object] = json.loads(RESULT.read_text(encoding="utf-8"))
-    if stored["details"]["seconds"] != seconds:  # type: ignore[index]
+    stored: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8"))
+    if stored["details"]["seconds"] != seconds:
         return empty
-    versions = stored["details"].get("versions", {})  # type: ignore[index]
-    if stored["details"]["rows"]:  # type: ignore[index]
-        stored["details"]["rows"][0]["versions"] = versions  # type: ignore[index]
+    versions = stored["details"].get("versions", {})
+    if stored["details"]["rows"]:
+        stored["details"]["rows"][0]["versions"] = versions
     return stored
 
 
-def _row(result: dict[str, object], name: str, role: str, seed: int) -> dict[str, object]:
-    rows: list[dict[str, object]] = result["details"]["rows"]  # type: ignore[index]
+def _row(result: dict[str, Any], name: str, role: str, seed: int) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = result["details"]["rows"]
     for row in rows:
         if (row["dataset"], row["seed"]) == (name, seed):
             return row

@@ -1,11 +1,13 @@
 """The data sets of the AutoML benchmark, and how each is split; both engines read them from here.
 
-`development` sets are those that the engine was tuned on; `reported` ones were first scored when the
-results were made. Synthetic sets are drawn anew for each seed.
+`development` sets are those that the engine was tuned on; `reported` ones were first scored when
+the results were made. Synthetic sets are drawn anew for each seed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,9 +84,9 @@ def baseline(data: Data) -> float:
     return score(data, np.tile(shares, (len(data.test_target), 1)))
 
 
-def _own(loader: object):  # type: ignore[no-untyped-def]
+def _own(loader: Callable[[], Any]) -> Callable[[int], tuple[pd.DataFrame, np.ndarray]]:
     def read(seed: int) -> tuple[pd.DataFrame, np.ndarray]:  # noqa: ARG001
-        bunch = loader()  # type: ignore[operator]
+        bunch = loader()
         names = [str(name).replace(" ", "_") for name in bunch.feature_names]
         return pd.DataFrame(bunch.data, columns=names), bunch.target
 
@@ -129,9 +131,7 @@ def _friedman(seed: int) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def _small_linear(seed: int) -> tuple[pd.DataFrame, np.ndarray]:
-    return _frame(
-        *datasets.make_regression(400, 12, n_informative=6, noise=60, random_state=seed)
-    )
+    return _frame(*datasets.make_regression(400, 12, n_informative=6, noise=60, random_state=seed))
 
 
 def _interactions(seed: int) -> tuple[pd.DataFrame, np.ndarray]:

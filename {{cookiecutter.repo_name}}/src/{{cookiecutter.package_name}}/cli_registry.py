@@ -270,8 +270,8 @@ def gc(
 
 @app.command("backup")
 def make_backup(
-    target: Annotated[
-        Path | None, typer.Argument(help="New folder or .tar; backups/registry-TIME.")
+    to: Annotated[
+        Path | None, typer.Option(help="New folder or .tar; backups/registry-TIME.")
     ] = None,
     database: Annotated[str | None, typer.Option(help="The server's database.")] = None,
     artifacts: Annotated[Path | None, typer.Option(help="The server's files.")] = None,
@@ -287,7 +287,7 @@ def make_backup(
     place = project_registry(settings, database)
     place = replace(place, artifacts=artifacts) if artifacts else place
     name = f"registry-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    show_result(backup(place, target or settings.root / "backups" / name), as_json)
+    show_result(backup(place, to or settings.root / "backups" / name), as_json)
 
 
 @app.command("restore")

@@ -140,7 +140,7 @@ def test_changed_audit_log_is_exit_code_1(project: Path, tmp_path: Path) -> None
 def test_backup_and_restore(project: Path, tmp_path: Path) -> None:
     saved = tmp_path / "saved"
 
-    assert registry(project, "backup", str(saved))[0] == 0
+    assert registry(project, "backup", "--to", str(saved))[0] == 0
     code, found, _ = registry(project, "restore", str(saved))
     assert code == 2
     assert "there is a registry already" in found["error"]

@@ -91,8 +91,8 @@ def predictions(model: Any, frame: pd.DataFrame) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [4, 8])
-def test_the_stated_budget_is_kept(seconds: int) -> None:
+def test_the_stated_budget_is_kept() -> None:
+    seconds = 5
     random = np.random.default_rng(0)
     frame = pd.DataFrame(random.normal(size=(6000, 12))).rename(columns=str)
     target = (frame["0"] * frame["1"] + frame["2"] > 0).to_numpy()
@@ -146,11 +146,15 @@ def test_rare_classes_are_found() -> None:
 
 def test_twelve_classes_keep_their_labels() -> None:
     random = np.random.default_rng(0)
-    target = random.integers(0, 12, 600)
-    frame = pd.DataFrame({"x": target + random.normal(scale=0.2, size=600), "y": target % 4})
+    target = random.integers(0, 12, 360)
+    frame = pd.DataFrame({"x": target + random.normal(scale=0.2, size=360), "y": target % 4})
 
     result = find_model(
-        frame, [f"class {k}" for k in target], "classification", Budget(trials=3), families=QUICK
+        frame,
+        [f"class {k}" for k in target],
+        "classification",
+        Budget(trials=1),
+        families=["extra_trees"],
     )
 
     assert set(result.model.classes_) == {f"class {k}" for k in range(12)}

@@ -16,6 +16,7 @@ from sklearn.base import (  # noqa: TID253  imported only where a model is fitte
 )
 
 from ..errors import ProjectError
+from .columns import PlainColumns
 from .learning import Learner
 from .preparation import TablePreparation
 from .selection import temper
@@ -64,14 +65,14 @@ class _Ensemble(BaseEstimator):  # type: ignore[misc]
 
     def _raw(self, rows: Any) -> np.ndarray:
         """Weighted mean of the members; each preparation encodes the rows once."""
-        table = self._table(rows)
+        table = PlainColumns(self._table(rows))
         encoded: dict[int, np.ndarray] = {}
         total: np.ndarray | float = 0.0
         for member in self.members:
             outputs: np.ndarray | float = 0.0
             for number, learner in zip(member.preparations, member.models, strict=True):
                 if number not in encoded:
-                    encoded[number] = self.preparations[number].transform(table)
+                    encoded[number] = self.preparations[number].encode(table)
                 outputs = outputs + learner.predict(encoded[number])
             mean = np.asarray(outputs) / len(member.models)
             if member.temperature != 1:

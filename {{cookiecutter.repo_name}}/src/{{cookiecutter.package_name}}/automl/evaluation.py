@@ -79,13 +79,15 @@ class Evaluator:
         task: Task,
         families: Mapping[str, Family],
         stopwatch: Stopwatch,
+        whole: tuple[pd.DataFrame, np.ndarray],
     ) -> None:
-        self.features, self.task = features, task
+        self.features, self.task, self._whole = features, task, whole
         self.families, self.stopwatch = families, stopwatch
         self.splits: dict[int, list[Fold]] = {}
         self.preparations: dict[tuple[Split | None, Form], TablePreparation] = {}
         self._parts: dict[tuple[Split | None, Form], Parts] = {}
         self._rates: dict[str, float] = {}
+        self._encoding: dict[Form, float] = {}
 
     def add_repeat(self, repeat: int, folds: list[Fold]) -> None:
         """Make the folds of a repeat known."""
@@ -99,31 +101,39 @@ class Evaluator:
         """A split's rows, encoded by a preparation that saw its training rows only.
 
         Args:
-            split: Repeat and fold; None for all rows.
+            split: Repeat and fold; None for all rows, also those that the search left out.
             form: What the learner takes.
         """
         key = (split, form)
         if key not in self._parts:
             preparation = TablePreparation(form, self.task.outputs, self.task.seed)
+            before = self.stopwatch.elapsed()
+            judged, encoded_judged = None, None
             if split is None:
-                train, validation = np.arange(len(self.features)), None
+                rows, target = self._whole
             else:
                 train, validation = self.splits[split[0]][split[1]]
-            target = self.task.target
-            encoded = preparation.fit_transform(self.features.iloc[train], target[train])
-            judged = None if validation is None else target[validation]
+                rows, target = self.features.iloc[train], self.task.target[train]
+                judged = self.task.target[validation]
+            encoded = preparation.fit_transform(rows, target)
+            if split is not None:
+                encoded_judged = preparation.transform(self.features.iloc[validation])
             self._parts[key] = Parts(
                 train=encoded,
-                target=target[train],
-                validation=None
-                if validation is None
-                else preparation.transform(self.features.iloc[validation]),
+                target=target,
+                validation=encoded_judged,
                 validation_target=judged,
                 categorical=tuple(preparation.categorical_) if form == "trees" else (),
                 proxy_loss=_Proxy(self.task, judged),
             )
             self.preparations[key] = preparation
+            self._encoding[form] = (self.stopwatch.elapsed() - before) / len(rows)
         return self._parts[key]
+
+    def encoding_seconds(self, form: Form) -> float:
+        """How long it is going to take to encode all rows; 0 where that is done."""
+        done = (None, form) in self._parts
+        return 0.0 if done else self._encoding.get(form, 0.0) * len(self._whole[0])
 
     def forget(self, repeat: int) -> None:
         """Drop a repeat's encoded rows; its preparations stay."""

@@ -18,9 +18,7 @@ from .columns import (
     LEFT_OUT,
     MISSING_TEXT,
     Kind,
-    as_number,
-    as_text,
-    as_time,
+    PlainColumns,
     check_table,
     column_kind,
 )
@@ -33,7 +31,6 @@ MOST_ENCODED_CLASSES = 12
 WIDEST = 8.0
 """Dense values are cut at so many standard deviations."""
 HEAVY_TAIL = 2.0
-DAY = 86_400.0
 
 
 class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -80,8 +77,9 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             )
         self.categories_: dict[str, np.ndarray] = {}
         self.codes_: dict[str, np.ndarray] = {}
-        numbers, codes = self._plain(X, learn=True)
-        encoded = self._encode_many(X, y)
+        rows = PlainColumns(X)
+        numbers, codes = self._plain(rows, learn=True)
+        encoded = self._encode_many(rows, y)
         self.categorical_ = list(range(numbers.shape[1], numbers.shape[1] + codes.shape[1]))
         if self.form == "trees":
             return _join(numbers, codes, encoded)
@@ -90,23 +88,27 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return _join(self._scaled(numbers), self._indicators(codes, learn=True))
 
     def transform(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
+        """Encode rows; see `encode`."""
+        return self.encode(PlainColumns(X))
+
+    def encode(self, rows: PlainColumns) -> np.ndarray:
         """Encode rows; categories never seen count as missing.
 
         Raises:
             ProjectError: Where a column of the training rows is not there.
         """
-        lacking = [str(name) for name in self.columns_ if name not in X.columns]
+        lacking = [str(name) for name in self.columns_ if name not in rows.table.columns]
         if lacking:
             raise ProjectError(
                 f"the rows lack columns that the model was trained with: {', '.join(lacking)}",
                 "give every training column; a value may be missing, its column may not",
             )
-        numbers, codes = self._plain(X, learn=False)
+        numbers, codes = self._plain(rows, learn=False)
         many = [
-            self.codes_[str(name)][self._positions(str(name), as_text(X[name]))]
+            self.codes_[str(name)][self._positions(str(name), rows.text(name))]
             for name in self._of(Kind.MANY)
         ]
-        encoded = np.hstack([np.empty((len(X), 0)), *many])
+        encoded = np.hstack([np.empty((len(rows.table), 0)), *many])
         if self.form == "trees":
             return _join(numbers, codes, encoded)
         numbers = np.hstack([numbers, encoded])
@@ -117,20 +119,21 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             name for name, kind in zip(self.columns_, self.kinds_, strict=True) if kind in kinds
         ]
 
-    def _plain(self, rows: pd.DataFrame, *, learn: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _plain(self, rows: PlainColumns, *, learn: bool) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and parts of times; and codes of few categories, missing where unknown."""
-        numbers = [as_number(rows[name]) for name in self._of(Kind.NUMBER, Kind.NUMBER_TEXT)]
+        numbers = [rows.numbers(name) for name in self._of(Kind.NUMBER, Kind.NUMBER_TEXT)]
         for name in self._of(Kind.TIME, Kind.TIME_TEXT):
-            numbers.extend(_time_parts(as_time(rows[name])))
+            numbers.extend(rows.time_parts(name))
         codes = []
         for name in self._of(Kind.FEW):
-            text = as_text(rows[name])
+            text = rows.text(name)
             if learn:
                 self.categories_[str(name)] = np.unique(text[text != MISSING_TEXT])
             positions = self._positions(str(name), text).astype(np.float64)
             positions[positions == len(self.categories_[str(name)])] = np.nan
             codes.append(positions)
-        return _columns(numbers, len(rows)), _columns(codes, len(rows))
+        size = len(rows.table)
+        return _columns(numbers, size), _columns(codes, size)
 
     def _positions(self, name: str, text: np.ndarray) -> np.ndarray:
         """Number of each category in the sorted list; the list's length where it is not in it."""
@@ -141,18 +144,18 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         inside = np.minimum(found, len(known) - 1)
         return np.where(known[inside] == text, inside, len(known))
 
-    def _encode_many(self, rows: pd.DataFrame, y: np.ndarray) -> np.ndarray:
+    def _encode_many(self, rows: PlainColumns, y: np.ndarray) -> np.ndarray:
         """Learn the means of columns with many categories; return them cross-fitted."""
         targets = self._targets(y)
-        folds = np.random.default_rng(self.seed).permutation(len(rows)) % INNER_FOLDS
-        parts = [np.empty((len(rows), 0))]
+        folds = np.random.default_rng(self.seed).permutation(len(y)) % INNER_FOLDS
+        parts = [np.empty((len(y), 0))]
         for name in self._of(Kind.MANY):
-            text = as_text(rows[name])
+            text = rows.text(name)
             self.categories_[str(name)] = np.unique(text)
             positions = self._positions(str(name), text)
             size = len(self.categories_[str(name)]) + 1
             self.codes_[str(name)] = _means(positions, targets, size)
-            part = np.empty((len(rows), targets.shape[1] + 1))
+            part = np.empty((len(y), targets.shape[1] + 1))
             for fold in range(INNER_FOLDS):
                 inside = folds == fold
                 means = _means(positions[~inside], targets[~inside], size)
@@ -241,16 +244,3 @@ def _means(positions: np.ndarray, targets: np.ndarray, size: int) -> np.ndarray:
     )
     overall = targets.mean(axis=0) if len(targets) else np.zeros(targets.shape[1])
     return np.hstack([(sums + SMOOTHING * overall) / (counts + SMOOTHING), np.log1p(counts)])
-
-
-def _time_parts(times: "pd.Series[Any]") -> list[np.ndarray]:
-    """Days since 1970, and the parts that return: of the year, the week and the day."""
-    # Seconds first: pandas keeps times in units from seconds to nanoseconds.
-    seconds = (times - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy(dtype=np.float64)
-    parts = [
-        times.dt.month,
-        times.dt.dayofyear,
-        times.dt.dayofweek,
-        times.dt.hour + times.dt.minute / 60,
-    ]
-    return [seconds / DAY, *(part.to_numpy(dtype=np.float64, na_value=np.nan) for part in parts)]

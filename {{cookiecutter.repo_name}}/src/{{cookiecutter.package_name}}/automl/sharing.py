@@ -186,7 +186,7 @@ def _work(
     number: int,
     options: dict[str, Any],
 ) -> "list[Candidate]":
-    """One worker: its best candidates, with their models."""
+    """One worker: its candidates, the best ones with their models."""
     from .engine import run_of
 
     study = options.pop("study", "automl")
@@ -194,7 +194,7 @@ def _work(
         budget = replace(budget, seconds=max(SHORTEST, until - time.time()))
     run = run_of(features, target, problem, budget, **options)
     # The folds are everybody's; what is drawn is each one's own.
-    return run.search(storage, study, run.task.seed + number)
+    return run.search(storage, study, run.task.seed + number, adopt=False)
 
 
 def _refuse_sqlite(address: str) -> None:

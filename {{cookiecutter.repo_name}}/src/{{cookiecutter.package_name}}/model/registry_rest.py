@@ -6,6 +6,7 @@ import json
 import os
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
@@ -18,6 +19,7 @@ from .registry_store import LEDGER_RUN, RegisteredModel, RegistryError, RunRecor
 
 API = "/api/2.0/mlflow/"
 PAGE = 1000
+FRESH_SECONDS = 1.0
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "ENDPOINT_NOT_FOUND")
 # Ways to log in that only MLflow's own client knows.
 OTHER_LOGINS = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4", "MLFLOW_WORKSPACE")
@@ -36,6 +38,7 @@ class RestStore:
         self._lock = threading.Lock()
         self._connection: http.client.HTTPConnection | None = None
         self._pid = os.getpid()
+        self._last_used = 0.0
         self._headers = {"Accept": "application/json", **_login(uri)}
 
     @staticmethod
@@ -217,8 +220,8 @@ class RestStore:
             headers = {**headers, "Content-Type": "application/json"}
         with self._lock:
             # A server may have closed a connection that lay idle; all but one request may be
-            # sent again then, and that one goes over a new connection.
-            if once:
+            # sent again then, and that one does not go over a connection that lay idle.
+            if once and time.monotonic() - self._last_used > FRESH_SECONDS:
                 self._close()
             for attempt in (1, 1 if once else 2):
                 try:
@@ -226,6 +229,7 @@ class RestStore:
                     connection.request(method, target, body, headers)
                     response = connection.getresponse()
                     content = response.read()
+                    self._last_used = time.monotonic()
                     break
                 except (OSError, http.client.HTTPException) as error:
                     self._close()

@@ -292,5 +292,10 @@ def _aliases(connection: sqlite3.Connection, name: str) -> dict[str, str]:
 
 
 def _connect(file: Path) -> sqlite3.Connection:
-    # Not immutable: MLflow may be writing. A file that nobody may write to is read just as well.
-    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    # Not mode=ro: a killed writer leaves a journal that the next one who opens the file rolls back.
+    # A file that nobody may write to is opened for reading all the same.
+    connection = sqlite3.connect(
+        f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS
+    )
+    connection.execute("PRAGMA query_only = ON")
+    return connection

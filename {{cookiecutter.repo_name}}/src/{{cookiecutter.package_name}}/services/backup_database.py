@@ -28,7 +28,7 @@ def dump_database(database: str, folder: Path) -> str:
             raise BackupError(f"there is no registry: {file} is missing", "make train-local")
         try:
             with (
-                closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as source,
+                closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True)) as source,
                 closing(sqlite3.connect(folder / SQLITE_FILE)) as copy,
             ):
                 source.backup(copy)
