@@ -69,7 +69,7 @@ def reproduce(
     run: Annotated[str, typer.Argument(help="MLflow's run id, or a version's number.")],
     as_json: Json = False,
 ) -> None:
-    """Train again from a run's snapshot, contract and settings, and compare; exit 1 if it differs."""
+    """Train again from a run's snapshot and settings, and compare; exit 1 if it differs."""
     from .contract import load_contract
     from .pipelines import reproduction
     from .presentation import show

@@ -34,8 +34,8 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]
     make_project(tmp_path)
     with emulated_aws() as aws:
         environment: EmulatedAws = aws
-        # AWS_… is set already, and taken back when the servers stop. `monkeypatch`, which ends after
-        # them, would bring the addresses of stopped servers back.
+        # AWS_… is set already, and taken back when the servers stop. `monkeypatch`, which ends
+        # after them, would bring the addresses of stopped servers back.
         for name, value in environment.environment.items():
             if name.startswith("MLOPS_"):
                 monkeypatch.setenv(name, value)

@@ -118,9 +118,7 @@ def test_ten_kills_leave_one_version_and_the_same_model(tmp_path: Path) -> None:
             )
             assert same == undisturbed
             loaded = MLflowManager(settings, contract)
-            assert loaded.load(loaded.version("1")).predict(
-                [{name: None for name in contract.feature_names}]
-            )
+            assert loaded.load(loaded.version("1")).predict([dict.fromkeys(contract.feature_names)])
         assert process.stdin is not None
         process.stdin.close()
     assert hit >= KILLS // 2, f"only {hit} of {KILLS} trainings were hit"

@@ -11,7 +11,10 @@ import pytest
 
 from {{ cookiecutter.package_name }}.automl.budget import Budget
 from {{ cookiecutter.package_name }}.automl.engine import find_model
-from {{ cookiecutter.package_name }}.automl.sharing import find_model_parallel, open_storage
+from {{ cookiecutter.package_name }}.automl.sharing import (
+    find_model_parallel,
+    open_storage,
+)
 from {{ cookiecutter.package_name }}.errors import ProjectError
 from tests.ports import free_port
 

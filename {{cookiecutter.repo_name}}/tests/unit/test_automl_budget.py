@@ -8,7 +8,10 @@ from {{ cookiecutter.package_name }}.automl.budget import Budget, Stopwatch
 from {{ cookiecutter.package_name }}.automl.columns import Kind, check_table, column_kind
 from {{ cookiecutter.package_name }}.automl.engine import find_model
 from {{ cookiecutter.package_name }}.automl.folds import make_folds
-from {{ cookiecutter.package_name }}.automl.selection import best_temperature, select_ensemble
+from {{ cookiecutter.package_name }}.automl.selection import (
+    best_temperature,
+    select_ensemble,
+)
 from {{ cookiecutter.package_name }}.automl.task import make_task
 from {{ cookiecutter.package_name }}.errors import NotEnoughDataError, ProjectError
 

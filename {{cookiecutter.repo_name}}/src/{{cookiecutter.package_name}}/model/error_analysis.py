@@ -1,5 +1,6 @@
 """Where a model errs: its loss on slices of the test rows beside its loss on the others."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -100,14 +101,18 @@ def _slices(frame: pd.DataFrame, contract: Contract) -> Iterator[tuple[str, np.n
         missing = column.isna().to_numpy()
         masks = [(f"{feature.name} is missing", missing)]
         if not feature.is_numeric:
-            for value in column.value_counts().index[:MOST_CATEGORIES]:
-                masks.append((f"{feature.name} = {value}", (column == value).to_numpy()))
+            masks += [
+                (f"{feature.name} = {value}", (column == value).to_numpy())
+                for value in column.value_counts().index[:MOST_CATEGORIES]
+            ]
         elif column.nunique() <= 4:
-            for value in sorted(column.dropna().unique()):
-                masks.append((f"{feature.name} = {value:g}", (column == value).to_numpy()))
+            masks += [
+                (f"{feature.name} = {value:g}", (column == value).to_numpy())
+                for value in sorted(column.dropna().unique())
+            ]
         else:
             edges = np.unique(np.nanquantile(column, [0, 0.25, 0.5, 0.75, 1]))
-            for low, high in zip(edges[:-1], edges[1:], strict=True):
+            for low, high in itertools.pairwise(edges):
                 upper = (column <= high) if high == edges[-1] else (column < high)
                 inside = ((column >= low) & upper).to_numpy()
                 masks.append((f"{feature.name} in {low:.6g} to {high:.6g}", inside))

@@ -9,7 +9,7 @@ import bz2
 import gzip
 import io
 import lzma
-import pickletools
+import pickletools  # nosec B403  reads opcodes, runs none
 import re
 import zipfile
 import zlib

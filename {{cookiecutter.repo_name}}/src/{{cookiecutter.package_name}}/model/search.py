@@ -95,8 +95,6 @@ def search(
         on_trial: Called after each new trial with it and the best score so far.
         known: Trials that an earlier process finished; they are not run again.
     """
-    import optuna
-
     folds = make_folds(train, contract, settings)
     study = _new_study(settings)
     trials: list[Trial] = []

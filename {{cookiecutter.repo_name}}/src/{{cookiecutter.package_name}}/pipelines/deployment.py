@@ -64,9 +64,9 @@ def deploy(settings: Settings, contract: Contract, version: str | None = None) -
     if champion is None or champion.version != candidate.version:
         step(f"deploy: version {candidate.version} behind HTTP as {STAGING}")
         manager.set_alias(STAGING, candidate.version)
-        result = smoke_test(settings, contract, manager, candidate)
-        write_report(settings.reports / SMOKE_FILE, asdict(result))
-        manager.tag_version(candidate.version, {"smoke_test": json.dumps(asdict(result))})
+        smoke = asdict(smoke_test(settings, contract, manager, candidate))
+        write_report(settings.reports / SMOKE_FILE, smoke)
+        manager.tag_version(candidate.version, {"smoke_test": json.dumps(smoke)})
     result = promote(settings, contract, candidate.version)
     staged = manager.version_by_alias(STAGING)
     if staged is not None and staged.version == candidate.version:
@@ -135,11 +135,11 @@ def _difference(
 ) -> float:
     """How far an answer is from the model's own; infinity where the label differs."""
     if model.contract.problem == "regression":
-        return abs(float(answer["prediction"]) - expected.scores[position])
+        return abs(float(answer["prediction"]) - float(expected.scores[position]))
     if answer["prediction"] != expected.values[position] or expected.probabilities is None:
         return math.inf
     ours = dict(zip(model.contract.target.classes, expected.probabilities[position], strict=True))
-    return max(abs(float(answer["probabilities"][label]) - p) for label, p in ours.items())
+    return max(abs(float(answer["probabilities"][label]) - float(p)) for label, p in ours.items())
 
 
 def _json_features(rows: pd.DataFrame, contract: Contract) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Rebuild a former training from what it logged, and compare: same rows, same search, same model?"""
+"""Rebuild a former training from what it logged, and compare rows, search and model."""
 
 import json
 import math
