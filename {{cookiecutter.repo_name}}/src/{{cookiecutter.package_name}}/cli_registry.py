@@ -3,14 +3,13 @@
 None of them imports MLflow where HTTP or SQLite does, so that looking costs less than a second.
 """
 
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .cli_audit import app as audit_app
 from .cli_audit import open_manager, open_settings
+from .cli_backup import collect_garbage, make_backup, restore_backup
 from .cli_webhook import app as webhook_app
 
 if TYPE_CHECKING:
@@ -198,6 +197,30 @@ def verify(
 
 
 @app.command()
+def keygen(
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Set the key that is there aside; it stays trusted.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make the key that models are signed with; refused where there is one."""
+    from .model.signing_keys import keygen as make_key
+    from .presentation import show as show_result
+
+    settings = open_settings()
+    made = make_key(settings, rotate=rotate)
+    show_result(
+        {
+            "key": made.key_id,
+            "private_file": settings.shown(made.private_file) if made.private_file else "",
+            "public_file": settings.shown(made.public_file),
+            "next": "commit the public file; give the private one only to what registers models",
+        },
+        as_json,
+    )
+
+
+@app.command()
 def delete(
     version: Annotated[str | None, typer.Argument(help="Number; or --whole.")] = None,
     whole: Annotated[bool, typer.Option("--whole", help="The model, all versions.")] = False,
@@ -250,63 +273,9 @@ def copy_to(
     _show_version(target, copied.version, as_json)
 
 
-@app.command()
-def gc(
-    older_than: Annotated[float, typer.Option(min=0, help="Days since the run ended.")] = 30,
-    purge: Annotated[bool, typer.Option("--purge", help="Do it; else only say what.")] = False,
-    backend_store_uri: Annotated[
-        str | None, typer.Option(help="The server's database, where MLflow is a server.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Purge deleted runs, but none behind a registered version."""
-    from .presentation import show as show_result
-
-    manager = open_manager(None)
-    if purge:
-        return show_result(manager.collect_garbage(older_than, backend_store_uri), as_json)
-    return show_result(manager.garbage(older_than), as_json)
-
-
-@app.command("backup")
-def make_backup(
-    to: Annotated[
-        Path | None, typer.Option(help="New folder or .tar; backups/registry-TIME.")
-    ] = None,
-    database: Annotated[str | None, typer.Option(help="The server's database.")] = None,
-    artifacts: Annotated[Path | None, typer.Option(help="The server's files.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Save database, files and audit log; the registry may be in use."""
-    from dataclasses import replace
-
-    from .presentation import show as show_result
-    from .services.backup import backup, project_registry
-
-    settings = open_settings()
-    place = project_registry(settings, database)
-    place = replace(place, artifacts=artifacts) if artifacts else place
-    name = f"registry-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    show_result(backup(place, to or settings.root / "backups" / name), as_json)
-
-
-@app.command("restore")
-def restore_backup(
-    source: Annotated[Path, typer.Argument(help="The backup.")],
-    database: Annotated[str | None, typer.Option(help="The server's database.")] = None,
-    artifacts: Annotated[Path | None, typer.Option(help="The server's files.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Bring a backup back, here or in another project folder; verified before."""
-    from dataclasses import replace
-
-    from .presentation import show as show_result
-    from .services.backup import project_registry, restore
-
-    place = project_registry(open_settings(), database)
-    place = replace(place, artifacts=artifacts) if artifacts else place
-    show_result(restore(source, place, force=force), as_json)
+app.command("gc")(collect_garbage)
+app.command("backup")(make_backup)
+app.command("restore")(restore_backup)
 
 
 def _show_version(manager: "MLflowManager", version: str, as_json: bool) -> None:

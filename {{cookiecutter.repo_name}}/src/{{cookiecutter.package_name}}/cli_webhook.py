@@ -72,16 +72,20 @@ def delete_webhook(
 def relay(
     host: Annotated[str, typer.Option(help="Address.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port.")] = 8090,
+    as_json: Json = False,
 ) -> None:
     """Pass MLflow's messages on to registry.webhook_url as JSON, to Slack or Teams; Ctrl-C ends."""
     import contextlib
 
-    from .presentation import step
+    from .presentation import print_json, step
     from .services.webhook_relay import WebhookRelay
 
     with (
         WebhookRelay(open_settings(), host, port) as server,
         contextlib.suppress(KeyboardInterrupt),
     ):
-        step(f"relay: listening on {server.url}")
+        if as_json:
+            print_json({"url": server.url})
+        else:
+            step(f"relay: listening on {server.url}")
         server.serve_forever()

@@ -163,7 +163,7 @@ class ValidationSettings(Section):
 class AutoMLSettings(Section):
     """The budgeted search over families, and its routes in the service."""
 
-    budget_seconds: float = Field(default=60, gt=0)
+    budget_seconds: float = Field(default=60, ge=1)
     processes: int = Field(default=1, ge=1, description="workers that share one search")
     routes: bool = Field(default=False, description="whether the service offers /api/automl")
     folder: str = Field(default="automl", description="experiments and jobs, below the root")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ..api.examples import write_project
 from ..registry_projects import add_version, make_registry
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::UserWarning")]
@@ -135,6 +136,33 @@ def test_changed_audit_log_is_exit_code_1(project: Path, tmp_path: Path) -> None
 
     assert code == 1
     assert "its content does not belong to its hash" in found["problems"][0]
+
+
+def test_key_is_made_once_and_rotated_only_on_request(tmp_path: Path) -> None:
+    write_project(tmp_path)
+
+    code, made, imported = registry(tmp_path, "keygen")
+
+    assert (code, imported) == (0, "")
+    assert (made["private_file"], made["public_file"]) == (
+        ".secrets/signing.pem",
+        f"config/keys/{made['key']}.pem",
+    )
+    private = tmp_path / made["private_file"]
+    assert private.stat().st_mode & 0o777 == 0o600
+    content = private.read_bytes()
+    code, found, _ = registry(tmp_path, "keygen")
+    assert (code, found["error"]) == (2, "there is a key already: .secrets/signing.pem")
+    assert private.read_bytes() == content
+
+    code, renewed, _ = registry(tmp_path, "keygen", "--rotate")
+    assert code == 0
+    assert renewed["key"] != made["key"]
+    assert (private.parent / f"signing-before-{renewed['key']}.pem").read_bytes() == content
+    assert {file.stem for file in (tmp_path / "config" / "keys").iterdir()} == {
+        made["key"],
+        renewed["key"],
+    }
 
 
 def test_backup_and_restore(project: Path, tmp_path: Path) -> None:

@@ -19,7 +19,12 @@ from {{ cookiecutter.package_name }}.model.registry_mlflow import MlflowStore
 from {{ cookiecutter.package_name }}.model.registry_rest import RestStore
 from {{ cookiecutter.package_name }}.pipelines.registry_audit import verify_audit
 from {{ cookiecutter.package_name }}.pipelines.rollback import rollback
-from {{ cookiecutter.package_name }}.services.backup import RegistryPlace, backup, restore
+from {{ cookiecutter.package_name }}.services.backup import (
+    BackupError,
+    RegistryPlace,
+    backup,
+    restore,
+)
 
 from ..mlflow_servers import MlflowServer, mlflow_server
 from ..ports import free_port
@@ -38,6 +43,7 @@ default_permission = READ
 database_uri = sqlite:///{folder}/auth.db
 admin_username = {user}
 admin_password = {password}
+auth_cache_ttl_seconds = 60
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 """
 
@@ -137,11 +143,10 @@ def test_whole_life_on_postgresql_and_back_from_a_backup(
             saved = backup(place, tmp_path / "saved.tar")
             assert saved.database == "postgresql"
             manager.delete_model(force=True)
-        with mlflow_server(tmp_path / "second", database) as server:
-            again = RegistryPlace(url, server.artifacts)
-            with pytest.raises(Exception, match="there is a registry already") as refused:
-                restore(tmp_path / "saved.tar", again)
-            assert PASSWORD not in str(refused.value)
+        again = RegistryPlace(url, tmp_path / "second" / "artifacts")
+        with pytest.raises(BackupError, match="there is a registry already") as refused:
+            restore(tmp_path / "saved.tar", again)
+        assert PASSWORD not in str(refused.value)
         restore(tmp_path / "saved.tar", again, force=True)
         with mlflow_server(tmp_path / "second", database) as server:
             manager = make_registry(tmp_path, server.url)

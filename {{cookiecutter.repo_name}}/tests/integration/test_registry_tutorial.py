@@ -21,10 +21,11 @@ Every example of the tutorial is here, in its order, and passes or is replaced:
 | the script with thresholds 0.80 and 0.75 | `search_versions`, `run_record`, `transition_stage` |
 | `mlflow models serve --no-conda` | `mlflow models serve --env-manager local` |
 | Azure ML, `mlflow.sagemaker.deploy` (removed) | not here; `copy` moves versions elsewhere |
-| GitHub Actions | `train --promote` in the project's own workflow |
+| GitHub Actions: train, then promote | `train --promote`, or the DAG `ml_training_pipeline` |
 
 And the other guide's `ModelRegistry`: `register_model`, `create_version` and `promote_version` are
-`describe_model`, `register` and `transition_stage`.
+`describe_model`, `register` and `transition_stage`; its validator and version manager are in
+`test_validation_tutorial.py`.
 """
 
 import json
@@ -234,11 +235,13 @@ def test_webhook_arrives_and_is_verified(manager: MLflowManager, receiver: Recei
         assert manager.try_webhook(webhook.webhook_id).success
         assert webhook.webhook_id in {item.webhook_id for item in manager.webhooks()}
         add_version(manager)
+        manager.annotate("1", {"notify_on_production": "team@example.com"})
         manager.transition_stage("1", "Production")
         wait_for(receiver, manager.model_name)
     finally:
         manager.delete_webhook(webhook.webhook_id)
 
+    assert manager.version("1").tags["notify_on_production"] == "team@example.com"
     headers, body = receiver.received[-1]
     verify_message(headers, body, SECRET)
     assert json.loads(body)["data"]["alias"] == "champion"
@@ -331,6 +334,31 @@ def test_good_practices(manager: MLflowManager) -> None:
     assert [item.version for item in manager.search_versions({"team": "data-science"})] == ["1"]
     with pytest.raises(RegistryError, match="is the champion and cannot go to Archived"):
         manager.archive("2")
+
+
+def test_the_other_guides_registry(manager: MLflowManager) -> None:
+    """`register_model`, `create_version` with metrics, features and target, `promote_version`."""
+    manager.describe_model("Modelo para avaliação imobiliária", {"algorithm": "LinearModel"})
+    made = add_version(manager, {"semantic_version": "1.0.0"}, {"r2_score": 0.85, "mae": 45000})
+
+    manager.transition_stage(made.version, "Production")
+
+    version = manager.find("1.0.0")
+    assert stage_of(version) == "Production"
+    run = manager.run_record(version)
+    assert run is not None
+    assert dict(run.metrics) == {"r2_score": 0.85, "mae": 45000}
+    loaded = manager.load(version)
+    assert loaded.contract.feature_names == CONTRACT.feature_names
+    assert loaded.contract.target == CONTRACT.target
+    # The guide's checksum: of every file, and signed.
+    assert manager.verify_signature(version).digest == version.tags["model_digest"]
+    model = manager.registered_model()
+    assert model is not None
+    assert (model.description, model.tags["algorithm"]) == (
+        "Modelo para avaliação imobiliária",
+        "LinearModel",
+    )
 
 
 def wait_for(receiver: Receiver, text: str) -> None:

@@ -131,7 +131,9 @@ def test_readable_private_key_is_refused(
 def test_rotated_key_signs_and_the_older_signature_stays_good(
     model: Path, signature: Signature, project: Settings
 ) -> None:
-    pair = keygen(project)
+    with pytest.raises(SignatureError, match="there is a key already"):
+        keygen(project)
+    pair = keygen(project, rotate=True)
     renewed = sign_folder(model, SUBJECT, project)
     assert renewed.key_id == pair.key_id != signature.key_id
     verify_folder(model, signature, SUBJECT, project)

@@ -55,15 +55,14 @@ class LightGBMModel:
         self.rounds = int(parameters["rounds"])
         self.curve: list[float] = []
         self.text = ""
-        self._task: Task | None = task
+        self.task: Task | None = task
         self._booster: Any = None
 
     def fit(self, parts: Parts, deadline: Deadline, rounds: int | None = None) -> "LightGBMModel":
         """Add trees until the rounds, the patience or the time is over."""
         import lightgbm
 
-        task = self._task
-        assert task is not None  # noqa: S101  a fitted model is not fitted again
+        task = _task_of(self)
         if task.problem == "regression":
             objective, metric = self.parameters.get("objective", "l2"), "rmse"
         elif self.outputs == 2:
@@ -108,7 +107,7 @@ class LightGBMModel:
         )
         self.curve = progress.curve
         self.rounds = self._booster.current_iteration()
-        self._task = None
+        self.task = None
         return self
 
     def use_rounds(self, rounds: int) -> None:
@@ -155,7 +154,7 @@ class LightGBMModel:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.curve, self.parameters, self._task, self._booster = [], {}, None, None
+        self.curve, self.parameters, self.task, self._booster = [], {}, None, None
 
 
 class XGBoostModel:
@@ -167,15 +166,14 @@ class XGBoostModel:
         self.rounds = int(parameters["rounds"])
         self.curve: list[float] = []
         self.text = ""
-        self._task: Task | None = task
+        self.task: Task | None = task
         self._booster: Any = None
 
     def fit(self, parts: Parts, deadline: Deadline, rounds: int | None = None) -> "XGBoostModel":
         """Add trees until the rounds, the patience or the time is over."""
         import xgboost
 
-        task = self._task
-        assert task is not None  # noqa: S101  a fitted model is not fitted again
+        task = _task_of(self)
         progress = _Progress(patience(self.parameters["learning_rate"]), deadline)
 
         class Look(xgboost.callback.TrainingCallback):  # type: ignore[misc]
@@ -217,7 +215,7 @@ class XGBoostModel:
         )
         self.curve = progress.curve
         self.rounds = self._booster.num_boosted_rounds()
-        self._task = None
+        self.task = None
         return self
 
     def use_rounds(self, rounds: int) -> None:
@@ -245,7 +243,13 @@ class XGBoostModel:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.curve, self.parameters, self._task, self._booster = [], {}, None, None
+        self.curve, self.parameters, self.task, self._booster = [], {}, None, None
+
+
+def _task_of(model: LightGBMModel | XGBoostModel) -> Task:
+    if model.task is None:
+        raise RuntimeError("a fitted booster is not fitted again")
+    return model.task
 
 
 class HistogramModel:
@@ -300,10 +304,10 @@ class HistogramModel:
         return len(self.curve) - int(np.argmin(self.curve)) > allowed
 
     def _loss(self, parts: Parts, outputs: np.ndarray) -> float:
-        assert parts.validation_target is not None  # noqa: S101  asked only where rows are held out
+        _, target = parts.held_out()
         if self._classify:
-            return log_loss(parts.validation_target, outputs)
-        return float(np.sqrt(np.mean((parts.validation_target - outputs) ** 2)))
+            return log_loss(target, outputs)
+        return float(np.sqrt(np.mean((target - outputs) ** 2)))
 
     def use_rounds(self, rounds: int) -> None:
         """Drop the trees after the first ones; scikit-learn has no public way to."""

@@ -8,6 +8,8 @@ from typing import Literal
 from ..errors import ProjectError
 
 CLOCKS = {"wall": time.monotonic, "cpu": time.process_time}
+LEAST_SECONDS = 1.0
+"""Below, the folds are hardly encoded before the time is over."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Budget:
         if self.seconds is not None and not (0 < self.seconds < math.inf):
             raise ProjectError(
                 f"the budget's seconds are {self.seconds}; expected a positive number",
+                "say Budget(seconds=60)",
+            )
+        if self.seconds is not None and self.seconds < LEAST_SECONDS:
+            raise ProjectError(
+                f"a budget of {self.seconds:g} seconds; a search needs {LEAST_SECONDS:g} at least",
                 "say Budget(seconds=60)",
             )
         if self.trials is not None and self.trials < 1:

@@ -11,6 +11,7 @@ Time is kept by asking before each fit what it may take: learners that grow stop
 others are skipped where their expected time is longer.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -34,6 +35,8 @@ PARALLEL_ROWS = 100_000
 """Below, OpenMP's threads cost more than they gain (see model.search.sensible_threads)."""
 CELLS_A_SECOND = 1e5
 """Values of the table for which a second is enough to encode, fit, predict and select."""
+MOST_CELLS_A_SECOND = 2e5
+"""Values for which a second is hardly enough for the first model."""
 ROWS_OF_RARE_CLASSES = 200
 
 
@@ -72,7 +75,8 @@ def find_model(
         on_progress: Called with the learning curve's newest point after each configuration.
 
     Raises:
-        ProjectError: Where the table, the target or an argument cannot be used.
+        ProjectError: Where the table, the target or an argument cannot be used, or the budget is
+            too small for so wide a table.
         NotEnoughDataError: For too few rows or one class only.
     """
     run = run_of(
@@ -119,6 +123,7 @@ def run_of(
     chosen = np.arange(len(features))
     if folds is None:
         chosen = affordable_rows(task, budget, features.shape[1], newest=time_ordered)
+    check_seconds(budget, len(chosen) * features.shape[1])
     run = Run(features, task, chosen, budget, stopwatch, families, on_progress)
     if groups is not None and len(groups) == len(features):
         groups = np.asarray(groups)[chosen]
@@ -147,6 +152,21 @@ def affordable_rows(task: Task, budget: Budget, columns: int, *, newest: bool) -
         counts = np.bincount(task.target)
         taken |= counts[task.target] <= ROWS_OF_RARE_CLASSES
     return np.flatnonzero(taken)
+
+
+def check_seconds(budget: Budget, cells: int) -> None:
+    """Refuse at once what would end without a model.
+
+    Raises:
+        ProjectError: Names the seconds that so many values of the table need at least.
+    """
+    needed = math.ceil(cells / MOST_CELLS_A_SECOND)
+    if budget.seconds is not None and budget.seconds < needed:
+        raise ProjectError(
+            f"a budget of {budget.seconds:g} seconds; for {cells:,} values (rows times columns) "
+            f"a search needs {needed} at least",
+            f"give {needed} seconds or more, or leave columns out",
+        )
 
 
 def _threads(rows: int) -> int:

@@ -63,8 +63,8 @@ class Candidate:
 
     def held_out(self, rows: np.ndarray) -> np.ndarray:
         """Calibrated held-out predictions of some rows: the mean over repeats."""
-        assert self.sums is not None  # noqa: S101  asked of complete candidates only
-        assert self.counts is not None  # noqa: S101
+        if self.sums is None or self.counts is None:
+            raise LookupError(f"configuration {self.number} has no held-out predictions")
         counts = self.counts[rows]
         mean = self.sums[rows] / (counts[:, None] if self.sums.ndim == 2 else counts)
         return temper(mean, self.temperature) if self.temperature != 1 else mean
@@ -130,10 +130,20 @@ class Evaluator:
             self._encoding[form] = (self.stopwatch.elapsed() - before) / len(rows)
         return self._parts[key]
 
-    def encoding_seconds(self, form: Form) -> float:
-        """How long it is going to take to encode all rows; 0 where that is done."""
-        done = (None, form) in self._parts
-        return 0.0 if done else self._encoding.get(form, 0.0) * len(self._whole[0])
+    def encoding_seconds(self, form: Form, repeat: int | None = None) -> float:
+        """How long it is going to take to encode a repeat's folds, or all rows.
+
+        What is encoded already takes no time.
+        """
+        if repeat is None:
+            rows = 0 if (None, form) in self._parts else len(self._whole[0])
+        else:
+            rows = sum(
+                len(train)
+                for number, (train, _) in enumerate(self.splits[repeat])
+                if ((repeat, number), form) not in self._parts
+            )
+        return self._encoding.get(form, 0.0) * rows
 
     def forget(self, repeat: int) -> None:
         """Drop a repeat's encoded rows; its preparations stay."""
@@ -233,8 +243,8 @@ class Evaluator:
         if learner.curve:
             candidate.proxies[split] = min(learner.curve)
         else:
-            assert parts.validation is not None  # noqa: S101  splits have one
-            candidate.proxies[split] = parts.proxy_loss(learner.predict(parts.validation))
+            judged, _ = parts.held_out()
+            candidate.proxies[split] = parts.proxy_loss(learner.predict(judged))
         if family.units is not None:
             took = self.stopwatch.elapsed() - before
             units = family.units(dict(candidate.parameters), self.shape(family, split))
@@ -271,8 +281,8 @@ class Evaluator:
         for split, learner in zip(splits, learners, strict=True):
             parts = self.parts(split, family.form)
             validation = self.splits[repeat][split[1]][1]
-            assert parts.validation is not None  # noqa: S101  splits have one
-            outputs = learner.predict(parts.validation)
+            judged, _ = parts.held_out()
+            outputs = learner.predict(judged)
             if not np.isfinite(outputs).all():
                 raise FloatingPointError("its predictions are not finite")
             candidate.sums[validation] += outputs
@@ -299,7 +309,8 @@ class _Proxy:
         self._classify, self._target = task.problem == "classification", target
 
     def __call__(self, predictions: np.ndarray) -> float:
-        assert self._target is not None  # noqa: S101  asked only where rows are held out
+        if self._target is None:
+            raise LookupError("all rows are learnt; none are held out")
         if not self._classify:
             return float(np.sqrt(np.mean((self._target - predictions) ** 2)))
         temperature = best_temperature(self._target, predictions)

@@ -9,7 +9,6 @@ from .learning import Parts, complete_probabilities
 from .task import Task
 
 FOREST_STAGE = 20
-FEWEST_TREES = 10
 
 
 class ForestModel:
@@ -32,15 +31,18 @@ class ForestModel:
     def fit(self, parts: Parts, deadline: Deadline, rounds: int | None = None) -> "ForestModel":
         """Grow trees by stages; a forest cut short is a smaller forest, not a worse tree."""
         most, grown = rounds or self.rounds, 0
-        stage = FEWEST_TREES
-        while grown < most:
+        timed = np.isfinite(deadline.at)
+        # The first tree tells how many there is time for.
+        stage = 1 if timed else FOREST_STAGE
+        while grown < most and stage:
             before = deadline.stopwatch.elapsed()
-            grown = min(most, grown + stage)
+            stage = min(stage, most - grown)
+            grown += stage
             self.model.set_params(n_estimators=grown).fit(parts.train, parts.target)
-            took = deadline.stopwatch.elapsed() - before
-            if deadline.passed() or (np.isfinite(deadline.at) and deadline.left() < took / 2):
-                break
+            seconds = max((deadline.stopwatch.elapsed() - before) / stage, 1e-6)
             stage = FOREST_STAGE
+            if timed:
+                stage = int(np.clip(deadline.left() / seconds, 0, FOREST_STAGE))
         self.rounds = grown
         # Threads cost more than they gain where few rows are predicted.
         self.model.set_params(n_jobs=1)

@@ -31,6 +31,16 @@ class Parts:
     proxy_loss: Callable[[np.ndarray], float]
     cache: dict[Any, Any] = field(default_factory=dict)
 
+    def held_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rows that the fit is judged on and their targets.
+
+        Raises:
+            LookupError: Where all rows are learnt.
+        """
+        if self.validation is None or self.validation_target is None:
+            raise LookupError("all rows are learnt; none are held out")
+        return self.validation, self.validation_target
+
 
 class Learner(Protocol):
     """A model that is fitted until a deadline."""

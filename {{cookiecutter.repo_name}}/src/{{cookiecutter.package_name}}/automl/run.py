@@ -89,7 +89,9 @@ class Run:
         study: str,
         seed: int,
         *,
+        until: float = np.inf,
         adopt: bool = True,
+        ends_here: bool = True,
     ) -> list[Candidate]:
         """Try configurations until what is left is needed for the end.
 
@@ -97,7 +99,9 @@ class Run:
             storage: Where it is shared; None for a search of this process alone.
             study: Its name there.
             seed: Of what is drawn; the folds follow the task's.
+            until: Seconds since the start at which it stops at the latest.
             adopt: Whether to try here what others have found to be better.
+            ends_here: Whether time is kept for `finish`.
 
         Returns:
             All candidates; those that an ensemble may be chosen from have models.
@@ -109,7 +113,8 @@ class Run:
         )
 
         def seconds_left() -> float:
-            return self.stopwatch.left() - self._reserve()
+            left = self.stopwatch.left() - (self._reserve() if ends_here else 0.0)
+            return min(left, until - self.stopwatch.elapsed())
 
         with limited_threads(self.task.threads):
             self.found.run(seconds_left, self._after_trial)
@@ -122,12 +127,11 @@ class Run:
         return self.found.candidates
 
     def take(self, candidates: Iterable[Candidate]) -> None:
-        """Go on with what other processes found, on the same folds."""
-        self.found = self._new_search(None, "", self.task.seed)
-        for number, candidate in enumerate(sorted(candidates, key=lambda one: one.loss)):
-            candidate.number = number
+        """Go on with what other processes found besides, on the same folds."""
+        for candidate in candidates:
+            candidate.number = len(self.found.candidates)
             self.found.candidates.append(candidate)
-            self._after_trial()
+        self._after_trial()
 
     def _new_search(self, storage: "BaseStorage | None", study: str, seed: int) -> Search:
         return Search(
@@ -244,7 +248,8 @@ class Run:
             expected = candidate.seconds / max(1, len(candidate.rounds))
             end = KEPT_FOR_THE_END * self.stopwatch.seconds + 3 * self._selecting
             left = self.stopwatch.left() - end if self.stopwatch.timed else np.inf
-            if left < 1.1 * expected:
+            form = self.families[candidate.family].form
+            if left < 1.1 * expected + self.evaluator.encoding_seconds(form, repeat):
                 continue
             self.evaluator.evaluate(candidate, repeat, left)
             # Whatever came of it, what the first split found still holds.

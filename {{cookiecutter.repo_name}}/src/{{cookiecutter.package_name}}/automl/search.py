@@ -82,7 +82,9 @@ class Search:
             after: Called after each configuration.
         """
         entries = portfolio(self.families, self.shapes)
-        while self._goes_on(seconds_left):
+        # One model is better than none: until there is one, the clock does not end the portfolio.
+        # Learners that grow then make their fewest steps; the others are skipped.
+        while self._goes_on(seconds_left, until_one=True):
             number = self._claim()
             if number >= len(entries):
                 break
@@ -123,10 +125,12 @@ class Search:
             self._try(candidate, seconds_left, PORTFOLIO_MARGIN)
             after()
 
-    def _goes_on(self, seconds_left: Callable[[], float]) -> bool:
+    def _goes_on(self, seconds_left: Callable[[], float], *, until_one: bool = False) -> bool:
         tried = sum(one.state != "skipped" for one in self.candidates)
         if self._most is not None and tried >= self._most:
             return False
+        if until_one and not self.finished():
+            return True
         least = TOO_SHORT * self.evaluator.stopwatch.seconds if self.finished() else 0.0
         return seconds_left() > (least if np.isfinite(least) else 0.0)
 

@@ -3,10 +3,10 @@
 Processes of one machine share an Optuna journal (a file that is appended to under a lock); hosts
 share it through Optuna's gRPC proxy. SQLite is refused: its locks are not made for many writers.
 
-On one machine, `find_model_parallel` starts the workers and puts one ensemble together from what
-all of them found. Across hosts, one runs `serve_storage`; every host calls
-`find_model(..., storage="grpc://HOST:PORT")` with the same rows, and each gets a model: the trials
-are shared, and what another host found to be better is tried anew at the end.
+On one machine, `find_model_parallel` searches beside the workers that it starts, and puts one
+ensemble together from what all of them found. Across hosts, one runs `serve_storage`; every host
+calls `find_model(..., storage="grpc://HOST:PORT")` with the same rows, and each gets a model: the
+trials are shared, and what another host found to be better is tried anew at the end.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ProjectError
-from .budget import Budget
+from ..presentation import step
+from .budget import LEAST_SECONDS, Budget
 from .result import AutoMLResult, HistoryPoint
 from .task import Problem
 
@@ -33,12 +34,13 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
     from .evaluation import Candidate
+    from .run import Run
 
 GRPC_PORT = 13_000
-SHARE_OF_WORKERS = 0.7
-"""Of the wall time; the rest is for the ensemble of what they found."""
-SHORTEST = 1.0
-"""Seconds of a worker, however late it was."""
+SHARE_OF_SEARCH = 0.7
+"""Of the wall time; the rest is for the ensemble of what was found."""
+LATEST = 0.8
+"""Of the wall time; what a worker brings later is left out."""
 
 
 def open_storage(storage: "str | Path | BaseStorage") -> "BaseStorage":
@@ -122,6 +124,9 @@ def find_model_parallel(
 ) -> AutoMLResult:
     """`find_model` with several processes of this machine that share one search.
 
+    This process is one of them, so that there is a model even where the budget is over before
+    the others have imported their libraries.
+
     Args:
         features: See `find_model`.
         target: See `find_model`.
@@ -129,7 +134,7 @@ def find_model_parallel(
         budget: Seconds of wall time; trials are divided among the processes.
         processes: How many; 1 is `find_model` itself.
         storage: A journal that the search goes on from; a temporary one by default.
-        on_progress: Called with the points of the ensemble's end only: workers do not report.
+        on_progress: Called with this process's points; workers do not report.
         options: The other arguments of `find_model`.
 
     Raises:
@@ -155,25 +160,46 @@ def find_model_parallel(
         raise ProjectError(
             "a search by several processes has no one CPU clock", "say Budget(clock='wall')"
         )
-    with tempfile.TemporaryDirectory() as folder:
-        shared = storage or Path(folder) / "journal.log"
-        own = {name: value for name, value in options.items() if name != "study"}
-        run = run_of(features, target, problem, budget, on_progress=on_progress, **own)
-        part = replace(
-            budget, trials=None if budget.trials is None else -(-budget.trials // processes)
-        )
-        # A worker's clock starts when its libraries are imported; that must not prolong the search.
-        until = None if budget.seconds is None else time.time() + SHARE_OF_WORKERS * budget.seconds
+    study = options.pop("study", "automl")
+    if options.get("folds") is not None:
+        options["folds"] = list(options["folds"])
+    part = replace(budget, trials=budget.trials and -(-budget.trials // processes))
+    # A worker's clock starts when its libraries are imported; that must not prolong the search.
+    until = None if budget.seconds is None else time.time() + SHARE_OF_SEARCH * budget.seconds
+    run = run_of(features, target, problem, part, on_progress=on_progress, **options)
+    # A worker that is late may still hold its journal open.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        shared = str(storage or Path(folder) / "journal.log")
         # Spawned, not forked: OpenMP's threads do not survive a fork.
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        pool = ProcessPoolExecutor(processes - 1, multiprocessing.get_context("spawn"))
+        try:
             jobs = [
                 pool.submit(
-                    _work, features, target, problem, part, until, str(shared), number, options
+                    _work, features, target, problem, part, until, shared, study, number, options
                 )
-                for number in range(processes)
+                for number in range(1, processes)
             ]
-            run.take(candidate for job in jobs for candidate in job.result())
+            share = SHARE_OF_SEARCH * run.stopwatch.seconds
+            run.search(shared, study, run.task.seed, until=share, adopt=False)
+            run.take(_found_by(jobs, run))
+        finally:
+            # Who is late ends by itself, at its next look at the clock.
+            pool.shutdown(wait=False, cancel_futures=True)
         return run.finish()
+
+
+def _found_by(jobs: "list[Future[list[Candidate]]]", run: "Run") -> "list[Candidate]":
+    """What the workers bring in time; that one fails does not end the search."""
+    found: list[Candidate] = []
+    for number, job in enumerate(jobs, 1):
+        left = LATEST * run.stopwatch.seconds - run.stopwatch.elapsed()
+        try:
+            found += job.result(max(left, 0.0) if run.stopwatch.timed else None)
+        except TimeoutError:
+            step(f"process {number} brought nothing in time; this budget may be too short for it")
+        except Exception as error:  # noqa: BLE001  a killed process, or whatever a library raises
+            step(f"process {number} failed: {type(error).__name__}: {error}")
+    return found
 
 
 def _work(
@@ -183,18 +209,24 @@ def _work(
     budget: Budget,
     until: float | None,
     storage: str,
+    study: str,
     number: int,
     options: dict[str, Any],
 ) -> "list[Candidate]":
     """One worker: its candidates, the best ones with their models."""
     from .engine import run_of
 
-    study = options.pop("study", "automl")
-    if until is not None:
-        budget = replace(budget, seconds=max(SHORTEST, until - time.time()))
     run = run_of(features, target, problem, budget, **options)
+    end = np.inf
+    if until is not None:
+        left = until - time.time()
+        if left < LEAST_SECONDS:
+            return []
+        end = run.stopwatch.elapsed() + left
     # The folds are everybody's; what is drawn is each one's own.
-    return run.search(storage, study, run.task.seed + number, adopt=False)
+    return run.search(
+        storage, study, run.task.seed + number, until=end, adopt=False, ends_here=False
+    )
 
 
 def _refuse_sqlite(address: str) -> None:

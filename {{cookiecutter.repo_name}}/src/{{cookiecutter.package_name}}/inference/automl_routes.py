@@ -65,7 +65,7 @@ class TrainBody(_Body):
     experiment_id: ExperimentId = "default"
     problem_type: Literal["classification", "regression", "clustering"] | None = None
     target: str | None = Field(default=None, min_length=1, max_length=200)
-    budget_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    budget_seconds: float | None = Field(default=None, ge=1, allow_inf_nan=False)
     trials: int | None = Field(default=None, ge=1, le=10_000)
     metric: str | None = Field(default=None, max_length=40)
     time_ordered: bool = False

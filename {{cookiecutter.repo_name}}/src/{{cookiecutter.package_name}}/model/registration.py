@@ -33,7 +33,12 @@ class Registration(Tracking):
     """Puts models into the registry and takes them out."""
 
     def register(
-        self, run_id: str, model: "LoadedModel", example: Any, tags: Mapping[str, str]
+        self,
+        run_id: str,
+        model: "LoadedModel",
+        example: Any,
+        tags: Mapping[str, str],
+        description: str = "",
     ) -> ModelVersion:
         """Store a fitted pipeline in the run, sign it, and register it as a new version.
 
@@ -46,6 +51,7 @@ class Registration(Tracking):
             example: Model frame for the signature; all training rows, since MLflow would make a
                 column required where the rows it sees have no gap.
             tags: Tags of the version.
+            description: What people shall read; its first line is shown in lists.
         """
         with self._one_registration():
             if existing := self._registered(run_id, tags):
@@ -68,6 +74,7 @@ class Registration(Tracking):
                     KEY_TAG: signature.key_id,
                     DIGEST_TAG: signature.digest,
                 },
+                description,
             )
 
     def create_version(
@@ -102,6 +109,13 @@ class Registration(Tracking):
             created = found
         self._record_registration(created)
         return created
+
+    def finish_registration(self, version: ModelVersion) -> None:
+        """Do what a process or a server that died after the version was made left undone."""
+        self._record_registration(version, once=True)
+        run = self.store.run(version.run_id)
+        if run is not None and run.status != "FINISHED":
+            self.finish_run(version.run_id)
 
     def load(self, version: ModelVersion) -> "LoadedModel":
         """A version's pipeline and the contract it was trained with, verified before it is read.

@@ -62,9 +62,10 @@ def signing_key(settings: Settings) -> "tuple[str, Ed25519PrivateKey]":
                 raise SignatureError(
                     f"there is no key to sign models with: {settings.shown(file)} is absent and "
                     "MLOPS_REGISTRY__SIGNING_KEY is empty",
-                    f"give the key; environment={settings.environment} makes none by itself",
+                    f"give the key, or make one: registry keygen; environment={settings.environment} makes "
+                    "none by itself",
                 )
-            keygen(settings)
+            keygen(settings, rotate=True)  # another process may have made one meanwhile
         _refuse_open_to_others(settings, file)
         private = _parse_private(file.read_bytes(), settings.shown(file))
     name = key_id(private.public_key())
@@ -99,20 +100,23 @@ def trusted_keys(settings: Settings) -> "dict[str, Ed25519PublicKey]":
         if not isinstance(public, Ed25519PublicKey):
             raise SignatureError(
                 f"{settings.shown(file)} is not an Ed25519 key",
-                "make one: keygen in docs/security.md",
+                "make one: registry keygen",
             )
         found[key_id(public)] = public
     return found
 
 
-def keygen(settings: Settings) -> KeyPair:
+def keygen(settings: Settings, *, rotate: bool = False) -> KeyPair:
     """Make a key pair to sign with from now on, and trust it.
 
-    An older private key is set aside beside the new one; its public key stays trusted, so that
-    models that it signed still load. Removing a public key is how one is revoked.
+    Args:
+        settings: Say where keys are kept.
+        rotate: Whether a key that is there is set aside, beside the new one. Its public key stays
+            trusted, so that models that it signed still load; removing that is how it is revoked.
 
     Raises:
-        SignatureError: Where the environment gives the key, which a new file would not replace.
+        SignatureError: Where there is a key already, or the environment gives it, which a new file
+            would not replace.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (
@@ -127,9 +131,14 @@ def keygen(settings: Settings) -> KeyPair:
             "the key comes from MLOPS_REGISTRY__SIGNING_KEY, so a new file would not be used",
             "unset the variable to make a key file, or change the variable",
         )
+    file = private_file(settings)
+    if file.exists() and not rotate:
+        raise SignatureError(
+            f"there is a key already: {settings.shown(file)}",
+            "registry keygen --rotate sets it aside; models that it signed stay trusted",
+        )
     private = Ed25519PrivateKey.generate()
     name = key_id(private.public_key())
-    file = private_file(settings)
     public_file = settings.root / settings.registry.trusted_keys / f"{name}{PUBLIC_SUFFIX}"
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     public_file.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..contract import Contract
 from ..settings import Settings
 from .registry_mlflow import MlflowStore, translate
-from .registry_store import SQLITE, RegistryStore, open_store
+from .registry_store import SQLITE, RegistryError, RegistryStore, open_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,10 +79,21 @@ class Tracking:
         with self.translate("starting a run"):
             experiment_id = self.experiment_id()
             mlflow.set_tracking_uri(self.settings.tracking_uri)
-        with mlflow.start_run(
-            experiment_id=experiment_id, run_name=name, tags=dict(tags)
-        ) as active:
+            active = mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=dict(tags))
+        try:
             yield active.info.run_id
+        except BaseException:
+            # MLflow may be the very thing that failed; the first error is the one to show.
+            with contextlib.suppress(RegistryError), self.translate("ending the run"):
+                mlflow.end_run("FAILED")
+            raise
+        with self.translate("ending the run"):
+            mlflow.end_run()
+
+    def finish_run(self, run_id: str) -> None:
+        """Mark a run as finished."""
+        with self.translate("ending the run"):
+            self.client.set_terminated(run_id)
 
     def log_parameters(self, run_id: str, parameters: Mapping[str, Any]) -> None:
         """Log parameters of a run."""

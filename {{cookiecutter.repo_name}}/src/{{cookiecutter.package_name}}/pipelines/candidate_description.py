@@ -75,6 +75,21 @@ def describe_candidate(work: TrainingWork, metrics: Mapping[str, float]) -> Desc
     )
 
 
+def version_description(result: Mapping[str, Any]) -> str:
+    """What lists of versions show: family and metric first, the data below.
+
+    Args:
+        result: A `TrainingResult` as a mapping.
+    """
+    low, high = result["interval"]
+    return (
+        f"{result['family']}: {result['metric']} {result['value']:.4f} "
+        f"({low:.4f} to {high:.4f})\n\n"
+        f"{result['n_train']} training rows and {result['n_test']} test rows of gold snapshot "
+        f"{result['gold_snapshot']}; the interval is the 95 % one on the test rows."
+    )
+
+
 def _suggest(
     work: TrainingWork, metrics: Mapping[str, float], former: ModelVersion | None
 ) -> VersionSuggestion:

@@ -299,6 +299,7 @@ def logged_result(
     settings: Settings, manager: MLflowManager, version: ModelVersion
 ) -> TrainingResult:
     """The result that a former call with the same key logged."""
+    manager.finish_registration(version)
     values = json.loads(
         manager.download_artifact(version.run_id, RESULT_FILE).read_text(encoding="utf-8")
     )

@@ -20,7 +20,12 @@ from ..model.search import held_out_predictions
 from ..presentation import step
 from ..reports import write_report
 from .automl_store import AUTOML, stored_held_out
-from .candidate_description import CARD_FILE, CHANGELOG_FILE, describe_candidate
+from .candidate_description import (
+    CARD_FILE,
+    CHANGELOG_FILE,
+    describe_candidate,
+    version_description,
+)
 from .training_work import TrainingWork
 
 SNAPSHOT_TAG = "gold_snapshot"
@@ -70,8 +75,6 @@ def log_candidate(
     work: TrainingWork, result: Mapping[str, Any], metrics: Mapping[str, float]
 ) -> ModelVersion:
     """Log the run's parameters, metrics and files, then store and register the model."""
-    import mlflow
-
     manager, run_id, found = work.manager, work.run.run_id, work.done("train")
     names = ("trials", "cv_folds", "test_fraction", "seed")
     search = {f"search_{name}": getattr(work.settings.training, name) for name in names}
@@ -98,10 +101,15 @@ def log_candidate(
     with manager.translate("tagging the run"):
         for name, value in tags.items():
             manager.client.set_tag(run_id, name, value)
-    with mlflow.start_run(run_id=run_id):
-        return manager.register(
-            run_id, work.model, model_frame(work.split.train, work.contract), tags
-        )
+    version = manager.register(
+        run_id,
+        work.model,
+        model_frame(work.split.train, work.contract),
+        tags,
+        version_description(result),
+    )
+    manager.finish_run(run_id)
+    return version
 
 
 def predictions_digest(predictions: Predictions) -> str:
