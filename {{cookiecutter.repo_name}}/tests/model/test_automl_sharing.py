@@ -1,5 +1,8 @@
 """Several processes and hosts share one search."""
 
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +14,7 @@ import pytest
 
 from {{ cookiecutter.package_name }}.automl.budget import Budget
 from {{ cookiecutter.package_name }}.automl.engine import find_model
+from {{ cookiecutter.package_name }}.automl.result import HistoryPoint
 from {{ cookiecutter.package_name }}.automl.sharing import (
     find_model_parallel,
     open_storage,
@@ -63,6 +67,37 @@ def test_two_processes_share_a_search_through_a_journal(tmp_path: Path) -> None:
     assert len(set(tried)) == len(tried)
     assert journal.stat().st_size > 0
     assert np.mean(result.model.predict(frame) == target) > 0.9
+
+
+@pytest.mark.slow
+def test_a_budget_that_is_over_before_other_processes_have_started_gives_a_model() -> None:
+    frame, target = rows()
+
+    result = find_model_parallel(frame, target, "classification", Budget(seconds=1), processes=3)
+
+    assert np.mean(result.model.predict(frame) == target) > 0.9
+
+
+@pytest.mark.slow
+def test_a_killed_process_does_not_end_the_search(capfd: pytest.CaptureFixture[str]) -> None:
+    frame, target = rows()
+
+    def kill_workers(_: HistoryPoint) -> None:
+        for worker in multiprocessing.active_children():
+            os.kill(worker.pid or 0, signal.SIGKILL)
+
+    result = find_model_parallel(
+        frame,
+        target,
+        "classification",
+        Budget(trials=4),
+        processes=2,
+        families=FAMILIES,
+        on_progress=kill_workers,
+    )
+
+    assert np.mean(result.model.predict(frame) == target) > 0.9
+    assert "process 1 failed" in capfd.readouterr().err
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ TABLE = pd.DataFrame({"x": np.arange(100.0) % 7, "y": np.arange(100.0) % 3})
     [
         ({}, "seconds or trials"),
         ({"seconds": -1}, "positive"),
+        ({"seconds": 0.5}, "needs 1 at least"),
         ({"trials": 0}, "1 or more"),
         ({"seconds": 1, "clock": "sun"}, "'wall' or 'cpu'"),
     ],
@@ -31,6 +32,17 @@ TABLE = pd.DataFrame({"x": np.arange(100.0) % 7, "y": np.arange(100.0) % 3})
 def test_a_budget_that_makes_no_sense_is_refused(arguments: dict[str, float], message: str) -> None:
     with pytest.raises(ProjectError, match=message):
         Budget(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_budget_too_small_for_a_wide_table_is_refused_at_once_with_the_least_that_will_do() -> (
+    None
+):
+    wide = pd.DataFrame(np.zeros((1000, 800)), columns=[f"x{k}" for k in range(800)])
+
+    with pytest.raises(ProjectError, match="needs 4 at least") as caught:
+        find_model(wide, np.arange(1000) % 2, "classification", Budget(seconds=2))
+
+    assert "give 4 seconds or more" in caught.value.fix
 
 
 def test_no_deadline_lies_beyond_the_budget() -> None:
