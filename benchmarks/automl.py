@@ -151,7 +151,9 @@ def save(result: dict[str, Any]) -> None:
     details |= {"reported": summary["reported"], "development": summary["development"]}
     details["data_sets"] = {
         "development (the engine was tuned on them)": data_sets("development"),
-        "reported (first scored for this result; the ratio counts these)": data_sets("reported"),
+        "reported (the engine was not tuned on them; the ratio counts these)": data_sets(
+            "reported"
+        ),
     }
     details["versions"] = {
         engine: versions for row in rows for engine, versions in row.get("versions", {}).items()

@@ -1,7 +1,7 @@
 """The data sets of the AutoML benchmark, and how each is split; both engines read them from here.
 
-`development` sets are those that the engine was tuned on; `reported` ones were first scored when
-the results were made. Synthetic sets are drawn anew for each seed.
+`development` sets are those that the engine was tuned on; no choice was made by its scores on the
+`reported` ones. Synthetic sets are drawn anew for each seed.
 """
 
 from collections.abc import Callable

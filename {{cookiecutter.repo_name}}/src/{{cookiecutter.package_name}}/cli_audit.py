@@ -1,6 +1,6 @@
 """The commands under `registry audit`: the audit log."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The audit log (docs/registry.md)."
@@ -31,16 +30,26 @@ def verify_audit(as_json: Json = False) -> None:
 
 @app.command("champion")
 def champion_on(
-    date: Annotated[datetime, typer.Argument(formats=FORMATS, help="A moment, UTC.")],
+    date: Annotated[str, typer.Argument(help="A day (its end) or a moment, in UTC.")],
     as_json: Json = False,
 ) -> None:
     """Say which version was champion on a date, since when and who made it so."""
+    from .errors import ProjectError
     from .pipelines.registry_audit import champion_at
     from .presentation import show as show_result
 
+    try:
+        moment = datetime.fromisoformat(date)
+        if len(date) <= len("2026-11-21"):
+            moment = datetime.combine(moment, time.max)
+    except ValueError as error:
+        raise ProjectError(
+            f"{date!r} is not a date", "write 2026-11-21 or 2026-11-21T15:30"
+        ) from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     settings = open_settings()
     contract = open_manager(None, settings).contract
-    show_result(champion_at(settings, contract, date.replace(tzinfo=UTC)), as_json)
+    show_result(champion_at(settings, contract, moment), as_json)
 
 
 def open_settings() -> "Settings":

@@ -168,6 +168,7 @@ class AutoMLSettings(Section):
     routes: bool = Field(default=False, description="whether the service offers /api/automl")
     folder: str = Field(default="automl", description="experiments and jobs, below the root")
     jobs: int = Field(default=1, ge=1, description="of the routes, at the same time")
+    kept_jobs: int = Field(default=100, ge=1, description="newest jobs whose state and log stay")
     maximum_job_seconds: float = Field(default=3600, gt=0, description="budget of one job")
     maximum_job_rows: int = Field(default=10_000, ge=100, description="sent with a request")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from {{ cookiecutter.package_name }}.contract import load_contract
@@ -24,6 +25,7 @@ from {{ cookiecutter.package_name }}.inference.automl_jobs import (
     JobError,
     JobRequest,
     JobStore,
+    NoJobError,
     data_file,
 )
 from {{ cookiecutter.package_name }}.pipelines.data_engineering import refresh
@@ -221,12 +223,41 @@ def test_the_gold_table_gives_a_registered_version(service: Service) -> None:
     assert job["result"]["run_id"] in [run["run_id"] for run in runs]
 
 
-def test_runs_of_two_jobs_are_compared(service: Service, learnt: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def learnt_from_file(service: Service) -> dict[str, Any]:
+    """A finished job on a file below `data/`."""
+    table = pd.DataFrame(rows(80))
+    table.loc[0, "sold"] = None
+    table.to_csv(service.settings.root / "data" / "shop.csv", index=False)
     job_id = service.start(
-        problem_type="classification", target="sold", rows=rows(60), budget_seconds=1, trials=2
+        experiment_id="from_file",
+        problem_type="classification",
+        target="sold",
+        file="data/shop.csv",
+        budget_seconds=1,
+        trials=2,
     )
-    other = service.wait(job_id, "finished")
-    ids = [job["result"]["mlflow_run_id"] for job in (learnt, other)]
+    return service.wait(job_id, "finished")
+
+
+def test_a_model_is_trained_on_a_file_below_data(
+    service: Service, learnt_from_file: dict[str, Any]
+) -> None:
+    result = learnt_from_file["result"]
+    assert (learnt_from_file["source"], result["rows"]) == ("file", 79)
+    instance = {"size": 2.0, "kind": "a"}
+    status, answer = service.post(
+        "/models/predict", {"model_id": result["model_id"], "instances": [instance]}
+    )
+    assert (status, answer["predictions"][0]["prediction"]) == (200, "yes")
+    # The file is the project's own: unlike a request's rows it stays.
+    assert (service.settings.root / "data" / "shop.csv").is_file()
+
+
+def test_runs_of_two_jobs_are_compared(
+    service: Service, learnt: dict[str, Any], learnt_from_file: dict[str, Any]
+) -> None:
+    ids = [job["result"]["mlflow_run_id"] for job in (learnt, learnt_from_file)]
     assert set(ids) <= {run["run_id"] for run in service.get("/tracking/runs")["runs"]}
     status, comparison = service.post("/tracking/compare", {"run_ids": ids})
     assert status == 200
@@ -348,6 +379,18 @@ def test_a_job_is_shown_as_failed_where_nobody_started_it(project: Settings) -> 
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert found.finished_at is not None
+
+
+def test_only_the_newest_jobs_are_kept(project: Settings) -> None:
+    limits = project.automl.model_copy(update={"kept_jobs": 2})
+    store = JobStore(project.model_copy(update={"automl": limits}))
+    made = []
+    for _ in range(4):
+        made.append(store.submit(JobRequest("clustering", "x")).job_id)
+        store.cancel(made[-1])
+    assert [job.job_id for job in store.jobs()] == made[-2:]
+    with pytest.raises(NoJobError):
+        store.get(made[0])
 
 
 def test_a_link_out_of_data_is_no_data_file(project: Settings, tmp_path: Path) -> None:

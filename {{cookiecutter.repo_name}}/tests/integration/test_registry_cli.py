@@ -123,6 +123,12 @@ def test_champion_on_a_date(project: Path) -> None:
 
     code, found, _ = registry(project, "audit", "champion", "2999-01-01")
     assert (code, found["version"]) == (0, "2")
+    # A day means its end: the champion of today is the one of this day.
+    code, found, _ = registry(project, "audit", "champion", found["since"][:10])
+    assert (code, found["version"]) == (0, "2")
+    code, found, _ = registry(project, "audit", "champion", f"{found['since'][:10]}T00:00+14:00")
+    assert (code, found["version"]) == (0, None)
+    assert registry(project, "audit", "champion", "yesterday")[0] == 2
 
 
 def test_changed_audit_log_is_exit_code_1(project: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ from {{ cookiecutter.package_name }}.model.registry_mlflow import MlflowStore
 from {{ cookiecutter.package_name }}.model.registry_sqlite import SqliteStore
 from {{ cookiecutter.package_name }}.model.registry_store import open_store
 from {{ cookiecutter.package_name }}.model.signing import SignatureError
-from {{ cookiecutter.package_name }}.pipelines.registry_audit import verify_audit
+from {{ cookiecutter.package_name }}.pipelines.registry_audit import (
+    champion_at,
+    verify_audit,
+)
+from {{ cookiecutter.package_name }}.pipelines.rollback import rollback
 
 from ..registry_projects import CONTRACT, add_version, make_registry, scores
 
@@ -147,6 +152,12 @@ def test_renamed_model_still_loads_and_keeps_its_aliases(manager: MLflowManager)
     assert scores(manager, "champion") == before
     assert scores(manager, "2") != before
     assert manager.named("small").registered_model() is None
+    # What happened under the former name still belongs to it.
+    contract = CONTRACT.model_copy(update={"dataset": "customer_churn_model_v2"})
+    manager.set_champion("2")
+    assert verify_audit(manager.settings, contract).intact
+    assert rollback(manager.settings, contract).model_version == "1"
+    assert champion_at(manager.settings, contract, datetime.now(UTC)).version == "1"
 
 
 def test_copy_in_the_same_registry_is_signed_for_its_new_name(manager: MLflowManager) -> None:

@@ -1,7 +1,7 @@
 """The MLflow server dies while a version is being registered: a clear error, and then one version.
 
-The training talks to the server over a line that kills it, with SIGKILL, at a chosen request. Whoever
-runs `train` again goes on where it stopped.
+The training talks to the server over a line that kills it, with SIGKILL, at a chosen request.
+Whoever runs `train` again goes on where it stopped.
 """
 
 import json

@@ -223,6 +223,9 @@ def test_rollback_goes_to_the_champion_before(
     with pytest.raises(RegistryError, match="version 4 of small never was champion"):
         rollback(settings, CONTRACT, to="4")
 
+    # A version that is champion again is not archived any more, in MLflow's own pages either.
+    assert "stage" not in manager.version("3").tags
+    assert manager.version("1").tags["stage"] == "Archived"
     assert champion_at(settings, CONTRACT, before).version == "3"
     now = champion_at(settings, CONTRACT, datetime.now(UTC))
     assert (now.version, now.action) == ("3", "rolled back")

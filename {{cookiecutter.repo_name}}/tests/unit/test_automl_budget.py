@@ -6,7 +6,7 @@ import pytest
 
 from {{ cookiecutter.package_name }}.automl.budget import Budget, Stopwatch
 from {{ cookiecutter.package_name }}.automl.columns import Kind, check_table, column_kind
-from {{ cookiecutter.package_name }}.automl.engine import find_model
+from {{ cookiecutter.package_name }}.automl.engine import check_seconds, find_model
 from {{ cookiecutter.package_name }}.automl.folds import make_folds
 from {{ cookiecutter.package_name }}.automl.selection import (
     best_temperature,
@@ -43,6 +43,7 @@ def test_a_budget_too_small_for_a_wide_table_is_refused_at_once_with_the_least_t
         find_model(wide, np.arange(1000) % 2, "classification", Budget(seconds=2))
 
     assert "give 4 seconds or more" in caught.value.fix
+    check_seconds(Budget(seconds=4), 800_000)
 
 
 def test_no_deadline_lies_beyond_the_budget() -> None:

@@ -123,7 +123,8 @@ def run_of(
     chosen = np.arange(len(features))
     if folds is None:
         chosen = affordable_rows(task, budget, features.shape[1], newest=time_ordered)
-    check_seconds(budget, len(chosen) * features.shape[1])
+    # Of long tables a budget uses what it can; wide ones cannot be made smaller.
+    check_seconds(budget, min(len(chosen), FEW_ROWS) * features.shape[1])
     run = Run(features, task, chosen, budget, stopwatch, families, on_progress)
     if groups is not None and len(groups) == len(features):
         groups = np.asarray(groups)[chosen]

@@ -38,8 +38,11 @@ table { border-collapse:collapse; width:100%; font-size:14px; font-variant-numer
 th,td { text-align:right; padding:5px 10px; border-bottom:1px solid var(--line);
   white-space:nowrap; vertical-align:top }
 th:first-child,td:first-child { text-align:left } th { color:var(--soft); font-weight:500 }
-td.parameters { text-align:left; white-space:normal; min-width:260px; font-size:12px;
-  color:var(--soft); overflow-wrap:anywhere }
+tr.numbers td { border-bottom:0; padding-bottom:0 }
+td.parameters { text-align:left; white-space:normal; font-size:12px; color:var(--soft);
+  overflow-wrap:anywhere }
+@media (max-width:600px) { table { font-size:13px } th,td { padding:5px 4px }
+  .card { padding:12px } }
 svg { display:block; width:100%; height:auto } text { fill:var(--soft); font-size:11px }
 .bar { height:6px; border-radius:3px; margin-bottom:8px; background:var(--accent) }
 .key { display:inline-block; width:10px; height:10px; border-radius:2px; margin:0 5px 0 0 }
@@ -145,7 +148,7 @@ def _leaderboard(report: "Report") -> str:
     note = f"<p class=soft>{more} more are in the JSON beside this page.</p>" if more > 0 else ""
     return (
         "<table><tr><th>family</th><th>score</th><th>weight</th><th>seconds</th>"
-        "<th>µs a row</th><th style='text-align:left'>parameters</th></tr>"
+        "<th>µs a row</th></tr>"
         f"{rows}</table>{note}"
     )
 
@@ -158,9 +161,9 @@ def _entry(entry: "LeaderboardEntry") -> str:
     said = ", ".join(f"{name} {_value(value)}" for name, value in entry.parameters.items())
     bold = "<b>{}</b>" if entry.weight > 0 else "{}"
     return (
-        f"<tr><td>{bold.format(escape(entry.family))}</td><td>{score}</td><td>{weight}</td>"
-        f"<td>{entry.seconds:.2f}</td><td>{latency}</td>"
-        f"<td class=parameters>{escape((said + reason)[:600])}</td></tr>"
+        f"<tr class=numbers><td>{bold.format(escape(entry.family))}</td><td>{score}</td>"
+        f"<td>{weight}</td><td>{entry.seconds:.2f}</td><td>{latency}</td></tr>"
+        f"<tr><td class=parameters colspan=5>{escape((said + reason)[:600])}</td></tr>"
     )
 
 

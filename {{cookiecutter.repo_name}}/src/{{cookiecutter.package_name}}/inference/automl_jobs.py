@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,6 +143,7 @@ class JobStore:
                     "wait for it, cancel it, or raise MLOPS_AUTOML__JOBS",
                 )
             job = Job(uuid.uuid4().hex, "queued", request.source, _now())
+            self._prune()
             folder = self.folder / job.job_id
             folder.mkdir(mode=0o700)
             write_report(folder / REQUEST_FILE, asdict(request))
@@ -224,6 +226,13 @@ class JobStore:
     def fail(self, job_id: str, error: str, fix: str) -> None:
         """Keep why a job failed; called by its own process."""
         self._end(self._read(job_id), "failed", error, fix)
+
+    def _prune(self) -> None:
+        """Delete what is kept of the oldest jobs; their models lie elsewhere and stay."""
+        ended = [job for job in self.jobs() if job.state in FINAL]
+        # With the new one there are as many as may be kept.
+        for job in ended[: max(0, len(ended) + 1 - self.settings.automl.kept_jobs)]:
+            shutil.rmtree(self.folder / job.job_id)
 
     def _start(self, folder: Path, job: Job) -> None:
         environment = {**os.environ, "MLOPS_ROOT": str(self.settings.root)}

@@ -27,8 +27,11 @@ __all__ = [
     "champion_on",
     "check_log",
     "history",
+    "names_of",
     "verify",
 ]
+
+RENAMED = "renamed"
 
 
 @dataclass(frozen=True)
@@ -117,22 +120,34 @@ def append_record(
 def history(settings: Settings, model: str | None = None) -> list[AuditRecord]:
     """Every record that is what was written, in order; those of one model where it is named."""
     records, _, _ = _parse(read_log(audit_file(settings)))
-    return [record for record in records if model in (None, record.model)]
+    if model is None:
+        return list(records)
+    names = names_of(records, model)
+    return [record for record in records if record.model in names]
+
+
+def names_of(records: Sequence[AuditRecord], model: str) -> set[str]:
+    """A model's name and those that it had before."""
+    names = {model}
+    for record in reversed(records):
+        if record.action == RENAMED and record.model in names:
+            names.add(str(record.details.get("before")))
+    return names
 
 
 def champion_on(
-    records: Iterable[AuditRecord], model: str, moment: datetime, alias: str = "champion"
+    records: Iterable[AuditRecord], model: str | None, moment: datetime, alias: str = "champion"
 ) -> AuditRecord | None:
     """The record that made the version champion which was champion at a moment.
 
     Its `after` is the version. None where none was: before the first promotion, or after the alias
-    was removed.
+    was removed. Where no model is named, all records are of one model.
     """
     found = None
     for record in records:
         if record.moment > moment:
             break
-        if record.model == model and record.alias == alias:
+        if model in (None, record.model) and record.alias == alias:
             found = record
     return found if found is not None and found.after is not None else None
 

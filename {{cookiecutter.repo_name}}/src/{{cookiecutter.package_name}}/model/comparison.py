@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .model_version import ModelVersion
 from .registry_store import RunRecord
-from .stages import stage_of
+from .stages import STAGE_TAG, stage_of
 
 DATA_TAGS = ("gold_snapshot", "gold_table", "predictions_digest", "model_digest")
 
@@ -75,7 +75,7 @@ def compare(
         {
             key: value
             for key, value in item.tags.items()
-            if key not in DATA_TAGS and len(value) < 200
+            if key not in (*DATA_TAGS, STAGE_TAG) and len(value) < 200
         }
         for item in (first, second)
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .audit import append_record
+from .audit import RENAMED, append_record
 from .ledger import ANCHOR_TAG, move_alias, position
 from .lookup import Lookup
 from .model_version import ModelVersion
@@ -32,6 +32,13 @@ class Lifecycle(Lookup):
             return
         self.version(version)
         move_alias(self.settings, self.store, start, str(version), "alias moved")
+
+    def note_succession(self, champion: str, former: str | None) -> None:
+        """Bring the stage tags in line with the champion alias, which decides before them."""
+        if STAGE_TAG in self.version(champion).tags:
+            self.store.delete_version_tag(self.model_name, champion, STAGE_TAG)
+        if former is not None:
+            self.store.set_version_tag(self.model_name, former, STAGE_TAG, "Archived")
 
     def remove_alias(self, alias: str) -> None:
         """Remove an alias and record it."""
@@ -125,7 +132,7 @@ class Lifecycle(Lookup):
         self.model_name = name
         for number, path in paths.items():
             self.store.set_version_tag(name, number, SIGNATURE_TAG, path)
-        append_record(self.settings, "renamed", name, None, {"before": before})
+        append_record(self.settings, RENAMED, name, None, {"before": before})
 
     def delete_version(self, version: str, *, force: bool = False) -> None:
         """Delete a version; recorded. MLflow would drop its aliases without a word.

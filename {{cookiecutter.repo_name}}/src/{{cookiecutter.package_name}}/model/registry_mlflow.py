@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PAGE = 1000
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+REFUSALS = (*ABSENT, "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST", "INVALID_STATE")
 DATABASES = (SQLITE, "postgresql", "mysql", "mssql")
 
 
@@ -226,10 +227,10 @@ def translate(uri: str, what: str) -> Iterator[None]:
     except (MlflowException, OSError) as error:
         text = str(error).strip()
         first_line = text.splitlines()[0][:300] if text else type(error).__name__
-        raise RegistryError(
-            f"{what} failed at {shown_uri(uri)}: {first_line}",
-            "check that the server runs (make mlflow-up) or unset MLFLOW_TRACKING_URI",
-        ) from error
+        fix = "check that the server runs (make mlflow-up) or unset MLFLOW_TRACKING_URI"
+        if getattr(error, "error_code", None) in REFUSALS:
+            fix = "MLflow answered and refused it: change what it names"
+        raise RegistryError(f"{what} failed at {shown_uri(uri)}: {first_line}", fix) from error
 
 
 def as_version(found: Any, aliases: Mapping[str, str] | None = None) -> ModelVersion:

@@ -9,28 +9,13 @@ import numpy as np
 from ..contract import Contract
 from .frames import model_frame
 from .model_version import ModelVersion
+from .predictions import Predictions
 
 __all__ = ["LoadedModel", "ModelVersion", "Predictions"]
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a model says about some rows.
-
-    Attributes:
-        values: Labels (classification) or numbers (regression), one a row.
-        probabilities: Shape (rows, classes) in the order of the contract's classes, or None.
-        scores: One number a row: P(positive) where the target is binary, P(predicted label) where
-            it has more classes, the value itself in regression.
-    """
-
-    values: list[str] | list[float]
-    probabilities: np.ndarray | None
-    scores: list[float]
 
 
 @dataclass(frozen=True)

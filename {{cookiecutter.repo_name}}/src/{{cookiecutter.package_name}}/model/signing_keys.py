@@ -62,8 +62,8 @@ def signing_key(settings: Settings) -> "tuple[str, Ed25519PrivateKey]":
                 raise SignatureError(
                     f"there is no key to sign models with: {settings.shown(file)} is absent and "
                     "MLOPS_REGISTRY__SIGNING_KEY is empty",
-                    f"give the key, or make one: registry keygen; environment={settings.environment} makes "
-                    "none by itself",
+                    "give it, or make one: registry keygen "
+                    f"(environment={settings.environment} makes none by itself)",
                 )
             keygen(settings, rotate=True)  # another process may have made one meanwhile
         _refuse_open_to_others(settings, file)

@@ -15,7 +15,6 @@ from ..model.announcement import announce, event_of
 from ..model.ledger import AliasMovedError, Position, move_alias, position
 from ..model.mlflow_manager import CHAMPION, MLflowManager, RegistryError
 from ..model.model_version import ModelVersion
-from ..model.stages import STAGE_TAG
 from ..model.validation_report import ValidationReport
 from ..presentation import step
 from ..reports import write_report
@@ -163,8 +162,8 @@ def _carry_out(
         "digest": signature.digest,
     }
     record = move_alias(settings, manager.store, start, candidate.version, PROMOTED, details)
-    if start.alias == CHAMPION and start.version is not None:
-        manager.store.set_version_tag(manager.model_name, start.version, STAGE_TAG, "Archived")
+    if start.alias == CHAMPION:
+        manager.note_succession(candidate.version, start.version)
     done = replace(
         result, audit_record=record.sequence, webhook=announce(settings, event_of(record))
     )

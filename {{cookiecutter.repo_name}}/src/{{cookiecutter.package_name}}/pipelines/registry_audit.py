@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ..contract import Contract
-from ..model.audit import AuditReport, champion_on, history, verify
+from ..model.audit import AuditReport, champion_on, history, names_of, verify
 from ..model.audit_log import INTERRUPTED
 from ..model.audit_record import AuditRecord
 from ..model.ledger import anchors, ledger_records
@@ -14,7 +14,6 @@ from ..model.registration import REGISTERED
 from ..settings import Settings
 
 DELETED = "deleted"
-RENAMED = "renamed"
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def champion_at(settings: Settings, contract: Contract, moment: datetime) -> Cha
 
     manager = MLflowManager(settings, contract)
     name = manager.model_name
-    found = champion_on(champion_moves(settings, manager), name, moment, CHAMPION)
+    found = champion_on(champion_moves(settings, manager), None, moment, CHAMPION)
     asked = moment.isoformat(timespec="seconds")
     if found is None:
         return ChampionAnswer(asked, name, None)
@@ -123,10 +122,7 @@ def _alias_differences(
 
 def _of_model(records: Sequence[AuditRecord], name: str) -> list[AuditRecord]:
     """The records of a model, under its former names too, but what was announced and not done."""
-    names = {name}
-    for record in reversed(records):
-        if record.action == RENAMED and record.model in names:
-            names.add(str(record.details.get("before")))
+    names = names_of(records, name)
     kept = [item for item in records if item.model in names and item.action != INTERRUPTED]
     starts = [
         index

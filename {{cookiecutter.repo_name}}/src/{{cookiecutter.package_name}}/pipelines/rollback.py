@@ -16,7 +16,6 @@ from ..model.audit_log import INTERRUPTED
 from ..model.audit_record import AuditRecord
 from ..model.ledger import ledger_records, move_alias, position
 from ..model.mlflow_manager import CHAMPION, MLflowManager, RegistryError
-from ..model.stages import STAGE_TAG
 from ..settings import Settings
 
 ROLLED_BACK = "rolled back"
@@ -78,7 +77,7 @@ def rollback(settings: Settings, contract: Contract, to: str | None = None) -> R
             "see: registry history",
         )
     record = move_alias(settings, manager.store, start, target, ROLLED_BACK)
-    manager.store.set_version_tag(manager.model_name, start.version, STAGE_TAG, "Archived")
+    manager.note_succession(target, start.version)
     said = announce(settings, event_of(record))
     return RollbackResult(manager.model_name, target, start.version, record.sequence, said)
 

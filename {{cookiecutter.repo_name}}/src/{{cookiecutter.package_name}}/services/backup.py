@@ -202,7 +202,8 @@ def verify_backup(folder: Path) -> Manifest:
         manifest = Manifest(**values)
     except (OSError, ValueError, TypeError) as error:
         raise BackupError(
-            f"{folder} holds no {MANIFEST} of a backup: {error}", "name a backup"
+            f"{folder} is no backup: it holds no {MANIFEST} that can be read",
+            "name one: make restore FROM=backups/registry-…",
         ) from error
     if manifest.format != FORMAT:
         raise BackupError(f"the backup has format {manifest.format}, known is {FORMAT}", "")
