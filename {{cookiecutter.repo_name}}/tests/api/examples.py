@@ -1,6 +1,7 @@
 """Small contracts, and models that are really fitted, for the tests of the service."""
 
 import random
+import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +19,9 @@ from {{ cookiecutter.package_name }}.contract import (
     dump_contract,
     parse_contract,
 )
-from {{ cookiecutter.package_name }}.inference.api import create_app
+from {{ cookiecutter.package_name }}.inference.api import create_service
+from {{ cookiecutter.package_name }}.model.compiled.compiler import compile_pipeline
+from {{ cookiecutter.package_name }}.model.compiled.scorer import CompiledModel
 from {{ cookiecutter.package_name }}.model.estimators import FAMILIES
 from {{ cookiecutter.package_name }}.model.frames import model_frame
 from {{ cookiecutter.package_name }}.model.scoring import LoadedModel, ModelVersion
@@ -105,13 +108,24 @@ def fitted(problem: str, version: str = "1", family: str = "boosting") -> Loaded
     return LoadedModel(pipeline, contract, ModelVersion("small", version, "run", ("champion",), {}))
 
 
+@cache
+def kernels() -> Path:
+    """Where the scoring kernel of this test run is built."""
+    return Path(tempfile.mkdtemp(prefix="kernels-"))
+
+
 @dataclass
 class Shelf:
-    """A registry in memory, over models that are really fitted."""
+    """A registry in memory, over models that are really fitted.
+
+    Attributes:
+        compiled: Whether models are given out in their compiled form, which the fast lane serves.
+    """
 
     models: dict[str, LoadedModel] = field(default_factory=dict)
     champion: str | None = None
     broken: set[str] = field(default_factory=set)
+    compiled: bool = True
 
     def put(self, model: LoadedModel) -> None:
         assert model.version is not None
@@ -122,10 +136,14 @@ class Shelf:
         assert alias == "champion"
         return self.models[self.champion].version if self.champion else None
 
-    def load(self, version: ModelVersion) -> LoadedModel:
+    def load(self, version: ModelVersion) -> LoadedModel | CompiledModel:
         if version.version in self.broken:
             raise OSError("the file is torn")
-        return self.models[version.version]
+        model = self.models[version.version]
+        if not self.compiled:
+            return model
+        form = compile_pipeline(model.pipeline, model.contract)
+        return CompiledModel(form, model.contract, model.version, kernels())
 
 
 MakeSettings = Callable[..., Settings]
@@ -151,8 +169,8 @@ def client_of(settings: Settings, problem: str, shelf: Shelf | None = None) -> T
     source = shelf if shelf is not None else Shelf()
     if shelf is None:
         source.put(fitted(problem))
-    app = create_app(settings, contract_of(problem), source)
-    return TestClient(app, raise_server_exceptions=False, follow_redirects=False)
+    service = create_service(settings, contract_of(problem), source)
+    return TestClient(service, raise_server_exceptions=False, follow_redirects=False)
 
 
 def _random_value(feature: Feature, dice: random.Random) -> Any:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 PARALLEL_ROWS = 100_000
-"""Below, OpenMP's threads cost more than they gain (see model.search.sensible_threads)."""
+"""Below, OpenMP's threads cost more than they gain (see model.threads)."""
 CELLS_A_SECOND = 1e5
 """Values of the table for which a second is enough to encode, fit, predict and select."""
 MOST_CELLS_A_SECOND = 2e5

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from ..contract import Contract, load_contract
 from ..settings import Settings, load_settings
+from .fast_lane import FastLane
 from .monitoring import Metrics, RequestMetrics
 from .prediction_log import LoggedPrediction, PredictionLog
 from .predictor import (
@@ -78,6 +79,7 @@ def create_app(
     app.state.settings = settings
     app.state.metrics = metrics
     app.state.predictor = predictor
+    app.state.prediction_log = prediction_log
     install_problem_answers(app, contract)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics, metrics=metrics)
@@ -93,6 +95,25 @@ def create_app(
         for router in automl_routers(settings, contract):
             app.include_router(router)
     return app
+
+
+def create_service(
+    settings: Settings | None = None,
+    contract: Contract | None = None,
+    source: ModelSource | None = None,
+) -> FastLane:
+    """The app behind its fast lane: what `make serve` runs.
+
+    Args:
+        settings: Read from the project where not given.
+        contract: Read from the project where not given.
+        source: Where models come from; MLflow where not given.
+    """
+    settings = settings or load_settings()
+    contract = contract or load_contract(settings.root)
+    app = create_app(settings, contract, source)
+    state = app.state
+    return FastLane(app, settings, contract, state.predictor, state.prediction_log, state.metrics)
 
 
 class _Scorer:

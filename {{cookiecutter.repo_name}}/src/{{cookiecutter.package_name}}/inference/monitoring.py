@@ -8,7 +8,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,21 @@ class Metrics:
         known = method if method in _METHODS else "other"
         self._requests.labels(route, known, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
+
+    def request_timer(self, route: str) -> Callable[[float], None]:
+        """What counts one answer with status 200 to a POST, without looking labels up each time."""
+        answered = self._requests.labels(route, "POST", "200")
+        seconds = self._seconds.labels(route)
+
+        def count(took: float) -> None:
+            answered.inc()
+            seconds.observe(took)
+
+        return count
+
+    def prediction_counters(self, model_version: str) -> Mapping[str, Callable[[float], None]]:
+        """What counts rows of a model version, by their predicted label."""
+        return {label: self._predictions.labels(model_version, label).inc for label in self._labels}
 
     def validation_failed(self, route: str) -> None:
         """Count a request that the contract refused."""

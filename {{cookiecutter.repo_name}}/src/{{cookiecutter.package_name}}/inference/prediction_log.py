@@ -11,8 +11,8 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 SUFFIX = ".jsonl"
 BLOCK = 1 << 16
+DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -60,19 +61,23 @@ class PredictionLog:
         self.folder = folder
         self._on_failure = on_failure
         self._lock = threading.Lock()
-        self._file: Path | None = None
+        self._day = 0
         self._descriptor: int | None = None
         self._torn = False
 
     def write(self, predictions: Sequence[LoggedPrediction]) -> None:
         """Append the predictions of one request; a failure is counted and logged, not raised."""
-        lines = "".join(json.dumps(asdict(item)) + "\n" for item in predictions).encode("ascii")
+        lines = "".join(json.dumps(asdict(item)) + "\n" for item in predictions)
+        self.append(lines.encode("ascii"), len(predictions))
+
+    def append(self, lines: bytes, predictions: int) -> None:
+        """Append whole lines, encoded already; a failure is counted and logged, not raised."""
         try:
             with self._lock:
                 self._append(lines)
         except OSError as error:
-            self._on_failure(len(predictions))
-            log.warning("%d predictions were not logged: %s", len(predictions), error)
+            self._on_failure(predictions)
+            log.warning("%d predictions were not logged: %s", predictions, error)
 
     def close(self) -> None:
         """Close the file; a later write opens it again."""
@@ -80,40 +85,36 @@ class PredictionLog:
             self._close()
 
     def _append(self, lines: bytes) -> None:
-        with self._open_locked() as descriptor:
-            # A short write left half a line; the next request must not continue it.
-            content = b"\n" + lines if self._torn else lines
-            written = os.write(descriptor, content)
+        """One write to today's file, locked against `log_erasure`, which may replace the file."""
+        while True:
+            descriptor = self._open()
+            locked = _lock(descriptor)
+            try:
+                if os.fstat(descriptor).st_nlink > 0:
+                    # A short write left half a line; the next request must not continue it.
+                    content = b"\n" + lines if self._torn else lines
+                    written = os.write(descriptor, content)
+                    break
+                self._close()
+            finally:
+                if locked and self._descriptor is not None:
+                    fcntl.flock(descriptor, fcntl.LOCK_UN)
         self._torn = written < len(content)
         if self._torn:
             raise OSError(f"only {written} of {len(content)} bytes were written")
 
-    @contextmanager
-    def _open_locked(self) -> Iterator[int]:
-        """Today's file, locked against `log_erasure`, which puts another one in its place."""
-        while True:
-            descriptor = self._open()
-            # A file system without locks has no erasure either.
-            with suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            try:
-                if os.fstat(descriptor).st_nlink > 0:
-                    yield descriptor
-                    return
-            finally:
-                with suppress(OSError):
-                    fcntl.flock(descriptor, fcntl.LOCK_UN)
-
     def _open(self) -> int:
-        """The descriptor of today's file; a file that was deleted meanwhile is made again."""
-        file = self.folder / f"{datetime.now(UTC):%Y-%m-%d}-{os.getpid()}{SUFFIX}"
+        """The descriptor of today's file."""
+        day = int(time.time()) // DAY
         if self._descriptor is not None:
-            if file == self._file and os.fstat(self._descriptor).st_nlink > 0:
+            if day == self._day:
                 return self._descriptor
             self._close()
         self.folder.mkdir(parents=True, exist_ok=True)
+        date = datetime.fromtimestamp(day * DAY, UTC)
+        file = self.folder / f"{date:%Y-%m-%d}-{os.getpid()}{SUFFIX}"
         self._descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
-        self._file = file
+        self._day = day
         # An earlier process with this id may have left half a line; an empty line does no harm.
         self._torn = os.fstat(self._descriptor).st_size > 0
         return self._descriptor
@@ -122,6 +123,15 @@ class PredictionLog:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock the file; a file system without locks has no erasure either."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
 
 
 def read_log(folder: Path, limit: int, model_version: str | None = None) -> list[dict[str, Any]]:

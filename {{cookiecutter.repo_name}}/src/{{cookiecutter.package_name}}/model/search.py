@@ -1,6 +1,5 @@
 """The search: Optuna over families and their parameters, judged on the training rows only."""
 
-import contextlib
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,14 +16,12 @@ from .frames import model_frame, target_values
 from .metrics import metric_value
 from .scoring import LoadedModel
 from .splitting import split_rule
+from .threads import sensible_threads
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna import Trial as OptunaTrial
     from optuna.samplers import BaseSampler
-
-
-PARALLEL_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -257,19 +254,6 @@ def fit(
         _ignore_convergence()
         pipeline.fit(model_frame(train, contract), target_values(train, contract))
     return LoadedModel(pipeline=pipeline, contract=contract)
-
-
-@contextlib.contextmanager
-def sensible_threads(rows: int) -> Iterator[None]:
-    """One OpenMP thread for small data.
-
-    Gradient boosting opens and closes thousands of parallel regions; on 16 000 rows and two cores
-    that another process uses too, its spinning threads took ten times as long as one thread.
-    """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1 if rows < PARALLEL_ROWS else None):
-        yield
 
 
 def held_out_predictions(

@@ -9,6 +9,7 @@ from .checks import CHECKS, are_numbers, champion_fault, make_report, settle
 from .frames import target_values
 from .scoring import LoadedModel, Predictions
 from .splitting import Split
+from .threads import sensible_threads
 from .validation_report import ValidationReport, ValidationResult, ValidationStatus
 from .validators import Evidence
 
@@ -43,6 +44,18 @@ def validate_candidate(
     Returns:
         The report; the candidate may be promoted where `report.passed`.
     """
+    with sensible_threads(len(split.train)):
+        return _validate(settings, candidate, champion, split, contract, champion_error)
+
+
+def _validate(
+    settings: Settings,
+    candidate: LoadedModel,
+    champion: LoadedModel | None,
+    split: Split,
+    contract: Contract,
+    champion_error: Exception | None,
+) -> ValidationReport:
     try:
         predictions = candidate.predict(split.test)
     except (ProjectError, KeyError, TypeError, ValueError) as error:

@@ -23,6 +23,7 @@ from ..model.metrics import area_under_roc, main_metric
 from ..model.mlflow_manager import RUN_KEY, SEMANTIC_TAG, MLflowManager
 from ..model.scoring import ModelVersion
 from ..model.search import Trial, search
+from ..model.threads import sensible_threads
 from ..model.training_run import INPUTS, find_run, open_run, unfinished_run
 from ..presentation import step, trial_progress
 from ..reports import write_report
@@ -249,7 +250,8 @@ def evaluate_candidate(work: TrainingWork) -> dict[str, Any]:
     if done := work.run.stage("evaluate"):
         return done
     step(f"evaluate: {len(work.split.test)} rows that the search never saw")
-    values = write_evaluation(work)
+    with sensible_threads(len(work.split.train)):
+        values = write_evaluation(work)
     work.run.finish_stage("evaluate", values)
     return values
 
@@ -285,7 +287,8 @@ def register_candidate(work: TrainingWork) -> TrainingResult:
         plot=judged["plot"],
         card=judged["card"],
     )
-    version = log_candidate(work, asdict(result), _metrics(result, judged))
+    with sensible_threads(len(work.split.train)):
+        version = log_candidate(work, asdict(result), _metrics(result, judged))
     result = replace(
         result,
         model_version=version.version,

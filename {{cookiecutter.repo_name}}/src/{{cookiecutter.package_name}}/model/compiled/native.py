@@ -15,6 +15,7 @@ import subprocess  # nosec B404  the compiler, with fixed arguments
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -152,6 +153,20 @@ class NativeScorer:
         parts = [slice(at, at + ROWS_A_THREAD) for at in range(0, rows, ROWS_A_THREAD)]
         list(pool.map(lambda part: self._run(numbers[part], codes[part], answers[part]), parts))
         return answers
+
+    def bound(
+        self, numbers: np.ndarray, codes: np.ndarray, answers: np.ndarray
+    ) -> Callable[[], None]:
+        """A call that scores what the arrays hold at that moment, into `answers`."""
+        kept = (numbers, codes, answers, self)  # the call holds addresses only
+        score, addresses = self._score, [array.ctypes.data for array in (numbers, codes, answers)]
+        rows, form = len(numbers), self._address
+
+        def run() -> None:
+            if score(form, addresses[0], addresses[1], rows, addresses[2]):
+                raise MemoryError(f"no memory for the scoring kernel's {len(kept[0])} rows")
+
+        return run
 
     def _run(self, numbers: np.ndarray, codes: np.ndarray, answers: np.ndarray) -> None:
         failed = self._score(

@@ -5,7 +5,7 @@ pandas nor scikit-learn.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,7 @@ class CompiledModel:
 
     Attributes:
         engine: `kernel`, or `numpy` where no compiler is there.
+        native: The kernel's scorer.
     """
 
     def __init__(
@@ -52,8 +53,8 @@ class CompiledModel:
         self.version = version
         self._threads = threads or os.cpu_count() or 1
         library = build_kernel(kernels) if kernels else None
-        self._native = NativeScorer(form, library) if library else None
-        self.engine = "kernel" if self._native else "numpy"
+        self.native = NativeScorer(form, library) if library else None
+        self.engine = "kernel" if self.native else "numpy"
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor | None:
@@ -63,22 +64,34 @@ class CompiledModel:
 
     def predict(self, rows: "pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]") -> Predictions:
         """Score typed rows; the same row gets the same bits alone and in any batch."""
-        answers = self.answers(*self.columns(rows))
+        probabilities = self.ordered_answers(*self.columns(rows))
         classes = self.contract.target.classes
-        if not self.form.classes:
-            values = answers[:, 0].tolist()
+        if not classes:
+            values = probabilities[:, 0].tolist()
             return Predictions(values, None, values)
-        probabilities = answers if self.form.classes == classes else self._in_order(answers)
         best = probabilities.argmax(axis=1)
         chosen = probabilities[:, 1] if self.contract.is_binary else probabilities.max(axis=1)
         return Predictions([classes[at] for at in best.tolist()], probabilities, chosen.tolist())
 
     def answers(self, numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Probabilities by the form's classes, or values: shape (rows, outputs)."""
-        if self._native is None:
+        if self.native is None:
             return score_arrays(self.form, numbers, codes)
         pool = self._pool if len(numbers) > 1 else None
-        return self._native.score(numbers, codes, pool)
+        return self.native.score(numbers, codes, pool)
+
+    def ordered_answers(self, numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Probabilities by the contract's classes, or values: shape (rows, classes or 1)."""
+        answers = self.answers(numbers, codes)
+        return (
+            answers
+            if self.form.classes == self.contract.target.classes
+            else self._in_order(answers)
+        )
+
+    def row_scorer(self) -> "RowScorer":
+        """What scores one row at a time, for one thread."""
+        return RowScorer(self)
 
     def columns(
         self, rows: "pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]"
@@ -145,3 +158,31 @@ class CompiledModel:
             if label in self.form.classes:
                 ordered[:, column] = answers[:, self.form.classes.index(label)]
         return ordered
+
+
+class RowScorer:
+    """Scores the row that its buffers hold, without an array made on the way.
+
+    Attributes:
+        numbers: Shape (1, numbers); takes the row's numbers.
+        codes: Shape (1, categories); takes its codes.
+    """
+
+    def __init__(self, model: CompiledModel) -> None:
+        form = model.form
+        self.numbers = np.full((1, len(form.numbers)), np.nan)
+        self.codes = np.zeros((1, len(form.categories)), dtype=np.int32)
+        self._answers = np.empty((1, form.outputs))
+        self._model = model
+        self._run: Callable[[], None] | None = None
+        if model.native and form.classes == model.contract.target.classes:
+            self._run = model.native.bound(self.numbers, self.codes, self._answers)
+
+    def score(self) -> list[float]:
+        """Probabilities by the contract's classes, or the value."""
+        if self._run is None:
+            answers: list[float] = self._model.ordered_answers(self.numbers, self.codes)[0].tolist()
+            return answers
+        self._run()
+        found: list[float] = self._answers[0].tolist()
+        return found
