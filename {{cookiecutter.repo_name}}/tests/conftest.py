@@ -74,4 +74,8 @@ def make_project(root: Path) -> Settings:
     """Copy the configuration, with the sample's contract even where `adopt` wrote another."""
     shutil.copytree(ROOT / "config", root / "config")
     shutil.copy(SAMPLE_CONTRACT, root / "config" / "project.yaml")
+    # A million rows are for real models; test_compiled.py proves what finds the faults.
+    training = root / "config" / "training.yaml"
+    text = training.read_text(encoding="utf-8")
+    training.write_text(text.replace("parity_rows: 1000000 ", "parity_rows: 5000 "), "utf-8")
     return load_settings(root)

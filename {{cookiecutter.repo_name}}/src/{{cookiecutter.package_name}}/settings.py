@@ -80,6 +80,11 @@ class TrainingSettings(Section):
     leak_threshold: float = Field(
         default=0.995, gt=0.5, le=1, description="a single feature's score that counts as a leak"
     )
+    parity_rows: int = Field(
+        default=1_000_000,
+        ge=1000,
+        description="rows on which the compiled model must answer as the fitted pipeline does",
+    )
 
 
 class VersionRule(Section):
@@ -200,6 +205,9 @@ class ServingSettings(Section):
     maximum_body_bytes: int = Field(default=5_000_000, ge=1000)
     refresh_seconds: float = Field(default=5, gt=0, description="how often the alias is looked up")
     prediction_log: str = "logs/predictions"
+    compiled: bool = Field(
+        default=True, description="serve the compiled form where parity was proved at registration"
+    )
     api_key: SecretStr = SecretStr("")
 
 

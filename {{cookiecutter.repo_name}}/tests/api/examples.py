@@ -136,7 +136,7 @@ class Shelf:
         assert alias == "champion"
         return self.models[self.champion].version if self.champion else None
 
-    def load(self, version: ModelVersion) -> LoadedModel | CompiledModel:
+    def load_for_serving(self, version: ModelVersion) -> LoadedModel | CompiledModel:
         if version.version in self.broken:
             raise OSError("the file is torn")
         model = self.models[version.version]

@@ -5,6 +5,7 @@ from collections import Counter
 
 from {{ cookiecutter.package_name }}.contract import Contract
 from {{ cookiecutter.package_name }}.errors import ProjectError
+from {{ cookiecutter.package_name }}.model.compiled.scorer import CompiledModel
 from {{ cookiecutter.package_name }}.model.scoring import LoadedModel, ModelVersion
 
 from .conftest import MakeClient, until
@@ -123,9 +124,9 @@ def test_broken_model_is_not_loaded_at_every_look(make_client: MakeClient) -> No
     loads: list[str] = []
 
     class Counting(Shelf):
-        def load(self, version: ModelVersion) -> LoadedModel:
+        def load_for_serving(self, version: ModelVersion) -> LoadedModel | CompiledModel:
             loads.append(version.version)
-            return super().load(version)
+            return super().load_for_serving(version)
 
     shelf = Counting(broken={"1"})
     shelf.put(fitted("binary", "1"))

@@ -160,10 +160,10 @@ def bodies(draw: st.DrawFn, problem: str) -> bytes:
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 2]))):
         name = draw(st.sampled_from([*contract.feature_names, "unknown", "Features"]))
         row[name] = draw(SPOILERS)
-    if draw(st.integers(0, 2)) == 0:
+    if draw(st.sampled_from([False] * 4 + [True])):
         row.pop(draw(st.sampled_from(sorted(row))))
-    text = json.dumps(row, ensure_ascii=draw(st.integers(0, 4)) == 0)
-    if draw(st.integers(0, 9)) == 0:  # a key twice, which only some readers notice
+    text = json.dumps(row, ensure_ascii=draw(st.sampled_from([False] * 4 + [True])))
+    if draw(st.sampled_from([False] * 9 + [True])):  # a key twice, which only some readers notice
         name = draw(st.sampled_from(contract.feature_names))
         text = (
             text[:-1] + f", {json.dumps(name, ensure_ascii=False)}: {json.dumps(draw(SPOILERS))}}}"
@@ -172,7 +172,7 @@ def bodies(draw: st.DrawFn, problem: str) -> bytes:
     usual_shape = '{"features": @}'
     shape = draw(st.sampled_from([usual_shape] * 15 + shapes + ["\ufeff" + usual_shape]))
     text = shape.replace("@", text)
-    if draw(st.integers(0, 19)) == 0:
+    if draw(st.sampled_from([False] * 19 + [True])):
         text = text[: draw(st.integers(0, len(text)))]
     return text.encode("utf-8", "surrogatepass")
 
@@ -184,14 +184,14 @@ def test_both_lanes_accept_and_refuse_the_same_bodies(both: Both) -> None:
     @given(content=bodies(both.problem))
     def check(content: bytes) -> None:
         both.post("/predict", content)
-        both.post("/predict/batch", content.replace(b'"features"', b'"instances"', 1))
         row = content[len(b'{"features": ') : -1]
+        both.post("/predict/batch", b'{"instances": [' + row + b"]}")
         both.post("/predict/batch", b'{"instances": [' + row + b", " + row + b"]}")
 
     check()
 
     asked, passed_on = both.asked - asked, both.passed_on - passed_on
-    assert 0.1 < passed_on / asked < 0.95, "one of the lanes was hardly tried"
+    assert 0.1 < passed_on / asked < 0.9, "one of the lanes was hardly tried"
 
 
 def test_a_body_in_pieces_or_too_large_gets_the_same_answer(both: Both) -> None:

@@ -10,7 +10,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,7 +23,8 @@ from ..settings import Settings
 from .schemas import example_features
 
 if TYPE_CHECKING:
-    from ..model.scoring import LoadedModel, ModelVersion
+    from ..model.model_version import ModelVersion
+    from ..model.predictions import Predictions
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,19 @@ class UnscorableError(ProjectError):
     """The model cannot score these values, although the contract allows them."""
 
 
+class ServedModel(Protocol):
+    """What answers: a compiled model, or a fitted pipeline."""
+
+    @property
+    def contract(self) -> Contract:
+        """What it was trained with."""
+        ...
+
+    def predict(self, rows: Sequence[Mapping[str, Any]], /) -> "Predictions":
+        """Score typed rows."""
+        ...
+
+
 class ModelSource(Protocol):
     """Where models come from: the registry."""
 
@@ -48,7 +62,7 @@ class ModelSource(Protocol):
         """The version that the alias points to, or None."""
         ...
 
-    def load(self, version: "ModelVersion") -> "LoadedModel":
+    def load_for_serving(self, version: "ModelVersion") -> "ServedModel":
         """Fetch a version and make it ready."""
         ...
 
@@ -58,7 +72,7 @@ class Champion:
     """The model that answers, and what the registry calls it."""
 
     version: "ModelVersion"
-    model: "LoadedModel"
+    model: ServedModel
 
 
 @dataclass(frozen=True)
@@ -225,7 +239,7 @@ class Predictor:
 
     def _take_over(self, version: "ModelVersion") -> None:
         try:
-            model = self._registry().load(version)
+            model = self._registry().load_for_serving(version)
             self._check_fits(model)
             score_rows(model, [example_features(self._contract)])
         except Exception as error:
@@ -245,7 +259,7 @@ class Predictor:
         self._on_loaded(version.version)
         log.info("version %s of %s serves", version.version, version.name)
 
-    def _check_fits(self, model: "LoadedModel") -> None:
+    def _check_fits(self, model: ServedModel) -> None:
         """A model that was trained with other columns would answer nonsense, or fail each time."""
         ours, theirs = (
             (
@@ -266,7 +280,7 @@ class Predictor:
         self._trouble = trouble
 
 
-def score_rows(model: "LoadedModel", rows: list[dict[str, Any]]) -> list[ScoredRow]:
+def score_rows(model: ServedModel, rows: list[dict[str, Any]]) -> list[ScoredRow]:
     """Score rows.
 
     Args:

@@ -144,11 +144,13 @@ class RequestDecoder:
                     if value is UNSET:
                         expected -= 1
                         setattr(row, field, None)
-        found = body.count(b":")
-        if found == expected:
+        colons = body.count(b":")
+        if colons == expected:
             return True
-        texts = [getattr(row, field) for row in rows for field, _, _ in self._codes]
-        return found == expected + sum(text.count(":") for text in texts if text)
+        texts: list[str | None] = [
+            getattr(row, field) for row in rows for field, _, _ in self._codes
+        ]
+        return colons == expected + sum(text.count(":") for text in texts if text)
 
 
 def _getter(fields: Sequence[str]) -> Any:

@@ -20,7 +20,7 @@ from ..presentation import print_json
 from ..settings import Settings
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from .fast_lane import FastLane
 
 PACKAGE = __name__.partition(".")[0]
 GRACE_SECONDS = 10
@@ -79,18 +79,18 @@ def run_server(settings: Settings, production: bool, *, as_json: bool = False) -
         listener.close()
 
 
-def create_worker(settings: Settings, parent: int | None) -> "FastAPI":
+def create_worker(settings: Settings, parent: int | None) -> "FastLane":
     """Make the app of one process.
 
     Args:
         settings: The settings that the command was started with.
         parent: Process id of the supervisor; the worker ends when it is gone.
     """
-    from .api import create_app
+    from .api import create_service
 
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True, name="orphan").start()
-    return create_app(settings)
+    return create_service(settings)
 
 
 def _run(settings: Settings, listener: socket.socket, workers: int, *, production: bool) -> None:

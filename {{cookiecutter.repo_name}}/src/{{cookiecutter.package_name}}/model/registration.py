@@ -17,6 +17,9 @@ from .stored_model import model_requirements, read_pipeline, trusted_types
 from .tracking import Tracking
 
 if TYPE_CHECKING:
+    from ..contract import Contract
+    from .compiled.scorer import CompiledModel
+    from .compiled.store import Compilation
     from .scoring import LoadedModel
 
 MODEL_PATH = "model"
@@ -26,6 +29,7 @@ SIGNATURE_TAG = "signature"
 DIGEST_TAG = "model_digest"
 KEY_TAG = "signed_by"
 REGISTERED = "registered"
+COMPILED = "compiled"
 LOGGED_MODEL = "models:/m-"
 
 
@@ -58,7 +62,7 @@ class Registration(Tracking):
                 return existing
             with TemporaryDirectory(prefix="register-") as name:
                 folder = Path(name) / MODEL_PATH
-                model_id, source = self._log_model(run_id, model, example, folder)
+                model_id, source, compilation = self._log_model(run_id, model, example, folder)
                 (folder / CONTRACT_FILE).write_text(dump_contract(model.contract), "utf-8")
                 signature = sign_folder(folder, self.model_name, self.settings)
                 self.log_file(run_id, folder / CONTRACT_FILE)
@@ -70,6 +74,7 @@ class Registration(Tracking):
                 model_id,
                 {
                     **tags,
+                    COMPILED: compilation.reason,
                     SIGNATURE_TAG: SIGNATURE_FILE,
                     KEY_TAG: signature.key_id,
                     DIGEST_TAG: signature.digest,
@@ -124,20 +129,35 @@ class Registration(Tracking):
             SignatureError: Where it is unsigned, altered, signed for another model or a pickle.
             RegistryError: Where the files are missing or hold a type that is not allowed.
         """
-        from .scoring import LoadedModel
-
         # A service loads each new champion for months: the downloads must not pile up.
         with TemporaryDirectory(prefix="model-") as name:
             folder = Path(name)
             self.download_model(version, folder)
-            contract = (folder / CONTRACT_FILE).read_text(encoding="utf-8")
-            return LoadedModel(
-                pipeline=read_pipeline(
-                    folder / "model.skops", f"models:/{version.name}/{version.version}"
-                ),
-                contract=parse_contract(contract),
-                version=version,
-            )
+            contract = parse_contract((folder / CONTRACT_FILE).read_text(encoding="utf-8"))
+            return self._read(folder, contract, version)
+
+    @staticmethod
+    def _read(folder: Path, contract: "Contract", version: ModelVersion) -> "LoadedModel":
+        from .scoring import LoadedModel
+
+        uri = f"models:/{version.name}/{version.version}"
+        return LoadedModel(read_pipeline(folder / "model.skops", uri), contract, version)
+
+    def load_for_serving(self, version: ModelVersion) -> "CompiledModel | LoadedModel":
+        """A version as it serves: its compiled form where it has one, else its pipeline.
+
+        Raises:
+            SignatureError: Where it is unsigned, altered, signed for another model or a pickle.
+            RegistryError: Where the files are missing or hold a type that is not allowed.
+        """
+        from .compiled.store import read_compiled
+
+        with TemporaryDirectory(prefix="model-") as name:
+            folder = Path(name)
+            self.download_model(version, folder)
+            contract = parse_contract((folder / CONTRACT_FILE).read_text(encoding="utf-8"))
+            compiled = read_compiled(folder, contract, version, self.settings)
+            return compiled or self._read(folder, contract, version)
 
     def verify_signature(self, version: ModelVersion) -> Signature:
         """Check that a version's files are those that were signed for it.
@@ -190,11 +210,13 @@ class Registration(Tracking):
 
     def _log_model(
         self, run_id: str, model: "LoadedModel", example: Any, folder: Path
-    ) -> tuple[str, str]:
-        """Store the pipeline as a logged model of the run; its id and its source."""
+    ) -> tuple[str, str, "Compilation"]:
+        """Store the pipeline and its compiled form as a logged model; its id and its source."""
         from mlflow.entities import LoggedModelOutput
         from mlflow.models import Model, infer_signature
         from mlflow.sklearn import save_model
+
+        from .compiled.store import write_compiled
 
         with self.translate("storing the model"):
             experiment = self.client.get_run(run_id).info.experiment_id
@@ -211,10 +233,11 @@ class Registration(Tracking):
                 serialization_format="skops",
                 skops_trusted_types=list(trusted_types()),
             )
+            compilation = write_compiled(model, folder, self.settings)
             self.client.log_model_artifacts(logged.model_id, str(folder))
             self.client.finalize_logged_model(logged.model_id, "READY")
             self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
-        return str(logged.model_id), f"models:/{logged.model_id}"
+        return str(logged.model_id), f"models:/{logged.model_id}", compilation
 
     def _fetch_files(self, version: ModelVersion, folder: Path) -> None:
         import mlflow

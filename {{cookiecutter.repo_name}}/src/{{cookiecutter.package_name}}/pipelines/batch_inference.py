@@ -16,6 +16,7 @@ from ..data.sources import list_parts, read_raw, whole_digest
 from ..data.suppression import SuppressionList
 from ..data.tables import gold_table, predictions_table
 from ..errors import NothingToDoError
+from ..model.compiled.scorer import CompiledModel
 from ..model.mlflow_manager import MLflowManager, RegistryError
 from ..model.scoring import LoadedModel, ModelVersion
 from ..presentation import step
@@ -94,7 +95,7 @@ def predict_batch(
 
     step(f"predict: {rows.num_rows} rows with version {champion.version}")
     key = run_id or f"{digest}-v{champion.version}"
-    scored = _score(rows, contract, manager.load(champion), champion, key)
+    scored = _score(rows, contract, manager.load_for_serving(champion), champion, key)
     step("store: writing the predictions table")
     lakehouse.overwrite(predictions_table(contract), scored, Partitions("run_id", (key,)))
     return BatchResult(
@@ -109,7 +110,11 @@ def predict_batch(
 
 
 def _score(
-    rows: "pa.Table", contract: Contract, model: LoadedModel, champion: ModelVersion, run_id: str
+    rows: "pa.Table",
+    contract: Contract,
+    model: CompiledModel | LoadedModel,
+    champion: ModelVersion,
+    run_id: str,
 ) -> "pa.Table":
     import pyarrow as pa
 

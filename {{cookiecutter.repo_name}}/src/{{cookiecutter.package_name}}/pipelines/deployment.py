@@ -133,9 +133,10 @@ def _compare(
 def _difference(
     model: LoadedModel, expected: Predictions, position: int, answer: Mapping[str, Any]
 ) -> float:
-    """How far an answer is from the model's own; infinity where the label differs."""
+    """How far an answer is from the model's own, relative to a value; infinity for a label."""
     if model.contract.problem == "regression":
-        return abs(float(answer["prediction"]) - float(expected.scores[position]))
+        value = float(expected.scores[position])
+        return abs(float(answer["prediction"]) - value) / max(1.0, abs(value))
     if answer["prediction"] != expected.values[position] or expected.probabilities is None:
         return math.inf
     ours = dict(zip(model.contract.target.classes, expected.probabilities[position], strict=True))
