@@ -32,7 +32,7 @@ typedef struct {
 } request;
 
 typedef struct {
-    int socket, waiting;
+    int socket;
     size_t current, written, filled, capacity, body_at, body_size;
     int is_chunked, head_read;
     double sent_at;
@@ -99,7 +99,6 @@ static void begin_request(connection *c) {
     c->current = next_request++ % request_count;
     c->written = c->filled = c->body_at = c->body_size = 0;
     c->is_chunked = c->head_read = 0;
-    c->waiting = 1;
     c->sent_at = now();
     send_request(c);
 }
@@ -249,7 +248,7 @@ int main(int count, char **arguments) {
                     latencies[latency_count++] = (uint32_t)((at - c->sent_at) * 1e6);
             }
             if (at < end) begin_request(c);
-            else c->waiting = 0, waiting--;
+            else waiting--;
         }
     }
     qsort(latencies, latency_count, sizeof *latencies, ascending);

@@ -6,6 +6,10 @@ COPY requirements/serving.txt /tmp/
 RUN /opt/environment/bin/pip install --require-hashes --only-binary :all: -r /tmp/serving.txt
 # A path file instead of an installed package: building one would fetch a build backend without a hash.
 RUN echo /app/src > "$(/opt/environment/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
+# The kernel that scores compiled models is built here: the service's own image has no compiler.
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+COPY src /app/src
+RUN /opt/environment/bin/python -m {{ cookiecutter.package_name }}.model.compiled.native /opt/kernels
 
 FROM python:{{ cookiecutter.python_version }}-slim
 # LightGBM is linked against GNU's OpenMP, which the slim image lacks.
@@ -17,6 +21,7 @@ COPY config config
 COPY src src
 # What the service writes. A named volume takes the owner of the folder that it is mounted over.
 RUN python -m compileall -q src && mkdir -p keys logs reports run && chown app:app keys logs reports run
+COPY --from=environment --chown=app:app /opt/kernels run/kernels
 ENV PATH=/opt/environment/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     GIT_PYTHON_REFRESH=quiet \

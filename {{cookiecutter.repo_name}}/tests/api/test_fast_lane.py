@@ -18,6 +18,7 @@ from {{ cookiecutter.package_name }}.inference.prediction_ids import (
     prediction_ids,
 )
 from {{ cookiecutter.package_name }}.inference.prediction_log import read_log
+from {{ cookiecutter.package_name }}.inference.request_structs import RequestDecoder
 
 from .conftest import until
 from .examples import (
@@ -258,6 +259,23 @@ def test_a_model_that_is_not_compiled_is_served_by_the_app(
     assert [item["prediction"] for item in answer.json()["predictions"]] == fitted(
         "binary"
     ).predict(rows).values
+
+
+def test_a_fault_of_the_fast_lane_costs_no_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("the lane is broken")
+
+    monkeypatch.setattr(RequestDecoder, "single", fail)
+    row = random_rows(contract_of("binary"), 1)[0]
+    with client_of(settings_of(tmp_path, monkeypatch), "binary") as client:
+        until(lambda: client.get("/ready").status_code == 200)
+        answer = client.post("/predict", json={"features": row})
+
+    assert answer.status_code == 200
+    assert answer.json()["prediction"] == fitted("binary").predict([row]).values[0]
+    assert len(read_log(tmp_path / "logs/predictions", 5)) == 1
 
 
 def test_every_prediction_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

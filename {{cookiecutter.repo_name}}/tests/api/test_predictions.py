@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from {{ cookiecutter.package_name }}.inference.fast_lane import FastLane
 from {{ cookiecutter.package_name }}.inference.prediction_log import read_log
 from {{ cookiecutter.package_name }}.inference.schemas import example_features
 
@@ -252,12 +253,13 @@ def test_value_that_overflows_inside_the_model_is_refused(make_client: MakeClien
     answer = client.post("/predict", json={"features": {**ROW, "schema": 1.7e308}})
 
     assert answer.status_code == 422
-    assert "cannot score" in problem_of(answer)["detail"]
+    assert "not a finite number" in problem_of(answer)["detail"]
 
 
 def test_a_crash_is_a_problem_without_its_traceback(make_client: MakeClient) -> None:
     client = make_client()
-    client.app.state.predictor.current = None  # type: ignore[attr-defined]
+    lane: FastLane = client.app  # type: ignore[assignment]
+    lane.app.state.predictor.current = None  # type: ignore[attr-defined]
 
     answer = client.post("/predict", json={"features": ROW})
 

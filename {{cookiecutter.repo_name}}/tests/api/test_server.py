@@ -155,7 +155,8 @@ def test_serves_and_follows_the_champion_until_ctrl_c(deployed: Path, start: Sta
         expected = model.predict([BODY["features"]])
         assert expected.probabilities is not None
         assert answer["prediction"] == expected.values[0]
-        assert list(answer["probabilities"].values()) == expected.probabilities.tolist()[0]
+        given_back = list(answer["probabilities"].values())
+        assert given_back == pytest.approx(expected.probabilities.tolist()[0], abs=1e-12)
     assert code == 0
     assert f"{service.url}/docs" in output
     assert "Traceback" not in output

@@ -7,6 +7,7 @@ on with its body, as if nothing had read it.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -23,9 +24,11 @@ from ..settings import Settings
 from .monitoring import REGRESSION_LABEL, Metrics
 from .prediction_ids import prediction_ids
 from .prediction_log import PredictionLog
-from .predictor import Champion, NoModelError, Predictor
+from .predictor import Champion, Predictor
 from .request_structs import RequestDecoder
 from .security import API_KEY_HEADER, SECURITY_HEADERS, same_secret
+
+log = logging.getLogger(__name__)
 
 ROWS_IN_THE_LOOP = 256
 """More rows are scored in a thread, so that they do not keep other requests waiting."""
@@ -83,9 +86,7 @@ class FastLane:
             body += message.get("body", b"")
         answer = None
         if message["type"] == "http.request" and len(body) <= self._limit:
-            answer = (
-                served.single(body) if scope["path"] == "/predict" else await served.batch(body)
-            )
+            answer = await served.answer(scope["path"], body)
         if answer is None:
             await self.app(scope, _replay(read, receive), send)
             return
@@ -114,7 +115,7 @@ class FastLane:
     def _current(self) -> "_Served | None":
         try:
             champion = self._predictor.current()
-        except NoModelError:
+        except Exception:  # noqa: BLE001  whatever it is, the app says it
             return None
         served = self._served
         if served is None or served.champion is not champion:
@@ -186,6 +187,14 @@ class _Served:
         encoder = msgspec.json.Encoder()
         self._encode, self._encode_lines = encoder.encode, encoder.encode_lines
         self._ids = prediction_ids()
+
+    async def answer(self, path: str, body: bytes) -> bytes | None:
+        """The answer; None where the app has to look at the request."""
+        try:
+            return self.single(body) if path == "/predict" else await self.batch(body)
+        except Exception:
+            log.exception("the fast lane failed; the app answers")
+            return None
 
     def single(self, body: bytes) -> bytes | None:
         """The answer to `/predict`; None where the app has to look at it."""

@@ -213,3 +213,13 @@ def _structure(form: CompiledForm, arrays: dict[str, np.ndarray]) -> _Form:
         divisor=form.divisor,
         **{name: array.ctypes.data for name, array in arrays.items()},
     )
+
+
+def main() -> int:
+    """Build the kernel into the folder that is named; 1 where that fails. For an image's build."""
+    logging.basicConfig(level=logging.INFO)
+    return 0 if build_kernel(Path(sys.argv[1])) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,149 @@
+"""The service against other model servers, and against servers without a model, in one run.
+
+One fitted pipeline (17 numbers with missing values, 3 categories, histogram gradient boosting)
+behind every server; the service has its key, limits, checks, metrics and prediction log on. Servers
+are started one after the other, so that none disturbs another, in two rounds or more, every second
+one backwards; each is checked against scikit-learn before and after each load. A ratio is made of
+two figures of one round; reported is the median over the rounds. Peers live in environments of
+their own below build/serving; one that cannot be installed or does not start is in the result with
+the reason.
+
+    PYTHON benchmarks/serving.py PROJECT [--rounds 3] [--seconds 4] [--only NAME,NAME]
+        [--keep-model] [--trial]
+
+PYTHON is the project's interpreter. With --trial the result goes to build/serving/trial.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from serving_measure import Load, PeerError, Slot, build_load, measure, read_truth
+from serving_peers import Peer, Place, install, peers, versions
+from serving_report import draw_chart, print_table, summarise
+
+HERE = Path(__file__).resolve().parent
+TEMPLATE = HERE.parent
+FOLDER = TEMPLATE / "build" / "serving"
+RESULT = HERE / "results" / "serving.json"
+CHART = TEMPLATE / "docs" / "images" / "serving.png"
+TWO_WORKERS = ("ours", "mlflow")
+
+
+def main() -> int:
+    """Measure, print the table, write result and chart; 2 without a project or a compiler."""
+    options = _options()
+    project = options.project.resolve()
+    packages = [file.parent.name for file in (project / "src").glob("*/__main__.py")]
+    if len(packages) != 1:
+        return _error(f"{project} is no project", "make demo")
+    place = Place(FOLDER, Path(sys.executable), project / "src", packages[0])
+    try:
+        load = Load(build_load(FOLDER), options.seconds, min(1.0, options.seconds / 2))
+    except PeerError as error:
+        return _error(str(error), "apt-get install gcc")
+    if not (options.keep_model and (FOLDER / "model" / "answers.json").exists()):
+        _say("fitting and registering the model")
+        make_model(project, place)
+    chosen = [peer for peer in peers() if not options.only or peer.name in options.only.split(",")]
+    failed, installed = install_all(place, chosen)
+    slots = run_rounds(place, chosen, load, options.rounds, failed)
+    result = summarise(chosen, slots, failed)
+    result["details"] |= {
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "cores": os.cpu_count(),
+        "python": sys.version.split()[0],
+        "versions": installed,
+        "slots": [asdict(slot) for slot in slots],
+    }
+    folder = FOLDER / "trial"
+    folder.mkdir(exist_ok=True)
+    result_file = folder / RESULT.name if options.trial else RESULT
+    result_file.parent.mkdir(exist_ok=True)
+    result_file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    draw_chart(chosen, result, folder / CHART.name if options.trial else CHART)
+    print_table(chosen, result)
+    return 0
+
+
+def make_model(project: Path, place: Place) -> None:
+    """Fit and register in a process of its own, by the project's classes."""
+    subprocess.run(
+        [
+            *(str(place.python), str(HERE / "serving_project.py")),
+            *(str(project), place.package, str(place.folder)),
+        ],
+        env={**os.environ, "PYTHONPATH": str(place.source)},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def install_all(
+    place: Place, chosen: list[Peer]
+) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Make the environments, one after the other: reasons by peer, and versions by environment."""
+    reasons: dict[str, str] = {}
+    installed: dict[str, dict[str, str]] = {}
+    for name in dict.fromkeys(peer.environment for peer in chosen if peer.environment):
+        _say(f"environment {name}")
+        reason = install(place, name)
+        if reason is None:
+            installed[name] = versions(place, name)
+        else:
+            reasons |= {peer.name: reason for peer in chosen if peer.environment == name}
+    return reasons, installed
+
+
+def run_rounds(
+    place: Place, chosen: list[Peer], load: Load, rounds: int, failed: dict[str, str]
+) -> list[Slot]:
+    """All rounds, then two workers; a peer that fails is not asked again, and is in `failed`."""
+    truth = read_truth(place)
+    turns = [
+        (peer, number, 1)
+        for number in range(rounds)
+        for peer in (chosen[::-1] if number % 2 else chosen)
+    ]
+    turns += [(peer, rounds, 2) for peer in chosen if peer.name in TWO_WORKERS]
+    slots = []
+    for peer, number, workers in turns:
+        if peer.name in failed:
+            continue
+        slot = measure(place, peer, load, truth, number, workers)
+        slots.append(slot)
+        rates = {case: found["per_second"] for case, found in slot.cases.items()}
+        _say(f"{number + 1} {peer.name}: {slot.error or rates}")
+        if slot.error:
+            failed[peer.name] = slot.error
+    return slots
+
+
+def _options() -> Any:
+    parser = argparse.ArgumentParser(description="The service against other model servers.")
+    parser.add_argument("project", type=Path, nargs="?", default=Path("demo/customer-churn"))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--only", default="", help="names of servers, separated by commas")
+    parser.add_argument("--keep-model", action="store_true", help="use the one of an earlier start")
+    parser.add_argument("--trial", action="store_true", help="do not touch result and chart")
+    return parser.parse_args()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _error(what: str, fix: str) -> int:
+    print(f"Error: {what}. Fix: {fix}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
