@@ -20,7 +20,8 @@ from {{ cookiecutter.package_name }}.automl.sharing import (
     open_storage,
 )
 from {{ cookiecutter.package_name }}.errors import ProjectError
-from tests.ports import free_port
+
+from ..ports import free_port
 
 FAMILIES = ("lightgbm", "linear")
 
