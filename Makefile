@@ -5,7 +5,7 @@ DEMO := demo/customer-churn
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint format lock clean \
-	bench-cli bench-data bench-iceberg bench-pit bench-online bench-registry bench-automl
+	bench-cli bench-data bench-iceberg bench-pit bench-online bench-registry bench-automl bench-serving
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench-registry: setup  ## The registry through MLflowManager against a raw Mlflo
 
 bench-automl: setup  ## AutoML against FLAML, 60 CPU seconds each (an hour and a half; run make demo first)
 	@$(VENV)/python benchmarks/automl.py $(DEMO)
+
+bench-serving: setup  ## The service against model servers and empty ones (25 minutes; run make demo first)
+	@$(DEMO)/.venv/bin/python benchmarks/serving.py $(DEMO)
 
 clean:  ## Delete the demo, the environment and caches
 	@rm -rf demo build .venv .pytest_cache .ruff_cache

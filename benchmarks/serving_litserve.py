@@ -19,7 +19,7 @@ class Scorer(litserve.LitAPI):
 
     def decode_request(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         """The rows."""
-        return request["rows"]  # type: ignore[no-any-return]
+        return request["rows"]
 
     def predict(self, rows: Any) -> Any:
         """Probabilities of the rows."""

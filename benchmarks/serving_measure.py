@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from serving_peers import LIMIT, Peer, Place, Route, Rows
-from serving_processes import Server, free_port
+from serving_processes import Server, busy_seconds, free_port
 
 HERE = Path(__file__).resolve().parent
 START_SECONDS, ANSWER_SECONDS = 180.0, 60.0
@@ -80,9 +80,7 @@ def build_load(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / "serving_load"
     flags = ["-D_GNU_SOURCE", "-O2", "-std=c11", "-Wall", "-Wextra"]
-    subprocess.run(
-        [compiler, *flags, "-o", str(program), str(HERE / "serving_load.c")], check=True
-    )
+    subprocess.run([compiler, *flags, "-o", str(program), str(HERE / "serving_load.c")], check=True)
     return program
 
 
@@ -156,7 +154,8 @@ def _run(
         for question in asked:
             for part in (question.raw(port), question.wanted):
                 requests.write(struct.pack("=I", len(part)) + part)
-    before = server.cpu_seconds()
+    before, busy_before = server.cpu_seconds(), busy_seconds()
+    began = time.monotonic()
     arguments = [port, connections, load.warm_up_seconds, load.seconds, file]
     done = subprocess.run(
         [str(load.program), *map(str, arguments)],
@@ -167,8 +166,11 @@ def _run(
     )
     if done.returncode:
         raise PeerError(f"the load generator failed: {done.stderr.strip()}")
+    took = time.monotonic() - began
     spent = server.cpu_seconds() - before
     found: dict[str, Any] = json.loads(done.stdout)
+    elsewhere = busy_seconds() - busy_before - spent - found["load_cpu_seconds"]
+    found["cores_used_elsewhere"] = round(max(0.0, elsewhere) / took, 2)
     for name in ("wrong_status", "wrong_body", "unanswered"):
         if found[name]:
             raise PeerError(f"{name}: {found[name]} of {found['served']}: {found['first_wrong']}")
@@ -262,5 +264,3 @@ def _wait_for_all(server: Server, question: _Question, port: int) -> None:
         except (PeerError, OSError, http.client.HTTPException):
             right = 0
             time.sleep(0.1)
-
-

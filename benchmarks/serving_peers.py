@@ -231,7 +231,9 @@ def _mlserver(name: str, title: str, batching: Mapping[str, float]) -> Peer:
         title,
         SKLEARN,
         command,
-        *_both("/v2/models/model/infer", _v2_request, lambda answer: answer["outputs"][0]["data"][1::2]),
+        *_both(
+            "/v2/models/model/infer", _v2_request, lambda answer: answer["outputs"][0]["data"][1::2]
+        ),
         environment="mlserver",
         variables=lambda _, port, __: {
             "MLSERVER_HOST": "127.0.0.1",

@@ -1,5 +1,6 @@
 """A server of the serving benchmark with all its processes: start, CPU time, memory, stop."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ class Server:
     """
 
     def __init__(self, command: Sequence[str], variables: Mapping[str, str], log: Path) -> None:
+        """Start it."""
         # Without these a scikit-learn server starts a thread a core for one row.
         one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLOPS_", "MLFLOW_"))}
@@ -84,13 +86,13 @@ class Server:
     def _members(self) -> list[tuple[int, list[str]]]:
         """Its processes, each with the fields of /proc/PID/stat behind the name."""
         found: dict[int, list[str]] = {}
-        for entry in os.listdir("/proc"):
-            if entry.isdecimal():
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
                 try:
-                    text = Path(f"/proc/{entry}/stat").read_text(encoding="utf-8", errors="replace")
+                    text = (entry / "stat").read_text(encoding="utf-8", errors="replace")
                 except OSError:
                     continue
-                found[int(entry)] = text.rpartition(")")[2].split()
+                found[int(entry.name)] = text.rpartition(")")[2].split()
         top = self._process.pid
         members = {pid for pid, fields in found.items() if pid == top or int(fields[3]) == top}
         # A process that has opened a session of its own is found by its parents.
@@ -100,6 +102,13 @@ class Server:
                 break
             members |= more
         return [(pid, found[pid]) for pid in members if pid in found]
+
+
+def busy_seconds() -> float:
+    """Processor time that this machine has spent on anything."""
+    text = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
+    user, nice, system, _, _, *interrupts = (int(field) for field in text.split()[1:8])
+    return (user + nice + system + sum(interrupts)) / TICKS
 
 
 def free_port() -> int:
@@ -124,7 +133,5 @@ def _is_alive(pid: int) -> bool:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

@@ -90,7 +90,9 @@ def build_pipeline() -> "Pipeline":
 
 def write_contract(file: Path) -> None:
     """The contract of these rows."""
-    numbers = [{"name": name, "type": "number", "nullable": True, "example": 1.5} for name in NUMBERS]
+    numbers = [
+        {"name": name, "type": "number", "nullable": True, "example": 1.5} for name in NUMBERS
+    ]
     categories = [
         {"name": name, "type": "category", "categories": list(values), "example": values[0]}
         for name, values in CATEGORIES.items()
@@ -147,14 +149,14 @@ def save_compiled(package: str, pipeline: "Pipeline", contract: Any, folder: Pat
         form = import_module(f"{package}.model.compiled.form")
         folder.mkdir(parents=True)
         form.write_form(compiler.compile_pipeline(pipeline, contract), folder)
-    except Exception as error:  # noqa: BLE001  the other peers are measured all the same
+    except Exception as error:  # the other peers are measured all the same
         return f"{type(error).__name__}: {error}"
     return None
 
 
 def json_rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     """Rows as a client sends them."""
-    return json.loads(frame.to_json(orient="records", double_precision=15))  # type: ignore[no-any-return]
+    return json.loads(frame.to_json(orient="records", double_precision=15))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ TAKEN = set(
         "evidently examples fairlearn faker fastapi flask flask_appbuilder google grimp grpc "
         "grpcio gunicorn h11 hatchling hooks httpcore httpx hypothesis ibis idna importlinter "
         "infra jinja2 joblib jose jwt kubernetes lake lightgbm logs lxml main mako markdown "
-        "matplotlib mlflow multipart mypy notebooks numpy opentelemetry optuna package packaging "
+        "matplotlib mlflow msgspec multipart mypy notebooks numpy opentelemetry optuna package packaging "
         "pandas pandas_stubs pandera pendulum pip pip_audit pkg_resources plotly polars "
         "prettytable project prometheus_client protobuf psutil psycopg pyarrow pyathena pydantic "
         "pydantic_core pydantic_settings pygments pyiceberg pyparsing pytest python python_dotenv "

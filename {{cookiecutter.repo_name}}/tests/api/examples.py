@@ -145,6 +145,9 @@ class Shelf:
         form = compile_pipeline(model.pipeline, model.contract)
         return CompiledModel(form, model.contract, model.version, kernels())
 
+    def load_kept(self) -> None:
+        """A shelf keeps no copies."""
+
 
 MakeSettings = Callable[..., Settings]
 

@@ -1,6 +1,10 @@
 """From the file to the predictions table, on a real lake and a real registry."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +14,16 @@ import pyarrow as pa
 import pytest
 
 from {{ cookiecutter.package_name }}.contract import Contract, Feature, load_contract
+from {{ cookiecutter.package_name }}.data.gold_frame import read_gold
 from {{ cookiecutter.package_name }}.data.lakehouse import TableName
 from {{ cookiecutter.package_name }}.data.local_lakehouse import LocalLakehouse
 from {{ cookiecutter.package_name }}.data.sample import write_sample
 from {{ cookiecutter.package_name }}.data.tables import gold_table, predictions_table
 from {{ cookiecutter.package_name }}.errors import CheckFailedError
-from {{ cookiecutter.package_name }}.inference.api import create_app
+from {{ cookiecutter.package_name }}.inference.api import create_app, create_service
+from {{ cookiecutter.package_name }}.inference.predictor import Predictor
+from {{ cookiecutter.package_name }}.inference.schemas import example_features
+from {{ cookiecutter.package_name }}.model.compiled.scorer import CompiledModel
 from {{ cookiecutter.package_name }}.model.mlflow_manager import (
     MLflowManager,
     RegistryError,
@@ -24,11 +32,12 @@ from {{ cookiecutter.package_name }}.pipelines.batch_inference import predict_ba
 from {{ cookiecutter.package_name }}.pipelines.data_engineering import refresh
 from {{ cookiecutter.package_name }}.pipelines.promotion import promote
 from {{ cookiecutter.package_name }}.pipelines.training import train
-from {{ cookiecutter.package_name }}.settings import Settings
+from {{ cookiecutter.package_name }}.settings import Settings, load_settings
 
 from ..api.conftest import until
 from ..api.examples import TestClient
 from ..conftest import Trained
+from ..ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("trained")]
 
@@ -246,3 +255,94 @@ def test_worse_candidate_leaves_the_champion(trained: Trained, tmp_path: Path) -
     champion = MLflowManager(quick, trained.contract).champion_version()
     assert champion is not None
     assert champion.version == first.model_version
+
+
+def test_a_service_with_a_compiled_model_imports_no_learner(trained: Trained) -> None:
+    program = """
+import sys
+from {{ cookiecutter.package_name }}.inference.api import create_service
+from {{ cookiecutter.package_name }}.settings import load_settings
+lane = create_service(load_settings())
+lane.app.state.predictor.refresh()
+print(type(lane.app.state.predictor.current().model).__name__)
+print(sorted({"pandas", "sklearn", "mlflow", "skops", "lightgbm", "ibis"} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "MLOPS_ROOT": str(trained.settings.root)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.splitlines() == ["CompiledModel", "[]"]
+
+
+def test_batch_and_online_predictions_are_bit_identical(trained: Trained) -> None:
+    manager = MLflowManager(trained.settings, trained.contract)
+    champion = manager.champion_version()
+    assert champion is not None
+    rows = read_gold(LocalLakehouse(trained.settings), trained.contract, None).head(300)
+    model = manager.load_for_serving(champion)
+    assert isinstance(model, CompiledModel)
+    assert champion.tags["compiled"].startswith("5000 rows, largest difference")
+    with TestClient(create_service(trained.settings, trained.contract)) as client:
+        until(lambda: client.get("/ready").status_code == 200)
+        features = [
+            {name: None if pd.isna(value) else value for name, value in row.items()}
+            for row in rows[trained.contract.feature_names].astype(object).to_dict("records")
+        ]
+        online = [
+            client.post("/predict", json={"features": row}).json()["probabilities"]["yes"]
+            for row in features
+        ]
+
+    assert online == model.predict(rows).scores
+    pipeline = manager.load(champion).predict(rows)
+    assert online == pytest.approx(pipeline.scores, abs=1e-12)
+
+
+@pytest.fixture
+def without_registry(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The project of a service that served the champion once, and whose MLflow is down now."""
+    manager = MLflowManager(trained.settings, trained.contract)
+    champion = manager.champion_version()
+    assert champion is not None
+    manager.load_for_serving(champion)
+    for folder in ("config", "run"):
+        shutil.copytree(trained.settings.root / folder, tmp_path / folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    return load_settings(tmp_path)
+
+
+def test_while_mlflow_is_down_the_last_verified_model_serves_and_says_so(
+    trained: Trained, without_registry: Settings
+) -> None:
+    with TestClient(create_service(without_registry, trained.contract)) as client:
+        until(lambda: client.get("/ready").status_code == 200)
+        ready = client.get("/ready").json()
+        answer = client.post("/predict", json={"features": example_features(trained.contract)})
+
+    assert ready["ready"]
+    assert "cannot be reached" in ready["missing"][0]
+    assert ready["missing"][0].endswith("version 1 serves from the copy on this machine")
+    assert ready["fix"]
+    assert answer.status_code == 200
+    assert answer.json()["model_version"] == "1"
+
+
+def test_a_copy_that_was_changed_does_not_serve(
+    trained: Trained, without_registry: Settings
+) -> None:
+    forms = list((without_registry.root / "run" / "models").rglob("form.json"))
+    assert len(forms) == 1
+    forms[0].write_text(forms[0].read_text().replace('"divisor": 1.0', '"divisor": 2.0'))
+    service = create_service(without_registry, trained.contract)
+    predictor: Predictor = service.app.state.predictor  # type: ignore[attr-defined]
+
+    predictor.refresh()
+
+    status = predictor.status()
+    assert status.version is None
+    assert "cannot be reached" in status.missing[0]
+    assert "copy" not in status.missing[0]

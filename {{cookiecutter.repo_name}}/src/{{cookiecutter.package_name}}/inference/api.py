@@ -1,7 +1,7 @@
 """The HTTP service: predictions by the champion, its health and its metrics."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -45,6 +45,7 @@ def create_app(
     settings: Settings | None = None,
     contract: Contract | None = None,
     source: ModelSource | None = None,
+    after_loading: Callable[[], None] | None = None,
 ) -> FastAPI:
     """Make the service; it comes up healthy with no registry, no model and no lake.
 
@@ -52,6 +53,7 @@ def create_app(
         settings: Read from the project where not given.
         contract: Read from the project where not given.
         source: Where models come from; MLflow where not given.
+        after_loading: Called when a model has taken over.
 
     Returns:
         The app. `app.state` holds `settings`, `metrics` and `predictor`.
@@ -59,7 +61,13 @@ def create_app(
     settings = settings or load_settings()
     contract = contract or load_contract(settings.root)
     metrics = Metrics(contract, settings.reports)
-    predictor = Predictor(settings, contract, source, metrics.model_loaded)
+
+    def loaded(version: str) -> None:
+        metrics.model_loaded(version)
+        if after_loading is not None:
+            after_loading()
+
+    predictor = Predictor(settings, contract, source, loaded)
     prediction_log = PredictionLog(
         settings.root / settings.serving.prediction_log, metrics.log_failed
     )
@@ -101,6 +109,7 @@ def create_service(
     settings: Settings | None = None,
     contract: Contract | None = None,
     source: ModelSource | None = None,
+    after_loading: Callable[[], None] | None = None,
 ) -> FastLane:
     """The app behind its fast lane: what `make serve` runs.
 
@@ -108,10 +117,11 @@ def create_service(
         settings: Read from the project where not given.
         contract: Read from the project where not given.
         source: Where models come from; MLflow where not given.
+        after_loading: Called when a model has taken over.
     """
     settings = settings or load_settings()
     contract = contract or load_contract(settings.root)
-    app = create_app(settings, contract, source)
+    app = create_app(settings, contract, source, after_loading)
     state = app.state
     return FastLane(app, settings, contract, state.predictor, state.prediction_log, state.metrics)
 

@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -66,13 +66,24 @@ class ModelSource(Protocol):
         """Fetch a version and make it ready."""
         ...
 
+    def load_kept(self) -> "tuple[ModelVersion, ServedModel] | None":
+        """The model that served last on this machine, without asking the registry."""
+        ...
+
 
 @dataclass(frozen=True)
 class Champion:
-    """The model that answers, and what the registry calls it."""
+    """The model that answers, and what the registry calls it.
+
+    Attributes:
+        version: The registry's entry.
+        model: The model.
+        kept: Whether it is the copy on this machine, since the registry was away.
+    """
 
     version: "ModelVersion"
     model: ServedModel
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,17 +196,20 @@ class Predictor:
                 self._take_over(version)
             if self._serves(version):
                 self._report(None)
+                if self._champion and self._champion.kept:
+                    self._champion = replace(self._champion, version=version, kept=False)
         except NoModelError as trouble:
             self._report(trouble)
         except ProjectError as error:
             # The message may name the registry's address; whoever asks /ready gets no password.
             message = re.sub(r"://[^/@\s]*@", "://", error.message)
-            self._report(NoModelError(message, error.fix))
+            self._report(NoModelError(message + self._fall_back(), error.fix))
         except Exception as error:  # noqa: BLE001  whatever fails, the old model goes on serving
             remote = self._settings.tracking_uri.startswith("http")
             self._report(
                 NoModelError(
-                    f"the model registry cannot be read ({type(error).__name__}, see the log)",
+                    f"the model registry cannot be read ({type(error).__name__}, see the log)"
+                    + self._fall_back(),
                     "make mlflow-up" if remote else "make train-local",
                 ),
                 cause=error,
@@ -258,6 +272,24 @@ class Predictor:
         self._champion = Champion(version, model)
         self._on_loaded(version.version)
         log.info("version %s of %s serves", version.version, version.name)
+
+    def _fall_back(self) -> str:
+        """Serve the model that served last, where the registry is away and nothing serves yet."""
+        champion = self._champion
+        if champion is None and self._source is not None:
+            try:
+                kept = self._source.load_kept()
+                if kept is not None:
+                    version, model = kept
+                    self._check_fits(model)
+                    score_rows(model, [example_features(self._contract)])
+                    champion = self._champion = Champion(version, model, kept=True)
+                    self._on_loaded(version.version)
+            except Exception:
+                log.exception("the model that served last cannot serve")
+        if champion is None or not champion.kept:
+            return ""
+        return f"; version {champion.version.version} serves from the copy on this machine"
 
     def _check_fits(self, model: ServedModel) -> None:
         """A model that was trained with other columns would answer nonsense, or fail each time."""

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..contract import dump_contract, parse_contract
+from .artifact_files import can_fetch, fetch_folder
 from .audit import append_record, history
 from .model_version import ModelVersion
 from .registry_store import RegistryError
@@ -150,14 +151,37 @@ class Registration(Tracking):
             SignatureError: Where it is unsigned, altered, signed for another model or a pickle.
             RegistryError: Where the files are missing or hold a type that is not allowed.
         """
-        from .compiled.store import read_compiled
+        from .model_cache import keep_model
 
         with TemporaryDirectory(prefix="model-") as name:
             folder = Path(name)
-            self.download_model(version, folder)
-            contract = parse_contract((folder / CONTRACT_FILE).read_text(encoding="utf-8"))
-            compiled = read_compiled(folder, contract, version, self.settings)
-            return compiled or self._read(folder, contract, version)
+            signature = self.download_model(version, folder)
+            served = self._read_served(folder, version)
+            keep_model(folder, version, signature, self.settings)
+            return served
+
+    def load_kept(self) -> "tuple[ModelVersion, CompiledModel | LoadedModel] | None":
+        """The model that `load_for_serving` gave last on this machine, verified again; or None.
+
+        It needs no registry.
+
+        Raises:
+            SignatureError: Where its files were changed.
+        """
+        from .model_cache import kept_model
+
+        kept = kept_model(self.settings, self.model_name)
+        if kept is None:
+            return None
+        version, folder = kept
+        return version, self._read_served(folder, version)
+
+    def _read_served(self, folder: Path, version: ModelVersion) -> "CompiledModel | LoadedModel":
+        from .compiled.store import read_compiled
+
+        contract = parse_contract((folder / CONTRACT_FILE).read_text(encoding="utf-8"))
+        compiled = read_compiled(folder, contract, version, self.settings)
+        return compiled or self._read(folder, contract, version)
 
     def verify_signature(self, version: ModelVersion) -> Signature:
         """Check that a version's files are those that were signed for it.
@@ -240,19 +264,18 @@ class Registration(Tracking):
         return str(logged.model_id), f"models:/{logged.model_id}", compilation
 
     def _fetch_files(self, version: ModelVersion, folder: Path) -> None:
+        location = version.source
+        if location.startswith(LOGGED_MODEL):  # MLflow would look in the registry used last
+            location = self.store.model_location(location.removeprefix("models:/")) or location
+        if can_fetch(self.store, location):
+            fetch_folder(self.store, location, folder)
+            return
         import mlflow
 
         with self.translate(f"downloading version {version.version}"):
-            found = (
-                version.source
-                or self.client.get_model_version(version.name, version.version).source
-            )
-            if found.startswith(LOGGED_MODEL):  # MLflow would look in the registry used last
-                model_id = found.removeprefix("models:/")
-                found = self.client.get_logged_model(model_id).artifact_location
             files = Path(
                 mlflow.artifacts.download_artifacts(
-                    artifact_uri=found,
+                    artifact_uri=location,
                     dst_path=str(folder),
                     tracking_uri=self.settings.tracking_uri,
                 )

@@ -88,6 +88,12 @@ class MlflowStore:
             found = [as_version(item, model.aliases) for item in pages]
         return sorted(found, key=lambda version: int(version.version))
 
+    def model_location(self, model_id: str) -> str | None:
+        """Where a logged model's files are, or None."""
+        with self._asking("looking up the model's files"):
+            found = self._or_none(lambda: self.client.get_logged_model(model_id))
+            return str(found.artifact_location) if found is not None else None
+
     def run(self, run_id: str) -> RunRecord | None:
         """A run, or None."""
         with self._asking("looking up a run"):

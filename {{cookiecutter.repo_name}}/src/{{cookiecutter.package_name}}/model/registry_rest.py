@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from .model_version import ModelVersion
@@ -78,6 +78,11 @@ class RestStore:
         # A search result carries no aliases in MLflow 3.17.
         versions = [version_of(item, model.aliases) for item in found]
         return sorted(versions, key=lambda version: int(version.version))
+
+    def model_location(self, model_id: str) -> str | None:
+        """Where a logged model's files are, or None."""
+        found = self._find(f"logged-models/{quote(model_id)}", "model")
+        return str(found["info"]["artifact_uri"]) if found is not None else None
 
     def run(self, run_id: str) -> RunRecord | None:
         """A run, or None."""
@@ -212,11 +217,27 @@ class RestStore:
         self, method: str, path: str, fields: Mapping[str, Any], *, once: bool = False
     ) -> dict[str, Any]:
         """One request; the answer's JSON, which is an error where it has an error_code."""
-        target, body, headers = self._parts.path.rstrip("/") + API + path, None, self._headers
         if method == "GET":
-            target = f"{target}?{urlencode(fields)}"
-        else:
-            body = json.dumps(fields)
+            return self._parse(*self.exchange(method, f"{API}{path}?{urlencode(fields)}"))
+        return self._parse(*self.exchange(method, f"{API}{path}", json.dumps(fields), once=once))
+
+    def exchange(
+        self, method: str, target: str, body: str | None = None, *, once: bool = False
+    ) -> tuple[int, bytes]:
+        """One request to the server; the answer's status and body.
+
+        Args:
+            method: HTTP's.
+            target: Path and query below the server's own path.
+            body: JSON.
+            once: Never send it twice, even where the connection broke.
+
+        Raises:
+            RegistryError: Where the server cannot be reached.
+        """
+        target = self._parts.path.rstrip("/") + target
+        headers = self._headers
+        if body is not None:
             headers = {**headers, "Content-Type": "application/json"}
         with self._lock:
             # A server may have closed a connection that lay idle; all but one request may be
@@ -234,8 +255,8 @@ class RestStore:
                 except (OSError, http.client.HTTPException) as error:
                     self._close()
                     if attempt == 2 or once:
-                        raise self._unreachable(path, error) from error
-        return self._parse(response.status, content)
+                        raise self._unreachable(target.partition("?")[0], error) from error
+        return response.status, content
 
     def _parse(self, status: int, content: bytes) -> dict[str, Any]:
         try:

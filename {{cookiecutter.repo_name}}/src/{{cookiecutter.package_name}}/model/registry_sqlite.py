@@ -73,6 +73,14 @@ class SqliteStore(MlflowStore):
         """All versions, the oldest first."""
         return self._versions("", name)
 
+    def model_location(self, model_id: str) -> str | None:
+        """Where a logged model's files are, or None."""
+        with self._reading() as connection:
+            found = connection.execute(
+                "SELECT artifact_location FROM logged_models WHERE model_id = ?", (model_id,)
+            ).fetchone()
+        return str(found[0]) if found else None
+
     def run(self, run_id: str) -> RunRecord | None:
         """A run, or None."""
         with self._reading() as connection:

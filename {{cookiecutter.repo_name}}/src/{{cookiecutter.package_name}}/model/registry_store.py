@@ -87,6 +87,10 @@ class RegistryStore(Protocol):
         """All versions, the oldest first."""
         ...
 
+    def model_location(self, model_id: str) -> str | None:
+        """Where a logged model's files are, or None."""
+        ...
+
     def run(self, run_id: str) -> RunRecord | None:
         """A run, or None."""
         ...

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contract import Contract
 from ..settings import Settings
+from .artifact_files import can_fetch, fetch_file, has_file
 from .registry_mlflow import MlflowStore, translate
 from .registry_store import SQLITE, RegistryError, RegistryStore, open_store
 
@@ -128,6 +129,9 @@ class Tracking:
         Raises:
             RegistryError: Where the run has no such artifact.
         """
+        location = self._light_location(run_id)
+        if folder is not None and location:
+            return fetch_file(self.store, location, path, folder)
         import mlflow
 
         with self.translate(f"downloading {path}"):
@@ -143,9 +147,16 @@ class Tracking:
 
     def has_artifact(self, run_id: str, path: str) -> bool:
         """Whether a run has an artifact of this path."""
+        if location := self._light_location(run_id):
+            return has_file(self.store, location, path)
         with self.translate(f"looking for {path}"):
             files = self.client.list_artifacts(run_id, path.rpartition("/")[0] or None)
         return any(file.path == path for file in files)
+
+    def _light_location(self, run_id: str) -> str | None:
+        """Where the run's files are, if they can be read without MLflow."""
+        run = self.store.run(run_id)
+        return run.artifact_uri if run and can_fetch(self.store, run.artifact_uri) else None
 
     def experiment_id(self) -> str:
         """The experiment's id; it is made, or restored, where it is missing."""
