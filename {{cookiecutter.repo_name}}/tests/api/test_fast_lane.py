@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from starlette.types import Receive, Scope, Send
 from {{ cookiecutter.package_name }}.inference.fast_lane import FastLane
 from {{ cookiecutter.package_name }}.inference.prediction_ids import (
     IDS_A_CALL,
+    ids_of_a_request,
     prediction_ids,
 )
 from {{ cookiecutter.package_name }}.inference.prediction_log import read_log
 from {{ cookiecutter.package_name }}.inference.request_structs import RequestDecoder
+from {{ cookiecutter.package_name }}.model.predictions import Predictions
+from {{ cookiecutter.package_name }}.model.scoring import LoadedModel
 
 from .conftest import until
 from .examples import (
@@ -247,18 +251,51 @@ def test_a_key_is_asked_for_in_the_fast_lane_too(
     assert statuses == [401, 401, 200]
 
 
-def test_a_model_that_is_not_compiled_is_served_by_the_app(
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_model_without_compiled_form_is_served_in_micro_batches(
+    problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Shelf(compiled=False)
+    shelf.put(fitted(problem))
+    rows = random_rows(contract_of(problem), 40)
+    expected = fitted(problem).predict(rows).values
+    sizes: list[int] = []
+    original = LoadedModel.predict
+
+    def counting(model: LoadedModel, asked: list[dict[str, Any]]) -> Predictions:
+        sizes.append(len(asked))
+        return original(model, asked)
+
+    with client_of(settings_of(tmp_path, monkeypatch), problem, shelf) as client:
+        until(lambda: client.get("/ready").status_code == 200)
+        monkeypatch.setattr(LoadedModel, "predict", counting)
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(
+                pool.map(lambda row: client.post("/predict", json={"features": row}).json(), rows)
+            )
+        together = client.post("/predict/batch", json={"instances": rows}).json()
+
+    assert [answer["prediction"] for answer in answers] == expected
+    assert [item["prediction"] for item in together["predictions"]] == expected
+    assert sum(sizes) == 80
+    assert len(sizes) < 41, "no two requests shared a batch"
+
+
+def test_overflow_in_one_request_of_a_batch_is_that_requests_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelf = Shelf(compiled=False)
-    shelf.put(fitted("binary"))
-    rows = random_rows(contract_of("binary"), 3)
-    with client_of(settings_of(tmp_path, monkeypatch), "binary", shelf) as client:
+    shelf.put(fitted("regression", family="linear"))
+    rows = random_rows(contract_of("regression"), 12)
+    rows[5] = {**rows[5], "schema": 1.7e308}
+    with client_of(settings_of(tmp_path, monkeypatch), "regression", shelf) as client:
         until(lambda: client.get("/ready").status_code == 200)
-        answer = client.post("/predict/batch", json={"instances": rows})
-    assert [item["prediction"] for item in answer.json()["predictions"]] == fitted(
-        "binary"
-    ).predict(rows).values
+        with ThreadPoolExecutor(12) as pool:
+            answers = list(
+                pool.map(lambda row: client.post("/predict", json={"features": row}), rows)
+            )
+
+    assert [answer.status_code for answer in answers] == [200] * 5 + [422] + [200] * 6
 
 
 def test_a_fault_of_the_fast_lane_costs_no_request(
@@ -300,6 +337,8 @@ def test_every_prediction_is_counted_once(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_prediction_ids_are_random_uuids() -> None:
     made = [name for _, name in zip(range(3 * IDS_A_CALL), prediction_ids(), strict=False)]
+    made += ids_of_a_request(next(prediction_ids()), 500)
+    made += ids_of_a_request("00000000-0000-4000-8000-ffffffffffff", 2)
 
     assert len(set(made)) == len(made)
     for name in made:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 IDS_A_CALL = 256
+COUNTED = 48  # bits that count within one request
 
 
 def prediction_ids() -> Iterator[str]:
@@ -17,3 +18,9 @@ def prediction_ids() -> Iterator[str]:
             part = text[at : at + 32]
             variant = "89ab"[int(part[16], 16) & 3]
             yield f"{part[:8]}-{part[8:12]}-4{part[13:16]}-{variant}{part[17:20]}-{part[20:]}"
+
+
+def ids_of_a_request(first: str, count: int) -> list[str]:
+    """Ids for the rows of one request: the first one, and its last 48 bits counted on."""
+    prefix, start = first[:24], int(first[24:], 16)
+    return [f"{prefix}{(start + row) % (1 << COUNTED):012x}" for row in range(count)]

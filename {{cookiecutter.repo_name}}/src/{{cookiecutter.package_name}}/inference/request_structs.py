@@ -8,34 +8,40 @@ accept the same bodies, and only one of them writes error messages. A test compa
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import nan
 from operator import attrgetter
-from struct import Struct
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
-import numpy as np
 from msgspec import UNSET, Meta, UnsetType, defstruct
 
 from ..contract import NULL_WORDS, Contract, Feature
-from ..model.compiled.form import CompiledForm
 from .schemas import LARGEST_INTEGER, MAXIMUM_TEXT
 
+Values = tuple[Any, ...]
 
-@dataclass(frozen=True)
-class DecodedRows:
+
+class DecodedRow(NamedTuple):
+    """A row that the contract allows.
+
+    Attributes:
+        struct: Encoded, it is the row by feature name.
+        values: Its values in the decoder's order; None where missing.
+    """
+
+    struct: Any
+    values: Values
+
+
+class DecodedBatch(NamedTuple):
     """Rows that the contract allows.
 
     Attributes:
         structs: One a row; encoded, it is the row by feature name.
-        numbers: Float64 of shape (rows, numbers), NaN where missing.
-        codes: Int32 of shape (rows, categories).
+        columns: The features' values in the decoder's order; None where missing.
     """
 
-    structs: Sequence[Any]
-    numbers: np.ndarray
-    codes: np.ndarray
+    structs: list[Any]
+    columns: list[Values]
 
 
 class RequestDecoder:
@@ -43,11 +49,11 @@ class RequestDecoder:
 
     Args:
         contract: What a row is.
-        form: Says in which order its numbers and codes are wanted.
+        order: The features' names in the order in which a row's values are wanted.
         maximum_rows: How many instances a batch may hold.
     """
 
-    def __init__(self, contract: Contract, form: CompiledForm, maximum_rows: int) -> None:
+    def __init__(self, contract: Contract, order: Sequence[str], maximum_rows: int) -> None:
         names = {
             feature.name: f"field_{number}" for number, feature in enumerate(contract.features)
         }
@@ -66,67 +72,58 @@ class RequestDecoder:
             [("instances", Annotated[list[row], Meta(min_length=1, max_length=maximum_rows)])],
             forbid_unknown_fields=True,
         )
-        self._row = row
-        self._single = msgspec.json.Decoder(single)
-        self._batch = msgspec.json.Decoder(batch)
-        self._fields = list(names.values())
-        self._numbers = [names[name] for name in form.numbers]
-        self._codes = [
-            (names[name], codes, contract.by_name[name].categories is None)
-            for name, codes in form.codes.items()
-        ]
+        self._single = msgspec.json.Decoder(single).decode
+        self._batch = msgspec.json.Decoder(batch).decode
+        self._fields = [names[name] for name in order]
         self._values = _getter(self._fields)
-        self._row_numbers = _getter(self._numbers) if self._numbers else tuple
-        self._pack_numbers = Struct(f"{len(self._numbers)}d").pack_into
-        self._pack_codes = Struct(f"{len(self._codes)}i").pack_into
+        self._nullable = [
+            place for place, name in enumerate(order) if contract.by_name[name].nullable
+        ]
+        texts = set(contract.category_features)
+        self._texts = [place for place, name in enumerate(order) if name in texts]
+        self._open = [
+            place
+            for place, name in enumerate(order)
+            if name in texts and contract.by_name[name].categories is None
+        ]
         # A colon that is no separator could hide a key that appears twice.
         self._names_hold_colons = any(":" in name for name in names)
 
-    def single(self, body: bytes, numbers: np.ndarray, codes: np.ndarray) -> Any | None:
-        """The row of `{"features": {…}}`; None leaves the body to the other lane.
-
-        Args:
-            body: The request's body.
-            numbers: Takes the row's numbers, shape (1, numbers).
-            codes: Takes the row's codes, shape (1, categories).
-        """
+    def single(self, body: bytes) -> DecodedRow | None:
+        """The row of `{"features": {…}}`; None leaves the body to the other lane."""
         try:
-            row = self._single.decode(body).features
+            row = self._single(body).features
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
-        if not self._has_each_key_once(body, [row]):
-            return None
-        values = [nan if value is None else value for value in self._row_numbers(row)]
-        self._pack_numbers(numbers.data, 0, *values)
-        found = []
-        for field, known, is_open in self._codes:
-            text = getattr(row, field)
-            if is_open and text is not None and not _is_plain(text):
+        values = self._values(row)
+        if UNSET in values or body.count(b":") != len(values) + 1 or b"\\" in body:
+            if not self._has_each_key_once(body, [row]):
                 return None
-            found.append(known.get(text, len(known) - 1))
-        self._pack_codes(codes.data, 0, *found)
-        return row
+            values = self._values(row)
+        for place in self._open:
+            if not _is_plain(values[place]):
+                return None
+        return DecodedRow(row, values)
 
-    def batch(self, body: bytes) -> DecodedRows | None:
+    def batch(self, body: bytes) -> DecodedBatch | None:
         """The rows of `{"instances": [{…}, …]}`; None leaves the body to the other lane."""
         try:
-            rows = self._batch.decode(body).instances
+            rows = self._batch(body).instances
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
-        if not self._has_each_key_once(body, rows):
-            return None
-        numbers = np.empty((len(rows), len(self._numbers)))
-        for column, field in enumerate(self._numbers):
-            values = [getattr(row, field) for row in rows]
-            numbers[:, column] = values  # None becomes NaN
-        codes = np.empty((len(rows), len(self._codes)), dtype=np.int32)
-        for column, (field, known, is_open) in enumerate(self._codes):
-            texts = [getattr(row, field) for row in rows]
-            if is_open and not all(text is None or _is_plain(text) for text in texts):
+        columns = list(zip(*map(self._values, rows), strict=True))
+        if (
+            body.count(b":") != len(rows) * len(columns) + 1
+            or b"\\" in body
+            or any(UnsetType in set(map(type, columns[place])) for place in self._nullable)
+        ):
+            if not self._has_each_key_once(body, rows):
                 return None
-            unknown = len(known) - 1
-            codes[:, column] = [known.get(text, unknown) for text in texts]
-        return DecodedRows(rows, numbers, codes)
+            columns = list(zip(*map(self._values, rows), strict=True))
+        for place in self._open:
+            if not all(map(_is_plain, columns[place])):
+                return None
+        return DecodedBatch(rows, columns)
 
     def _has_each_key_once(self, body: bytes, rows: list[Any]) -> bool:
         """Whether the body has as many colons as keys; msgspec takes the last of two keys.
@@ -135,10 +132,9 @@ class RequestDecoder:
         """
         if self._names_hold_colons or b"\\" in body:
             return False
-        expected = 1
+        expected = 1 + len(rows) * len(self._fields)
         for row in rows:
             values = self._values(row)
-            expected += len(values)
             if UNSET in values:
                 for field, value in zip(self._fields, values, strict=True):
                     if value is UNSET:
@@ -147,10 +143,8 @@ class RequestDecoder:
         colons = body.count(b":")
         if colons == expected:
             return True
-        texts: list[str | None] = [
-            getattr(row, field) for row in rows for field, _, _ in self._codes
-        ]
-        return colons == expected + sum(text.count(":") for text in texts if text)
+        texts = [self._values(row)[place] for row in rows for place in self._texts]
+        return colons == expected + sum(str(text).count(":") for text in texts if text)
 
 
 def _getter(fields: Sequence[str]) -> Any:
@@ -181,6 +175,6 @@ def _annotation(feature: Feature) -> Any:
     return Annotated[str, Meta(min_length=1, max_length=MAXIMUM_TEXT)]
 
 
-def _is_plain(text: str) -> bool:
+def _is_plain(text: str | None) -> bool:
     """Whether silver reads the text as it stands: nothing to trim, no word for a missing value."""
-    return text == text.strip() and text.lower() not in NULL_WORDS
+    return text is None or (text == text.strip() and text.lower() not in NULL_WORDS)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -173,16 +174,17 @@ class RowScorer:
         self.numbers = np.full((1, len(form.numbers)), np.nan)
         self.codes = np.zeros((1, len(form.categories)), dtype=np.int32)
         self._answers = np.empty((1, form.outputs))
+        self._buffer = self._answers.data
+        self._unpack = Struct(f"{form.outputs}d").unpack_from
         self._model = model
         self._run: Callable[[], None] | None = None
         if model.native and form.classes == model.contract.target.classes:
             self._run = model.native.bound(self.numbers, self.codes, self._answers)
 
-    def score(self) -> list[float]:
+    def score(self) -> Sequence[float]:
         """Probabilities by the contract's classes, or the value."""
         if self._run is None:
             answers: list[float] = self._model.ordered_answers(self.numbers, self.codes)[0].tolist()
             return answers
         self._run()
-        found: list[float] = self._answers[0].tolist()
-        return found
+        return self._unpack(self._buffer)

@@ -1,0 +1,92 @@
+"""Requests that come while a batch runs share the next one, and never each other's fate."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from {{ cookiecutter.package_name }}.inference.batching import MicroBatcher
+
+
+def test_an_idle_batcher_scores_at_once_and_a_busy_one_gathers() -> None:
+    batches: list[list[int]] = []
+    first_runs, go_on = threading.Event(), threading.Event()
+
+    def score(rows: Sequence[int]) -> Sequence[int]:
+        batches.append(list(rows))
+        first_runs.set()
+        assert go_on.wait(10)
+        return [row * 10 for row in rows]
+
+    async def main() -> list[Sequence[int]]:
+        batcher = MicroBatcher(score)
+        first = asyncio.create_task(batcher.submit([1]))
+        await asyncio.to_thread(first_runs.wait, 10)
+        others = [asyncio.create_task(batcher.submit([row, row + 1])) for row in (2, 4, 6)]
+        await asyncio.sleep(0.05)
+        go_on.set()
+        return await asyncio.gather(first, *others)
+
+    answers = asyncio.run(main())
+
+    assert batches == [[1], [2, 3, 4, 5, 6, 7]]
+    assert answers == [[10], [20, 30], [40, 50], [60, 70]]
+
+
+def test_rows_that_fail_are_their_own_requests_fault_only() -> None:
+    def score(rows: Sequence[int]) -> Sequence[int]:
+        if 3 in rows:
+            raise ValueError("three")
+        return [row * 10 for row in rows]
+
+    async def main() -> list[Sequence[int] | BaseException]:
+        batcher = MicroBatcher(score)
+        return await asyncio.gather(
+            *(batcher.submit([row]) for row in range(6)), return_exceptions=True
+        )
+
+    answers = asyncio.run(main())
+
+    assert [answer for answer in answers if not isinstance(answer, BaseException)] == [
+        [0],
+        [10],
+        [20],
+        [40],
+        [50],
+    ]
+    assert isinstance(answers[3], ValueError)
+
+
+def test_a_client_that_goes_away_costs_the_others_nothing() -> None:
+    async def main() -> Sequence[int]:
+        batcher = MicroBatcher[int, int](lambda rows: [row * 10 for row in rows])
+        gone = asyncio.create_task(batcher.submit([1]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        answer = await batcher.submit([2])
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        return answer
+
+    assert asyncio.run(main()) == [20]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(), min_size=1, max_size=9), min_size=1, max_size=30))
+def test_everybody_gets_the_answers_to_the_own_rows(requests: list[list[int]]) -> None:
+    sizes: list[int] = []
+
+    def score(rows: Sequence[int]) -> Sequence[int]:
+        sizes.append(len(rows))
+        return [row * 3 for row in rows]
+
+    async def main() -> list[Sequence[int]]:
+        batcher = MicroBatcher(score, most_rows=8)
+        return await asyncio.gather(*(batcher.submit(rows) for rows in requests))
+
+    assert asyncio.run(main()) == [[row * 3 for row in rows] for rows in requests]
+    assert max(sizes) <= 9
+    assert sum(sizes) == sum(map(len, requests))
