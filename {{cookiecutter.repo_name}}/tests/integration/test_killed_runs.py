@@ -132,6 +132,8 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
                 code = runner.run(settings.root, moments.uniform(0, duration))
                 kills += 1
                 killed += code == -signal.SIGKILL
+                if code == 0:
+                    duration *= 0.8  # the timed run was slower than this one: the machine is shared
                 account(settings)
             assert runner.run(settings.root) == 0
             assert content(settings) == expected
