@@ -3,13 +3,13 @@
 What is compared does the same to the registry:
 
 * register: a version of files that a run has stored, with a tag; ours also writes the audit record.
-* promote: read the champion, move the alias, note who did it. The raw client notes it in a tag, which
-  anybody may change and which two racing promotions overwrite; ours compares and swaps through the
-  ledger and writes the audit record.
+* promote: read the champion, move the alias, note who did it. The raw client notes it in a tag,
+  which anybody may change and which two racing promotions overwrite; ours compares and swaps
+  through the ledger and writes the audit record.
 * get: the version behind an alias.
 
-The ratio of each is the median of the pairwise ratios of wall seconds; the first is alternately ours
-and the other's. The result's `ratio` is the largest of the three. `show_cpu_seconds` is what one
+The ratio of each is the median of the pairwise ratios of wall seconds; the first is alternately
+ours and the other's. The result's `ratio` is the largest of the three. `show_cpu_seconds` is what one
 `registry show` costs, on SQLite and over HTTP.
 
     python benchmarks/registry.py PROJECT
