@@ -9,8 +9,8 @@ What is compared does the same to the registry:
 * get: the version behind an alias.
 
 The ratio of each is the median of the pairwise ratios of wall seconds; the first is alternately
-ours and the other's. The result's `ratio` is the largest of the three. `show_cpu_seconds` is what one
-`registry show` costs, on SQLite and over HTTP.
+ours and the other's. The result's `ratio` is the largest of the three. `show_cpu_seconds` is what
+one `registry show` costs, on SQLite and over HTTP.
 
     python benchmarks/registry.py PROJECT
 """

@@ -37,21 +37,22 @@ KEYWORDS = set(keyword.kwlist) | {"_", "case", "match", "type"}
 # A package of one of these names would be imported in place of the library, or of a folder.
 TAKEN = set(
     (
-        "airflow alembic altair anyio arrow attr attrs audit automl azure bandit bootstrap boto3 "
-        "botocore build cachetools catboost certifi cffi click cloudpickle config conftest "
-        "connexion coverage cryptography dags data databricks demo dist docker docs dotenv duckdb "
-        "evidently examples fairlearn faker fastapi flask flask_appbuilder google grimp grpc "
-        "grpcio gunicorn h11 hatchling hooks httpcore httpx hypothesis ibis idna importlinter "
-        "infra jinja2 joblib jose jwt kubernetes lake lightgbm logs lxml main mako markdown "
-        "matplotlib mlflow msgspec multipart mypy notebooks numpy opentelemetry optuna package packaging "
-        "pandas pandas_stubs pandera pendulum pip pip_audit pkg_resources plotly polars "
-        "prettytable project prometheus_client protobuf psutil psycopg pyarrow pyathena pydantic "
-        "pydantic_core pydantic_settings pygments pyiceberg pyparsing pytest python python_dotenv "
-        "pytz pyyaml redis reports requests requirements rich ruff run scikit_learn scipy scripts "
-        "semver setup setuptools shap six skinny skl2onnx sklearn skops sqlalchemy sqlglot "
-        "sqlparse src starlette steps structlog tabulate tenacity test tests threadpoolctl torch "
-        "tqdm typer typing_extensions tzdata ujson urllib3 uv uvicorn uvloop virtualenv waitress "
-        "watchfiles websockets werkzeug wheel xdist xgboost xgboost_cpu yaml"
+        "airflow alembic altair anyio arrow attr attrs audit automl azure bandit bootstrap "
+        "boto3 botocore build cachetools catboost certifi cffi click cloudpickle config "
+        "conftest connexion coverage cryptography dags data databricks demo dist docker docs "
+        "dotenv duckdb evidently examples fairlearn faker fastapi flask flask_appbuilder google "
+        "grimp grpc grpcio gunicorn h11 hatchling hooks httpcore httpx hypothesis ibis idna "
+        "importlinter infra jinja2 joblib jose jwt kubernetes lake lightgbm logs lxml main mako "
+        "markdown matplotlib mlflow msgspec multipart mypy notebooks numpy opentelemetry optuna "
+        "package packaging pandas pandas_stubs pandera pendulum pip pip_audit pkg_resources "
+        "plotly polars prettytable project prometheus_client protobuf psutil psycopg pyarrow "
+        "pyathena pydantic pydantic_core pydantic_settings pygments pyiceberg pyparsing pytest "
+        "python python_dotenv pytz pyyaml redis reports requests requirements rich ruff run "
+        "scikit_learn scipy scripts semver setup setuptools shap six skinny skl2onnx sklearn "
+        "skops sqlalchemy sqlglot sqlparse src starlette steps structlog tabulate tenacity test "
+        "tests threadpoolctl torch tqdm typer typing_extensions tzdata ujson urllib3 uv uvicorn "
+        "uvloop virtualenv waitress watchfiles websockets werkzeug wheel xdist xgboost "
+        "xgboost_cpu yaml"
     ).split()
 )
 
