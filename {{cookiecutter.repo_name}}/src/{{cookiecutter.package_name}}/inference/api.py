@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from ..contract import Contract, load_contract
 from ..settings import Settings, load_settings
 from .fast_lane import FastLane
+from .invocations import invocations
 from .monitoring import Metrics, RequestMetrics
 from .prediction_log import LoggedPrediction, PredictionLog
 from .predictor import (
@@ -96,6 +97,7 @@ def create_app(
     stored = StoredFeatures(settings, contract, models.row) if by_key else None
     scorer = _Scorer(predictor, prediction_log, metrics)
     app.include_router(_predictions(models, scorer, stored))
+    app.include_router(invocations(models.row, settings.serving.maximum_batch_rows, scorer.score))
     app.include_router(_operations(predictor, metrics))
     if settings.automl.routes:
         from .automl_routes import automl_routers

@@ -1,8 +1,9 @@
-"""Micro-batching without a timer: who finds the model free is scored at once, who does not waits
-for the batch that is running and shares the next one.
+"""Micro-batching without a timer.
 
-An idle service adds no wait, and a busy one gathers as many rows as came in meanwhile. It is worth
-its thread only for models that take milliseconds, where a batch costs hardly more than a row.
+Who finds the model free is scored at once; who does not waits for the batch that is running and
+shares the next one. An idle service adds no wait, and a busy one gathers as many rows as came in
+meanwhile. It is worth its thread only for models that take milliseconds, where a batch costs
+hardly more than a row.
 """
 
 import asyncio
