@@ -143,6 +143,26 @@ def test_broken_model_is_not_loaded_at_every_look(make_client: MakeClient) -> No
     assert loads == ["1"]
 
 
+def test_the_model_that_serves_is_described(make_client: MakeClient) -> None:
+    contract: Contract = contract_of("binary")
+
+    facts = make_client().get("/model").json()
+
+    assert (facts["model_name"], facts["model_version"]) == ("small", "1")
+    assert facts["engine"] in ("kernel", "numpy")
+    assert not facts["from_copy"]
+    assert list(facts["features"]) == contract.feature_names
+    assert facts["features"]["2nd call"] == "a whole number from 0 to 12"
+    assert facts["classes"] == ["no", "yes"]
+
+
+def test_without_a_model_it_says_which_command_brings_one(make_client: MakeClient) -> None:
+    answer = make_client(shelf=Shelf()).get("/model")
+
+    assert answer.status_code == 503
+    assert answer.json()["fix"] == "make train-local"
+
+
 def test_contract_example_suits_every_problem(make_client: MakeClient) -> None:
     contract: Contract = contract_of("multiclass")
     client = make_client("multiclass")

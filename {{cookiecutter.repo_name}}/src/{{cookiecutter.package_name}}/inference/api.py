@@ -32,8 +32,10 @@ from .schemas import (
     BatchAnswer,
     BatchItem,
     Health,
+    ModelFacts,
     Readiness,
     RequestModels,
+    describe,
     feature_rows,
     keyed_request,
     request_models,
@@ -228,6 +230,30 @@ def _operations(predictor: Predictor, metrics: Metrics) -> APIRouter:
             model_version=status.version.version if status.version else None,
         )
         return JSONResponse(answer.model_dump(), 200 if answer.ready else 503)
+
+    @router.get("/model", responses=problem_answers(503))
+    async def model() -> ModelFacts:
+        """The model that serves."""
+        try:
+            champion = predictor.current()
+        except NoModelError as error:
+            raise ProblemError(503, error.message, error.fix, {"Retry-After": "5"}) from error
+        version, contract = champion.version, champion.model.contract
+        return ModelFacts(
+            model_name=version.name,
+            model_version=version.version,
+            semantic_version=version.tags.get("semantic_version"),
+            aliases=list(version.aliases),
+            description=version.description,
+            engine=getattr(champion.model, "engine", "pipeline"),
+            compiled=version.tags.get("compiled"),
+            from_copy=champion.kept,
+            gold_snapshot=version.tags.get("gold_snapshot"),
+            problem=contract.problem,
+            target=contract.target.column,
+            classes=list(contract.target.classes),
+            features={feature.name: describe(feature) for feature in contract.features},
+        )
 
     @router.get("/metrics", response_class=Response)
     def prometheus() -> Response:

@@ -72,6 +72,26 @@ class Readiness(BaseModel):
     model_version: str | None = None
 
 
+class ModelFacts(BaseModel):
+    """The answer of `GET /model`: what serves, and what the registry says of it."""
+
+    model_name: str
+    model_version: str
+    semantic_version: str | None
+    aliases: list[str]
+    description: str
+    engine: Literal["kernel", "numpy", "pipeline"] = Field(
+        description="What scores: the compiled model's kernel, NumPy, or the fitted pipeline."
+    )
+    compiled: str | None = Field(description="The proof that the compiled form is right.")
+    from_copy: bool = Field(description="Whether MLflow was away, and this machine's copy serves.")
+    gold_snapshot: str | None
+    problem: str
+    target: str
+    classes: list[str]
+    features: dict[str, str] = Field(description="What each feature may be, in words.")
+
+
 @dataclass(frozen=True)
 class RequestModels:
     """The request models of one contract.
