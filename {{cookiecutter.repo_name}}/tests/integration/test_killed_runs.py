@@ -1,10 +1,6 @@
 """A run that is killed at any moment, and done again, leaves what an undisturbed one does."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,51 +14,19 @@ from {{ cookiecutter.package_name }}.data.sample import write_sample
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings
 
 from ..conftest import make_project
+from ..killed_work import KILLED, killed_work
 
 pytestmark = pytest.mark.slow
 
 KILLS = 20
 LAYERS = ("bronze", "silver", "quarantine", "gold")
-# A server that forks a run from a process in which everything is imported already, so that a kill
-# hits the work and not the two seconds of imports before it.
-SERVER = """
-import os, signal, sys, time
-from pathlib import Path
-from {{ cookiecutter.package_name }}.contract import load_contract
+IMPORTS = """
 from {{ cookiecutter.package_name }}.pipelines.data_engineering import refresh
-from {{ cookiecutter.package_name }}.settings import load_settings
 import duckdb, ibis, pandas, pyarrow.csv, pyarrow.parquet
 import pyiceberg.catalog.sql, pyiceberg.io.pyarrow
 import sqlalchemy, sqlalchemy.dialects.sqlite
 ibis.duckdb
-for line in sys.stdin:
-    seconds, _, root = line.strip().partition(" ")
-    root = Path(root)
-    child = os.fork()
-    if child == 0:
-        sys.stdout = sys.stderr
-        refresh(load_settings(root), load_contract(root))
-        os._exit(0)
-    if seconds != "never":
-        time.sleep(float(seconds))
-        os.kill(child, signal.SIGKILL)  # one that has ended is a zombie until it is waited for
-    _, status = os.waitpid(child, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
 """
-
-
-class Runner:
-    """Starts runs, and kills them after a while."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process = process
-
-    def run(self, root: Path, kill_after: float | None = None) -> int:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{'never' if kill_after is None else kill_after} {root}\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
 
 
 def new_project(root: Path) -> Settings:
@@ -105,15 +69,7 @@ def account(settings: Settings) -> None:
 
 
 def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={name: value for name, value in os.environ.items() if name != "MLOPS_ROOT"},
-    ) as process:
-        runner = Runner(process)
+    with killed_work(IMPORTS, "refresh(settings, contract)", {}) as runner:
         undisturbed = new_project(tmp_path / "undisturbed")
         assert runner.run(undisturbed.root) == 0
         timed = new_project(tmp_path / "timed")
@@ -131,7 +87,7 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
             for _ in range(4):
                 code = runner.run(settings.root, moments.uniform(0, duration))
                 kills += 1
-                killed += code == -signal.SIGKILL
+                killed += code == KILLED
                 if code == 0:
                     duration *= 0.8  # the timed run was slower than this one: the machine is shared
                 account(settings)
@@ -139,6 +95,4 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
             assert content(settings) == expected
             records = read_records(LocalLakehouse(settings), load_contract(settings.root), "gold")
             assert len({record.subject for record in records}) == 13
-        assert process.stdin is not None
-        process.stdin.close()
     assert killed >= KILLS // 2, f"only {killed} of {KILLS} runs were hit"

@@ -2,9 +2,6 @@
 
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,51 +16,19 @@ from {{ cookiecutter.package_name }}.pipelines.training import train
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings
 
 from ..conftest import make_project
+from ..killed_work import KILLED, killed_work
 
 pytestmark = pytest.mark.slow
 
 KILLS = 10
 TRIALS = "6"
-# A server that forks a training from a process in which everything is imported already, so that a
-# kill hits the work and not the seconds of imports before it.
-SERVER = """
-import os, signal, sys, time
-from pathlib import Path
-from {{ cookiecutter.package_name }}.contract import load_contract
+IMPORTS = """
 from {{ cookiecutter.package_name }}.pipelines.training import train
-from {{ cookiecutter.package_name }}.settings import load_settings
 import duckdb, ibis, mlflow, mlflow.sklearn, optuna, skops.io
 import sklearn.ensemble, sklearn.pipeline, matplotlib.figure
 import pyiceberg.catalog.sql, pyiceberg.io.pyarrow
 ibis.duckdb
-for line in sys.stdin:
-    seconds, _, root = line.strip().partition(" ")
-    root = Path(root)
-    child = os.fork()
-    if child == 0:
-        sys.stdout = sys.stderr
-        train(load_settings(root), load_contract(root), "night")
-        os._exit(0)
-    if seconds != "never":
-        time.sleep(float(seconds))
-        os.kill(child, signal.SIGKILL)  # one that has ended is a zombie until it is waited for
-    _, status = os.waitpid(child, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
 """
-
-
-class Trainer:
-    """Starts trainings, and kills them after a while."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process = process
-
-    def run(self, root: Path, kill_after: float | None = None) -> int:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{'never' if kill_after is None else kill_after} {root}\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
 
 
 def versions(settings: Settings, contract: Contract) -> list[str]:
@@ -83,15 +48,8 @@ def new_project(root: Path) -> tuple[Settings, Contract]:
 
 
 def test_ten_kills_leave_one_version_and_the_same_model(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "MLOPS_TRAINING__TRIALS": TRIALS},
-    ) as process:
-        trainer = Trainer(process)
+    variables = {"MLOPS_TRAINING__TRIALS": TRIALS}
+    with killed_work(IMPORTS, 'train(settings, contract, "night")', variables) as trainer:
         settings, contract = new_project(tmp_path / "undisturbed")
         assert trainer.run(settings.root) == 0
         undisturbed = train(settings, contract, "night")
@@ -108,7 +66,7 @@ def test_ten_kills_leave_one_version_and_the_same_model(tmp_path: Path) -> None:
                 code = trainer.run(settings.root, moments.uniform(0.2, duration))
                 duration = max(duration, time.perf_counter() - started)
                 kills += 1
-                hit += code == -signal.SIGKILL
+                hit += code == KILLED
                 assert len(versions(settings, contract)) <= 1
             assert trainer.run(settings.root) == 0
             result = train(settings, contract, "night")
@@ -119,8 +77,6 @@ def test_ten_kills_leave_one_version_and_the_same_model(tmp_path: Path) -> None:
             assert same == undisturbed
             loaded = MLflowManager(settings, contract)
             assert loaded.load(loaded.version("1")).predict([dict.fromkeys(contract.feature_names)])
-        assert process.stdin is not None
-        process.stdin.close()
     assert hit >= KILLS, f"only {hit} of {kills} trainings were hit"
 
 
