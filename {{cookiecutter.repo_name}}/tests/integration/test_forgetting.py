@@ -141,6 +141,19 @@ def test_no_file_of_the_lake_holds_the_person(project: Settings) -> None:
     assert len(rows(project, "bronze")) == 61
 
 
+def test_files_that_a_killed_writer_left_go_too(project: Settings) -> None:
+    fill(project)
+    bronze = project.root / "lake" / "warehouse" / "bronze" / "shop"
+    left = [bronze / "metadata" / "torn-m0.avro", bronze / "data" / "left.parquet"]
+    for file in left:
+        file.write_bytes(b"")
+
+    forget(project, contract(), FIRST, yes=True)
+
+    assert not any(file.exists() for file in left)
+    assert rows(project, "bronze")
+
+
 def test_metadata_holds_no_value_of_a_row(project: Settings) -> None:
     fill(project)
     found = files_with(project.root / "lake", FIRST)

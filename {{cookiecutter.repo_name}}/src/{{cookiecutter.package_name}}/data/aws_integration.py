@@ -394,12 +394,18 @@ class AwsLakehouse:
             self._delete_orphans(self._load(table), timedelta(0))
 
     def _delete_orphans(self, iceberg: "Table", age: timedelta = ORPHAN_AGE) -> None:
+        """Delete what a killed writer left: data files and manifests, whole or torn."""
         needed = referenced_files(iceberg)
         oldest = datetime.now(UTC) - age
-        place = urlparse(f"{iceberg.location()}/data/")
-        for keys in self._client.list_keys(place.netloc, place.path.lstrip("/")):
-            old = {f"s3://{place.netloc}/{key}" for key, modified in keys if modified < oldest}
-            self._client.delete_paths(old - needed)
+        for folder, suffix in (("data", ""), ("metadata", ".avro")):
+            place = urlparse(f"{iceberg.location()}/{folder}/")
+            for keys in self._client.list_keys(place.netloc, place.path.lstrip("/")):
+                old = {
+                    f"s3://{place.netloc}/{key}"
+                    for key, modified in keys
+                    if modified < oldest and key.endswith(suffix)
+                }
+                self._client.delete_paths(old - needed)
 
     def _delete_staging(self) -> None:
         oldest = datetime.now(UTC) - ORPHAN_AGE

@@ -435,9 +435,12 @@ class LocalLakehouse:
             self._delete_orphans(iceberg, timedelta(0))
 
     def _delete_orphans(self, iceberg: "Table", age: timedelta = ORPHAN_AGE) -> None:
+        """Delete what a killed writer left: data files and manifests, whole or torn."""
         needed = referenced_files(iceberg)
         oldest = (datetime.now(UTC) - age).timestamp()
-        for file in (Path(iceberg.location()) / "data").rglob("*.parquet"):
+        place = Path(iceberg.location())
+        left = [*(place / "data").rglob("*.parquet"), *(place / "metadata").glob("*.avro")]
+        for file in left:
             if str(file) not in needed and file.stat().st_mtime < oldest:
                 file.unlink(missing_ok=True)
 
