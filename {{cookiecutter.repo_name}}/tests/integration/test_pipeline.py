@@ -331,6 +331,25 @@ def test_while_mlflow_is_down_the_last_verified_model_serves_and_says_so(
     assert answer.json()["model_version"] == "1"
 
 
+def test_what_the_service_does_not_follow_is_not_kept_for_it(
+    trained: Trained, tmp_path: Path
+) -> None:
+    """A candidate that is tried as `staging` must not serve as champion while MLflow is down."""
+    shutil.copytree(trained.settings.root / "config", tmp_path / "config")
+    settings = trained.settings.model_copy(update={"root": tmp_path})
+    manager = MLflowManager(settings, trained.contract)
+    champion = manager.champion_version()
+    assert champion is not None
+    manager.load_for_serving(replace(champion, aliases=("staging",)))
+
+    assert manager.load_kept() is None
+
+    manager.load_for_serving(champion)
+    kept = manager.load_kept()
+    assert kept is not None
+    assert kept[0].version == champion.version
+
+
 def test_a_copy_that_was_changed_does_not_serve(
     trained: Trained, without_registry: Settings
 ) -> None:

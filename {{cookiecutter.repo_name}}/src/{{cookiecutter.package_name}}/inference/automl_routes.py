@@ -3,13 +3,12 @@
 Off unless `automl.routes` is set. No search ever runs in the service's own process.
 """
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, Path, Query, Request, Response, Security
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, Path, Query, Response, Security
 from fastapi.security import APIKeyHeader
 from pydantic import (
     BaseModel,
@@ -26,8 +25,8 @@ from ..errors import ProjectError
 from ..settings import Settings
 from .automl_jobs import BusyError, Job, JobEndedError, JobRequest, JobStore, NoJobError, data_file
 from .problems import ProblemError, problem_answers
-from .request_body import PredictionRoute
-from .security import API_KEY_HEADER, is_authorised
+from .request_body import KeyedRoute, PredictionRoute
+from .security import API_KEY_HEADER
 
 if TYPE_CHECKING:
     from ..automl.experiment import ExperimentManager, ExperimentResults
@@ -98,26 +97,6 @@ class CompareBody(_Body):
     """Runs to compare."""
 
     run_ids: list[Annotated[str, Field(pattern=MLFLOW_ID)]] = Field(min_length=2, max_length=20)
-
-
-class KeyedRoute(APIRoute):
-    """A route without a body: only the key is checked."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap FastAPI's handler."""
-        handler = super().get_route_handler()
-
-        async def checked(request: Request) -> Response:
-            if not is_authorised(request, request.app.state.settings):
-                raise ProblemError(
-                    401,
-                    f"the header {API_KEY_HEADER} is missing or wrong",
-                    f"send the header {API_KEY_HEADER} with the service's key",
-                    {"WWW-Authenticate": "ApiKey"},
-                )
-            return await handler(request)
-
-        return checked
 
 
 def automl_routers(settings: Settings, contract: Contract) -> tuple[APIRouter, APIRouter]:

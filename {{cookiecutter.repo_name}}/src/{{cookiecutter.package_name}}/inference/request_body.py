@@ -10,13 +10,15 @@ from fastapi.routing import APIRoute
 from .problems import ProblemError
 from .security import API_KEY_HEADER, is_authorised
 
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-class PredictionRoute(APIRoute):
-    """A route whose key, media type, size and JSON are checked before FastAPI parses the body."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+class KeyedRoute(APIRoute):
+    """A route that asks for the key before anything else."""
+
+    def get_route_handler(self) -> Handler:
         """Wrap FastAPI's handler."""
-        handler = super().get_route_handler()
+        handler = self.handler_behind_key()
 
         async def checked(request: Request) -> Response:
             if not is_authorised(request, request.app.state.settings):
@@ -26,6 +28,23 @@ class PredictionRoute(APIRoute):
                     f"send the header {API_KEY_HEADER} with the service's key",
                     {"WWW-Authenticate": "ApiKey"},
                 )
+            return await handler(request)
+
+        return checked
+
+    def handler_behind_key(self) -> Handler:
+        """What answers a request that carries the key."""
+        return super().get_route_handler()
+
+
+class PredictionRoute(KeyedRoute):
+    """A route whose key, media type, size and JSON are checked before FastAPI parses the body."""
+
+    def handler_behind_key(self) -> Handler:
+        """Wrap FastAPI's handler."""
+        handler = super().handler_behind_key()
+
+        async def checked(request: Request) -> Response:
             media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if media_type != "application/json":
                 raise ProblemError(

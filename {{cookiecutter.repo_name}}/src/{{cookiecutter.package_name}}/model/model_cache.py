@@ -24,8 +24,12 @@ def keep_model(
 ) -> None:
     """Keep a verified model's folder; the one that was kept before goes.
 
-    Failing (a full or a read-only disk) costs nothing but the copy.
+    Kept is what the alias that the service follows points at, and nothing else: neither what a
+    smoke test serves as `staging` nor another version that somebody loads. Failing (a full or a
+    read-only disk) costs nothing but the copy.
     """
+    if settings.serving.alias not in version.aliases:
+        return
     cache = _cache(settings, version.name)
     target = cache / signature.digest
     draft = cache / f".{signature.digest}-{os.getpid()}"
@@ -71,4 +75,4 @@ def kept_model(settings: Settings, model_name: str) -> tuple[ModelVersion, Path]
 
 
 def _cache(settings: Settings, model_name: str) -> Path:
-    return settings.run_directory / "models" / model_name
+    return settings.run_directory / "models" / model_name / settings.serving.alias

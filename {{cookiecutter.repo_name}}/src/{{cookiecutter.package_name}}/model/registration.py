@@ -20,7 +20,6 @@ from .tracking import Tracking
 if TYPE_CHECKING:
     from ..contract import Contract
     from .compiled.scorer import CompiledModel
-    from .compiled.store import Compilation
     from .scoring import LoadedModel
 
 MODEL_PATH = "model"
@@ -63,7 +62,7 @@ class Registration(Tracking):
                 return existing
             with TemporaryDirectory(prefix="register-") as name:
                 folder = Path(name) / MODEL_PATH
-                model_id, source, compilation = self._log_model(run_id, model, example, folder)
+                model_id, source, compiled = self._log_model(run_id, model, example, folder)
                 (folder / CONTRACT_FILE).write_text(dump_contract(model.contract), "utf-8")
                 signature = sign_folder(folder, self.model_name, self.settings)
                 self.log_file(run_id, folder / CONTRACT_FILE)
@@ -75,7 +74,7 @@ class Registration(Tracking):
                 model_id,
                 {
                     **tags,
-                    COMPILED: compilation.reason,
+                    COMPILED: compiled,
                     SIGNATURE_TAG: SIGNATURE_FILE,
                     KEY_TAG: signature.key_id,
                     DIGEST_TAG: signature.digest,
@@ -234,8 +233,8 @@ class Registration(Tracking):
 
     def _log_model(
         self, run_id: str, model: "LoadedModel", example: Any, folder: Path
-    ) -> tuple[str, str, "Compilation"]:
-        """Store the pipeline and its compiled form as a logged model; its id and its source."""
+    ) -> tuple[str, str, str]:
+        """Store pipeline and compiled form as a logged model; its id, its source, and the proof."""
         from mlflow.entities import LoggedModelOutput
         from mlflow.models import Model, infer_signature
         from mlflow.sklearn import save_model
@@ -257,11 +256,11 @@ class Registration(Tracking):
                 serialization_format="skops",
                 skops_trusted_types=list(trusted_types()),
             )
-            compilation = write_compiled(model, folder, self.settings)
+            compiled = write_compiled(model, folder, self.settings)
             self.client.log_model_artifacts(logged.model_id, str(folder))
             self.client.finalize_logged_model(logged.model_id, "READY")
             self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
-        return str(logged.model_id), f"models:/{logged.model_id}", compilation
+        return str(logged.model_id), f"models:/{logged.model_id}", compiled
 
     def _fetch_files(self, version: ModelVersion, folder: Path) -> None:
         location = version.source

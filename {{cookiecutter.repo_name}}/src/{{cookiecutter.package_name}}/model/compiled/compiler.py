@@ -27,7 +27,7 @@ from .form import (
     check_form,
 )
 
-CLOSED = (1 << 15) - 1
+MOST_COLUMNS = (1 << 15) - 1
 """A node names its column in 16 bits."""
 
 
@@ -328,8 +328,10 @@ def _encoder(columns: Sequence[Column]) -> Encoder:
 def _form(
     columns: Sequence[Column], model: Trees | Weights, bias: Any, link: Link, divisor: float = 1.0
 ) -> CompiledForm:
-    if len(columns) > CLOSED:
-        raise NotCompilableError(f"{len(columns)} columns; the compiled form has up to {CLOSED}")
+    if len(columns) > MOST_COLUMNS:
+        raise NotCompilableError(
+            f"{len(columns)} columns; the compiled form has up to {MOST_COLUMNS}"
+        )
     start = np.atleast_1d(np.asarray(bias, dtype=np.float64)).ravel()
     return CompiledForm((), {}, _encoder(columns), model, start, divisor, link, ())
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,25 +23,12 @@ PARITY_FILE = "parity.json"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Compilation:
-    """Whether a model has a compiled form that may serve.
-
-    Attributes:
-        usable: Whether parity was proved.
-        reason: Its figures, or why there is none; a tag of the version.
-    """
-
-    usable: bool
-    reason: str
-
-
 def kernel_folder(settings: Settings) -> Path:
     """Where this machine's scoring kernel is kept."""
     return settings.run_directory / "kernels"
 
 
-def write_compiled(model: "LoadedModel", folder: Path, settings: Settings) -> Compilation:
+def write_compiled(model: "LoadedModel", folder: Path, settings: Settings) -> str:
     """Compile a fitted model, prove parity, and store the form below its folder.
 
     Args:
@@ -49,11 +36,14 @@ def write_compiled(model: "LoadedModel", folder: Path, settings: Settings) -> Co
         folder: The model's folder, before it is signed. Gets `compiled/`, unless the pipeline has
             no compiled form or parity does not hold.
         settings: How many rows the proof draws, and its seed.
+
+    Returns:
+        The proof's figures; `no:` and the reason where there is no compiled form to serve.
     """
     try:
         form = compile_pipeline(model.pipeline, model.contract)
     except NotCompilableError as error:
-        return Compilation(False, f"no: {error.message}")
+        return f"no: {error.message}"
     compiled = CompiledModel(form, model.contract, kernels=kernel_folder(settings))
     limits = settings.training
     proof = prove_parity(
@@ -62,12 +52,12 @@ def write_compiled(model: "LoadedModel", folder: Path, settings: Settings) -> Co
     spoken = _spoken(proof)
     if not proof.passed:
         log.warning("the compiled form is not used: %s", spoken)
-        return Compilation(False, f"no: {spoken}")
+        return f"no: {spoken}"
     target = folder / FOLDER
     write_form(form, target)
     described = asdict(proof) | {"engine": compiled.engine}
     (target / PARITY_FILE).write_text(json.dumps(described, indent=1), encoding="utf-8")
-    return Compilation(True, spoken)
+    return spoken
 
 
 def read_compiled(
