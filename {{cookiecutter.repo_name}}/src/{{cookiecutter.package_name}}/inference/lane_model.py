@@ -21,7 +21,7 @@ from .monitoring import REGRESSION_LABEL
 from .prediction_ids import ids_of_a_request, prediction_ids
 from .prediction_log import PredictionLog
 from .predictor import Champion, UnscorableError, score_rows
-from .request_structs import RequestDecoder, Values
+from .request_structs import DecodedBatch, DecodedRow, RequestDecoder, Values
 from .row_arrays import RowArrays
 
 ROWS_IN_THE_LOOP = 256
@@ -77,6 +77,7 @@ class LaneModel:
 
     Attributes:
         champion: The model.
+        is_immediate: Whether it answers within microseconds, in the event loop.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class LaneModel:
     ) -> None:
         self.champion = champion
         self._engine: _Compiled | _Pipeline
+        self.is_immediate = isinstance(champion.model, CompiledModel)
         if isinstance(champion.model, CompiledModel):
             self._engine = _Compiled(champion.model)
         else:
@@ -103,21 +105,40 @@ class LaneModel:
         self._ids = prediction_ids()
         self._now = _Clock().now
 
-    async def answer(self, path: str, body: bytes) -> bytes | None:
-        """The answer to a body; None where the app has to look at the request."""
+    def row(self, body: bytes) -> DecodedRow | None:
+        """The row of a request to `/predict`; None where the app has to look at it."""
+        return self._decoder.single(body)
+
+    def rows(self, body: bytes) -> DecodedBatch | None:
+        """The rows of a request to `/predict/batch`; None where the app has to look at them."""
+        return self._decoder.batch(body)
+
+    def answers(self, rows: Sequence[DecodedRow]) -> Sequence[bytes | None]:
+        """The answers to requests for a row each; None where the app has to look at one.
+
+        Only where the model answers at once; see `is_immediate`.
+        """
         try:
-            if path == "/predict":
-                row = self._decoder.single(body)
-                if row is None:
-                    return None
-                answer = self._engine.now(row.values)
-                if answer is None:
-                    columns = [(value,) for value in row.values]
-                    answer = (await self._engine.several(columns))[0]
-                return self._single(row.struct, answer)
-            rows = self._decoder.batch(body)
-            if rows is None:
-                return None
+            found = self._engine.now([row.values for row in rows])
+            return self._singles(rows, found)
+        except Exception:
+            log.exception("the fast lane failed; the app answers")
+            return [None] * len(rows)
+
+    async def answer_later(self, row: DecodedRow) -> bytes | None:
+        """The answer to a request for a row, by a model that takes its time."""
+        try:
+            columns = [(value,) for value in row.values]
+            return self._singles([row], await self._engine.several(columns))[0]
+        except UnscorableError:
+            return None
+        except Exception:
+            log.exception("the fast lane failed; the app answers")
+            return None
+
+    async def answer_rows(self, rows: DecodedBatch) -> bytes | None:
+        """The answer to a request for several rows."""
+        try:
             return self._batch(rows.structs, await self._engine.several(rows.columns))
         except UnscorableError:
             return None
@@ -125,15 +146,27 @@ class LaneModel:
             log.exception("the fast lane failed; the app answers")
             return None
 
-    def _single(self, features: Any, answer: Answer) -> bytes | None:
-        if not all(map(isfinite, answer)):
-            return None
-        value, probabilities, score = self._read(answer)
-        name = next(self._ids)
-        line = _Line(name, self._now(), self._version, features, value, score)
-        self._log.append(self._encode(line) + b"\n", 1)
-        self._counters[str(value) if self._classes else REGRESSION_LABEL](1)
-        return self._encode(_Answer(value, probabilities, name, self._name, self._version))
+    def _singles(
+        self, rows: Sequence[DecodedRow], answers: Sequence[Answer]
+    ) -> Sequence[bytes | None]:
+        """All of them are logged in one write, before the first client has its answer."""
+        at = self._now()
+        lines: list[_Line] = []
+        bodies: list[bytes | None] = []
+        for row, answer in zip(rows, answers, strict=True):
+            if not all(map(isfinite, answer)):
+                bodies.append(None)
+                continue
+            value, probabilities, score = self._read(answer)
+            name = next(self._ids)
+            lines.append(_Line(name, at, self._version, row.struct, value, score))
+            bodies.append(
+                self._encode(_Answer(value, probabilities, name, self._name, self._version))
+            )
+            self._counters[str(value) if self._classes else REGRESSION_LABEL](1)
+        if lines:
+            self._log.append(self._encode_lines(lines), len(lines))
+        return bodies
 
     def _batch(self, rows: Sequence[Any], answers: Sequence[Answer]) -> bytes | None:
         if not all(isfinite(number) for answer in answers for number in answer):
@@ -172,20 +205,25 @@ class _Compiled:
         self._row = model.row_scorer()
         self._numbers, self._codes = self._row.numbers.data, self._row.codes.data
 
-    def now(self, values: Values) -> Answer | None:
-        """The answer to one row, at once; None where that would hold up the event loop."""
-        self._arrays.fill(values, self._numbers, self._codes)
-        return self._row.score()
+    def now(self, rows: Sequence[Values]) -> Sequence[Answer]:
+        """The answers to a few rows, at once."""
+        if len(rows) == 1:
+            self._arrays.fill(rows[0], self._numbers, self._codes)
+            return [self._row.score()]
+        found: list[list[float]] = self._model.ordered_answers(*self._arrays.of_rows(rows)).tolist()
+        return found
 
     async def several(self, columns: Sequence[Values]) -> Sequence[Answer]:
         """The answers to rows, given as columns."""
-        numbers, codes = self._arrays.arrays(columns)
-        if len(numbers) <= ROWS_IN_THE_LOOP:
-            answers = self._model.ordered_answers(numbers, codes)
-        else:
-            answers = await asyncio.to_thread(self._model.ordered_answers, numbers, codes)
-        found: list[list[float]] = answers.tolist()
-        return found
+        if len(columns[0]) <= ROWS_IN_THE_LOOP:
+            return self._answers(columns)
+        return await asyncio.to_thread(self._answers, columns)
+
+    def _answers(self, columns: Sequence[Values]) -> Sequence[Answer]:
+        answers: list[list[float]] = self._model.ordered_answers(
+            *self._arrays.arrays(columns)
+        ).tolist()
+        return answers
 
 
 class _Pipeline:
@@ -197,9 +235,9 @@ class _Pipeline:
         self._model = champion.model
         self._batcher = MicroBatcher[Values, Answer](self._score)
 
-    def now(self, _: Values) -> Answer | None:
-        """Nothing: a pipeline takes milliseconds."""
-        return None
+    def now(self, rows: Sequence[Values]) -> Sequence[Answer]:
+        """The answers to a few rows, which take milliseconds."""
+        return self._score(rows)
 
     async def several(self, columns: Sequence[Values]) -> Sequence[Answer]:
         """The answers to rows, given as columns."""

@@ -41,6 +41,19 @@ class RowArrays:
             ],
         )
 
+    def of_rows(self, rows: Sequence[Values]) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers and codes of shape (rows, …) from a few rows."""
+        count = self._numbers
+        numbers = np.array([row[:count] for row in rows], np.float64)  # None becomes NaN
+        codes = [
+            [
+                table.get(text, unknown)
+                for (table, unknown), text in zip(self._tables, row[count:], strict=True)
+            ]
+            for row in rows
+        ]
+        return numbers, np.array(codes, np.int32).reshape(len(rows), len(self._tables))
+
     def arrays(self, columns: Sequence[Values]) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and codes of shape (rows, …) from the features' values."""
         count, rows = self._numbers, len(columns[0])

@@ -1,51 +1,33 @@
 """Runs the service under Uvicorn until Ctrl-C or SIGTERM, and leaves no process behind."""
 
 import gc
-import json
-import logging
 import os
 import shutil
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
-from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..contract import load_contract
 from ..errors import ProjectError
 from ..presentation import print_json
 from ..settings import Settings
+from .service_logs import log_config
+from .tracing import require_tracing
 
 if TYPE_CHECKING:
     from .fast_lane import FastLane
 
-PACKAGE = __name__.partition(".")[0]
 GRACE_SECONDS = 10
 
 
 class ServingError(ProjectError):
     """The service cannot start."""
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object a log line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Write the record with its time, level, logger, process and message."""
-        values = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            "level": record.levelname,
-            "logger": record.name,
-            "process": record.process,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            values["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(values)
 
 
 def run_server(settings: Settings, production: bool, *, as_json: bool = False) -> None:
@@ -58,11 +40,13 @@ def run_server(settings: Settings, production: bool, *, as_json: bool = False) -
 
     Raises:
         ContractError: Where `config/project.yaml` is wrong.
+        TracingError: Where traces are asked for and their packages are missing.
         ServingError: Where the port is taken or the host is not this machine's.
     """
     load_contract(
         settings.root
     )  # a wrong contract is an error here, not a traceback in each worker
+    require_tracing(settings)
     listener = _listen(settings.serving.host, settings.serving.port)
     # One-row predictions gain nothing from OpenMP, and its spinning threads fight each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -109,15 +93,19 @@ def _run(settings: Settings, listener: socket.socket, workers: int, *, productio
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
+    from .lane_protocol import LaneProtocol
+
     config = uvicorn.Config(
         partial(create_worker, settings, os.getpid() if workers > 1 else None),
         factory=True,
+        http=LaneProtocol,
         workers=workers,
         access_log=not production,
         log_config=log_config(as_json=production),
         server_header=False,
         proxy_headers=False,  # nothing here asks who called, and it costs microseconds
         timeout_graceful_shutdown=GRACE_SECONDS,
+        **_tls(settings),
     )
     if workers > 1:
         Multiprocess(config, sockets=[listener]).run()
@@ -125,22 +113,22 @@ def _run(settings: Settings, listener: socket.socket, workers: int, *, productio
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def log_config(*, as_json: bool) -> dict[str, Any]:
-    """The logging of Uvicorn and of this package, on standard error."""
-    line = {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"line": {"()": JsonFormatter} if as_json else line},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {
-            PACKAGE: {"level": "INFO"},
-            "uvicorn": {"level": "INFO"},
-            # One line a try while the registry is away; predictor.py says it once.
-            "urllib3": {"level": "ERROR"},
-        },
-    }
+def _tls(settings: Settings) -> dict[str, Any]:
+    """What Uvicorn needs to speak HTTPS; nothing where no certificate is named."""
+    serving = settings.serving
+    if not serving.tls_certificate:
+        return {}
+    files = [settings.root / name for name in (serving.tls_certificate, serving.tls_key)]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(*files, password=lambda: "")
+    except (OSError, ssl.SSLError) as error:
+        raise ServingError(
+            f"{serving.tls_certificate} and {serving.tls_key} cannot be used: "
+            f"{getattr(error, 'strerror', None) or error}",
+            "give a PEM certificate with its chain, and its private key without a passphrase",
+        ) from error
+    return {"ssl_certfile": files[0], "ssl_keyfile": files[1]}
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -179,7 +167,8 @@ def _announce(settings: Settings, workers: int, *, as_json: bool) -> None:
     host = settings.serving.host
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # nosec B104
     shown = everywhere.get(host, host)
-    url = f"http://{shown}:{settings.serving.port}"
+    scheme = "https" if settings.serving.tls_certificate else "http"
+    url = f"{scheme}://{shown}:{settings.serving.port}"
     if as_json:
         print_json({"url": url, "documentation": f"{url}/docs", "processes": workers})
     else:
