@@ -10,20 +10,28 @@ Two ways lead into it: `LaneProtocol`, straight from the connection, and ASGI, u
 import logging
 import time
 
+from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..contract import Contract
 from ..settings import Settings
+from .access import Access, Client
 from .lane_model import LaneModel
 from .lane_turn import LaneTurn, Request
+from .limits import Limits
 from .monitoring import PREDICTION_ROUTES, Metrics
 from .prediction_log import PredictionLog
-from .predictor import Predictor
+from .predictor import NoModelError
+from .problems import ProblemError
 from .request_heads import Head, RequestHeads, read_headers
 from .request_structs import DecodedBatch
-from .security import JSON_HEADERS, same_secret
+from .request_trail import LaneTrail
+from .scorer import PIN_ROLE
+from .security import JSON_HEADERS
+from .shadow import Shadow
+from .traffic import Traffic
 
-PREDICT = "/predict"
+PREDICT, ROLE = "/predict", "predict"
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +41,10 @@ class FastLane:
 
     Args:
         app: The FastAPI app, which answers whatever this layer does not.
-        settings: Limits and the API key.
+        settings: How large a request may be.
         contract: What a row is.
-        predictor: Holds the model that serves.
-        prediction_log: Gets a line a row, before the answer.
-        metrics: Counts requests and rows.
+        state: What the app made: `access`, `limits`, `traffic`, `shadow`, `prediction_log`,
+            `metrics` and `lane_trail`.
 
     Attributes:
         heads: Reads the heads of requests that the lane may answer.
@@ -50,23 +57,24 @@ class FastLane:
         app: ASGIApp,
         settings: Settings,
         contract: Contract,
-        predictor: Predictor,
-        prediction_log: PredictionLog,
-        metrics: Metrics,
+        state: State,
     ) -> None:
         self.app = app
         self.heads = RequestHeads(PREDICTION_ROUTES)
-        self.turn = LaneTurn(self.count)
+        self.turn = LaneTurn(self.done)
         self.read_seconds = settings.serving.read_seconds
         self._contract = contract
-        self._predictor = predictor
-        self._log = prediction_log
-        self._metrics = metrics
+        self._access: Access = state.access
+        self._limits: Limits = state.limits
+        self._traffic: Traffic = state.traffic
+        self._shadow: Shadow = state.shadow
+        self._log: PredictionLog = state.prediction_log
+        self._metrics: Metrics = state.metrics
+        self._trail: LaneTrail | None = state.lane_trail
         self._limit = settings.serving.maximum_body_bytes
         self._rows = settings.serving.maximum_batch_rows
-        self._key = settings.serving.api_key.get_secret_value().encode()
-        self._model: LaneModel | None = None
-        self._count = {path: metrics.request_timer(path) for path in PREDICTION_ROUTES}
+        self._models: dict[str, LaneModel] = {}
+        self._count = {path: self._metrics.request_timer(path) for path in PREDICTION_ROUTES}
         self._default_headers: list[tuple[bytes, bytes]] | None = None
         self._response_head = b""
 
@@ -79,7 +87,8 @@ class FastLane:
             await self.app(scope, receive, send)
             return
         read, body = await self._read(receive)
-        request = None if body is None else self.decode(head, body)
+        peer = scope["client"][0] if scope.get("client") else ""
+        request = None if body is None else self.decode(head, body, peer)
         answer = None if request is None else await self.answer(request)
         if answer is None:
             await self.app(scope, _replay(read, receive), send)
@@ -93,18 +102,31 @@ class FastLane:
         """Whether the lane reads a body of the declared length."""
         return head.length <= self._limit
 
-    def decode(self, head: Head, body: bytes) -> Request | None:
-        """A request that the lane answers; None where the app has to look at it."""
+    def decode(self, head: Head, body: bytes, peer: str = "") -> Request | None:
+        """A request that the lane answers; None where the app has to look at it.
+
+        It is counted against the client's limit then.
+
+        Args:
+            head: Its head.
+            body: Its body.
+            peer: The address that it came from.
+        """
         started = time.perf_counter()
+        client = self._client(head)
+        if client is None:
+            return None
         try:
-            model = self._current()
-            if model is None or not self._is_allowed(head):
-                return None
+            model = self._model(head, body, client)
             rows = model.row(body) if head.path == PREDICT else model.rows(body)
+        except (NoModelError, ProblemError):
+            return None
         except Exception:
             log.exception("the fast lane failed; the app answers")
             return None
-        return None if rows is None else Request(head, model, rows, started)
+        if rows is None or not self._limits.admit(client, peer):
+            return None
+        return Request(head, model, rows, started, client, peer)
 
     async def answer(self, request: Request) -> bytes | None:
         """The answer's body; None where the app has to look at the request."""
@@ -115,13 +137,18 @@ class FastLane:
             answer = request.model.answers([rows])[0]
         else:
             answer = await request.model.answer_later(rows)
-        if answer is not None:
-            self.count(request)
+        self.done(request, is_answered=answer is not None)
         return answer
 
-    def count(self, request: Request) -> None:
-        """Count a request that was answered."""
-        self._count[request.head.path](time.perf_counter() - request.started)
+    def done(self, request: Request, *, is_answered: bool) -> None:
+        """Count a request that was answered; one that the app answers is counted there."""
+        if not is_answered:
+            self._limits.give_back(request.client, request.peer)
+            return
+        now = time.perf_counter()
+        self._count[request.head.path](now - request.started)
+        if self._trail is not None:
+            self._trail(request.head, request.started, now)
 
     def response_head(
         self, head: Head, default_headers: list[tuple[bytes, bytes]], length: int
@@ -155,21 +182,39 @@ class FastLane:
         is_whole = message["type"] == "http.request" and size <= self._limit
         return read, b"".join(chunks) if is_whole else None
 
-    def _is_allowed(self, head: Head) -> bool:
-        return not self._key or (
-            head.credential is not None and same_secret(head.credential[1], self._key)
-        )
+    def _client(self, head: Head) -> Client | None:
+        """Who asks, where that is known for certain, and may ask for predictions."""
+        if head.credential is None:
+            client = self._access.anonymous
+        else:
+            client = self._access.known(*head.credential)
+        return client if client is not None and ROLE in client.roles else None
 
-    def _current(self) -> LaneModel | None:
-        try:
-            champion = self._predictor.current()
-        except Exception:  # noqa: BLE001  whatever it is, the app says it
-            return None
-        model = self._model
-        if model is None or model.champion is not champion:
-            counters = self._metrics.prediction_counters(champion.version.version)
-            model = self._model = LaneModel(
-                champion, self._contract, self._rows, self._log, counters
+    def _model(self, head: Head, body: bytes, client: Client) -> LaneModel:
+        """The model for a request, with everything that it needs.
+
+        Raises:
+            NoModelError: Where there is none.
+            ProblemError: Where the request asks for another, and may not or cannot have it.
+        """
+        if head.pin:
+            if PIN_ROLE not in client.roles:
+                raise ProblemError(403, "not for this client")
+            chosen = self._traffic.pinned(head.pin.decode("latin-1"))
+        else:
+            chosen = self._traffic.choose(body)
+        version = chosen.version.version
+        model = self._models.get(version)
+        if model is None or model.champion is not chosen:
+            loaded = self._traffic.loaded_versions()
+            self._models = {key: kept for key, kept in self._models.items() if key in loaded}
+            model = self._models[version] = LaneModel(
+                chosen,
+                self._contract,
+                self._rows,
+                self._log,
+                self._metrics.prediction_counters(version),
+                self._shadow,
             )
         return model
 

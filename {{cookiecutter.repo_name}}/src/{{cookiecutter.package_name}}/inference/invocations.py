@@ -5,28 +5,31 @@ The forms are those of `mlflow models serve`: `dataframe_split`, `dataframe_reco
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Security
+from fastapi import APIRouter, Depends
 from fastapi.exceptions import RequestValidationError
-from fastapi.security import APIKeyHeader
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from .problems import ProblemError, problem_answers
-from .request_body import PredictionRoute
+from .request_body import DOCUMENTED_CREDENTIALS, PredictionRoute
 from .schemas import BatchAnswer
-from .security import API_KEY_HEADER
+from .scorer import Wish, wish_of
 
 FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 Cell = str | int | float | bool | None
-Scorer = Callable[[list[dict[str, Any]]], BatchAnswer]
+Item = TypeVar("Item")
+MOST_ITEMS = 100_000
+# Validation stops at the first wrong item: describing a million would hold up the service.
+Many = Annotated[list[Item], Field(fail_fast=True, max_length=MOST_ITEMS)]
+Score = Callable[[list[dict[str, Any]], Wish], BatchAnswer]
 
 
 class SplitTable(BaseModel):
     """pandas' `to_dict(orient="split")`; the index is not looked at."""
 
-    columns: list[str]
-    data: list[list[Cell]]
+    columns: Many[str]
+    data: Many[Many[Cell]]
     index: list[Any] | None = None
 
 
@@ -41,11 +44,11 @@ class Invocation(BaseModel):
     )
 
     dataframe_split: SplitTable | None = None
-    dataframe_records: list[dict[str, Cell]] | None = None
-    inputs: dict[str, list[Cell]] | list[dict[str, Cell]] | None = Field(
+    dataframe_records: Many[dict[str, Cell]] | None = None
+    inputs: dict[str, Many[Cell]] | Many[dict[str, Cell]] | None = Field(
         None, description="Columns by name, or a list of rows."
     )
-    instances: list[dict[str, Cell]] | None = None
+    instances: Many[dict[str, Cell]] | None = None
 
 
 class InvocationAnswer(BaseModel):
@@ -54,7 +57,7 @@ class InvocationAnswer(BaseModel):
     predictions: list[str] | list[float]
 
 
-def invocations(row: type[BaseModel], maximum_rows: int, score: Scorer) -> APIRouter:
+def invocations(row: type[BaseModel], maximum_rows: int, score: Score) -> APIRouter:
     """The route.
 
     Args:
@@ -64,15 +67,15 @@ def invocations(row: type[BaseModel], maximum_rows: int, score: Scorer) -> APIRo
     """
     router = APIRouter(
         route_class=PredictionRoute,
-        dependencies=[Security(APIKeyHeader(name=API_KEY_HEADER, auto_error=False))],
+        dependencies=DOCUMENTED_CREDENTIALS,
         tags=["predictions"],
-        responses=problem_answers(400, 401, 413, 415, 422, 503),
+        responses=problem_answers(400, 401, 403, 408, 413, 415, 422, 429, 503),
     )
-    rows_of: TypeAdapter[list[BaseModel]] = TypeAdapter(list[row])  # type: ignore[valid-type]
+    rows_of: TypeAdapter[list[BaseModel]] = TypeAdapter(Many[row])  # type: ignore[valid-type]
     known = {field.alias or name for name, field in row.model_fields.items()}
 
     @router.post("/invocations")
-    def invoke(body: Invocation) -> InvocationAnswer:
+    def invoke(body: Invocation, wish: Annotated[Wish, Depends(wish_of)]) -> InvocationAnswer:
         """Score rows as `mlflow models serve` does."""
         form, rows = _rows(body)
         if not 1 <= len(rows) <= maximum_rows:
@@ -88,7 +91,7 @@ def invocations(row: type[BaseModel], maximum_rows: int, score: Scorer) -> APIRo
         except ValidationError as error:
             errors = [{**each, "loc": ("body", form, *each["loc"])} for each in error.errors()]
             raise RequestValidationError(errors) from error
-        answer = score([each.model_dump(by_alias=True) for each in checked])
+        answer = score([each.model_dump(by_alias=True) for each in checked], wish)
         values: Any = [item.prediction for item in answer.predictions]
         return InvocationAnswer(predictions=values)
 

@@ -14,10 +14,13 @@ import msgspec
 import numpy as np
 from msgspec import defstruct
 
+from ..contract import Contract
 from .monitoring import REGRESSION_LABEL
 from .prediction_ids import ids_of_a_request, prediction_ids
 from .prediction_log import PredictionLog
 from .predictor import Champion
+from .request_structs import DecodedBatch, DecodedRow, Values
+from .shadow import Shadow
 
 Answer = Sequence[float]
 """A row's probabilities by the contract's classes, or its value."""
@@ -60,18 +63,24 @@ class AnswerWriter:
 
     Args:
         champion: The model.
-        classes: The contract's, in the order of the probabilities; none for a regression.
+        contract: Its classes are in the order of the probabilities; none for a regression.
+        order: The features in the order of a decoded row's values.
         prediction_log: Gets a line a row, before anybody has the answer.
         counters: Count rows by their predicted label.
+        shadow: May score the rows again.
     """
 
     def __init__(
         self,
         champion: Champion,
-        classes: Sequence[str],
+        contract: Contract,
+        order: Sequence[str],
         prediction_log: PredictionLog,
         counters: Mapping[str, Callable[[float], None]],
+        shadow: Shadow,
     ) -> None:
+        self._champion, self._shadow, self._order = champion, shadow, order
+        classes = contract.target.classes
         self._name, self._version = champion.version.name, champion.version.version
         self._classes = classes
         self._log = prediction_log
@@ -89,11 +98,13 @@ class AnswerWriter:
         self._ids = prediction_ids()
         self._now = _Clock().now
 
-    def singles(self, rows: Sequence[Any], answers: Sequence[Answer]) -> Sequence[bytes | None]:
+    def singles(
+        self, rows: Sequence[DecodedRow], answers: Sequence[Answer]
+    ) -> Sequence[bytes | None]:
         """The answers to requests for a row each; all are logged with one write.
 
         Args:
-            rows: Structs that are written as the rows' features.
+            rows: The rows.
             answers: One a row.
 
         Returns:
@@ -103,6 +114,7 @@ class AnswerWriter:
         lines: list[_Line] = []
         bodies: list[bytes | None] = []
         labels: list[str] = []
+        values: list[Values] = []
         for row, answer in zip(rows, answers, strict=True):
             if not all(map(isfinite, answer)):
                 bodies.append(None)
@@ -118,7 +130,8 @@ class AnswerWriter:
                 label, probabilities = REGRESSION_LABEL, None
             name = next(self._ids)
             labels.append(label)
-            lines.append(_Line(name, at, self._version, row, value, score))
+            lines.append(_Line(name, at, self._version, row.struct, value, score))
+            values.append(row.values)
             answered = _Answer(value, probabilities, name, self._name, self._version)
             bodies.append(self._encode(answered))
         if self._hide is not None:
@@ -128,13 +141,16 @@ class AnswerWriter:
             return [None] * len(rows)
         for label in labels:
             self._counters[label](1)
+        if self._shadow.wants(self._champion):
+            names = [line.prediction_id for line in lines]
+            self._show_shadow(names, values, [line.score for line in lines])
         return bodies
 
-    def batch(self, rows: Sequence[Any], answers: np.ndarray) -> bytes | None:
+    def batch(self, rows: DecodedBatch, answers: np.ndarray) -> bytes | None:
         """The answer to a request for several rows; None as above.
 
         Args:
-            rows: Structs that are written as the rows' features.
+            rows: The rows.
             answers: Shape (rows, classes or 1).
         """
         if not np.isfinite(answers).all():
@@ -151,21 +167,37 @@ class AnswerWriter:
             counts = dict(zip(classes, found, strict=True))
         else:
             values = scores = answers[:, 0].tolist()
-            probabilities, counts = repeat(None), {REGRESSION_LABEL: len(rows)}
-        names = ids_of_a_request(next(self._ids), len(rows))
+            probabilities, counts = repeat(None), {REGRESSION_LABEL: len(answers)}
+        names = ids_of_a_request(next(self._ids), len(answers))
         if self._hide is not None:
-            for row in rows:
+            for row in rows.structs:
                 self._hide(row)
         items = list(map(_Item, values, probabilities, names))
         lines = list(
-            map(_Line, names, repeat(self._now()), repeat(self._version), rows, values, scores)
+            map(
+                _Line,
+                names,
+                repeat(self._now()),
+                repeat(self._version),
+                rows.structs,
+                values,
+                scores,
+            )
         )
         if not self._log.append(self._encode_lines(lines), len(lines)):
             return None
         for label, count in counts.items():
             if count:
                 self._counters[label](count)
+        if self._shadow.wants(self._champion):
+            self._show_shadow(names, list(zip(*rows.columns, strict=True)), scores)
         return self._encode(_BatchAnswer(self._name, self._version, items))
+
+    def _show_shadow(
+        self, names: Sequence[str], values: Sequence[Values], scores: Sequence[float]
+    ) -> None:
+        rows = [dict(zip(self._order, row, strict=True)) for row in values]
+        self._shadow.offer(names, rows, scores)
 
 
 class _Clock:

@@ -18,6 +18,7 @@ from .prediction_log import PredictionLog
 from .predictor import Champion, UnscorableError, score_rows
 from .request_structs import DecodedBatch, DecodedRow, RequestDecoder, Values
 from .row_arrays import RowArrays
+from .shadow import Shadow
 
 ROWS_IN_THE_LOOP = 256
 """More rows are scored in a thread, so that they do not keep other requests waiting."""
@@ -34,6 +35,7 @@ class LaneModel:
         maximum_rows: How many instances a batch may hold.
         prediction_log: Gets a line a row, before the answer.
         counters: Count rows by their predicted label.
+        shadow: May score the rows again.
 
     Attributes:
         champion: The model.
@@ -47,6 +49,7 @@ class LaneModel:
         maximum_rows: int,
         prediction_log: PredictionLog,
         counters: Mapping[str, Callable[[float], None]],
+        shadow: Shadow,
     ) -> None:
         self.champion = champion
         self._engine: _Compiled | _Pipeline
@@ -56,7 +59,9 @@ class LaneModel:
         else:
             self._engine = _Pipeline(champion, contract)
         self._decoder = RequestDecoder(contract, self._engine.order, maximum_rows)
-        self._writer = AnswerWriter(champion, contract.target.classes, prediction_log, counters)
+        self._writer = AnswerWriter(
+            champion, contract, self._engine.order, prediction_log, counters, shadow
+        )
 
     def row(self, body: bytes) -> DecodedRow | None:
         """The row of a request to `/predict`; None where the app has to look at it."""
@@ -73,7 +78,7 @@ class LaneModel:
         """
         try:
             found = self._engine.now([row.values for row in rows])
-            return self._writer.singles([row.struct for row in rows], found)
+            return self._writer.singles(rows, found)
         except Exception:
             log.exception("the fast lane failed; the app answers")
             return [None] * len(rows)
@@ -83,7 +88,7 @@ class LaneModel:
         try:
             columns = [(value,) for value in row.values]
             answers = await self._engine.several(columns)
-            return self._writer.singles([row.struct], answers.tolist())[0]
+            return self._writer.singles([row], answers.tolist())[0]
         except UnscorableError:
             return None
         except Exception:
@@ -93,7 +98,7 @@ class LaneModel:
     async def answer_rows(self, rows: DecodedBatch) -> bytes | None:
         """The answer to a request for several rows."""
         try:
-            return self._writer.batch(rows.structs, await self._engine.several(rows.columns))
+            return self._writer.batch(rows, await self._engine.several(rows.columns))
         except UnscorableError:
             return None
         except Exception:

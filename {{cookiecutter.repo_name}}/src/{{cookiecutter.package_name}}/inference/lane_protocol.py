@@ -38,6 +38,7 @@ class LaneProtocol(HttpToolsProtocol):
         self._heads = lane.heads
         self._turn = lane.turn
         self._between_messages = True  # as Uvicorn's parser sees it
+        self._peer = ""
         self._head: Head | None = None  # of a request whose body is still arriving
         self._held = bytearray()
         self._wanted = 0
@@ -49,6 +50,7 @@ class LaneProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch for silence."""
         super().connection_made(transport)
+        self._peer = self.client[0] if self.client else ""
         self._reading_since = self.loop.time()
         self._watch()
 
@@ -111,7 +113,7 @@ class LaneProtocol(HttpToolsProtocol):
     def _answer(self, head: Head, data: bytes) -> None:
         """Answer a whole request, or hand it on."""
         self._reading_since = None
-        request = self._lane.decode(head, data[head.size :])
+        request = self._lane.decode(head, data[head.size :], self._peer)
         if request is None:
             super().data_received(data)
             return

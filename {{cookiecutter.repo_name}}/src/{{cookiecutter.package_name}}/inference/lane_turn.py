@@ -6,10 +6,10 @@ micro-batching without a timer, for models that take microseconds.
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from .access import Client
 from .lane_model import LaneModel
 from .request_heads import Head
 from .request_structs import DecodedBatch, DecodedRow
@@ -26,12 +26,16 @@ class Request:
         model: Which model answers it, whatever the alias does meanwhile.
         rows: What it asks for.
         started: When it was there, by `time.perf_counter`.
+        client: Who asks.
+        peer: The address that it came from.
     """
 
     head: Head
     model: LaneModel
     rows: DecodedRow | DecodedBatch
     started: float
+    client: Client
+    peer: str
 
 
 class Connection(Protocol):
@@ -42,20 +46,26 @@ class Connection(Protocol):
         ...
 
 
+class Done(Protocol):
+    """Hears of the end of each request."""
+
+    def __call__(self, request: Request, /, *, is_answered: bool) -> None:
+        """Count it."""
+        ...
+
+
 class LaneTurn:
     """The requests of one turn.
 
     Args:
-        count: Counts a request that was answered.
+        done: Called for each request, and whether it was answered.
     """
 
-    def __init__(self, count: Callable[[Request], None]) -> None:
-        self._count = count
+    def __init__(self, done: Done) -> None:
+        self._done = done
         self._waiting: list[tuple[Connection, Request, DecodedRow, bytes]] = []
 
-    def add(
-        self, connection: Connection, request: Request, row: DecodedRow, data: bytes
-    ) -> None:
+    def add(self, connection: Connection, request: Request, row: DecodedRow, data: bytes) -> None:
         """Answer this request at the end of the turn, before the loop looks for others.
 
         Args:
@@ -79,7 +89,6 @@ class LaneTurn:
             own = [each for each in waiting if each[1].model is model] if others else waiting
             answers = model.answers([each[2] for each in own])
             for (connection, request, _, data), answer in zip(own, answers, strict=True):
+                self._done(request, is_answered=answer is not None)
                 connection.answered(request, data, answer)
-                if answer is not None:
-                    self._count(request)
             waiting = others

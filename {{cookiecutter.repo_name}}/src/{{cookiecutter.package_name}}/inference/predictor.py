@@ -20,6 +20,7 @@ import numpy as np
 from ..contract import Contract
 from ..errors import ProjectError
 from ..settings import Settings
+from .refresh_bell import RefreshBell
 from .schemas import example_features
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ class Predictor:
         contract: What requests look like; a model that was trained with other features is refused.
         source: The registry; MLflow where it is not given.
         on_loaded: Called with the version that takes over.
+        on_failed: Called when a version that the alias names cannot be loaded.
+        alias: What it follows; `serving.alias` where not given. Another one may point nowhere.
     """
 
     def __init__(
@@ -140,8 +143,13 @@ class Predictor:
         contract: Contract,
         source: ModelSource | None = None,
         on_loaded: Callable[[str], None] = lambda _: None,
+        on_failed: Callable[[], None] = lambda: None,
+        alias: str | None = None,
     ) -> None:
         self._settings = settings
+        self._alias = alias or settings.serving.alias
+        self._is_optional = alias is not None
+        self._on_failed = on_failed
         self._contract = contract
         self._source = source
         self._on_loaded = on_loaded
@@ -153,9 +161,16 @@ class Predictor:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Follow the alias in the background; returns at once."""
-        self._thread = threading.Thread(target=self._follow, name="champion", daemon=True)
+    def start(self, bell: RefreshBell, then: Callable[[], None] = lambda: None) -> None:
+        """Follow the alias in the background; returns at once.
+
+        Args:
+            bell: Shortens the time between two looks.
+            then: Called after each look.
+        """
+        self._thread = threading.Thread(
+            target=self._follow, args=(bell, then), name="champion", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -172,6 +187,10 @@ class Predictor:
             fix=trouble.fix if trouble else None,
             version=champion.version if champion else None,
         )
+
+    def loaded(self) -> Champion | None:
+        """The model that answers now, if there is one."""
+        return self._champion
 
     def current(self) -> Champion:
         """The model that answers now; hold it for the whole of one request.
@@ -192,11 +211,14 @@ class Predictor:
         """Look at the alias once; load what it points to, if that is new."""
         try:
             version = self._look_up()
+            if version is None:
+                self._champion = None
+                return
             if not self._serves(version) and not self._was_refused(version):
                 self._take_over(version)
             if self._serves(version):
                 self._report(None)
-                if self._champion and self._champion.kept:
+                if self._champion and (self._champion.kept or self._champion.version != version):
                     self._champion = replace(self._champion, version=version, kept=False)
         except NoModelError as trouble:
             self._report(trouble)
@@ -215,17 +237,18 @@ class Predictor:
                 cause=error,
             )
 
-    def _follow(self) -> None:
+    def _follow(self, bell: RefreshBell, then: Callable[[], None]) -> None:
         while not self._stopping.is_set():
             self.refresh()
-            self._stopping.wait(self._settings.serving.refresh_seconds)
+            then()
+            bell.wait(self._settings.serving.refresh_seconds, self._stopping)
 
-    def _look_up(self) -> "ModelVersion":
-        alias = self._settings.serving.alias
-        version = self._registry().version_by_alias(alias)
-        if version is None:
+    def _look_up(self) -> "ModelVersion | None":
+        """What the alias points to; None where it may point nowhere, and does."""
+        version = self._registry().version_by_alias(self._alias)
+        if version is None and not self._is_optional:
             raise NoModelError(
-                f"the model {self._contract.model_name} has no {alias}", "make train-local"
+                f"the model {self._contract.model_name} has no {self._alias}", "make train-local"
             )
         return version
 
@@ -258,6 +281,7 @@ class Predictor:
             score_rows(model, [example_features(self._contract)])
         except Exception as error:
             self._refused = _Refused(version.version, time.monotonic() + RETRY_SECONDS)
+            self._on_failed()
             log.exception("version %s of %s cannot serve", version.version, version.name)
             why = (
                 error.message
@@ -276,7 +300,7 @@ class Predictor:
     def _fall_back(self) -> str:
         """Serve the model that served last, where the registry is away and nothing serves yet."""
         champion = self._champion
-        if champion is None and self._source is not None:
+        if champion is None and self._source is not None and not self._is_optional:
             try:
                 kept = self._source.load_kept()
                 if kept is not None:
