@@ -124,6 +124,7 @@ class Shelf:
 
     models: dict[str, LoadedModel] = field(default_factory=dict)
     champion: str | None = None
+    challenger: str | None = None
     broken: set[str] = field(default_factory=set)
     compiled: bool = True
 
@@ -133,8 +134,8 @@ class Shelf:
         self.champion = model.version.version
 
     def version_by_alias(self, alias: str) -> ModelVersion | None:
-        assert alias == "champion"
-        return self.models[self.champion].version if self.champion else None
+        number = {"champion": self.champion, "challenger": self.challenger}[alias]
+        return self.models[number].version if number else None
 
     def load_for_serving(self, version: ModelVersion) -> LoadedModel | CompiledModel:
         if version.version in self.broken:

@@ -135,6 +135,7 @@ class Predictor:
         on_loaded: Called with the version that takes over.
         on_failed: Called when a version that the alias names cannot be loaded.
         alias: What it follows; `serving.alias` where not given. Another one may point nowhere.
+        wants: Whether a version is to be loaded; without an alias of its own every one is.
     """
 
     def __init__(
@@ -145,8 +146,10 @@ class Predictor:
         on_loaded: Callable[[str], None] = lambda _: None,
         on_failed: Callable[[], None] = lambda: None,
         alias: str | None = None,
+        wants: Callable[["ModelVersion"], bool] = lambda _: True,
     ) -> None:
         self._settings = settings
+        self._wants = wants
         self._alias = alias or settings.serving.alias
         self._is_optional = alias is not None
         self._on_failed = on_failed
@@ -211,7 +214,7 @@ class Predictor:
         """Look at the alias once; load what it points to, if that is new."""
         try:
             version = self._look_up()
-            if version is None:
+            if version is None or not self._wants(version):
                 self._champion = None
                 return
             if not self._serves(version) and not self._was_refused(version):

@@ -1,9 +1,7 @@
 """Which model version answers a request: the champion, or for a share of them a challenger.
 
-The alias `challenger` names the other version; two tags on that version say what it is for:
-`traffic_share` (0 to 1: the share of requests that it answers) and `traffic_shadow` (`true`: it
-scores what the champion answers, too, and nobody sees its answers). So every service that follows
-the registry does the same, on every machine, without a restart.
+The alias `challenger` names the other version, and tags on that version say what it is for
+(`model/traffic_plan.py`, `traffic split`).
 
 A request is given to a version by its content: the same request, sent again, is answered by the
 same version as long as the shares stay.
@@ -11,39 +9,12 @@ same version as long as the shares stay.
 
 import threading
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 
+from ..model.traffic_plan import TrafficPlan, read_plan
 from .predictor import Champion, Predictor
 from .problems import ProblemError
 
-CHALLENGER = "challenger"
-SHARE_TAG, SHADOW_TAG = "traffic_share", "traffic_shadow"
 TICKETS = 1 << 32
-
-
-@dataclass(frozen=True)
-class TrafficPlan:
-    """What the challenger is for.
-
-    Attributes:
-        share: Of the requests, from 0 to 1, that the challenger answers.
-        shadow: Whether it scores the champion's requests as well.
-    """
-
-    share: float = 0.0
-    shadow: bool = False
-
-
-def read_plan(tags: Mapping[str, str]) -> TrafficPlan:
-    """The plan that a version's tags hold; what cannot be read is no traffic."""
-    try:
-        share = float(tags.get(SHARE_TAG, "0"))
-    except ValueError:
-        share = 0.0
-    if not 0 <= share <= 1:
-        share = 0.0
-    return TrafficPlan(share, tags.get(SHADOW_TAG, "").lower() == "true")
 
 
 class Traffic:
@@ -66,7 +37,8 @@ class Traffic:
         with self._lock:
             self._challenger.refresh()
             challenger = self._challenger.loaded()
-            self.plan = read_plan(challenger.version.tags) if challenger else TrafficPlan()
+            plan = read_plan(challenger.version.tags) if challenger else None
+            self.plan = plan or TrafficPlan()
             self._below = round(self.plan.share * TICKETS)
 
     def choose(self, body: bytes) -> Champion:
