@@ -26,7 +26,7 @@ def test_generated_code_has_no_known_weakness(installed: BakedProject) -> None:
 def test_generated_projects_own_tests_pass(
     installed: BakedProject, record_property: Record
 ) -> None:
-    output = installed.make("test", timeout=2400).output
+    output = installed.make("test", timeout=3600).output
     summary = [line.strip("= ") for line in output.splitlines() if re.search(r"\d passed", line)]
     record_property("figure", f"the project's own tests: {summary[-1]}")
     assert int(re.findall(r"(\d+) passed", summary[-1])[0]) > 500

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from ..contract import Contract
+from ..model.compiled.encoded import EncodedModel
 from ..model.compiled.scorer import CompiledModel
 from .batching import MicroBatcher
 from .lane_answers import Answer, AnswerWriter
@@ -52,10 +53,12 @@ class LaneModel:
         shadow: Shadow,
     ) -> None:
         self.champion = champion
-        self._engine: _Compiled | _Pipeline
+        self._engine: _Compiled | _Encoded | _Pipeline
         self.is_immediate = isinstance(champion.model, CompiledModel)
         if isinstance(champion.model, CompiledModel):
             self._engine = _Compiled(champion.model)
+        elif isinstance(champion.model, EncodedModel):
+            self._engine = _Encoded(champion.model)
         else:
             self._engine = _Pipeline(champion, contract)
         self._decoder = RequestDecoder(contract, self._engine.order, maximum_rows)
@@ -132,6 +135,30 @@ class _Compiled:
 
     def _answers(self, columns: Sequence[Values]) -> np.ndarray:
         return self._model.ordered_answers(*self._arrays.arrays(columns))
+
+
+class _Encoded:
+    """Scores in a thread, together with the rows of other requests, and without pandas."""
+
+    def __init__(self, model: EncodedModel) -> None:
+        self._model = model
+        self._arrays = RowArrays(model.form)
+        self.order = self._arrays.order
+        self._batcher = MicroBatcher[Values, Answer](self._score)
+
+    def now(self, rows: Sequence[Values]) -> Sequence[Answer]:
+        """The answers to a few rows."""
+        return self._score(rows)
+
+    async def several(self, columns: Sequence[Values]) -> np.ndarray:
+        """The answers to rows, given as columns: shape (rows, classes or 1)."""
+        return np.array(await self._batcher.submit(list(zip(*columns, strict=True))))
+
+    def _score(self, rows: Sequence[Values]) -> Sequence[Answer]:
+        with np.errstate(all="ignore"):  # what overflows is not finite, and the app says so
+            found = self._model.ordered_answers(*self._arrays.of_rows(rows))
+        answers: list[list[float]] = found.tolist()
+        return answers
 
 
 class _Pipeline:
