@@ -38,10 +38,12 @@ DOCUMENTS = {
     "architecture.md",
     "automl.md",
     "aws.md",
+    "client.md",
     "data.md",
     "deployment.md",
     "features.md",
     "monitoring.md",
+    "prediction_log.md",
     "privacy.md",
     "registry.md",
     "scaling.md",
@@ -55,11 +57,12 @@ DOCUMENTS = {
 TARGETS = set(
     (
         "data-versions data-report data-maintain materialize forget init-aws "
+        "compact-logs live-performance ship-logs "
         "reproduce automl rollback backup restore "
         "help setup demo data sample adopt train-local promote batch-predict drift-check serve "
-        "serve-prod mlflow-up mlflow-down init-mlflow airflow-setup airflow-up airflow-down "
-        "monitoring-up monitoring-down docker-up docker-down status test test-fast lint format "
-        "typecheck security lock clean clean-all"
+        "serve-prod traffic api-key mlflow-up mlflow-down init-mlflow "
+        "airflow-setup airflow-up airflow-down monitoring-up monitoring-down docker-up docker-down "
+        "status test test-fast lint format typecheck security lock clean clean-all"
     ).split()
 )
 LICENSES = {

@@ -21,7 +21,10 @@ BIN = "Scripts" if os.name == "nt" else "bin"
 LOCKS: dict[str, list[str]] = {
     "dev": ["--all-extras", "--group", "dev", "pyproject.toml"],
     "core": ["--extra", "core", "--extra", "aws", "--extra", "servers", "pyproject.toml"],
-    "serving": ["--extra", "serving", "pyproject.toml"],
+    "serving": [
+        *("--extra", "serving", "--extra", "servers", "--extra", "kafka", "--extra", "tracing"),
+        "pyproject.toml",
+    ],
     "monitoring": [
         *("--extra", "monitoring", "--extra", "core", "--extra", "serving"),
         *("--extra", "aws", "--extra", "servers", "pyproject.toml"),
