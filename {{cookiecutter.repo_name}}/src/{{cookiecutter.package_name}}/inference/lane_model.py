@@ -102,7 +102,7 @@ class LaneModel:
         """The answer to a request for several rows."""
         try:
             return self._writer.batch(rows, await self._engine.several(rows.columns))
-        except UnscorableError:
+        except (UnscorableError, TypeError):  # the latter: a key that is not there, see the decoder
             return None
         except Exception:
             log.exception("the fast lane failed; the app answers")

@@ -40,7 +40,8 @@ class LaneProtocol(HttpToolsProtocol):
         self._between_messages = True  # as Uvicorn's parser sees it
         self._peer = ""
         self._head: Head | None = None  # of a request whose body is still arriving
-        self._held = bytearray()
+        self._held: list[bytes] = []
+        self._held_bytes = 0
         self._wanted = 0
         self._is_answering = False  # later, in a task
         self._is_closing = False
@@ -86,27 +87,34 @@ class LaneProtocol(HttpToolsProtocol):
             self._answer(head, data)
         elif missing > 0 and self._lane.waits_for(head):
             self._head, self._wanted = head, head.size + head.length
-            self._held += data
+            self._keep(data)
             self._reading_since = self.loop.time()
         else:  # the next request is in it, too
             super().data_received(data)
 
     def _hold(self, data: bytes) -> None:
         """Keep a body that is still arriving, or what a client sends before it has its answer."""
-        self._held += data
-        if self._is_answering and len(self._held) > MOST_HELD:
+        self._keep(data)
+        if self._is_answering and self._held_bytes > MOST_HELD:
             self.flow.pause_reading()
         head = self._head
-        if head is not None and len(self._held) >= self._wanted:
-            whole, rest = bytes(self._held[: self._wanted]), bytes(self._held[self._wanted :])
-            self._head, self._held = None, bytearray()
-            self._answer(head, whole)
-            self._go_on(rest)
+        if head is not None and self._held_bytes >= self._wanted:
+            self._head, content = None, self._take_held()
+            self._answer(head, content[: self._wanted])
+            self._go_on(content[self._wanted :])
+
+    def _keep(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_bytes += len(data)
+
+    def _take_held(self) -> bytes:
+        content, self._held, self._held_bytes = b"".join(self._held), [], 0
+        return content
 
     def _go_on(self, rest: bytes) -> None:
         """Read what came behind the request that has just been taken."""
         if rest and self._is_answering:
-            self._held += rest
+            self._keep(rest)
         elif rest:
             self.data_received(rest)
 
@@ -144,8 +152,7 @@ class LaneProtocol(HttpToolsProtocol):
             super().shutdown()
             return
         if self._held:
-            rest, self._held = bytes(self._held), bytearray()
-            self._go_on(rest)
+            self._go_on(self._take_held())
 
     def _write(self, head: Head, answer: bytes) -> None:
         self.transport.write(
@@ -162,8 +169,7 @@ class LaneProtocol(HttpToolsProtocol):
         """End the connection when the request that is being read or answered is done."""
         if self._head is not None:
             self._head = None
-            held, self._held = bytes(self._held), bytearray()
-            super().data_received(held)
+            super().data_received(self._take_held())
         if self._is_answering:
             self._is_closing = True
         else:
