@@ -1,0 +1,55 @@
+"""Puts access control into the app: who asks, the limits, login, administration, other origins."""
+
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from ..settings import Settings
+from .access import Access
+from .access_routes import admin_routers
+from .limits import Limits
+from .login import login
+from .passwords import PasswordChecker
+from .security import SecurityHeaders, security_headers
+
+
+def install_access_control(app: FastAPI, settings: Settings) -> Callable[[], None]:
+    """Give the app `state.access` and `state.limits`, their routes and the headers of answers.
+
+    Args:
+        app: The app; its other middlewares are added afterwards, so that they see every answer.
+        settings: The sections `access` and `serving`.
+
+    Returns:
+        What closes files and threads.
+    """
+    wanted = settings.access
+    access = Access(settings)
+    limits = Limits(
+        settings.run_directory / f"clients-{settings.serving.port}.table",
+        wanted.requests_per_second,
+        wanted.burst_seconds,
+        wanted.concurrent_requests,
+    )
+    checker = PasswordChecker()
+    app.state.access, app.state.limits = access, limits
+    app.include_router(login(access, limits, checker))
+    for router in admin_routers(settings):
+        app.include_router(router)
+    if wanted.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(wanted.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
+            expose_headers=["Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"],
+        )
+    app.add_middleware(SecurityHeaders, headers=security_headers(settings))
+
+    def close() -> None:
+        checker.close()
+        access.close()
+        limits.close()
+
+    return close
