@@ -10,6 +10,10 @@ INGESTED_AT = "_ingested_at"
 ROW_NUMBER = "_row_number"
 # Every layer's partition: the interval of the row's event time, such as 2026-03.
 INTERVAL = "_interval"
+# The partition of what the service logged, such as 2026-03-14.
+DAY = "_day"
+# The line as it was logged, where its values do not fit the table's columns.
+LINE = "_line"
 # Quarantine's: why the row was refused.
 REASONS = "_reasons"
 
@@ -37,6 +41,16 @@ def gold_table(contract: Contract) -> TableName:
 def predictions_table(contract: Contract) -> TableName:
     """What batch inference wrote."""
     return TableName("predictions", contract.dataset)
+
+
+def served_table(contract: Contract) -> TableName:
+    """What the service predicted: the prediction log's lines, moved here."""
+    return TableName("prediction_log", contract.dataset)
+
+
+def feedback_table(contract: Contract) -> TableName:
+    """The labels that came back to the service."""
+    return TableName("feedback", contract.dataset)
 
 
 def runs_table(contract: Contract) -> TableName:

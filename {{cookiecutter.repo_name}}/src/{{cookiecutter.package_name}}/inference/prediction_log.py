@@ -1,29 +1,29 @@
-"""The prediction log: one JSON line a prediction, on disk before the client has its answer.
+"""The prediction log: one JSON line a prediction, written before the client has its answer.
 
-Each process appends to its own file, `<date>-<pid>.jsonl`, with one `write` call a request. A
-killed process therefore loses no answered prediction. A write that fails (disk full) is counted
-and never fails the prediction.
+Each process appends to a segment of its own (`segments.py`), with one `write` call a request. A
+killed process therefore loses no answered prediction. A write that fails (disk full) is counted; it
+fails the prediction only where the settings say so.
 """
 
-import fcntl
 import heapq
 import json
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from ..settings import Settings
+from .personal import PersonalValues
+from .segments import USUAL, Rotation, SegmentWriter, segments
+
 log = logging.getLogger(__name__)
 
-SUFFIX = ".jsonl"
 BLOCK = 1 << 16
-DAY = 86_400
+WARNING_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -49,96 +49,100 @@ class LoggedPrediction:
     entity: str | None = None
 
 
+def rotation_of(settings: Settings) -> Rotation:
+    """When a segment of the service's logs ends."""
+    chosen = settings.prediction_log
+    return Rotation(
+        max(1, int(chosen.segment_mb * (1 << 20))), chosen.segment_seconds, chosen.sync_seconds
+    )
+
+
 class PredictionLog:
     """Appends predictions; safe to use from several threads.
 
     Args:
-        folder: Where the files go; made at the first write.
+        folder: Where the segments go; made at the first write.
         on_failure: Called with the number of predictions that could not be written.
+        rotation: When a segment ends.
+        required: Whether a prediction that cannot be logged must not be answered.
+        personal: Takes out what may not be logged.
+
+    Attributes:
+        personal: The same; None where everything may be. `append` gets lines that heed it.
     """
 
-    def __init__(self, folder: Path, on_failure: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        on_failure: Callable[[int], None] = lambda _: None,
+        rotation: Rotation = USUAL,
+        *,
+        required: bool = False,
+        personal: PersonalValues | None = None,
+    ) -> None:
         self.folder = folder
+        self.personal = personal if personal and personal.columns else None
+        self._segments = SegmentWriter(folder, rotation)
         self._on_failure = on_failure
-        self._lock = threading.Lock()
-        self._day = 0
-        self._descriptor: int | None = None
-        self._torn = False
+        self._required = required
+        self._warned = float("-inf")
+        self._unsaid = 0
 
-    def write(self, predictions: Sequence[LoggedPrediction]) -> None:
-        """Append the predictions of one request; a failure is counted and logged, not raised."""
-        lines = "".join(json.dumps(asdict(item)) + "\n" for item in predictions)
-        self.append(lines.encode("ascii"), len(predictions))
+    def append(self, lines: bytes, predictions: int) -> bool:
+        """Append whole lines, encoded already; what could not be written is logged, not raised.
 
-    def append(self, lines: bytes, predictions: int) -> None:
-        """Append whole lines, encoded already; a failure is counted and logged, not raised."""
+        Returns:
+            Whether the predictions may be answered. Where they may not, the fast lane hands the
+            request to the app, whose `write` tries once more and counts the failure.
+        """
         try:
-            with self._lock:
-                self._append(lines)
+            self._segments.append(lines)
         except OSError as error:
-            self._on_failure(predictions)
-            log.warning("%d predictions were not logged: %s", predictions, error)
+            if self._required:
+                return False
+            self._failed(predictions, error)
+        return True
+
+    def write(self, predictions: Sequence[LoggedPrediction]) -> bool:
+        """Append the predictions of one request.
+
+        Returns:
+            Whether they may be answered.
+        """
+        lines = "".join(json.dumps(self._line(item)) + "\n" for item in predictions)
+        try:
+            self._segments.append(lines.encode("ascii"))
+        except OSError as error:
+            self._failed(len(predictions), error)
+            return not self._required
+        return True
 
     def close(self) -> None:
-        """Close the file; a later write opens it again."""
-        with self._lock:
-            self._close()
+        """Seal the segment and put it on disk; a later write begins another one."""
+        self._segments.close()
 
-    def _append(self, lines: bytes) -> None:
-        """One write to today's file, locked against `log_erasure`, which may replace the file."""
-        while True:
-            descriptor = self._open()
-            locked = _lock(descriptor)
-            try:
-                if os.fstat(descriptor).st_nlink > 0:
-                    # A short write left half a line; the next request must not continue it.
-                    content = b"\n" + lines if self._torn else lines
-                    written = os.write(descriptor, content)
-                    break
-                self._close()
-            finally:
-                if locked and self._descriptor is not None:
-                    fcntl.flock(descriptor, fcntl.LOCK_UN)
-        self._torn = written < len(content)
-        if self._torn:
-            raise OSError(f"only {written} of {len(content)} bytes were written")
+    def _line(self, prediction: LoggedPrediction) -> dict[str, Any]:
+        line = asdict(prediction)
+        if self.personal is not None:
+            line["features"] = self.personal.loggable(prediction.features)
+        return line
 
-    def _open(self) -> int:
-        """The descriptor of today's file."""
-        day = int(time.time()) // DAY
-        if self._descriptor is not None:
-            if day == self._day:
-                return self._descriptor
-            self._close()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        date = datetime.fromtimestamp(day * DAY, UTC)
-        file = self.folder / f"{date:%Y-%m-%d}-{os.getpid()}{SUFFIX}"
-        self._descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
-        self._day = day
-        # An earlier process with this id may have left half a line; an empty line does no harm.
-        self._torn = os.fstat(self._descriptor).st_size > 0
-        return self._descriptor
-
-    def _close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock the file; a file system without locks has no erasure either."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    except OSError:
-        return False
-    return True
+    def _failed(self, predictions: int, error: OSError) -> None:
+        """Count each, and say it now and then: thousands a second may fail."""
+        self._on_failure(predictions)
+        self._unsaid += predictions
+        now = time.monotonic()
+        if now - self._warned >= WARNING_SECONDS:
+            log.warning("%d predictions were not logged: %s", self._unsaid, error)
+            self._warned, self._unsaid = now, 0
 
 
 def read_log(folder: Path, limit: int, model_version: str | None = None) -> list[dict[str, Any]]:
     """The newest predictions, newest first.
 
-    Only as much of each file is read as is needed. A line that a crash or a full disk tore is
-    left out.
+    Only as much of each segment is read as is needed. A line that a crash or a full disk tore is
+    left out. What was moved into the lake (`pipelines/log_compaction.py`) is not here any more;
+    `pipelines/served_predictions.py` gives both.
 
     Args:
         folder: The log's folder; need not exist.
@@ -149,7 +153,7 @@ def read_log(folder: Path, limit: int, model_version: str | None = None) -> list
         Dictionaries with the fields of `LoggedPrediction`.
     """
     rows: list[dict[str, Any]] = []
-    files = sorted(folder.glob(f"*{SUFFIX}"), reverse=True)
+    files = segments(folder)[::-1]
     for _, same_day in groupby(files, key=lambda file: file.name[:10]):
         newest_first = heapq.merge(
             *(_rows_backwards(file) for file in same_day), key=lambda row: row["at"], reverse=True
@@ -173,8 +177,12 @@ def _rows_backwards(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _lines_backwards(file: Path) -> Iterator[bytes]:
-    """The file's lines from its end, read block by block."""
-    with file.open("rb") as content:
+    """The file's lines from its end, read block by block; none where it was moved into the lake."""
+    try:
+        content = file.open("rb")
+    except FileNotFoundError:
+        return
+    with content:
         position = content.seek(0, os.SEEK_END)
         rest = b""
         while position > 0:

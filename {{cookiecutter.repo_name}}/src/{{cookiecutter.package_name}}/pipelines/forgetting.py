@@ -20,6 +20,7 @@ from ..inference.log_erasure import erase_lines
 from ..presentation import step
 from ..settings import Settings
 from .person import Held, find_person, person_views
+from .person_feedback import erase_feedback
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class ForgetResult:
         online_store: Feature views of the online store with the person's values.
         prediction_log: Lines of the prediction log. Lines of requests that named no entity cannot
             be found.
+        feedback: Labels that came back for the person's predictions.
         reports: Pages in which the id stands.
         sources: Files of the source that still hold the person. The project never changes those;
             the person's rows in them are not taken in again.
@@ -49,6 +51,7 @@ class ForgetResult:
     training_snapshots: dict[str, str]
     online_store: tuple[str, ...]
     prediction_log: int
+    feedback: int
     reports: tuple[str, ...]
     sources: dict[str, str]
     not_searched: tuple[str, ...]
@@ -85,6 +88,7 @@ def forget(
         facts = _facts(held)
         write_audit(settings, "erasure begun", person, reason=reason, **facts)
         suppressed.add(entity)
+        erase_feedback(settings, contract, lakehouse, held.feedback)
         for holding in held.holdings:
             _erase_rows(lakehouse, contract, holding, entity)
         _erase_elsewhere(settings, contract, held, entity)
@@ -144,6 +148,7 @@ def _verify(left: Held) -> None:
             *(str(found.table) for found in left.holdings if found.rows or found.snapshots),
             *(f"online store: {view}" for view in left.online),
             *(["the prediction log"] if left.log_lines else []),
+            *(["the labels"] if left.feedback.count else []),
             *(page.name for page in left.pages),
         ]
         raise PrivacyError(
@@ -163,6 +168,7 @@ def _facts(held: Held) -> dict[str, object]:
         "training_snapshots": _trainings(held),
         "online_store": list(held.online),
         "prediction_log_lines": held.log_lines,
+        "labels": held.feedback.count,
         "reports": [page.name for page in held.pages],
         "files_of_the_source": len(held.sources),
     }
@@ -199,6 +205,7 @@ def _result(settings: Settings, held: Held, state: Literal["planned", "forgotten
         training_snapshots=_trainings(held),
         online_store=tuple(held.online),
         prediction_log=held.log_lines,
+        feedback=held.feedback.count,
         reports=tuple(settings.shown(page) for page in held.pages),
         sources=held.sources,
         not_searched=tuple(map(str, held.tables.others)),

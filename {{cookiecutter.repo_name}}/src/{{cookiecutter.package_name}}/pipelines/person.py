@@ -17,6 +17,7 @@ from ..features.online import OnlineRow, open_online_store
 from ..features.views import FeatureError, FeatureView, load_views
 from ..inference.log_erasure import holds_lines
 from ..settings import Settings
+from .person_feedback import PersonFeedback, find_feedback
 
 # Pages for people may show a few rows; the JSON reports hold figures only.
 PAGES = "*.html"
@@ -31,6 +32,7 @@ class Held:
         holdings: Each searched table's rows and snapshots.
         online: The online store's row, by feature view.
         log_lines: Lines of the prediction log.
+        feedback: Labels of the person's predictions.
         pages: Reports in which the id stands.
         sources: What the source still holds: rows by file, or why that is not known.
     """
@@ -39,6 +41,7 @@ class Held:
     holdings: tuple[Holding, ...]
     online: dict[str, OnlineRow]
     log_lines: int
+    feedback: PersonFeedback
     pages: tuple[Path, ...]
     sources: dict[str, str]
 
@@ -46,7 +49,8 @@ class Held:
     def is_empty(self) -> bool:
         """Whether the project itself holds nothing."""
         in_lake = any(found.rows or found.snapshots for found in self.holdings)
-        return not (in_lake or self.online or self.log_lines or self.pages)
+        elsewhere = self.online or self.log_lines or self.feedback.count or self.pages
+        return not (in_lake or elsewhere)
 
 
 def find_person(settings: Settings, contract: Contract, lakehouse: Lakehouse, entity: str) -> Held:
@@ -62,6 +66,7 @@ def find_person(settings: Settings, contract: Contract, lakehouse: Lakehouse, en
         holdings=tuple(find_rows(lakehouse, contract, name, entity) for name in tables.searched),
         online=online_rows(settings, contract, entity),
         log_lines=holds_lines(settings.root / settings.serving.prediction_log, entity),
+        feedback=find_feedback(settings, contract, lakehouse, entity),
         pages=tuple(_pages_with(settings, entity)),
         sources=_rows_in_source(settings, contract, entity),
     )

@@ -20,6 +20,7 @@ from ..inference.log_erasure import lines_of
 from ..presentation import step
 from ..settings import Settings
 from .person import Held, find_person
+from .person_feedback import labels_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class ExportResult:
         rows: Rows, by table.
         online_store: Feature views with the person's values.
         prediction_log: Lines of the prediction log.
+        feedback: Labels that came back for the person's predictions.
         not_searched: Tables of other datasets with a column of the same name.
     """
 
@@ -38,6 +40,7 @@ class ExportResult:
     rows: dict[str, int]
     online_store: tuple[str, ...]
     prediction_log: int
+    feedback: int
     not_searched: tuple[str, ...]
 
 
@@ -76,6 +79,7 @@ def export_person(
         },
         "online_store": {name: asdict(row) for name, row in held.online.items()},
         "prediction_log": log,
+        "feedback": labels_of(settings, contract, lakehouse, entity),
         "files_of_the_source": held.sources,
         "not_searched": [str(name) for name in held.tables.others],
     }
@@ -104,6 +108,7 @@ def _result(settings: Settings, held: Held, output: Path) -> ExportResult:
         rows={str(found.table): found.rows for found in held.holdings if found.rows},
         online_store=tuple(held.online),
         prediction_log=held.log_lines,
+        feedback=held.feedback.count,
         not_searched=tuple(map(str, held.tables.others)),
     )
 
