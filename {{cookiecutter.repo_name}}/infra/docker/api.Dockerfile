@@ -20,7 +20,7 @@ COPY --from=environment /opt/environment /opt/environment
 COPY config config
 COPY src src
 # What the service writes. A named volume takes the owner of the folder that it is mounted over.
-RUN python -m compileall -q src && mkdir -p keys logs reports run && chown app:app keys logs reports run
+RUN python -m compileall -q src && mkdir -p .secrets keys logs reports run && chmod 700 .secrets && chown app:app .secrets keys logs reports run
 COPY --from=environment --chown=app:app /opt/kernels run/kernels
 ENV PATH=/opt/environment/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -28,6 +28,9 @@ ENV PATH=/opt/environment/bin:$PATH \
     MLOPS_ROOT=/app \
     MLOPS_SERVING__HOST=0.0.0.0 \
     MLOPS_SERVING__PORT=8000
+# docker build --build-arg GIT_COMMIT=$(git rev-parse HEAD): `GET /version` shows it.
+ARG GIT_COMMIT=
+ENV GIT_COMMIT=$GIT_COMMIT
 USER app
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \

@@ -1,17 +1,14 @@
-"""The service's Prometheus metrics, and the figures that drift checks and training leave in files.
+"""The service's Prometheus metrics.
 
 Several workers count into files of one folder (`PROMETHEUS_MULTIPROC_DIR`, which must be set
 before prometheus_client is imported), so whichever worker is scraped answers for all.
 """
 
-import json
-import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,12 +18,11 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..contract import Contract
+from .report_metrics import ReportCollector
 
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 NO_MODEL = "none"
@@ -35,8 +31,12 @@ REGRESSION_LABEL = "value"
 METRIC_NAMES = (
     "ml_requests_total",
     "ml_request_seconds",
+    "ml_requests_in_flight",
+    "ml_requests_rate_limited_total",
     "ml_predictions_total",
+    "ml_shadow_difference",
     "ml_model_loaded",
+    "ml_model_load_failures_total",
     "ml_prediction_log_failures_total",
     "ml_validation_errors_total",
     "ml_drift_detected",
@@ -44,8 +44,17 @@ METRIC_NAMES = (
     "ml_drift_checked_timestamp_seconds",
     "ml_drift_rows",
     "ml_model_test_metric",
+    "ml_live_metric",
+    "ml_live_labelled",
+    "ml_live_checked_timestamp_seconds",
 )
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+# The fast lane answers within tens of microseconds.
+BUCKETS = (
+    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01),
+    *(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+)
+SHADOW_BUCKETS = (1e-9, 1e-6, 1e-3, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
+TOO_MANY = 429
 PREDICTION_ROUTES = ("/predict", "/predict/batch")
 _METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
 
@@ -73,6 +82,18 @@ class Metrics:
         self._seconds = Histogram(
             "ml_request_seconds", "Time to answer.", ["route"], registry=own, buckets=BUCKETS
         )
+        self._in_flight = Gauge(
+            "ml_requests_in_flight",
+            "Requests that FastAPI's app is answering.",
+            registry=own,
+            multiprocess_mode="livesum",
+        )
+        self._rate_limited = Counter(
+            "ml_requests_rate_limited",
+            "Requests refused since a client sent too many.",
+            ["route"],
+            registry=own,
+        )
         self._predictions = Counter(
             "ml_predictions", "Rows scored.", ["model_version", "prediction"], registry=own
         )
@@ -82,6 +103,18 @@ class Metrics:
             ["model_version"],
             registry=own,
             multiprocess_mode="livemax",
+        )
+        self._load_failures = Counter(
+            "ml_model_load_failures",
+            "Attempts to load a model version that failed.",
+            registry=own,
+        )
+        self._shadow = Histogram(
+            "ml_shadow_difference",
+            "How far a shadow's score is from that of the model that answered.",
+            ["model_version"],
+            registry=own,
+            buckets=SHADOW_BUCKETS,
         )
         self._log_failures = Counter(
             "ml_prediction_log_failures", "Predictions that could not be logged.", registry=own
@@ -93,6 +126,7 @@ class Metrics:
         for route in PREDICTION_ROUTES:
             self._requests.labels(route, "POST", "200")
             self._invalid.labels(route)
+            self._rate_limited.labels(route)
         self._loaded.labels(NO_MODEL).set(0)
         self._version = NO_MODEL
 
@@ -101,6 +135,18 @@ class Metrics:
         known = method if method in _METHODS else "other"
         self._requests.labels(route, known, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
+
+    def request_begins(self) -> None:
+        """Count a request that the app is to answer."""
+        self._in_flight.inc()
+
+    def request_ends(self) -> None:
+        """The app has answered, or will not."""
+        self._in_flight.dec()
+
+    def rate_limited(self, route: str) -> None:
+        """Count a request that was refused since its client sent too many."""
+        self._rate_limited.labels(route).inc()
 
     def request_timer(self, route: str) -> Callable[[float], None]:
         """What counts one answer with status 200 to a POST, without looking labels up each time."""
@@ -127,6 +173,15 @@ class Metrics:
             label = REGRESSION_LABEL if self._is_regression else str(value)
             self._predictions.labels(model_version, label).inc()
 
+    def shadow_compared(self, model_version: str, difference: float) -> None:
+        """Count a row that a shadow scored, too.
+
+        Args:
+            model_version: The shadow.
+            difference: Between its score and that of the model that answered.
+        """
+        self._shadow.labels(model_version).observe(abs(difference))
+
     def log_failed(self, predictions: int) -> None:
         """Count predictions that are not in the prediction log."""
         self._log_failures.inc(predictions)
@@ -139,18 +194,25 @@ class Metrics:
         for label in self._labels:
             self._predictions.labels(model_version, label)
 
+    def model_load_failed(self) -> None:
+        """Count a version that was to serve and could not be loaded."""
+        self._load_failures.inc()
+
     def render(self) -> bytes:
         """All metrics in Prometheus' text format, over all workers."""
-        folder = os.environ.get(MULTIPROCESS_FOLDER)
-        if folder:
-            registry = CollectorRegistry()
-            _forget_dead_workers(Path(folder))
-            MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
-        else:
-            registry = self._own
         reports = CollectorRegistry()
         reports.register(self._reports)
-        return generate_latest(registry) + generate_latest(reports)
+        return generate_latest(self.registry()) + generate_latest(reports)
+
+    def registry(self) -> CollectorRegistry:
+        """The service's own metrics, over all workers."""
+        folder = os.environ.get(MULTIPROCESS_FOLDER)
+        if not folder:
+            return self._own
+        registry = CollectorRegistry()
+        _forget_dead_workers(Path(folder))
+        MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+        return registry
 
 
 class RequestMetrics:
@@ -166,6 +228,7 @@ class RequestMetrics:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
+        self.metrics.request_begins()
         status = 500  # stays where the app fails before it answers
 
         async def send_and_note(message: Message) -> None:
@@ -177,56 +240,12 @@ class RequestMetrics:
         try:
             await self.app(scope, receive, send_and_note)
         finally:
+            self.metrics.request_ends()
             seconds = time.perf_counter() - started
-            self.metrics.request_answered(route_of(scope), scope["method"], status, seconds)
-
-
-class ReportCollector(Collector):
-    """Reads `drift.json` and `training.json` at each scrape.
-
-    They are written by other processes: a file that is missing, half written or of another form
-    is absent from the metrics.
-
-    Args:
-        folder: The reports' folder.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def collect(self) -> Iterator[Metric]:
-        """The figures as gauges; none where the file or the value is missing."""
-        drift = _read_json(self.folder / "drift.json")
-        detected = {"drift": 1.0, "ok": 0.0}.get(str(drift.get("verdict")))
-        if detected is not None:
-            yield _gauge("ml_drift_detected", "1 where the last check found drift.", detected)
-        effects = GaugeMetricFamily(
-            "ml_drift_column_effect", "Size of each column's shift.", labels=["column"]
-        )
-        for column in _mappings(drift.get("columns")):
-            effect = _number(column.get("effect"))
-            if effect is not None:
-                effects.add_metric([str(column.get("name"))], effect)
-        if effects.samples:
-            yield effects
-        checked = _timestamp(drift.get("checked_at"))
-        if checked is not None:
-            yield _gauge(
-                "ml_drift_checked_timestamp_seconds", "When drift was last checked.", checked
-            )
-        rows = _number(drift.get("rows"))
-        if rows is not None:
-            yield _gauge("ml_drift_rows", "Rows that the last drift check compared.", rows)
-        training = _read_json(self.folder / "training.json")
-        value = _number(training.get("value"))
-        if value is not None and training.get("metric"):
-            family = GaugeMetricFamily(
-                "ml_model_test_metric",
-                "The last training's score on its test rows.",
-                labels=["metric"],
-            )
-            family.add_metric([str(training["metric"])], value)
-            yield family
+            route = route_of(scope)
+            self.metrics.request_answered(route, scope["method"], status, seconds)
+            if status == TOO_MANY:
+                self.metrics.rate_limited(route)
 
 
 def route_of(scope: Scope) -> str:
@@ -234,43 +253,13 @@ def route_of(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
-def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, documentation, value=value)
-
-
-def _read_json(file: Path) -> Mapping[str, Any]:
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
-def _mappings(values: object) -> list[Mapping[str, Any]]:
-    return (
-        [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
-    )
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def _timestamp(value: object) -> float | None:
-    try:
-        return datetime.fromisoformat(str(value)).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
 def _forget_dead_workers(folder: Path) -> None:
     """Drop the gauges of workers that were killed; Uvicorn has no hook for it. Counters stay."""
     for file in folder.glob("gauge_live*_*.db"):
         pid = file.stem.rpartition("_")[2]
         if pid.isdecimal() and not _is_alive(int(pid)):
-            mark_process_dead(int(pid), str(folder))  # type: ignore[no-untyped-call]
+            with suppress(FileNotFoundError):  # another worker was asked at the same time
+                mark_process_dead(int(pid), str(folder))  # type: ignore[no-untyped-call]
 
 
 def _is_alive(pid: int) -> bool:
