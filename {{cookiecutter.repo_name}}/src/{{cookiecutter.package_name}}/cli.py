@@ -12,10 +12,15 @@ from typing import Annotated
 
 import typer
 
+from .cli_access import access as access_app
+from .cli_access import keys as keys_app
+from .cli_access import users as users_app
 from .cli_automl import automl
 from .cli_data import app as data_app
 from .cli_features import app as features_app
+from .cli_logs import app as logs_app
 from .cli_registry import app as registry_app
+from .cli_traffic import app as traffic_app
 from .cli_training import app as training_app
 
 app = typer.Typer(
@@ -39,7 +44,12 @@ app.add_typer(data_app, name="data", rich_help_panel=DATA)
 app.add_typer(features_app, name="features", rich_help_panel=DATA)
 app.add_typer(training_app, name="training", rich_help_panel=MODEL)
 app.add_typer(registry_app, name="registry", rich_help_panel=MODEL)
+app.add_typer(logs_app, name="logs", rich_help_panel=SERVE)
 app.command(rich_help_panel=MODEL)(automl)
+app.add_typer(traffic_app, name="traffic", rich_help_panel=SERVE)
+app.add_typer(keys_app, name="api-key", rich_help_panel=SERVE)
+app.add_typer(users_app, name="user", rich_help_panel=SERVE)
+app.add_typer(access_app, name="access", rich_help_panel=SERVE)
 
 
 def main() -> None:
@@ -147,17 +157,28 @@ def batch_predict(
     data: Annotated[
         Path | None, typer.Option(help="Score this file; the gold table where not given.")
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write this Parquet file, not the predictions table.")
+    ] = None,
     run_id: RunId = None,
     as_json: Json = False,
 ) -> None:
-    """Score rows with the champion and write them to the predictions table."""
+    """Score rows with the champion, into the predictions table or from Parquet to Parquet."""
     from .contract import load_contract
     from .pipelines.batch_inference import predict_batch
     from .presentation import show
     from .settings import load_settings
 
     settings = load_settings()
-    show(predict_batch(settings, load_contract(settings.root), data, run_id), as_json)
+    contract = load_contract(settings.root)
+    if out is None:
+        show(predict_batch(settings, contract, data, run_id), as_json)
+        return
+    if data is None:
+        raise typer.BadParameter("--out needs --data: a Parquet file, a folder or a glob of them")
+    from .pipelines.batch_files import predict_file
+
+    show(predict_file(settings, contract, data, out), as_json)
 
 
 @app.command(rich_help_panel=SERVE)

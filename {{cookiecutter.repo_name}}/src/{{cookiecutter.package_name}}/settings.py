@@ -203,12 +203,117 @@ class ServingSettings(Section):
     workers: int = Field(default=2, ge=1, description="processes of `serve --production`")
     maximum_batch_rows: int = Field(default=1000, ge=1)
     maximum_body_bytes: int = Field(default=5_000_000, ge=1000)
+    read_seconds: float = Field(
+        default=30, gt=0, description="a request must have arrived whole within this time"
+    )
     refresh_seconds: float = Field(default=5, gt=0, description="how often the alias is looked up")
     prediction_log: str = "logs/predictions"
+    shadow_log: str = "logs/shadow"
+    access_log: bool = Field(
+        default=False, description="a JSON line for each request that the app answers"
+    )
+    access_log_share: float = Field(
+        default=0, ge=0, le=1, description="of the fast lane's answers that get a line, too"
+    )
+    tracing_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="OpenTelemetry collector (OTLP/HTTP), such as http://127.0.0.1:4318",
+    )
     compiled: bool = Field(
         default=True, description="serve the compiled form where parity was proved at registration"
     )
+    maximum_nesting: int = Field(default=16, ge=4, description="objects and lists in each other")
+    tls_certificate: str = Field(
+        default="", description="PEM file, with the chain; the service speaks HTTPS then"
+    )
+    tls_key: str = Field(default="", description="PEM file of the certificate's private key")
     api_key: SecretStr = SecretStr("")
+
+    @model_validator(mode="after")
+    def check_tls(self) -> Self:
+        """A certificate is of no use without its key."""
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key belong together; one is missing")
+        return self
+
+
+class PredictionLogSettings(Section):
+    """The prediction log and the labels that come back: segments, and where they are sent."""
+
+    required: bool = Field(
+        default=False, description="answer 503 where a prediction cannot be logged"
+    )
+    segment_mb: float = Field(default=64, gt=0, description="a larger segment is sealed")
+    segment_seconds: float = Field(default=3600, gt=0, description="an older segment is sealed")
+    sync_seconds: float = Field(
+        default=1, ge=0, description="how often lines are put on disk; 0: when the system wants to"
+    )
+    feedback: str = Field(default="logs/feedback", description="folder of the labels' segments")
+    retention_days: int = Field(
+        default=0, ge=0, description="older predictions and labels leave the lake; 0: never"
+    )
+    performance_days: int = Field(
+        default=30, ge=1, description="days of predictions that live performance is taken over"
+    )
+    stream: Literal["none", "kafka", "kinesis"] = "none"
+    stream_name: str = Field(default="predictions", description="Kafka's topic, Kinesis' stream")
+    kafka_servers: str = Field(default="", description="host:port, several with commas")
+    stream_options: dict[str, SecretStr] = Field(
+        default={}, description="of librdkafka, such as security.protocol and sasl.password"
+    )
+
+    @model_validator(mode="after")
+    def require_servers(self) -> Self:
+        """Kafka needs an address.
+
+        Raises:
+            ValueError: Where there is none.
+        """
+        if self.stream == "kafka" and not self.kafka_servers:
+            raise ValueError("stream is kafka, but kafka_servers is empty: set it to host:port")
+        return self
+
+
+class AccessSettings(Section):
+    """Who may ask the service, how often, and what is kept of it."""
+
+    require_credential: bool | None = Field(
+        default=None, description="None: outside development, and where serving.api_key is set"
+    )
+    store: SecretStr = Field(
+        default=SecretStr(""),
+        description="SQLAlchemy URL of users and keys; the file below where it is empty",
+    )
+    store_file: str = ".secrets/access.db"
+    cache_seconds: float = Field(
+        default=5, gt=0, le=60, description="a revoked key or user is out within this time"
+    )
+    token_minutes: float = Field(default=15, gt=0, le=1440)
+    token_keys: SecretStr = Field(
+        default=SecretStr(""), description="JSON list of keys; the file below where it is empty"
+    )
+    token_keys_file: str = ".secrets/tokens.json"  # noqa: S105  a path
+    issuer: str = Field(default="mlops", min_length=1)
+    audience: str = Field(default="predictions", min_length=1)
+    requests_per_second: float = Field(
+        default=100_000, ge=0, description="of one client, over all workers; 0: no limit"
+    )
+    burst_seconds: float = Field(
+        default=1, gt=0, description="a quiet client may ask at once what it could in so long"
+    )
+    concurrent_requests: int = Field(
+        default=256, ge=0, description="of one client, past the fast lane; 0: no limit"
+    )
+    metrics: Literal["open", "role"] = Field(
+        default="open", description="role: /metrics asks for the role read-metrics"
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="pages of these origins may call: https://app.example.com"
+    )
+    personal_values: Literal["drop", "hash", "keep"] = Field(
+        default="drop", description="in the prediction log, of the contract's personal columns"
+    )
 
 
 class MonitoringSettings(Section):
@@ -335,6 +440,8 @@ class Settings(BaseSettings):
     automl: AutoMLSettings = AutoMLSettings()
     card: CardSettings = CardSettings()
     serving: ServingSettings = ServingSettings()
+    access: AccessSettings = AccessSettings()
+    prediction_log: PredictionLogSettings = PredictionLogSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     servers: ServersSettings = ServersSettings()
     features: FeatureSettings = FeatureSettings()
@@ -361,6 +468,8 @@ class Settings(BaseSettings):
             "automl": config / "automl.yaml",
             "card": config / "model_card.yaml",
             "serving": config / "serving.yaml",
+            "access": config / "access.yaml",
+            "prediction_log": config / "prediction_log.yaml",
             "monitoring": config / "monitoring.yaml",
         }
         sections = [

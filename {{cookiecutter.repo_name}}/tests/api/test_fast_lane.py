@@ -70,7 +70,7 @@ class Both:
 
 
 def _contents(answer: Any) -> dict[str, str]:
-    # JSON cannot be framed, run scripts or leak a referrer: only the app, which serves pages, says so.
+    # JSON cannot be framed, run scripts or leak a referrer: only the app, with its pages, says so.
     own = ("content-length", "content-security-policy", "referrer-policy", "x-frame-options")
     own += ("x-request-id",)  # the lane gives one back, and makes none
     return {name: value for name, value in answer.headers.items() if name not in own}

@@ -270,7 +270,7 @@ def test_a_silent_connection_is_closed_and_a_busy_one_is_not(served: Served) -> 
 
 
 def test_answers_that_are_due_are_given_before_the_server_ends(tmp_path: Path) -> None:
-    """Graceful: a request that is in when the signal comes is answered, then the connection ends."""
+    """A request that is in when the signal comes is answered, then the connection ends."""
     services = serve(tmp_path, compiled=False)
     service = next(services)
     with service.wire() as wire:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,6 +27,14 @@ DRIFT = {
     ],
     "rows": 500,
     "model_version": "1",
+}
+FEEDBACK = {
+    "checked_at": "2026-11-20T10:00:00+00:00",
+    "versions": [
+        {"model_version": "2", "labelled": 40, "metrics": {"accuracy": 0.75, "roc_auc": None}},
+        {"model_version": "3", "labelled": "many", "metrics": None},
+        "torn",
+    ],
 }
 
 
@@ -50,8 +59,12 @@ def write_reports(root: Path, **files: object) -> None:
 
 def test_every_promised_metric_is_there(make_client: MakeClient, tmp_path: Path) -> None:
     client = make_client()
-    write_reports(tmp_path, drift=DRIFT, training={"metric": "roc_auc", "value": 0.83})
+    write_reports(
+        tmp_path, drift=DRIFT, training={"metric": "roc_auc", "value": 0.83}, feedback=FEEDBACK
+    )
     client.post("/predict", json=ROW)
+    app: Any = client.app
+    app.app.state.metrics.shadow_compared("2", -0.02)  # a shadow is there once it has scored
 
     answer = client.get("/metrics")
 
@@ -171,3 +184,15 @@ def test_serving_needs_no_more_than_the_serving_image_has() -> None:
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_live_performance_is_read_at_each_scrape(make_client: MakeClient, tmp_path: Path) -> None:
+    client = make_client()
+    assert value(client, "ml_live_labelled", model_version="2") is None
+    write_reports(tmp_path, feedback=FEEDBACK)
+    assert value(client, "ml_live_labelled", model_version="2") == 40
+    assert value(client, "ml_live_metric", model_version="2", metric="accuracy") == 0.75
+    assert value(client, "ml_live_metric", model_version="2", metric="roc_auc") is None
+    assert value(client, "ml_live_labelled", model_version="3") is None
+    write_reports(tmp_path, feedback='{"versions": ')
+    assert value(client, "ml_live_labelled", model_version="2") is None

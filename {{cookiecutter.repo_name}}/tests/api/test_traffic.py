@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ def is_loaded(client: TestClient, version: str) -> bool:
 
 
 @pytest.fixture
-def past_the_lane(make_client: MakeClient) -> Iterator[Any]:
+def past_the_lane() -> Any:
     """Asks the app behind the lane."""
 
     def ask(client: TestClient, body: bytes, **headers: str) -> Any:
@@ -57,7 +56,7 @@ def past_the_lane(make_client: MakeClient) -> Iterator[Any]:
         slow = TestClient(lane.app, raise_server_exceptions=False, follow_redirects=False)
         return slow.post("/predict", content=body, headers={**JSON, **headers})
 
-    yield ask
+    return ask
 
 
 def test_a_share_of_the_requests_is_the_challengers(

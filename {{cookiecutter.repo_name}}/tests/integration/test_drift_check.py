@@ -12,12 +12,14 @@ from {{ cookiecutter.package_name }}.contract import Contract
 from {{ cookiecutter.package_name }}.data.sample import write_sample
 from {{ cookiecutter.package_name }}.drift.profile import REJECTED_ROWS, DriftError
 from {{ cookiecutter.package_name }}.errors import NotEnoughDataError
+from {{ cookiecutter.package_name }}.inference.personal import PersonalValues
 from {{ cookiecutter.package_name }}.inference.prediction_log import (
     LoggedPrediction,
     PredictionLog,
 )
 from {{ cookiecutter.package_name }}.pipelines.batch_inference import predict_batch
 from {{ cookiecutter.package_name }}.pipelines.drift_monitoring import check_drift
+from {{ cookiecutter.package_name }}.pipelines.log_compaction import compact_logs
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings
 
 from ..conftest import Trained
@@ -49,7 +51,13 @@ def report_of(settings: Settings) -> dict[str, object]:
     return values
 
 
-def log_predictions(settings: Settings, contract: Contract, rows: int, version: str) -> None:
+def log_predictions(
+    settings: Settings,
+    contract: Contract,
+    rows: int,
+    version: str,
+    personal: PersonalValues | None = None,
+) -> None:
     """What a service leaves that answered the same customer again and again."""
     values = {"number": 10.0, "integer": 20, "boolean": True}
     features = {
@@ -57,7 +65,7 @@ def log_predictions(settings: Settings, contract: Contract, rows: int, version: 
         for f in contract.features
     }
     start = datetime.now(UTC)
-    PredictionLog(settings.root / settings.serving.prediction_log).write(
+    PredictionLog(settings.root / settings.serving.prediction_log, personal=personal).write(
         [
             LoggedPrediction(
                 prediction_id=f"{version}-{number}",
@@ -105,6 +113,22 @@ def test_shifted_customers_are_drift_and_the_report_says_how_much(
     assert named["monthly_charges"]["drifted"] is True
     assert named["age"]["drifted"] is False
     assert (copied.root / str(report["plot"])).is_file()
+
+
+def test_personal_columns_that_are_not_logged_are_left_out(
+    copied: Settings, trained: Trained
+) -> None:
+    contract = trained.contract.model_copy(update={"personal": ("age", "contract")})
+    version = trained.candidate.model_version
+    log_predictions(copied, contract, 1000, version, PersonalValues(copied, contract))
+
+    check_drift(copied, contract, None, html=True)
+
+    columns = report_of(copied)["columns"]
+    assert isinstance(columns, list)
+    named = {column["name"]: column for column in columns}
+    assert {*contract.feature_names, "prediction"} - set(named) == {"age", "contract"}
+    assert named["prediction"]["drifted"], "the scores of the log, which are all the same"
 
 
 def test_few_customers_give_no_verdict(copied: Settings, trained: Trained) -> None:
@@ -179,6 +203,17 @@ def test_service_log_goes_before_a_batch_run(copied: Settings, trained: Trained)
     assert result.source == "the service's last 300 predictions"
     assert result.verdict == "drift"  # one and the same customer, three hundred times
     assert "prediction" in result.drifted_columns
+
+
+def test_what_was_moved_into_the_lake_is_still_judged(copied: Settings, trained: Trained) -> None:
+    version = trained.candidate.model_version
+    log_predictions(copied, trained.contract, 300, version)
+    before = check_drift(copied, trained.contract, None, html=False)
+    assert compact_logs(copied, trained.contract).predictions == 300
+
+    after = check_drift(copied, trained.contract, None, html=False)
+
+    assert after == before
 
 
 def test_log_of_a_few_rows_does_not_hide_a_batch_run(copied: Settings, trained: Trained) -> None:

@@ -59,6 +59,8 @@ def metrics_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     drift = {"verdict": "drift", "rows": 900, "checked_at": checked, "columns": columns}
     (reports / "drift.json").write_text(json.dumps(drift))
     (reports / "training.json").write_text(json.dumps({"metric": "roc_auc", "value": 0.84}))
+    live = {"model_version": "3", "labelled": 40, "metrics": {"accuracy": 0.8}}
+    (reports / "feedback.json").write_text(json.dumps({"checked_at": checked, "versions": [live]}))
     metrics = Metrics(load_contract(PROJECT), reports)
     metrics.model_loaded("3")
 
@@ -69,6 +71,9 @@ def metrics_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             metrics.predicted("3", ["no", "no", "yes"])
             metrics.validation_failed("/predict")
             metrics.log_failed(1)
+            metrics.model_load_failed()
+            metrics.rate_limited("/predict")
+            metrics.shadow_compared("4", 0.02)
             body = metrics.render()
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")

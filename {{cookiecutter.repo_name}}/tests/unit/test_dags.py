@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "airflow" / "dags"
 PACKAGE = "{{ cookiecutter.package_name }}"
 TRAINING, INFERENCE = "ml_training_pipeline", "ml_batch_inference_pipeline"
+LOGS = "ml_prediction_log_pipeline"
 
 # Runs in Airflow's environment and prints what Airflow read.
 DESCRIBE = """
@@ -108,7 +109,7 @@ def test_every_file_imports_and_holds_the_dag_it_is_named_after(
 ) -> None:
     assert description["errors"] == {}
     assert set(description["dags"]) == {file.stem for file in DAGS.glob("ml_*.py")}
-    assert set(description["dags"]) >= {TRAINING, INFERENCE}
+    assert set(description["dags"]) >= {TRAINING, INFERENCE, LOGS}
 
 
 @pytest.mark.airflow
@@ -142,6 +143,7 @@ def test_the_steps_follow_each_other(description: dict[str, Any]) -> None:
     follows = {stage: [after] for stage, after in itertools.pairwise(stages)}
     assert order[TRAINING] == {**follows, "deploy": []}
     assert order[INFERENCE] == {"batch_predict": ["drift_check"], "drift_check": []}
+    assert order[LOGS] == {"compact_logs": ["live_performance"], "live_performance": []}
 
 
 @pytest.mark.airflow
@@ -155,11 +157,12 @@ def test_work_is_retried_with_backoff_and_a_verdict_is_not(description: dict[str
 
 
 @pytest.mark.airflow
-def test_too_little_data_skips_the_drift_check_and_fails_the_others(
+def test_too_little_data_skips_a_check_and_fails_the_others(
     description: dict[str, Any],
 ) -> None:
     skips = {name: task["skips"] for name, task in tasks(description).items()}
     assert skips.pop(f"{INFERENCE}.drift_check") == [3, 99]
+    assert skips.pop(f"{LOGS}.live_performance") == [3, 99]
     assert set(map(tuple, skips.values())) == {(99,)}
 
 

@@ -1,9 +1,13 @@
 """A person's lines leave the prediction log; nobody else's do, not even beside a busy service."""
 
 import json
+import tempfile
 import threading
 from multiprocessing import get_context
 from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from {{ cookiecutter.package_name }}.inference.log_erasure import (
     erase_lines,
@@ -40,12 +44,22 @@ def test_only_the_persons_lines_go(tmp_path: Path) -> None:
     assert ids(tmp_path) == ["p2", "p3", "p4"]
 
 
-def test_a_file_without_the_person_is_not_rewritten(tmp_path: Path) -> None:
+def test_a_segment_without_the_person_is_not_touched(tmp_path: Path) -> None:
     PredictionLog(tmp_path).write([logged(1, "bob")])
     (file,) = tmp_path.iterdir()
-    before = file.stat().st_ino
+    before = file.stat()
     assert erase_lines(tmp_path, "ann") == 0
-    assert file.stat().st_ino == before
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_other_lines_stay_where_they_are(tmp_path: Path) -> None:
+    PredictionLog(tmp_path).write([logged(1, "ann"), logged(2, "bob")])
+    (file,) = tmp_path.iterdir()
+    before = file.read_bytes()
+    assert erase_lines(tmp_path, "ann") == 1
+    after = file.read_bytes()
+    assert len(after) == len(before)
+    assert after.split(b"\n")[1:] == before.split(b"\n")[1:]
 
 
 def test_a_torn_line_with_the_id_goes(tmp_path: Path) -> None:
@@ -53,16 +67,36 @@ def test_a_torn_line_with_the_id_goes(tmp_path: Path) -> None:
     whole = json.dumps({"prediction_id": "p1", "entity": "bob"})
     file.write_text(whole + '\n{"prediction_id": "p2", "entity": "an-7b3f', encoding="utf-8")
     assert erase_lines(tmp_path, "an-7b3f") == 1
-    assert file.read_text(encoding="utf-8") == whole + "\n"
+    assert file.read_text(encoding="utf-8").rstrip(" ") == whole + "\n"
 
 
-def test_what_a_killed_erasure_left_is_removed(tmp_path: Path) -> None:
-    PredictionLog(tmp_path).write([logged(1, "ann"), logged(2, "bob")])
-    draft = tmp_path / "2026-01-01-1.jsonl.erasing"
-    draft.write_text('{"entity": "ann"}\n', encoding="utf-8")
-    assert erase_lines(tmp_path, "ann") == 1
-    assert not draft.exists()
-    assert ids(tmp_path) == ["p2"]
+def test_an_id_is_found_however_json_writes_it(tmp_path: Path) -> None:
+    file = tmp_path / "2026-01-01-1.jsonl"
+    line = {"prediction_id": "p1", "entity": 'ä"n\\'}
+    file.write_text(
+        json.dumps(line) + "\n" + json.dumps(line, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    assert erase_lines(tmp_path, 'ä"n\\') == 2
+    assert file.read_text(encoding="utf-8").split() == []
+
+
+@given(length=st.integers(0, 120))
+def test_an_erasure_killed_at_any_byte_is_finished_by_the_next(length: int) -> None:
+    line = json.dumps({"prediction_id": "p1", "entity": "an-7b3f", "features": {"a": "secret"}})
+    at = line.index("an-7b3f")
+    # Blanks go over everything but the id first, and over the id last.
+    rest = [*range(at), *range(at + 7, len(line)), *range(at, at + 7)]
+    killed = list(line)
+    for position in rest[:length]:
+        killed[position] = " "
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "2026-01-01-1.jsonl"
+        file.write_text("".join(killed) + "\n", encoding="utf-8")
+        erase_lines(Path(folder), "an-7b3f")
+        left = file.read_text(encoding="utf-8")
+    # Within the id itself a kill leaves a part of it, and nothing else of the line.
+    assert "secret" not in left
+    assert left.strip() in "an-7b3f"
 
 
 def test_a_log_that_is_not_there_holds_nothing(tmp_path: Path) -> None:

@@ -1,36 +1,44 @@
 """The HTTP service: predictions by the champion, its health and its metrics."""
 
-import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Request, Response, Security
-from fastapi.responses import JSONResponse, RedirectResponse
-from fastapi.security import APIKeyHeader
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from ..contract import Contract, load_contract
+from ..model.stages import CHALLENGER
+from ..model.traffic_plan import read_plan
 from ..settings import Settings, load_settings
+from .access_control import install_access_control
+from .explanations import explanations
 from .fast_lane import FastLane
+from .feedback import FeedbackLog, feedback_router
 from .invocations import invocations
+from .log_shipping import shipping
+from .log_streams import open_stream
 from .monitoring import Metrics, RequestMetrics
-from .prediction_log import LoggedPrediction, PredictionLog
+from .operations import operations_router
+from .page_routes import page_router
+from .personal import PersonalValues
+from .prediction_log import PredictionLog, rotation_of
 from .predictor import (
     ModelSource,
     NoModelError,
     Predictor,
-    UnscorableError,
-    score_rows,
 )
 from .problems import ProblemError, install_problem_answers, problem_answers
-from .request_body import PredictionRoute
+from .refresh_bell import RefreshBell
+from .registry_hook import registry_hook
+from .request_body import DOCUMENTED_CREDENTIALS, KeyedRoute, PredictionRoute, for_role
+from .request_trail import RequestTrail, lane_trail
 from .schemas import (
     Answer,
     BatchAnswer,
-    BatchItem,
     Health,
     ModelFacts,
     Readiness,
@@ -40,8 +48,14 @@ from .schemas import (
     keyed_request,
     request_models,
 )
-from .security import API_KEY_HEADER, SecurityHeaders
+from .scorer import Scorer, Wish, wish_of
+from .service_logs import access_line
+from .shadow import Shadow
 from .stored_features import StoredFeatures, predicts_by_key
+from .tracing import NO_OTHER_TELEMETRY, start_tracing
+from .traffic import Traffic
+
+WishOfRequest = Annotated[Wish, Depends(wish_of)]
 
 
 def create_app(
@@ -70,37 +84,80 @@ def create_app(
         if after_loading is not None:
             after_loading()
 
-    predictor = Predictor(settings, contract, source, loaded)
-    prediction_log = PredictionLog(
-        settings.root / settings.serving.prediction_log, metrics.log_failed
+    tracing = start_tracing(settings, contract.model_name)
+    predictor = Predictor(settings, contract, source, loaded, metrics.model_load_failed)
+    settle = (lambda _: after_loading()) if after_loading else (lambda _: None)
+    challenger = Predictor(
+        settings,
+        contract,
+        source,
+        settle,
+        metrics.model_load_failed,
+        CHALLENGER,
+        lambda version: read_plan(version.tags) is not None,
     )
+    traffic = Traffic(predictor, challenger)
+    bell = RefreshBell(settings.run_directory / f"refresh-{settings.serving.port}")
+    log_folder = settings.root / settings.serving.prediction_log
+    prediction_log = PredictionLog(
+        log_folder,
+        metrics.log_failed,
+        rotation_of(settings),
+        required=settings.prediction_log.required,
+        personal=PersonalValues(settings, contract),
+    )
+    shadow_log = PredictionLog(
+        settings.root / settings.serving.shadow_log,
+        metrics.log_failed,
+        rotation_of(settings),
+        personal=prediction_log.personal,
+    )
+    shadow = Shadow(traffic, shadow_log, metrics.shadow_compared)
+    feedback_log = FeedbackLog(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        predictor.start()
-        yield
+        predictor.start(bell, traffic.refresh)
+        with shipping(log_folder, open_stream(settings)):
+            yield
         predictor.stop()
+        shadow.stop()
         prediction_log.close()
+        feedback_log.close()
+        close_access()
+        if tracing is not None:
+            tracing.stop()
 
     app = FastAPI(
         title=contract.dataset.replace("_", " ").capitalize(),
         description=f"Predicts `{contract.target.column}` ({contract.problem}).",
         lifespan=lifespan,
+        telemetry=NO_OTHER_TELEMETRY,
     )
     app.state.settings = settings
     app.state.metrics = metrics
     app.state.predictor = predictor
+    app.state.traffic = traffic
+    app.state.shadow = shadow
     app.state.prediction_log = prediction_log
     install_problem_answers(app, contract)
-    app.add_middleware(SecurityHeaders)
+    close_access = install_access_control(app, settings)
     app.add_middleware(RequestMetrics, metrics=metrics)
+    app.add_middleware(RequestTrail, line=access_line(settings), tracing=tracing)
+    app.state.lane_trail = lane_trail(settings, tracing)
     by_key = predicts_by_key(contract)
     models = request_models(contract, settings.serving.maximum_batch_rows, by_key=by_key)
     stored = StoredFeatures(settings, contract, models.row) if by_key else None
-    scorer = _Scorer(predictor, prediction_log, metrics)
+    scorer = Scorer(traffic, prediction_log, metrics, shadow)
     app.include_router(_predictions(models, scorer, stored))
     app.include_router(invocations(models.row, settings.serving.maximum_batch_rows, scorer.score))
-    app.include_router(_operations(predictor, metrics))
+    app.include_router(explanations(models.row, contract, predictor))
+    app.include_router(feedback_router(contract, settings.serving.maximum_batch_rows, feedback_log))
+    app.include_router(page_router(contract))
+    app.include_router(_operations(predictor))
+    app.include_router(registry_hook(settings, bell))
+    app.include_router(operations_router(settings, contract, predictor, traffic, metrics))
+    app.include_router(_metrics(metrics, settings))
     if settings.automl.routes:
         from .automl_routes import automl_routers
 
@@ -126,72 +183,32 @@ def create_service(
     settings = settings or load_settings()
     contract = contract or load_contract(settings.root)
     app = create_app(settings, contract, source, after_loading)
-    state = app.state
-    return FastLane(app, settings, contract, state.predictor, state.prediction_log, state.metrics)
-
-
-class _Scorer:
-    """What happens to a checked row: score, log, count."""
-
-    def __init__(
-        self, predictor: Predictor, prediction_log: PredictionLog, metrics: Metrics
-    ) -> None:
-        self._predictor = predictor
-        self._log = prediction_log
-        self._metrics = metrics
-
-    def score(self, rows: list[dict[str, Any]], entity: str | None = None) -> BatchAnswer:
-        """Score rows with one model; the log names the entity where the request did.
-
-        Raises:
-            ProblemError: 503 without a model, 422 where the model cannot score the values.
-        """
-        try:
-            champion = self._predictor.current()
-            scored = score_rows(champion.model, rows)
-        except NoModelError as error:
-            raise ProblemError(503, error.message, error.fix, {"Retry-After": "5"}) from error
-        except UnscorableError as error:
-            raise ProblemError(422, error.message, error.fix) from error
-        name, version = champion.version.name, champion.version.version
-        at = datetime.now(UTC).isoformat()
-        ids = [str(uuid.uuid4()) for _ in scored]
-        self._log.write(
-            [
-                LoggedPrediction(each, at, version, features, row.value, row.score, entity)
-                for each, features, row in zip(ids, rows, scored, strict=True)
-            ]
-        )
-        self._metrics.predicted(version, [row.value for row in scored])
-        predictions = [
-            BatchItem(prediction=row.value, probabilities=row.probabilities, prediction_id=each)
-            for each, row in zip(ids, scored, strict=True)
-        ]
-        return BatchAnswer(model_name=name, model_version=version, predictions=predictions)
+    return FastLane(app, settings, contract, app.state)
 
 
 def _predictions(
-    models: RequestModels, scorer: _Scorer, stored: StoredFeatures | None
+    models: RequestModels, scorer: Scorer, stored: StoredFeatures | None
 ) -> APIRouter:
-    # PredictionRoute checks the key before it reads the body; this declares it to /docs.
-    documented_key = Security(APIKeyHeader(name=API_KEY_HEADER, auto_error=False))
     router = APIRouter(
         route_class=PredictionRoute,
-        dependencies=[documented_key],
+        dependencies=DOCUMENTED_CREDENTIALS,
         tags=["predictions"],
-        responses=problem_answers(400, 401, 413, 415, 422, 503),
+        responses=problem_answers(400, 401, 403, 408, 413, 415, 422, 429, 503),
     )
     single = models.single
     batch: type[BaseModel] = models.batch
 
     @router.post("/predict", responses=problem_answers(404, 409) if stored else {})
-    def predict(body: single) -> Answer:  # type: ignore[valid-type]
+    def predict(
+        body: single,  # type: ignore[valid-type]
+        wish: WishOfRequest,
+    ) -> Answer:
         """Score one row: the one in `features`, or the online store's for an entity's key."""
         request = keyed_request(body) if stored else None
         if stored and request:
-            answer = scorer.score([stored.row(request)], request.entity)
+            answer = scorer.score([stored.row(request)], wish, request.entity)
         else:
-            answer = scorer.score(feature_rows(body))
+            answer = scorer.score(feature_rows(body), wish)
         return Answer(
             model_name=answer.model_name,
             model_version=answer.model_version,
@@ -199,19 +216,18 @@ def _predictions(
         )
 
     @router.post("/predict/batch")
-    def predict_batch(body: batch) -> BatchAnswer:  # type: ignore[valid-type]
+    def predict_batch(
+        body: batch,  # type: ignore[valid-type]
+        wish: WishOfRequest,
+    ) -> BatchAnswer:
         """Score several rows with one model version."""
-        return scorer.score(feature_rows(body))
+        return scorer.score(feature_rows(body), wish)
 
     return router
 
 
-def _operations(predictor: Predictor, metrics: Metrics) -> APIRouter:
+def _operations(predictor: Predictor) -> APIRouter:
     router = APIRouter(tags=["operations"])
-
-    @router.get("/", include_in_schema=False)
-    async def home() -> Response:
-        return RedirectResponse("docs")
 
     @router.get("/health")
     async def health() -> Health:
@@ -254,6 +270,17 @@ def _operations(predictor: Predictor, metrics: Metrics) -> APIRouter:
             classes=list(contract.target.classes),
             features={feature.name: describe(feature) for feature in contract.features},
         )
+
+    return router
+
+
+def _metrics(metrics: Metrics, settings: Settings) -> APIRouter:
+    is_open = settings.access.metrics == "open"
+    router = APIRouter(
+        route_class=APIRoute if is_open else for_role(KeyedRoute, "read-metrics"),
+        dependencies=[] if is_open else DOCUMENTED_CREDENTIALS,
+        tags=["operations"],
+    )
 
     @router.get("/metrics", response_class=Response)
     def prometheus() -> Response:

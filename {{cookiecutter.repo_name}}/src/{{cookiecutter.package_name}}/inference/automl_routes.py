@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, Path, Query, Response, Security
-from fastapi.security import APIKeyHeader
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -25,8 +24,7 @@ from ..errors import ProjectError
 from ..settings import Settings
 from .automl_jobs import BusyError, Job, JobEndedError, JobRequest, JobStore, NoJobError, data_file
 from .problems import ProblemError, problem_answers
-from .request_body import KeyedRoute, PredictionRoute
-from .security import API_KEY_HEADER
+from .request_body import DOCUMENTED_CREDENTIALS, KeyedRoute, PredictionRoute, for_role
 
 if TYPE_CHECKING:
     from ..automl.experiment import ExperimentManager, ExperimentResults
@@ -102,18 +100,19 @@ class CompareBody(_Body):
 def automl_routers(settings: Settings, contract: Contract) -> tuple[APIRouter, APIRouter]:
     """The routes that read, and those that take a body."""
     desk = _Desk(settings, contract)
-    documented_key = Security(APIKeyHeader(name=API_KEY_HEADER, auto_error=False))
     common: dict[str, Any] = {
         "prefix": PREFIX,
-        "dependencies": [documented_key],
+        "dependencies": DOCUMENTED_CREDENTIALS,
         "tags": ["automl"],
     }
     reading = APIRouter(
-        route_class=KeyedRoute, responses=problem_answers(401, 404, 422, 503), **common
+        route_class=for_role(KeyedRoute, "automl"),
+        responses=problem_answers(401, 403, 404, 422, 429, 503),
+        **common,
     )
     writing = APIRouter(
-        route_class=PredictionRoute,
-        responses=problem_answers(400, 401, 404, 409, 413, 415, 422, 503),
+        route_class=for_role(PredictionRoute, "automl"),
+        responses=problem_answers(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503),
         **common,
     )
     _add_experiments(reading, writing, desk)

@@ -12,9 +12,9 @@ from http import HTTPStatus
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from .bounded_protocol import BoundedProtocol, refusal
 from .fast_lane import FastLane
 from .lane_turn import Request
 from .request_heads import Head
@@ -23,7 +23,7 @@ from .request_structs import DecodedRow
 MOST_HELD = 1 << 16
 
 
-class LaneProtocol(HttpToolsProtocol):
+class LaneProtocol(BoundedProtocol):
     """One connection. Uvicorn makes it, for an application that is a `FastLane`."""
 
     def __init__(
@@ -205,7 +205,8 @@ def _lane_of(app: Any) -> FastLane:
     return app
 
 
-_TOO_SLOW = (
-    f"HTTP/1.1 408 {HTTPStatus.REQUEST_TIMEOUT.phrase}\r\n"
-    "connection: close\r\ncontent-length: 0\r\n\r\n"
-).encode()
+_TOO_SLOW = refusal(
+    HTTPStatus.REQUEST_TIMEOUT,
+    "the request did not arrive in time",
+    "send it in one go, or raise MLOPS_SERVING__READ_SECONDS",
+)

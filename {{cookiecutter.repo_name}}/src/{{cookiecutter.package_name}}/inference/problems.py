@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from ..contract import Contract
 from .monitoring import route_of
+from .request_context import REQUEST_ID_HEADER, current_request
 from .schemas import BY_FEATURES, BY_KEY, describe
 from .security import SECURITY_HEADERS
 
@@ -109,7 +110,10 @@ def install_problem_answers(app: FastAPI, contract: Contract) -> None:
         log.error("a request failed", exc_info=error)
         fix = "the service's log has the traceback"
         # This answer is made outside the middleware that adds the headers to all others.
-        return _answer(500, "the service failed on this request", fix, headers=SECURITY_HEADERS)
+        request = current_request()
+        named = {REQUEST_ID_HEADER: request.request_id} if request else {}
+        headers = {**SECURITY_HEADERS, **named}
+        return _answer(500, "the service failed on this request", fix, headers=headers)
 
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(RequestValidationError, of_validation)
@@ -151,7 +155,7 @@ def _field_problem(error: Mapping[str, Any], contract: Contract) -> dict[str, st
         fix = (
             _closest(name, contract)
             if len(place) > 1
-            else 'send {"features": …} or {"instances": …}'
+            else "remove it; see /docs for the body's form"
         )
     elif kind == "missing":
         message = "is missing"

@@ -1,34 +1,53 @@
 """Reads a request's body with care: size, media type, JSON that means one thing only."""
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
-from fastapi import Request, Response
+from fastapi import Request, Response, Security
 from fastapi.routing import APIRoute
+from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
 
+from ..settings import ServingSettings
+from .access import Access, Role
+from .limits import Limits
 from .problems import ProblemError
-from .security import API_KEY_HEADER, is_authorised
+from .security import API_KEY_HEADER
+
+# Each unknown name would be described; half a million of them held up the service for seconds.
+MOST_NAMES = 5_000
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
+# The routes check credentials before they read the body; these only declare them to /docs.
+DOCUMENTED_CREDENTIALS = [
+    Security(APIKeyHeader(name=API_KEY_HEADER, auto_error=False)),
+    Security(OAuth2PasswordBearer("auth/token", auto_error=False)),
+]
+
+
 class KeyedRoute(APIRoute):
-    """A route that asks for the key before anything else."""
+    """A route that asks who calls, and whether it is too often, before anything else.
+
+    `request.state.client` is who calls. `for_role` makes the class of routes for another role.
+    """
+
+    role: Role = "predict"
 
     def get_route_handler(self) -> Handler:
         """Wrap FastAPI's handler."""
         handler = self.handler_behind_key()
+        role = self.role
 
         async def checked(request: Request) -> Response:
-            if not is_authorised(request, request.app.state.settings):
-                raise ProblemError(
-                    401,
-                    f"the header {API_KEY_HEADER} is missing or wrong",
-                    f"send the header {API_KEY_HEADER} with the service's key",
-                    {"WWW-Authenticate": "ApiKey"},
-                )
-            return await handler(request)
+            access: Access = request.app.state.access
+            limits: Limits = request.app.state.limits
+            client = await access.authenticate(request, role)
+            request.state.client = client
+            with limits.request_of(client, request.client.host if request.client else ""):
+                return await handler(request)
 
         return checked
 
@@ -52,33 +71,57 @@ class PredictionRoute(KeyedRoute):
                     "the body is not declared as JSON",
                     "send the header Content-Type: application/json",
                 )
-            return await handler(_CarefulRequest(request.scope, request.receive))
+            return await handler(CarefulRequest(request.scope, request.receive))
 
         return checked
 
 
-class _CarefulRequest(Request):
+Route = TypeVar("Route", bound=KeyedRoute)
+
+
+def for_role(route: type[Route], role: Role) -> type[Route]:
+    """The class of routes like these that ask for another role."""
+    return type(f"{role.title().replace('-', '')}{route.__name__}", (route,), {"role": role})
+
+
+class CarefulRequest(Request):
     """Stops reading at the limit, and refuses JSON that two readers could read differently."""
 
     async def body(self) -> bytes:
+        """The body, within its limits of size and time."""
         # Starlette's own limit answers in plain text and cannot be given another form.
         if not hasattr(self, "_body"):
-            limit: int = self.app.state.settings.serving.maximum_body_bytes
-            declared = self.headers.get("content-length", "")
-            if declared.isdecimal() and int(declared[:20]) > limit:
-                raise _too_large(limit)
-            chunks = bytearray()
-            async for chunk in self.stream():
-                chunks += chunk
-                if len(chunks) > limit:
-                    raise _too_large(limit)
-            self._body = bytes(chunks)
+            serving: ServingSettings = self.app.state.settings.serving
+            try:
+                async with asyncio.timeout(serving.read_seconds):
+                    self._body = await self._read(serving.maximum_body_bytes)
+            except TimeoutError as error:
+                raise ProblemError(
+                    408,
+                    f"the body was not there after {serving.read_seconds:g} seconds",
+                    "send it in one go, or raise MLOPS_SERVING__READ_SECONDS",
+                    {"Connection": "close"},
+                ) from error
         return self._body
 
     async def json(self) -> Any:
+        """What the body says."""
         if not hasattr(self, "_json"):
             self._json = parse_json(await self.body())
+            serving: ServingSettings = self.app.state.settings.serving
+            refuse_nesting(self._json, serving.maximum_nesting)
         return self._json
+
+    async def _read(self, limit: int) -> bytes:
+        declared = self.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared[:20]) > limit:
+            raise _too_large(limit)
+        chunks = bytearray()
+        async for chunk in self.stream():
+            chunks += chunk
+            if len(chunks) > limit:
+                raise _too_large(limit)
+        return bytes(chunks)
 
 
 def parse_json(body: bytes) -> Any:
@@ -105,7 +148,34 @@ def parse_json(body: bytes) -> Any:
         raise ProblemError(422, detail, "send numbers that a float64 can hold") from error
 
 
+def refuse_nesting(value: Any, limit: int) -> None:
+    """Insist that objects and lists stand in each other at most so deep.
+
+    Raises:
+        ProblemError: 422 where they do not.
+    """
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(limit):
+        if not level:
+            return
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+    if level:
+        raise ProblemError(
+            422,
+            f"the body's JSON is nested deeper than {limit}",
+            "send the form that /docs shows, or raise MLOPS_SERVING__MAXIMUM_NESTING",
+        )
+
+
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MOST_NAMES:
+        detail = f"a JSON object holds more than {MOST_NAMES} names"
+        raise ProblemError(422, detail, "send the model's features only")
     values = dict(pairs)
     if len(values) < len(pairs):
         raise ProblemError(422, "a name appears twice in one JSON object", "send each name once")

@@ -80,7 +80,7 @@ class ModelFacts(BaseModel):
     semantic_version: str | None
     aliases: list[str]
     description: str
-    engine: Literal["kernel", "numpy", "pipeline"] = Field(
+    engine: Literal["kernel", "numpy", "encoder", "pipeline"] = Field(
         description="What scores: the compiled model's kernel, NumPy, or the fitted pipeline."
     )
     compiled: str | None = Field(description="The proof that the compiled form is right.")
@@ -134,7 +134,11 @@ def request_models(contract: Contract, maximum_rows: int, *, by_key: bool) -> Re
     batch = create_model(
         "BatchRequest",
         __config__=_strict({"instances": [example]}),
-        instances=(Annotated[list[row], Field(min_length=1, max_length=maximum_rows)], ...),
+        # Only the first wrong row is described: describing a million would hold up the service.
+        instances=(
+            Annotated[list[row], Field(min_length=1, max_length=maximum_rows, fail_fast=True)],
+            ...,
+        ),
     )
     either: Any = single
     if by_key:
@@ -251,7 +255,8 @@ def _annotation(feature: Feature) -> Any:
         low = -LARGEST_INTEGER if feature.minimum is None else math.ceil(feature.minimum)
         high = LARGEST_INTEGER if feature.maximum is None else math.floor(feature.maximum)
         bounds = Field(ge=max(low, -LARGEST_INTEGER), le=min(high, LARGEST_INTEGER))
-        return Annotated[int, BeforeValidator(_only_number), bounds]
+        # The bounds stand inside, else the documented schema would not hold them.
+        return Annotated[int, bounds, BeforeValidator(_only_number)]
     if feature.type == "number":
         return Annotated[
             float, Field(strict=True, allow_inf_nan=False, ge=feature.minimum, le=feature.maximum)

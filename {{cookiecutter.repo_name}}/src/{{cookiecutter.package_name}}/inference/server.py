@@ -11,7 +11,7 @@ import threading
 import time
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..contract import load_contract
 from ..errors import ProjectError
@@ -118,17 +118,18 @@ def _tls(settings: Settings) -> dict[str, Any]:
     serving = settings.serving
     if not serving.tls_certificate:
         return {}
-    files = [settings.root / name for name in (serving.tls_certificate, serving.tls_key)]
+    certificate, key = settings.root / serving.tls_certificate, settings.root / serving.tls_key
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(*files, password=lambda: "")
+        # Without a password of its own a key that needs one would stop and ask the terminal.
+        context.load_cert_chain(certificate, key, password=lambda: "")
     except (OSError, ssl.SSLError) as error:
         raise ServingError(
             f"{serving.tls_certificate} and {serving.tls_key} cannot be used: "
             f"{getattr(error, 'strerror', None) or error}",
             "give a PEM certificate with its chain, and its private key without a passphrase",
         ) from error
-    return {"ssl_certfile": files[0], "ssl_keyfile": files[1]}
+    return {"ssl_certfile": certificate, "ssl_keyfile": key}
 
 
 def _listen(host: str, port: int) -> socket.socket:

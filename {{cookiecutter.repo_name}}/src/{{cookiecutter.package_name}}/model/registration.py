@@ -3,6 +3,7 @@
 import fcntl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from .tracking import Tracking
 
 if TYPE_CHECKING:
     from ..contract import Contract
+    from .compiled.encoded import EncodedModel
     from .compiled.scorer import CompiledModel
     from .scoring import LoadedModel
 
@@ -143,7 +145,9 @@ class Registration(Tracking):
         uri = f"models:/{version.name}/{version.version}"
         return LoadedModel(read_pipeline(folder / "model.skops", uri), contract, version)
 
-    def load_for_serving(self, version: ModelVersion) -> "CompiledModel | LoadedModel":
+    def load_for_serving(
+        self, version: ModelVersion
+    ) -> "CompiledModel | EncodedModel | LoadedModel":
         """A version as it serves: its compiled form where it has one, else its pipeline.
 
         Raises:
@@ -159,7 +163,7 @@ class Registration(Tracking):
             keep_model(folder, version, signature, self.settings)
             return served
 
-    def load_kept(self) -> "tuple[ModelVersion, CompiledModel | LoadedModel] | None":
+    def load_kept(self) -> "tuple[ModelVersion, CompiledModel | EncodedModel | LoadedModel] | None":
         """The model that `load_for_serving` gave last on this machine, verified again; or None.
 
         It needs no registry.
@@ -175,12 +179,21 @@ class Registration(Tracking):
         version, folder = kept
         return version, self._read_served(folder, version)
 
-    def _read_served(self, folder: Path, version: ModelVersion) -> "CompiledModel | LoadedModel":
+    def _read_served(
+        self, folder: Path, version: ModelVersion
+    ) -> "CompiledModel | EncodedModel | LoadedModel":
+        from .background import read_background
+        from .compiled.encoded import behind_encoder
         from .compiled.store import read_compiled
 
         contract = parse_contract((folder / CONTRACT_FILE).read_text(encoding="utf-8"))
+        background = read_background(folder)
         compiled = read_compiled(folder, contract, version, self.settings)
-        return compiled or self._read(folder, contract, version)
+        if compiled is not None:
+            compiled.background = background
+            return compiled
+        loaded = replace(self._read(folder, contract, version), background=background)
+        return behind_encoder(loaded) or loaded
 
     def verify_signature(self, version: ModelVersion) -> Signature:
         """Check that a version's files are those that were signed for it.
@@ -239,6 +252,7 @@ class Registration(Tracking):
         from mlflow.models import Model, infer_signature
         from mlflow.sklearn import save_model
 
+        from .background import write_background
         from .compiled.store import write_compiled
 
         with self.translate("storing the model"):
@@ -257,6 +271,7 @@ class Registration(Tracking):
                 skops_trusted_types=list(trusted_types()),
             )
             compiled = write_compiled(model, folder, self.settings)
+            write_background(example, model.contract, folder, self.settings.training.seed)
             self.client.log_model_artifacts(logged.model_id, str(folder))
             self.client.finalize_logged_model(logged.model_id, "READY")
             self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])

@@ -26,11 +26,13 @@ class LoadedModel:
         pipeline: A scikit-learn pipeline over `model_frame`'s columns.
         contract: The contract that it was trained with.
         version: Where it came from; None for a candidate that is not registered yet.
+        background: Training rows that its predictions are explained against.
     """
 
     pipeline: Any
     contract: Contract
     version: ModelVersion | None = None
+    background: Sequence[Mapping[str, Any]] = ()
 
     def predict(self, rows: "pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]") -> Predictions:
         """Score typed rows; the same row gets the same prediction alone and in any batch."""

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,11 +24,13 @@ from ..drift.plot import write_plot
 from ..drift.profile import DriftError, compare_frames, rejected_shift
 from ..drift.report import write_html
 from ..errors import NotEnoughDataError
-from ..inference.prediction_log import read_log
+from ..inference.personal import hidden_columns
 from ..model.mlflow_manager import REFERENCE_FILE, MLflowManager
 from ..model.scoring import LoadedModel, ModelVersion
 from ..presentation import step
 from ..settings import Settings
+from .log_rows import ARROW_TYPES
+from .served_predictions import newest_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,13 +39,6 @@ PREDICTION = "prediction"
 
 ROWS_PER_REFERENCE_ROW = 5
 """More current rows than this add next to nothing: the reference's own noise then dominates."""
-
-ARROW_TYPES = {
-    "number": pa.float64(),
-    "integer": pa.int64(),
-    "boolean": pa.bool_(),
-    "category": pa.string(),
-}
 
 
 @dataclass(frozen=True)
@@ -116,9 +111,14 @@ def check_drift(
     model = manager.load(champion)
     reference = pq.read_table(manager.download_artifact(champion.run_id, REFERENCE_FILE))
     lakehouse = open_lakehouse(settings)
-    rows = _current_rows(settings, lakehouse, model.contract, champion, data)
+    hidden = {*hidden_columns(settings, contract), *hidden_columns(settings, model.contract)}
+    rows = _current_rows(settings, lakehouse, model.contract, champion, data, hidden)
     step(f"Comparing {rows.features.num_rows} rows with the {reference.num_rows} of the reference")
-    current = add_predictions(rows.features, model)
+    if PREDICTION in rows.features.column_names:
+        current = rows.features
+        reference = reference.select(current.column_names)
+    else:
+        current = add_predictions(rows.features, model)
     profiles = compare_frames(reference, current)
     if rows.rejected:
         rejected, read = _rejected_before(lakehouse, model.contract, reference.num_rows)
@@ -174,6 +174,7 @@ def _current_rows(
     contract: Contract,
     champion: ModelVersion,
     data: Path | None,
+    hidden: Collection[str],
 ) -> CurrentRows:
     """The file, else the prediction log, else the newest batch run: the first that is large enough.
 
@@ -183,7 +184,7 @@ def _current_rows(
     limit = ROWS_PER_REFERENCE_ROW * settings.monitoring.reference_rows
     if data is not None:
         return _rows_of_file(settings, contract, data, limit)
-    logged = _rows_of_log(settings, contract, champion, limit)
+    logged = _rows_of_log(settings, lakehouse, contract, champion, limit, hidden)
     if logged.features.num_rows >= settings.monitoring.minimum_rows:
         return logged
     batch = _rows_of_batch(lakehouse, contract, champion, limit)
@@ -214,12 +215,21 @@ def _rows_of_file(settings: Settings, contract: Contract, data: Path, limit: int
 
 
 def _rows_of_log(
-    settings: Settings, contract: Contract, champion: ModelVersion, limit: int
+    settings: Settings,
+    lakehouse: Lakehouse,
+    contract: Contract,
+    champion: ModelVersion,
+    limit: int,
+    hidden: Collection[str],
 ) -> CurrentRows:
-    folder = settings.root / settings.serving.prediction_log
-    entries = read_log(folder, limit, champion.version)
-    features = typed_features([entry["features"] for entry in entries], contract)
-    return CurrentRows(f"the service's last {len(entries):,} predictions", features)
+    rows = newest_predictions(settings, contract, lakehouse, limit, champion.version)
+    features = typed_features([row["features"] for row in rows], contract)
+    if hidden:  # not to be had from the log, so that the model cannot score its rows again
+        answers = "score" if contract.is_binary or not contract.target.classes else "prediction"
+        values = pa.array([row[answers] for row in rows])
+        kept = [name for name in features.column_names if name not in hidden]
+        features = features.select(kept).append_column(PREDICTION, values)
+    return CurrentRows(f"the service's last {len(rows):,} predictions", features)
 
 
 def _rows_of_batch(

@@ -114,6 +114,7 @@ def _candidates(settings: Settings, everything: bool) -> Iterator[Path]:
         yield root / settings.lake.catalog
         yield root / settings.lake.warehouse
         yield root / settings.serving.prediction_log
+        yield root / settings.prediction_log.feedback
 
 
 def _is_inside(path: Path, root: Path) -> bool:
