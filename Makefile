@@ -5,7 +5,7 @@ DEMO := demo/customer-churn
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint format lock clean \
-	bench-cli bench-data bench-iceberg bench-pit bench-online bench-registry bench-automl bench-serving
+	bench-cli bench-data bench-iceberg bench-pit bench-online bench-registry bench-automl bench-serving bench-batch-scoring
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench-automl: setup  ## AutoML against FLAML, 60 CPU seconds each (an hour and a
 
 bench-serving: setup  ## The service against model servers and empty ones (25 minutes; run make demo first)
 	@$(DEMO)/.venv/bin/python benchmarks/serving.py $(DEMO)
+
+bench-batch-scoring: setup  ## 5 M rows, Parquet to Parquet, against scikit-learn and MLflow (5 minutes; run make demo first)
+	@$(VENV)/python benchmarks/batch_scoring.py $(DEMO)
 
 clean:  ## Delete the demo, the environment and caches
 	@rm -rf demo build .venv .pytest_cache .ruff_cache

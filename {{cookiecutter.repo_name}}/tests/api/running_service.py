@@ -15,7 +15,10 @@ import pytest
 
 from {{ cookiecutter.package_name }}.contract import dump_contract
 from {{ cookiecutter.package_name }}.model.frames import model_frame
-from {{ cookiecutter.package_name }}.model.mlflow_manager import CONTRACT_FILE, MLflowManager
+from {{ cookiecutter.package_name }}.model.mlflow_manager import (
+    CONTRACT_FILE,
+    MLflowManager,
+)
 from {{ cookiecutter.package_name }}.settings import load_settings
 
 from ..ports import free_port
@@ -85,7 +88,13 @@ def running(root: Path, *arguments: str, **variables: str) -> Iterator[RunningSe
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLOPS_", "MLFLOW_"))}
     environment |= {"MLOPS_ROOT": str(root), "MLOPS_SERVING__PORT": str(port), **variables}
     log = root / f"serve-{port}.log"
-    command = [sys.executable, "-m", "{{ cookiecutter.package_name }}", "serve", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "{{ cookiecutter.package_name }}",
+        "serve",
+        *arguments,
+    ]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

@@ -15,8 +15,14 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 from {{ cookiecutter.package_name }}.inference import access as access_module
 from {{ cookiecutter.package_name }}.inference.access import ROLES, Access
-from {{ cookiecutter.package_name }}.inference.access_records import AccessError, StoreError
-from {{ cookiecutter.package_name }}.inference.access_store import AccessStore, open_or_make
+from {{ cookiecutter.package_name }}.inference.access_records import (
+    AccessError,
+    StoreError,
+)
+from {{ cookiecutter.package_name }}.inference.access_store import (
+    AccessStore,
+    open_or_make,
+)
 from {{ cookiecutter.package_name }}.inference.access_tables import AUDIT, faults
 from {{ cookiecutter.package_name }}.inference.api import create_app, create_service
 from {{ cookiecutter.package_name }}.inference.limits import Limits

@@ -11,7 +11,10 @@ from pydantic import ValidationError
 
 from {{ cookiecutter.package_name }}.inference.problems import ProblemError
 from {{ cookiecutter.package_name }}.inference.request_body import parse_json
-from {{ cookiecutter.package_name }}.inference.request_structs import RequestDecoder, Values
+from {{ cookiecutter.package_name }}.inference.request_structs import (
+    RequestDecoder,
+    Values,
+)
 from {{ cookiecutter.package_name }}.inference.schemas import feature_rows, request_models
 
 from .examples import PROBLEMS, contract_of, random_rows

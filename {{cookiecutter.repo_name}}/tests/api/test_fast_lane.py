@@ -71,8 +71,9 @@ class Both:
 
 def _contents(answer: Any) -> dict[str, str]:
     # JSON cannot be framed, run scripts or leak a referrer: only the app, with its pages, says so.
-    own = ("content-length", "content-security-policy", "referrer-policy", "x-frame-options")
-    own += ("x-request-id",)  # the lane gives one back, and makes none
+    # A request id the lane gives back, and makes none.
+    own = ["content-length", "content-security-policy", "referrer-policy", "x-frame-options"]
+    own.append("x-request-id")
     return {name: value for name, value in answer.headers.items() if name not in own}
 
 

@@ -142,8 +142,14 @@ def test_a_version_can_be_asked_for_by_those_who_may(
     allowed = {**JSON, "X-API-Key": KEY}
     for version in ("1", "2"):
         for ask in (
-            client.post("/predict", content=body_of(ROWS[0]), headers={**allowed, "X-Model-Version": version}),
-            past_the_lane(client, body_of(ROWS[0]), **{"X-API-Key": KEY, "X-Model-Version": version}),
+            client.post(
+                "/predict",
+                content=body_of(ROWS[0]),
+                headers={**allowed, "X-Model-Version": version},
+            ),
+            past_the_lane(
+                client, body_of(ROWS[0]), **{"X-API-Key": KEY, "X-Model-Version": version}
+            ),
         ):
             assert (ask.status_code, ask.json()["model_version"]) == (200, version)
     unknown = client.post(
@@ -186,7 +192,9 @@ def test_a_shadow_scores_what_was_answered_and_nobody_gets_its_answers(
     for line in read_log(folder, 200):
         row = given.pop(line["prediction_id"])
         assert line["model_version"] == "2"
-        assert line["score"] == pytest.approx(fitted("binary", "2").predict([row]).scores[0], abs=1e-9)
+        assert line["score"] == pytest.approx(
+            fitted("binary", "2").predict([row]).scores[0], abs=1e-9
+        )
         assert line["features"] == {}, "a shadow's line holds nobody's data"
     assert given == {}
     versions = {line["model_version"] for line in read_log(tmp_path / "logs/predictions", 500)}

@@ -7,7 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from {{ cookiecutter.package_name }}.contract import Contract, load_contract, parse_contract
+from {{ cookiecutter.package_name }}.contract import (
+    Contract,
+    load_contract,
+    parse_contract,
+)
 from {{ cookiecutter.package_name }}.data.connection import open_lakehouse
 from {{ cookiecutter.package_name }}.data.tables import feedback_table, served_table
 from {{ cookiecutter.package_name }}.errors import NotEnoughDataError, NothingToDoError

@@ -17,6 +17,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline
 
 from {{ cookiecutter.package_name }}.contract import Contract, dump_contract
+from {{ cookiecutter.package_name }}.model.compiled import native
 from {{ cookiecutter.package_name }}.model.compiled.arrays import score_arrays
 from {{ cookiecutter.package_name }}.model.compiled.compiler import (
     NotCompilableError,
@@ -37,6 +38,7 @@ from {{ cookiecutter.package_name }}.model.compiled.native import (
     find_compiler,
 )
 from {{ cookiecutter.package_name }}.model.compiled.parity import draw_rows, prove_parity
+from {{ cookiecutter.package_name }}.model.compiled.ranked import rank_trees
 from {{ cookiecutter.package_name }}.model.compiled.scorer import CompiledModel
 from {{ cookiecutter.package_name }}.model.estimators import FAMILIES
 from {{ cookiecutter.package_name }}.model.scoring import LoadedModel
@@ -132,6 +134,42 @@ def test_kernel_and_numpy_agree_and_a_row_has_the_same_bits_alone_and_in_a_batch
     alone = np.vstack([kernel.score(numbers[[at]], codes[[at]]) for at in range(500)])
     assert np.array_equal(alone, together[:500])
     assert np.abs(score_arrays(form, numbers, codes) - together).max() < 1e-14
+
+
+def many_categories() -> LoadedModel:
+    """Boosting over a category whose sets take several bytes."""
+    values = [f"v{number:02}" for number in range(40)]
+    described = contract("many", [COLUMNS[0], {**COLUMNS[2], "categories": values}])
+    frame = rows("many")
+    dice = np.random.default_rng(4)
+    number = dice.integers(0, len(values), len(frame))
+    frame["closed"] = np.array(values, dtype=object)[number]
+    frame["y"] = np.array(["a", "b", "c"], dtype=object)[number * 7 % 3]
+    return fit(frame, described, "boosting", FAMILIES["boosting"].defaults, seed=0)
+
+
+@needs_compiler
+@pytest.mark.parametrize("family", ["boosting", "forest", "categories"])
+def test_walks_over_bytes_and_over_numbers_end_at_the_same_leaves(
+    family: str, kernels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = many_categories() if family == "categories" else fitted(family, "many", COLUMNS)
+    form = compiled(model)
+    library = build_kernel(kernels)
+    assert library is not None
+    over_bytes, ranked = NativeScorer(form, library), rank_trees(form)
+    monkeypatch.setattr(native, "rank_trees", lambda _: None)
+    over_numbers = NativeScorer(form, library)
+    numbers, codes = draw_rows(form, model.contract, 5_000, np.random.default_rng(6))
+
+    expected = over_numbers.score(numbers, codes)
+
+    assert ranked is not None
+    pages, searches = ranked.arrays["page"], ranked.arrays["search"]
+    assert (family == "forest") == bool((pages["base"] > 0).any()), "more ranks than a byte has"
+    assert len(searches)
+    for count in (1, 15, 16, 127, 128, 129, 257, 5_000):
+        assert np.array_equal(over_bytes.score(numbers[:count], codes[:count]), expected[:count])
 
 
 @pytest.mark.parametrize("target", list(CLASSES))

@@ -90,9 +90,8 @@ def test_an_ensemble_has_the_same_bits_alone_and_in_a_batch(target: str) -> None
     row = served.row_scorer()
     row.numbers[:], row.codes[:] = numbers[:1], codes[:1]
     assert list(row.score()) == together[0].tolist()
-    assert prove_parity(
-        model.pipeline, form, described, served.answers, PARITY_ROWS, seed=1
-    ).passed
+    proof = prove_parity(model.pipeline, form, described, served.answers, PARITY_ROWS, seed=1)
+    assert proof.passed, proof
 
 
 def test_an_ensemble_with_another_family_serves_itself() -> None:

@@ -15,7 +15,10 @@ from sklearn.preprocessing import FunctionTransformer
 
 from {{ cookiecutter.package_name }}.inference.lane_model import _Encoded
 from {{ cookiecutter.package_name }}.model.compiled import compiler, encoded
-from {{ cookiecutter.package_name }}.model.compiled.encoded import EncodedModel, behind_encoder
+from {{ cookiecutter.package_name }}.model.compiled.encoded import (
+    EncodedModel,
+    behind_encoder,
+)
 from {{ cookiecutter.package_name }}.model.compiled.form import CompiledForm
 from {{ cookiecutter.package_name }}.model.estimators import FAMILIES
 from {{ cookiecutter.package_name }}.model.scoring import LoadedModel

@@ -186,9 +186,7 @@ def create_service(
     return FastLane(app, settings, contract, app.state)
 
 
-def _predictions(
-    models: RequestModels, scorer: Scorer, stored: StoredFeatures | None
-) -> APIRouter:
+def _predictions(models: RequestModels, scorer: Scorer, stored: StoredFeatures | None) -> APIRouter:
     router = APIRouter(
         route_class=PredictionRoute,
         dependencies=DOCUMENTED_CREDENTIALS,
