@@ -21,7 +21,7 @@ from .request_structs import DecodedBatch, DecodedRow, RequestDecoder, Values
 from .row_arrays import RowArrays
 from .shadow import Shadow
 
-ROWS_IN_THE_LOOP = 256
+ROWS_IN_THE_LOOP = {"kernel": 2048, "numpy": 64}
 """More rows are scored in a thread, so that they do not keep other requests waiting."""
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class _Compiled:
 
     async def several(self, columns: Sequence[Values]) -> np.ndarray:
         """The answers to rows, given as columns: shape (rows, classes or 1)."""
-        if len(columns[0]) <= ROWS_IN_THE_LOOP:
+        if len(columns[0]) <= ROWS_IN_THE_LOOP[self._model.engine]:
             return self._answers(columns)
         return await asyncio.to_thread(self._answers, columns)
 

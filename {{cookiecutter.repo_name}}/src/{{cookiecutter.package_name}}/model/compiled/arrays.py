@@ -3,9 +3,12 @@
 It is also what `kernel.c` is compared with: the same steps, the same order of additions.
 """
 
+from functools import partial
+
 import numpy as np
 
-from .form import CATEGORY, MISSING, NAN_RIGHT, TABLE, CompiledForm, Encoder, Trees
+from .blend import blend_answers
+from .form import CATEGORY, MISSING, NAN_RIGHT, TABLE, Blend, CompiledForm, Encoder, Trees, Weights
 
 BLOCK = 4096
 """Rows at a time, so that what lies between stays in the cache."""
@@ -22,6 +25,12 @@ def score_arrays(form: CompiledForm, numbers: np.ndarray, codes: np.ndarray) -> 
     Returns:
         Float64 of shape (rows, outputs): probabilities, or the value.
     """
+    if isinstance(form.model, Blend):
+        parts = [
+            [partial(score_arrays, part, numbers, codes) for part in member.forms]
+            for member in form.model.members
+        ]
+        return blend_answers(form.model, parts)
     answers = np.empty((len(numbers), form.outputs))
     with np.errstate(all="ignore"):
         for start in range(0, len(numbers), BLOCK):
@@ -52,10 +61,11 @@ def _margins(form: CompiledForm, numbers: np.ndarray, codes: np.ndarray) -> np.n
     columns = encode_arrays(form.encoder, numbers, codes)
     margins = np.tile(form.bias, (len(numbers), 1))
     model = form.model
-    if not isinstance(model, Trees):
+    if isinstance(model, Weights):
         for column in range(columns.shape[1]):
             margins += model.weights[:, column] * columns[:, [column]]
         return margins
+    assert isinstance(model, Trees)  # noqa: S101  # nosec B101
     if model.single:
         columns = columns.astype(np.float32).astype(np.float64)
     leaves = model.leaves[_walk(model, columns)]

@@ -10,7 +10,7 @@ Stored are `form.json` (what it is) and `arrays.npz` (NumPy's format without pic
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,8 @@ NAN_RIGHT, CATEGORY = 1, 2
 """Flags of a node: where a missing number goes, and whether the threshold starts a set of codes."""
 
 NODE = np.dtype([("threshold", "<f8"), ("left", "<i4"), ("column", "<i2"), ("flags", "<i2")])
+
+BLEND_NUMBERS = ("temperature", "shift", "scale", "lowest")
 
 Link = Literal["identity", "logistic", "softmax", "exponential"]
 LINKS: tuple[Link, ...] = ("identity", "logistic", "softmax", "exponential")
@@ -92,6 +94,45 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class BlendMember:
+    """A member of a blend: forms whose mean it is.
+
+    Attributes:
+        weight: Its share.
+        temperature: Its calibration; 1 for none.
+        forms: They take the same rows as the blend, and have the same classes.
+    """
+
+    weight: float
+    temperature: float
+    forms: "tuple[CompiledForm, ...]"
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A weighted mean of other forms; the form that holds it encodes nothing itself.
+
+    Attributes:
+        members: What is mixed.
+        temperature: Calibration of the mean; 1 for none.
+        shift: Added to the mean, after it is multiplied by `scale`.
+        scale: See there.
+        lowest: No answer is below; None without a limit.
+    """
+
+    members: tuple[BlendMember, ...]
+    temperature: float = 1.0
+    shift: float = 0.0
+    scale: float = 1.0
+    lowest: float | None = None
+
+    @property
+    def forms(self) -> "tuple[CompiledForm, ...]":
+        """Those of all members, in their order."""
+        return tuple(form for member in self.members for form in member.forms)
+
+
+@dataclass(frozen=True)
 class CompiledForm:
     """A fitted pipeline without its library.
 
@@ -109,7 +150,7 @@ class CompiledForm:
     numbers: tuple[str, ...]
     categories: Mapping[str, tuple[str, ...]]
     encoder: Encoder
-    model: Trees | Weights
+    model: Trees | Weights | Blend
     bias: np.ndarray
     divisor: float
     link: Link
@@ -119,6 +160,11 @@ class CompiledForm:
     def outputs(self) -> int:
         """Numbers in an answer: a probability for each class, or one value."""
         return len(self.classes) or 1
+
+    @property
+    def outputs_without_classes(self) -> int:
+        """Numbers in an answer, by the link alone."""
+        return {"logistic": 2, "exponential": 1}.get(self.link, len(self.bias))
 
     @cached_property
     def codes(self) -> Mapping[str, Mapping[str | None, int]]:
@@ -138,11 +184,11 @@ def write_form(form: CompiledForm, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = form.model
-    described = {
+    described: dict[str, Any] = {
         "format": FORMAT,
         "numbers": list(form.numbers),
         "categories": {name: list(known) for name, known in form.categories.items()},
-        "model": "trees" if isinstance(model, Trees) else "weights",
+        "model": type(model).__name__.lower(),
         "single": isinstance(model, Trees) and model.single,
         "divisor": form.divisor,
         "link": form.link,
@@ -151,7 +197,16 @@ def write_form(form: CompiledForm, folder: Path) -> None:
     arrays = {
         f"encoder_{field.name}": getattr(form.encoder, field.name) for field in fields(Encoder)
     }
-    arrays |= {f"model_{name}": value for name, value in asdict(model).items() if name != "single"}
+    if isinstance(model, Blend):
+        described["blend"] = {
+            **{name: getattr(model, name) for name in BLEND_NUMBERS},
+            "members": [[m.weight, m.temperature, len(m.forms)] for m in model.members],
+        }
+        for number, part in enumerate(model.forms):
+            write_form(part, folder / str(number))
+    else:
+        values = {name: value for name, value in vars(model).items() if name != "single"}
+        arrays |= {f"model_{name}": value for name, value in values.items()}
     np.savez_compressed(folder / ARRAYS_FILE, bias=form.bias, **arrays)
     (folder / FORM_FILE).write_text(json.dumps(described, indent=1), encoding="utf-8")
 
@@ -166,7 +221,7 @@ def read_form(folder: Path) -> CompiledForm:
         described = json.loads((folder / FORM_FILE).read_text(encoding="utf-8"))
         with np.load(folder / ARRAYS_FILE, allow_pickle=False) as archive:
             arrays = {name: np.ascontiguousarray(archive[name]) for name in archive.files}
-        form = _assemble(described, arrays)
+        form = _assemble(described, arrays, folder)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise CompiledFormError(
             f"the compiled form in {folder} cannot be read: {error}",
@@ -176,7 +231,9 @@ def read_form(folder: Path) -> CompiledForm:
     return form
 
 
-def _assemble(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> CompiledForm:
+def _assemble(
+    described: Mapping[str, Any], arrays: Mapping[str, np.ndarray], folder: Path
+) -> CompiledForm:
     if described["format"] != FORMAT:
         raise ValueError(f"its format is {described['format']}, this code reads {FORMAT}")
     parts = {
@@ -187,8 +244,10 @@ def _assemble(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
         }
         for prefix in ("encoder_", "model_")
     }
-    model: Trees | Weights
-    if described["model"] == "trees":
+    model: Trees | Weights | Blend
+    if described["model"] == "blend":
+        model = _read_blend(described["blend"], folder)
+    elif described["model"] == "trees":
         model = Trees(**parts["model_"], single=bool(described["single"]))
     else:
         model = Weights(**parts["model_"])
@@ -202,6 +261,15 @@ def _assemble(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
         link=described["link"],
         classes=tuple(described["classes"]),
     )
+
+
+def _read_blend(described: Mapping[str, Any], folder: Path) -> Blend:
+    members, number = [], 0
+    for weight, temperature, count in described["members"]:
+        forms = tuple(read_form(folder / str(number + place)) for place in range(count))
+        members.append(BlendMember(float(weight), float(temperature), forms))
+        number += count
+    return Blend(tuple(members), **{name: described[name] for name in BLEND_NUMBERS})
 
 
 def check_form(form: CompiledForm) -> None:
@@ -235,9 +303,8 @@ def _problems(form: CompiledForm) -> list[tuple[str, bool]]:
         if field.name != "table"
     ]
     problems += [("bias", form.bias.dtype != np.float64), ("link", form.link not in LINKS)]
-    outputs = {"logistic": 2, "exponential": 1}.get(form.link, margins)
     problems += [
-        ("classes", form.outputs != outputs),
+        ("classes", form.outputs != form.outputs_without_classes),
         ("margins", margins < 1 or (form.link in ("logistic", "exponential") and margins != 1)),
     ]
     if any(wrong for _, wrong in problems):
@@ -251,6 +318,8 @@ def _problems(form: CompiledForm) -> list[tuple[str, bool]]:
         ends = encoder.offset[is_table] + sizes[encoder.source[is_table]]
         beyond = (encoder.offset[is_table] < 0) | (ends > len(encoder.table))
         problems.append(("encoder.offset", bool(beyond.any())))
+    if isinstance(form.model, Blend):
+        return problems + _blend_problems(form, form.model)
     if isinstance(form.model, Weights):
         weights = form.model.weights
         return [
@@ -258,6 +327,21 @@ def _problems(form: CompiledForm) -> list[tuple[str, bool]]:
             ("weights", weights.dtype != np.float64 or weights.shape != (margins, columns)),
         ]
     return problems + _tree_problems(form, form.model, columns, margins)
+
+
+def _blend_problems(form: CompiledForm, blend: Blend) -> list[tuple[str, bool]]:
+    rows = (form.numbers, dict(form.categories), form.classes)
+    problems = [
+        ("members", not blend.members or any(not member.forms for member in blend.members)),
+        (
+            "members' rows",
+            any((p.numbers, dict(p.categories), p.classes) != rows for p in blend.forms),
+        ),
+    ]
+    for part in blend.forms:
+        problems.append(("members", isinstance(part.model, Blend)))
+        problems += _problems(part)
+    return problems
 
 
 def _tree_problems(

@@ -17,11 +17,14 @@ import sysconfig
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from .form import CompiledForm, CompiledFormError, Trees
+from .blend import blend_answers
+from .form import Blend, CompiledForm, CompiledFormError, Trees, Weights
+from .ranked import Ranked, rank_trees
 
 SOURCE = Path(__file__).with_name("kernel.c")
 FLAGS = ("-O3", "-std=c11", "-ffp-contract=off", "-fno-fast-math", "-shared", "-fPIC")
@@ -46,6 +49,10 @@ _POINTERS = {
     "weights": np.float64,
     "bias": np.float64,
 }
+_RANKED = (
+    *("steps", "ranked", "walks", "leaf_values", "search", "page", "lookup", "flag"),
+    *("thresholds", "buckets", "codes"),
+)
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +66,9 @@ class _Form(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in _POINTERS),
         *((name, ctypes.c_int64) for name in ("width", "link", "single")),
         ("divisor", ctypes.c_double),
+        *((name, ctypes.c_int64) for name in ("bytes", "searches", "lookups", "flags")),
+        *((name, ctypes.c_int64) for name in ("most_steps", "has_sets")),
+        *((name, ctypes.c_void_p) for name in _RANKED),
     ]
 
 
@@ -109,6 +119,36 @@ def build_kernel(folder: Path) -> Path | None:
     return library
 
 
+class BlendScorer:
+    """Scores a blend, each of its forms with the kernel; safe to use from several threads.
+
+    Args:
+        form: Holds a blend.
+        library: What `build_kernel` made.
+
+    Raises:
+        CompiledFormError: Where the library cannot be loaded.
+    """
+
+    def __init__(self, form: CompiledForm, library: Path) -> None:
+        if not isinstance(form.model, Blend):
+            raise CompiledFormError("the form holds no blend", "score it with NativeScorer")
+        self._blend = form.model
+        self._members = [
+            [NativeScorer(part, library) for part in member.forms] for member in form.model.members
+        ]
+
+    def score(
+        self, numbers: np.ndarray, codes: np.ndarray, pool: ThreadPoolExecutor | None = None
+    ) -> np.ndarray:
+        """Score rows; see `NativeScorer.score`."""
+        parts = [
+            [partial(scorer.score, numbers, codes, pool) for scorer in scorers]
+            for scorers in self._members
+        ]
+        return blend_answers(self._blend, parts)
+
+
 class NativeScorer:
     """Scores with the kernel; safe to use from several threads.
 
@@ -131,8 +171,8 @@ class NativeScorer:
         score.restype = ctypes.c_int
         self._score = score
         self._outputs = form.outputs
-        self._arrays = _arrays(form)
-        self._form = _structure(form, self._arrays)
+        self._arrays, self._ranked = _arrays(form), rank_trees(form)
+        self._form = _structure(form, self._arrays, self._ranked)
         self._address = ctypes.addressof(self._form)
 
     def score(
@@ -188,7 +228,7 @@ def _arrays(form: CompiledForm) -> dict[str, np.ndarray]:
     if isinstance(model, Trees):
         given |= {name: value for name, value in vars(model).items() if name != "single"}
         given["weights"] = empty
-    else:
+    elif isinstance(model, Weights):
         given |= dict.fromkeys(("nodes", "roots", "leaves", "targets", "bits"), empty)
         given["weights"] = model.weights
     return {
@@ -197,9 +237,18 @@ def _arrays(form: CompiledForm) -> dict[str, np.ndarray]:
     }
 
 
-def _structure(form: CompiledForm, arrays: dict[str, np.ndarray]) -> _Form:
+def _structure(form: CompiledForm, arrays: dict[str, np.ndarray], ranked: Ranked | None) -> _Form:
     model = form.model
     is_trees = isinstance(model, Trees)
+    over_bytes: dict[str, int] = {}
+    if ranked:
+        over_bytes = {name: array.ctypes.data for name, array in ranked.arrays.items()}
+        over_bytes |= {"bytes": ranked.bytes, "most_steps": ranked.most_steps}
+        over_bytes["has_sets"] = int(ranked.has_sets)
+        over_bytes |= {
+            counted: len(ranked.arrays[name])
+            for counted, name in (("searches", "search"), ("lookups", "lookup"), ("flags", "flag"))
+        }
     return _Form(
         numbers=len(form.numbers),
         categories=len(form.categories),
@@ -212,6 +261,7 @@ def _structure(form: CompiledForm, arrays: dict[str, np.ndarray]) -> _Form:
         single=int(is_trees and model.single) if isinstance(model, Trees) else 0,
         divisor=form.divisor,
         **{name: array.ctypes.data for name, array in arrays.items()},
+        **over_bytes,
     )
 
 

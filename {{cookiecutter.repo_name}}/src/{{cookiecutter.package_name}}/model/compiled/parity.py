@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...contract import Contract, Feature
-from .form import CATEGORY, NUMBER, CompiledForm, Trees
+from .form import CATEGORY, NUMBER, Blend, CompiledForm, Trees
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,7 @@ def prove_parity(
     largest, flipped = 0.0, 0
     for start in range(0, rows, CHUNK):
         numbers, codes = draw_rows(form, contract, min(CHUNK, rows - start), generator)
-        expected = _pipeline_answers(pipeline, form, _frame(form, contract, numbers, codes))
+        expected = _pipeline_answers(pipeline, form, frame_of(form, contract, numbers, codes))
         found = scores(numbers, codes)
         if form.classes:
             difference = np.abs(found - expected)
@@ -141,6 +141,8 @@ def _usual_range(feature: Feature, thresholds: np.ndarray) -> tuple[float, float
 
 def _thresholds(form: CompiledForm, number: int) -> np.ndarray:
     """Where the trees split this number, in the unit of the rows."""
+    if isinstance(form.model, Blend):
+        return np.concatenate([np.empty(0), *(_thresholds(p, number) for p in form.model.forms)])
     if not isinstance(form.model, Trees):
         return np.empty(0)
     encoder, nodes = form.encoder, form.model.nodes
@@ -152,7 +154,7 @@ def _thresholds(form: CompiledForm, number: int) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _frame(
+def frame_of(
     form: CompiledForm, contract: Contract, numbers: np.ndarray, codes: np.ndarray
 ) -> "pd.DataFrame":
     """The same rows as the pipeline takes them; see `model_frame`."""

@@ -18,8 +18,8 @@ from ...contract import Contract
 from ..model_version import ModelVersion
 from ..predictions import Predictions
 from .arrays import score_arrays
-from .form import CompiledForm
-from .native import NativeScorer, build_kernel
+from .form import Blend, CompiledForm
+from .native import BlendScorer, NativeScorer, build_kernel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,8 @@ class CompiledModel:
 
     Attributes:
         engine: `kernel`, or `numpy` where no compiler is there.
-        native: The kernel's scorer.
+        native: The kernel's scorer; None without it, and for a blend, which has several.
+        background: Training rows that its predictions are explained against.
     """
 
     def __init__(
@@ -52,10 +53,13 @@ class CompiledModel:
         self.form = form
         self.contract = contract
         self.version = version
+        self.background: Sequence[Mapping[str, Any]] = ()
         self._threads = threads or os.cpu_count() or 1
         library = build_kernel(kernels) if kernels else None
-        self.native = NativeScorer(form, library) if library else None
-        self.engine = "kernel" if self.native else "numpy"
+        is_blend = isinstance(form.model, Blend)
+        self.native = NativeScorer(form, library) if library and not is_blend else None
+        self._blend = BlendScorer(form, library) if library and is_blend else None
+        self.engine = "kernel" if library else "numpy"
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor | None:
@@ -76,10 +80,11 @@ class CompiledModel:
 
     def answers(self, numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Probabilities by the form's classes, or values: shape (rows, outputs)."""
-        if self.native is None:
+        scorer = self.native or self._blend
+        if scorer is None:
             return score_arrays(self.form, numbers, codes)
         pool = self._pool if len(numbers) > 1 else None
-        return self.native.score(numbers, codes, pool)
+        return scorer.score(numbers, codes, pool)
 
     def ordered_answers(self, numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Probabilities by the contract's classes, or values: shape (rows, classes or 1)."""
