@@ -106,7 +106,7 @@ def test_a_refused_row_has_no_prediction_and_says_why(tmp_path: Path, out: Path)
     bounded = next(f for f in contract.features if f.minimum is not None and f.type == "number")
     rows[7][closed.name] = "never heard of"
     rows[8][bounded.name] = float("inf")
-    rows[9][bounded.name] = bounded.minimum - 1
+    rows[9][bounded.name] = (bounded.minimum or 0) - 1
     file = write_rows(tmp_path / "rows.parquet", contract, rows)
 
     totals = score_files(BatchScorer(compiled("binary"), contract, "1"), [file], out)

@@ -106,7 +106,7 @@ def predict_file(settings: Settings, contract: Contract, data: Path, out: Path) 
         refused_rows=totals.refused,
         file=settings.shown(out),
         model_version=champion.version,
-        engine=model.engine if isinstance(model, CompiledModel) else "pipeline",
+        engine=getattr(model, "engine", "pipeline"),
         mean_score=totals.score / totals.rows if totals.rows else 0.0,
         rows_a_second=round((totals.rows + totals.refused) / (time.perf_counter() - started)),
     )

@@ -16,6 +16,7 @@ from ..data.sources import list_parts, read_raw, whole_digest
 from ..data.suppression import SuppressionList
 from ..data.tables import gold_table, predictions_table
 from ..errors import NothingToDoError
+from ..model.compiled.encoded import EncodedModel
 from ..model.compiled.scorer import CompiledModel
 from ..model.mlflow_manager import MLflowManager, RegistryError
 from ..model.scoring import LoadedModel, ModelVersion
@@ -112,7 +113,7 @@ def predict_batch(
 def _score(
     rows: "pa.Table",
     contract: Contract,
-    model: CompiledModel | LoadedModel,
+    model: CompiledModel | EncodedModel | LoadedModel,
     champion: ModelVersion,
     run_id: str,
 ) -> "pa.Table":
