@@ -164,7 +164,10 @@ def test_names_of_direct_dependencies_are_refused(default_project: BakedProject)
     extras = metadata["project"]["optional-dependencies"].values()
     listed = [*metadata["project"]["dependencies"], *(name for extra in extras for name in extra)]
     imported_as = {"python-dotenv": "dotenv", "scikit-learn": "sklearn", "pyyaml": "yaml"}
-    imported_as |= {"ibis-framework": "ibis", "mlflow-skinny": "mlflow"}
+    imported_as |= {"ibis-framework": "ibis", "mlflow-skinny": "mlflow", "pyjwt": "jwt"}
+    imported_as |= dict.fromkeys(
+        ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"), "opentelemetry"
+    )
     names = {re.split(r"[\[<>=!]", requirement)[0] for requirement in listed}
     taken = load_hook()["TAKEN"]
     assert len(names) > 20

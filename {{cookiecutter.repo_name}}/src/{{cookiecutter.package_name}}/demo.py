@@ -186,7 +186,7 @@ def _print_summary(result: DemoResult) -> None:
         ("Look at", "\n".join(result.files)),
         (
             "Next",
-            "make serve          http://127.0.0.1:8000/docs\n"
+            "make serve          http://127.0.0.1:8000\n"
             "make mlflow-up      http://127.0.0.1:5000\n"
             "make airflow-up     http://127.0.0.1:8080\n"
             "make monitoring-up  http://127.0.0.1:9090\n"

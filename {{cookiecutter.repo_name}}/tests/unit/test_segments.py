@@ -173,9 +173,10 @@ def test_no_thread_and_no_file_stays_open(tmp_path: Path) -> None:
 LIMITED = """
 import json, resource, sys
 from pathlib import Path
-from {{ cookiecutter.package_name }}.inference.prediction_log import LoggedPrediction, PredictionLog
+from {{ cookiecutter.package_name }}.inference import prediction_log
+from {{ cookiecutter.package_name }}.inference.prediction_log import LoggedPrediction
 failures = []
-log = PredictionLog(Path(sys.argv[1]), failures.append, required=sys.argv[2] == "required")
+log = prediction_log.PredictionLog(Path(sys.argv[1]), failures.append, required=sys.argv[2] == "required")
 def entry(number):
     return LoggedPrediction(f"id-{number}", "2026-11-01T00:00:00+00:00", "1", {"x": 1}, "yes", 0.5)
 assert log.write([entry(0)])
