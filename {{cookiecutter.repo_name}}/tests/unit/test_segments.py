@@ -176,7 +176,8 @@ from pathlib import Path
 from {{ cookiecutter.package_name }}.inference import prediction_log
 from {{ cookiecutter.package_name }}.inference.prediction_log import LoggedPrediction
 failures = []
-log = prediction_log.PredictionLog(Path(sys.argv[1]), failures.append, required=sys.argv[2] == "required")
+folder, required = Path(sys.argv[1]), sys.argv[2] == "required"
+log = prediction_log.PredictionLog(folder, failures.append, required=required)
 def entry(number):
     return LoggedPrediction(f"id-{number}", "2026-11-01T00:00:00+00:00", "1", {"x": 1}, "yes", 0.5)
 assert log.write([entry(0)])
