@@ -15,6 +15,10 @@ from sklearn.preprocessing import FunctionTransformer
 
 from {{ cookiecutter.package_name }}.inference.lane_model import _Encoded
 from {{ cookiecutter.package_name }}.model.compiled import compiler, encoded
+from {{ cookiecutter.package_name }}.model.compiled.compiler import (
+    NotCompilableError,
+    compile_pipeline,
+)
 from {{ cookiecutter.package_name }}.model.compiled.encoded import (
     EncodedModel,
     behind_encoder,
@@ -26,7 +30,8 @@ from {{ cookiecutter.package_name }}.model.scoring import LoadedModel
 from ..api.conftest import until
 from ..api.examples import Shelf, client_of, contract_of, random_rows, settings_of
 from ..api.examples import fitted as served_model
-from .test_estimators import COLUMNS, contract, rows
+from .test_compiled_ensembles import found as ensemble
+from .test_estimators import CLASSES, COLUMNS, contract, rows
 
 MODELS: dict[str, tuple[str, Callable[[], Any]]] = {
     "neighbours": ("binary", lambda: KNeighborsClassifier(5)),
@@ -66,6 +71,28 @@ def test_answers_are_the_pipelines_bit_for_bit(name: str) -> None:
             assert np.array_equal(answers, expected.probabilities[:count])
         else:
             assert answers[:, 0].tolist() == expected.scores[:count]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", list(CLASSES))
+@pytest.mark.parametrize("families", [("linear",), ("network", "neighbours", "hist_boosting")])
+def test_ensembles_without_a_compiled_form_need_no_pandas_either(
+    target: str, families: tuple[str, ...]
+) -> None:
+    loaded = ensemble(contract(target, COLUMNS), target, families, 6)
+    with pytest.raises(NotCompilableError):
+        compile_pipeline(loaded.pipeline, loaded.contract)
+    found = behind_encoder(loaded)
+    assert found is not None
+    given = random_rows(loaded.contract, 50)
+    expected = loaded.predict(given)
+    lane = _Encoded(found)
+    values = [tuple(record[key] for key in lane.order) for record in given]
+    answers = np.array(lane.now(values))
+    if expected.probabilities is not None:
+        assert np.array_equal(answers, expected.probabilities)
+    else:
+        assert answers[:, 0].tolist() == expected.scores
 
 
 def test_what_cannot_be_encoded_is_served_by_the_pipeline() -> None:

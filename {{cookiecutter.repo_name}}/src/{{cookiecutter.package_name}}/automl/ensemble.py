@@ -65,7 +65,9 @@ class _Ensemble(BaseEstimator):  # type: ignore[misc]
 
     def _raw(self, rows: Any) -> np.ndarray:
         """Weighted mean of the members; each preparation encodes the rows once."""
-        table = PlainColumns(self._table(rows))
+        # The service has no pandas table, but what knows the columns in the same way.
+        is_plain = not isinstance(rows, pd.DataFrame) and hasattr(rows, "time_parts")
+        table = rows if is_plain else PlainColumns(self._table(rows))
         encoded: dict[int, np.ndarray] = {}
         total: np.ndarray | float = 0.0
         for member in self.members:

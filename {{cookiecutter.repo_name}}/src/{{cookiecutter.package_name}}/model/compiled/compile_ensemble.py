@@ -22,6 +22,7 @@ from .form import (
     CompiledForm,
     Encoder,
     Trees,
+    Weights,
 )
 
 LONGEST_TEXT = 100
@@ -66,6 +67,13 @@ def compile_ensemble(model: Any, contract: Contract) -> CompiledForm:
     )
     bias = np.zeros(max(len(classes), 1))
     return CompiledForm(numbers, known, _nothing(), blend, bias, 1.0, "identity", classes)
+
+
+def ensemble_rows(model: Any, contract: Contract) -> CompiledForm:
+    """What a row's numbers and codes are for an ensemble; the form itself scores nothing."""
+    numbers, known = tuple(contract.numeric_features), _known_values(model, contract)
+    nothing = Weights(np.empty((1, 0)))
+    return CompiledForm(numbers, known, _nothing(), nothing, np.zeros(1), 1.0, "identity", ())
 
 
 def _nothing() -> Encoder:

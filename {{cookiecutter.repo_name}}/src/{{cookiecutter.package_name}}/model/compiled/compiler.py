@@ -21,7 +21,7 @@ from .compile_columns import (
     plain,
     transform,
 )
-from .compile_ensemble import compile_ensemble, is_ensemble
+from .compile_ensemble import compile_ensemble, ensemble_rows, is_ensemble
 from .compile_linear import compile_logistic, compile_ridge
 from .compile_trees import compile_boosting, compile_forest
 from .form import NUMBER, CompiledForm, Weights, check_form
@@ -60,12 +60,15 @@ def compile_encoder(pipeline: Any, contract: Contract) -> CompiledForm:
     """Compile everything before the last step; the form's answers are the last step's columns.
 
     Args:
-        pipeline: A scikit-learn `Pipeline` over `model_frame`'s columns.
+        pipeline: A scikit-learn `Pipeline` over `model_frame`'s columns, or an ensemble of AutoML,
+            which has no step before it.
         contract: The contract that it was trained with.
 
     Raises:
         NotCompilableError: Names the part that has no compiled form.
     """
+    if is_ensemble(pipeline):
+        return ensemble_rows(pipeline, contract)
     numbers, known, columns = _before_the_model(pipeline, contract)
     form = make_form(columns, Weights(np.eye(len(columns))), np.zeros(len(columns)), "identity")
     return replace(form, numbers=numbers, categories=known)

@@ -4,6 +4,8 @@ Most of what scikit-learn needs for a row goes into pandas and into the transfor
 model: 4 of 5 milliseconds for a table of 20 columns. So where only the last step has no compiled
 form, the steps before it are compiled, and the model itself gets their columns as an array. It is
 used only where the answers are the pipeline's, bit for bit, on rows drawn from the contract.
+
+An ensemble that AutoML found prepares its rows itself; it gets them as arrays instead of a table.
 """
 
 import logging
@@ -17,9 +19,11 @@ from ...contract import Contract
 from ..model_version import ModelVersion
 from ..predictions import Predictions
 from .arrays import encode_arrays
+from .compile_ensemble import is_ensemble
 from .compiler import NotCompilableError, compile_encoder
 from .form import CompiledForm
 from .parity import draw_rows, frame_of
+from .row_columns import RowColumns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,17 +39,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EncodedModel:
-    """A fitted pipeline whose first steps are compiled.
+    """A fitted pipeline whose first steps are compiled, or an ensemble without pandas.
 
     Attributes:
         loaded: The pipeline, which scores tables and frames as ever.
-        form: From a row's numbers and codes to the columns of the last step.
+        form: What a row's numbers and codes are, and their way to the last step's columns.
         engine: What serves.
     """
 
     loaded: "LoadedModel"
     form: CompiledForm
     engine: str = "encoder"
+
+    @property
+    def model(self) -> Any:
+        """What scores the columns."""
+        pipeline = self.loaded.pipeline
+        return pipeline if is_ensemble(pipeline) else pipeline.steps[-1][1]
 
     @property
     def contract(self) -> Contract:
@@ -73,8 +83,7 @@ class EncodedModel:
             numbers: Float64 of shape (rows, numbers), NaN where missing.
             codes: Int32 of shape (rows, categories).
         """
-        columns = encode_arrays(self.form.encoder, numbers, codes)
-        model = self.loaded.pipeline.steps[-1][1]
+        model, columns = self.model, self._columns(numbers, codes)
         if self.contract.problem == "regression":
             return np.asarray(model.predict(columns), dtype=np.float64).reshape(-1, 1)
         found = np.asarray(model.predict_proba(columns), dtype=np.float64)
@@ -88,19 +97,23 @@ class EncodedModel:
                 ordered[:, column] = found[:, classes.index(label)]
         return ordered
 
+    def _columns(self, numbers: np.ndarray, codes: np.ndarray) -> np.ndarray | RowColumns:
+        if is_ensemble(self.loaded.pipeline):
+            return RowColumns(self.form, numbers, codes)
+        return encode_arrays(self.form.encoder, numbers, codes)
+
 
 def behind_encoder(loaded: "LoadedModel") -> "EncodedModel | None":
     """The same model behind a compiled encoder; None where that would change any answer."""
     try:
-        form = compile_encoder(loaded.pipeline, loaded.contract)
+        encoded = EncodedModel(loaded, compile_encoder(loaded.pipeline, loaded.contract))
+        if not is_ensemble(encoded.model) and hasattr(encoded.model, "feature_names_in_"):
+            return None  # it was fitted on a frame, and would warn of an array
+        is_the_same = _answers_are_the_same(encoded)
     except NotCompilableError as error:
         log.info("no compiled encoder: %s", error.message)
         return None
-    model = loaded.pipeline.steps[-1][1]
-    if hasattr(model, "feature_names_in_"):  # it was fitted on a frame, and would warn of an array
-        return None
-    encoded = EncodedModel(loaded, form)
-    if not _answers_are_the_same(encoded):
+    if not is_the_same:
         log.warning("the compiled encoder's answers are not the pipeline's; the pipeline serves")
         return None
     return encoded
