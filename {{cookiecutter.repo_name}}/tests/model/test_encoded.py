@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from {{ cookiecutter.package_name }}.inference.lane_model import _Encoded
+from {{ cookiecutter.package_name }}.inference.lane_model import encoded_engine
 from {{ cookiecutter.package_name }}.model.compiled import compiler, encoded
 from {{ cookiecutter.package_name }}.model.compiled.compiler import (
     NotCompilableError,
@@ -63,7 +63,7 @@ def test_answers_are_the_pipelines_bit_for_bit(name: str) -> None:
         for row in given.astype(object).to_dict("records")
     ]
     expected = loaded.predict(records)
-    lane = _Encoded(found)
+    lane = encoded_engine(found)
     for count in (1, 7, 200):
         values = [tuple(record[key] for key in lane.order) for record in records[:count]]
         answers = np.array(lane.now(values))
@@ -86,7 +86,7 @@ def test_ensembles_without_a_compiled_form_need_no_pandas_either(
     assert found is not None
     given = random_rows(loaded.contract, 50)
     expected = loaded.predict(given)
-    lane = _Encoded(found)
+    lane = encoded_engine(found)
     values = [tuple(record[key] for key in lane.order) for record in given]
     answers = np.array(lane.now(values))
     if expected.probabilities is not None:

@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from .worker_processes import is_alive
+
 RECORDS = 4096
 WORKERS = 32
 PROBES = 16
@@ -148,7 +150,7 @@ class ClientTable:
     def _forget_dead_workers(self) -> None:
         for worker in range(WORKERS):
             (pid,) = _TIME.unpack_from(self._map, _PIDS + 8 * worker)
-            if pid and not _is_alive(pid):
+            if pid and not is_alive(pid):
                 self._clear_worker(worker)
 
     def _clear_worker(self, worker: int) -> None:
@@ -170,16 +172,6 @@ def _open(file: Path) -> BinaryIO | None:
         log.warning("limits hold for each worker alone: %s: %s", file, error.strerror)
         return None
     return opened
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 _MAGIC = b"clients1"

@@ -16,7 +16,7 @@ from ..model.compiled.scorer import CompiledModel
 from .batching import MicroBatcher
 from .lane_answers import Answer, AnswerWriter
 from .prediction_log import PredictionLog
-from .predictor import Champion, UnscorableError, score_rows
+from .predictor import Champion, ServedModel, UnscorableError, score_rows
 from .request_structs import DecodedBatch, DecodedRow, RequestDecoder, Values
 from .row_arrays import RowArrays
 from .shadow import Shadow
@@ -53,14 +53,14 @@ class LaneModel:
         shadow: Shadow,
     ) -> None:
         self.champion = champion
-        self._engine: _Compiled | _Encoded | _Pipeline
+        self._engine: _Compiled | _Batched
         self.is_immediate = isinstance(champion.model, CompiledModel)
         if isinstance(champion.model, CompiledModel):
             self._engine = _Compiled(champion.model)
         elif isinstance(champion.model, EncodedModel):
-            self._engine = _Encoded(champion.model)
+            self._engine = encoded_engine(champion.model)
         else:
-            self._engine = _Pipeline(champion, contract)
+            self._engine = _pipeline_engine(champion.model, contract.feature_names)
         self._decoder = RequestDecoder(contract, self._engine.order, maximum_rows)
         self._writer = AnswerWriter(
             champion, contract, self._engine.order, prediction_log, counters, shadow
@@ -137,50 +137,46 @@ class _Compiled:
         return self._model.ordered_answers(*self._arrays.arrays(columns))
 
 
-class _Encoded:
-    """Scores in a thread, together with the rows of other requests, and without pandas."""
+class _Batched:
+    """Scores in a thread, together with the rows of other requests: for what takes milliseconds.
 
-    def __init__(self, model: EncodedModel) -> None:
-        self._model = model
-        self._arrays = RowArrays(model.form)
-        self.order = self._arrays.order
-        self._batcher = MicroBatcher[Values, Answer](self._score)
+    Args:
+        order: The features, as a row's values are given.
+        score: From rows to answers.
+    """
 
-    def now(self, rows: Sequence[Values]) -> Sequence[Answer]:
-        """The answers to a few rows."""
-        return self._score(rows)
+    def __init__(
+        self, order: Sequence[str], score: Callable[[Sequence[Values]], Sequence[Answer]]
+    ) -> None:
+        self.order = order
+        self.now = score
+        self._batcher = MicroBatcher[Values, Answer](score)
 
     async def several(self, columns: Sequence[Values]) -> np.ndarray:
         """The answers to rows, given as columns: shape (rows, classes or 1)."""
         return np.array(await self._batcher.submit(list(zip(*columns, strict=True))))
 
-    def _score(self, rows: Sequence[Values]) -> Sequence[Answer]:
+
+def encoded_engine(model: EncodedModel) -> _Batched:
+    """Scores without pandas."""
+    arrays = RowArrays(model.form)
+
+    def score(rows: Sequence[Values]) -> Sequence[Answer]:
         with np.errstate(all="ignore"):  # what overflows is not finite, and the app says so
-            found = self._model.ordered_answers(*self._arrays.of_rows(rows))
-        answers: list[list[float]] = found.tolist()
-        return answers
+            found: list[list[float]] = model.ordered_answers(*arrays.of_rows(rows)).tolist()
+        return found
+
+    return _Batched(arrays.order, score)
 
 
-class _Pipeline:
-    """Scores in a thread, together with the rows of other requests."""
+def _pipeline_engine(model: ServedModel, order: Sequence[str]) -> _Batched:
+    """Scores with whatever the model is."""
 
-    def __init__(self, champion: Champion, contract: Contract) -> None:
-        self.order = contract.feature_names
-        self._classes = contract.target.classes
-        self._model = champion.model
-        self._batcher = MicroBatcher[Values, Answer](self._score)
-
-    def now(self, rows: Sequence[Values]) -> Sequence[Answer]:
-        """The answers to a few rows, which take milliseconds."""
-        return self._score(rows)
-
-    async def several(self, columns: Sequence[Values]) -> np.ndarray:
-        """The answers to rows, given as columns: shape (rows, classes or 1)."""
-        return np.array(await self._batcher.submit(list(zip(*columns, strict=True))))
-
-    def _score(self, rows: Sequence[Values]) -> Sequence[Answer]:
-        found = score_rows(self._model, [dict(zip(self.order, row, strict=True)) for row in rows])
+    def score(rows: Sequence[Values]) -> Sequence[Answer]:
+        found = score_rows(model, [dict(zip(order, row, strict=True)) for row in rows])
         return [
             (float(row.value),) if row.probabilities is None else tuple(row.probabilities.values())
             for row in found
         ]
+
+    return _Batched(order, score)

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..contract import Contract
 from .report_metrics import ReportCollector
+from .worker_processes import is_alive
 
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 NO_MODEL = "none"
@@ -257,16 +258,6 @@ def _forget_dead_workers(folder: Path) -> None:
     """Drop the gauges of workers that were killed; Uvicorn has no hook for it. Counters stay."""
     for file in folder.glob("gauge_live*_*.db"):
         pid = file.stem.rpartition("_")[2]
-        if pid.isdecimal() and not _is_alive(int(pid)):
+        if pid.isdecimal() and not is_alive(int(pid)):
             with suppress(FileNotFoundError):  # another worker was asked at the same time
                 mark_process_dead(int(pid), str(folder))  # type: ignore[no-untyped-call]
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
