@@ -6,6 +6,7 @@ micro-batching without a timer, for models that take microseconds.
 """
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,8 @@ from .request_heads import Head
 from .request_structs import DecodedBatch, DecodedRow
 
 MOST_REQUESTS = 64
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,9 @@ class LaneTurn:
             own = [each for each in waiting if each[1].model is model] if others else waiting
             answers = model.answers([each[2] for each in own])
             for (connection, request, _, data), answer in zip(own, answers, strict=True):
-                self._done(request, is_answered=answer is not None)
-                connection.answered(request, data, answer)
+                try:
+                    connection.answered(request, data, answer)
+                    self._done(request, is_answered=answer is not None)
+                except Exception:  # the others of this turn are to have their answers
+                    log.exception("a connection failed")
             waiting = others

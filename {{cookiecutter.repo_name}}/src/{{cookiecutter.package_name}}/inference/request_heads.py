@@ -58,7 +58,8 @@ def read_headers(path: str, headers: list[tuple[bytes, bytes]], size: int = 0) -
     """
     found: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name in OTHERS or (size and name in FRAMING and value.lower() != b"keep-alive"):
+        is_usual = name == b"connection" and value.lower() == b"keep-alive"
+        if name in OTHERS or (size and name in FRAMING and not is_usual):
             return None
         if name in found and name in _READ:
             return None
