@@ -172,8 +172,8 @@ def test_nothing_is_wrong_and_nothing_is_lost(
     assert statuses[200] <= RATE * (took + 1), "the limit did not hold across the workers"
     assert min(versions[version] for version in VERSIONS) > 0, versions
     assert min(kills, swaps, compacted) > 0
-    # A worker that starts again has no model for a moment.
-    assert statuses[503] <= statuses[200] / 10
+    # A worker that starts again waits for its model, five seconds at most.
+    assert statuses[503] <= statuses[200] / 50
     assert max(memory) < MOST_MEGABYTES * 2**20
 
     assert len(answered) == len(set(answered))

@@ -1,5 +1,6 @@
 """The HTTP service: predictions by the champion, its health and its metrics."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -54,6 +55,9 @@ from .shadow import Shadow
 from .stored_features import StoredFeatures, predicts_by_key
 from .tracing import NO_OTHER_TELEMETRY, start_tracing
 from .traffic import Traffic
+
+FIRST_LOOK_SECONDS = 5.0
+"""The service comes up without a model after so long, and says what is missing."""
 
 WishOfRequest = Annotated[Wish, Depends(wish_of)]
 
@@ -118,6 +122,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         predictor.start(bell, traffic.refresh)
+        # A worker that starts beside others takes no connection before it can answer.
+        await asyncio.to_thread(predictor.wait_for_first_look, FIRST_LOOK_SECONDS)
         with shipping(log_folder, open_stream(settings)):
             yield
         predictor.stop()

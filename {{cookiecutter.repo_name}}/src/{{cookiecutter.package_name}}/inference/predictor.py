@@ -162,6 +162,7 @@ class Predictor:
         )
         self._refused: _Refused | None = None
         self._stopping = threading.Event()
+        self._has_looked = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self, bell: RefreshBell, then: Callable[[], None] = lambda: None) -> None:
@@ -175,6 +176,10 @@ class Predictor:
             target=self._follow, args=(bell, then), name="champion", daemon=True
         )
         self._thread.start()
+
+    def wait_for_first_look(self, seconds: float) -> None:
+        """Wait until the registry was asked once, and what it named was loaded or refused."""
+        self._has_looked.wait(seconds)
 
     def stop(self) -> None:
         """Stop following; the model that serves stays."""
@@ -244,6 +249,7 @@ class Predictor:
         while not self._stopping.is_set():
             self.refresh()
             then()
+            self._has_looked.set()
             bell.wait(self._settings.serving.refresh_seconds, self._stopping)
 
     def _look_up(self) -> "ModelVersion | None":
