@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from {{ cookiecutter.package_name }}.contract import NULL_WORDS, Feature
@@ -138,6 +138,7 @@ def test_one_value_or_none_is_not_constant() -> None:
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**60), 2**60)
 
 
+@example(low=-5e-324, high=0.0)
 @given(
     low=st.floats(allow_nan=False, allow_infinity=False),
     high=st.floats(allow_nan=False, allow_infinity=False),

@@ -224,7 +224,8 @@ def _example_of(profile: ColumnProfile) -> str:
 
 def _rounded(value: float, step: float, towards: Callable[[float], int]) -> float:
     """Round away from the data to a figure that people can read."""
-    if not (math.isfinite(value) and math.isfinite(value / step)):
+    # Of the smallest numbers there is no power of ten that is a hundredth of them.
+    if step == 0 or not (math.isfinite(value) and math.isfinite(value / step)):
         return value
     # The text has no more digits than the step, which a product of floats would have.
     return float(f"{towards(value / step) * step:.12g}") + 0.0
