@@ -7,13 +7,11 @@ of the machine could read.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from .inference.access_records import ApiKey, User
     from .inference.access_store import AccessStore
     from .settings import Settings
 
@@ -56,7 +54,7 @@ def create_key(
     with _opened() as (settings, store):
         made, text = store.create_key(name, _roles(role), days, _actor(settings))
     note = "keep it now: it cannot be shown again"
-    show({"key": text, **_key_row(made), "note": note}, as_json)
+    show({"key": text, **made.shown(), "note": note}, as_json)
 
 
 @keys.command("list")
@@ -66,7 +64,7 @@ def list_keys(as_json: Json = False) -> None:
 
     with _opened() as (_, store):
         found = store.all_keys()
-    show_list("keys", [_key_row(key) for key in found], "API keys", as_json)
+    show_list("keys", [key.shown() for key in found], "API keys", as_json)
 
 
 @keys.command("revoke")
@@ -79,7 +77,7 @@ def revoke_key(
 
     with _opened() as (settings, store):
         gone = store.revoke_key(key, _actor(settings))
-    show(_key_row(gone), as_json)
+    show(gone.shown(), as_json)
 
 
 @users.command("add")
@@ -94,7 +92,7 @@ def add_user(
     password = _password()
     with _opened() as (settings, store):
         made = store.add_user(name, password, _roles(role), _actor(settings))
-    show(_user_row(made), as_json)
+    show(made.shown(), as_json)
 
 
 @users.command("list")
@@ -104,7 +102,7 @@ def list_users(as_json: Json = False) -> None:
 
     with _opened() as (_, store):
         found = store.all_users()
-    show_list("users", [_user_row(user) for user in found], "Users", as_json)
+    show_list("users", [user.shown() for user in found], "Users", as_json)
 
 
 @users.command("disable")
@@ -118,7 +116,7 @@ def disable_user(
 
     with _opened() as (settings, store):
         changed = store.disable_user(name, _actor(settings), enable=enable)
-    show(_user_row(changed), as_json)
+    show(changed.shown(), as_json)
 
 
 @users.command("password")
@@ -131,7 +129,7 @@ def change_password(
     password = _password()
     with _opened() as (settings, store):
         changed = store.set_password(name, password, _actor(settings))
-    show(_user_row(changed), as_json)
+    show(changed.shown(), as_json)
 
 
 @access.command("audit")
@@ -212,31 +210,3 @@ def _password() -> str:
         return sys.stdin.readline().rstrip("\r\n")
     chosen: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     return chosen
-
-
-def _key_row(key: "ApiKey") -> dict[str, Any]:
-    return {
-        "id": key.id,
-        "name": key.name,
-        "roles": list(key.roles),
-        "created": _time(key.created_at),
-        "expires": _time(key.expires_at),
-        "revoked": _time(key.revoked_at),
-        "last_used": _time(key.last_used),
-        "valid": key.is_valid,
-    }
-
-
-def _user_row(user: "User") -> dict[str, Any]:
-    return {
-        "name": user.name,
-        "roles": list(user.roles),
-        "created": _time(user.created_at),
-        "disabled": user.is_disabled,
-    }
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")

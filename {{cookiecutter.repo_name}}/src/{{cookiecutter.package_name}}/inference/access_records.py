@@ -4,6 +4,8 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 from ..errors import ProjectError
 from .access import ANONYMOUS, ENVIRONMENT, ROLES
@@ -21,6 +23,13 @@ class UnknownError(AccessError):
 
 class StoreError(ProjectError):
     """The store cannot be used."""
+
+
+def time_shown(seconds: float | None) -> str | None:
+    """A time as ISO 8601 in UTC, to the minute."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,19 @@ class ApiKey:
         is_over = self.expires_at is not None and self.expires_at <= time.time()
         return self.revoked_at is None and not is_over
 
+    def shown(self) -> dict[str, Any]:
+        """What people and programs see of it."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "roles": list(self.roles),
+            "created": time_shown(self.created_at),
+            "expires": time_shown(self.expires_at),
+            "revoked": time_shown(self.revoked_at),
+            "last_used": time_shown(self.last_used),
+            "valid": self.is_valid,
+        }
+
 
 @dataclass(frozen=True)
 class User:
@@ -71,6 +93,15 @@ class User:
     is_disabled: bool
     created_at: float
     tokens_since: float
+
+    def shown(self) -> dict[str, Any]:
+        """What people and programs see of one."""
+        return {
+            "name": self.name,
+            "roles": list(self.roles),
+            "created": time_shown(self.created_at),
+            "disabled": self.is_disabled,
+        }
 
 
 def check_name(name: str) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
@@ -15,7 +14,6 @@ from .problems import ProblemError, problem_answers
 from .request_body import DOCUMENTED_CREDENTIALS, KeyedRoute, PredictionRoute, for_role
 
 if TYPE_CHECKING:
-    from .access_records import ApiKey, User
     from .access_store import AccessStore
 
 PREFIX = "/admin"
@@ -81,32 +79,32 @@ def admin_routers(settings: Settings) -> tuple[APIRouter, APIRouter]:
     def list_keys() -> dict[str, list[Key]]:
         """All keys, without their texts."""
         with _store(settings) as store:
-            return {"keys": [Key(**_shown(key)) for key in store.all_keys()]}
+            return {"keys": [Key(**key.shown()) for key in store.all_keys()]}
 
     @writing.post("/keys", status_code=201)
     def create_key(body: KeyBody, request: Request) -> NewKey:
         """Make a key; its text is in this answer and nowhere else."""
         with _store(settings) as store:
             made, text = store.create_key(body.name, body.roles, body.days, _actor(request))
-            return NewKey(**_shown(made), key=text)
+            return NewKey(**made.shown(), key=text)
 
     @plain.delete("/keys/{key_id}")
     def revoke_key(key_id: str, request: Request) -> Key:
         """Revoke a key, named by its id."""
         with _store(settings) as store:
-            return Key(**_shown(store.revoke_key(key_id, _actor(request))))
+            return Key(**store.revoke_key(key_id, _actor(request)).shown())
 
     @plain.get("/users")
     def list_users() -> dict[str, list[Account]]:
         """All users."""
         with _store(settings) as store:
-            return {"users": [Account(**_account(user)) for user in store.all_users()]}
+            return {"users": [Account(**user.shown()) for user in store.all_users()]}
 
     @plain.post("/users/{name}/disable")
     def disable_user(name: str, request: Request) -> Account:
         """Shut a user out; the user's tokens are void."""
         with _store(settings) as store:
-            return Account(**_account(store.disable_user(name, _actor(request))))
+            return Account(**store.disable_user(name, _actor(request)).shown())
 
     return plain, writing
 
@@ -134,29 +132,3 @@ def _store(settings: Settings) -> Iterator["AccessStore"]:
 def _actor(request: Request) -> str:
     client: Client = request.state.client
     return client.name
-
-
-def _shown(key: "ApiKey") -> dict[str, Any]:
-    return {
-        "id": key.id,
-        "name": key.name,
-        "roles": list(key.roles),
-        "created": _time(key.created_at),
-        "expires": _time(key.expires_at),
-        "revoked": _time(key.revoked_at),
-        "last_used": _time(key.last_used),
-        "valid": key.is_valid,
-    }
-
-
-def _account(user: "User") -> dict[str, Any]:
-    return {
-        "name": user.name,
-        "roles": list(user.roles),
-        "disabled": user.is_disabled,
-        "created": _time(user.created_at),
-    }
-
-
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()

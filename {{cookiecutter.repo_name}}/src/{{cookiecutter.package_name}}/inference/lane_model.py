@@ -21,8 +21,9 @@ from .request_structs import DecodedBatch, DecodedRow, RequestDecoder, Values
 from .row_arrays import RowArrays
 from .shadow import Shadow
 
-ROWS_IN_THE_LOOP = {"kernel": 2048, "numpy": 64}
-"""More rows are scored in a thread, so that they do not keep other requests waiting."""
+ROWS_IN_THE_LOOP, SLOW_ROWS_IN_THE_LOOP = 2048, 64
+"""More rows are scored in a thread, so that they do not keep other requests waiting; the second is
+for NumPy, and for blends of many forms."""
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +117,7 @@ class _Compiled:
         self._model = model
         self._arrays = RowArrays(model.form)
         self.order = self._arrays.order
+        self._most_in_loop = ROWS_IN_THE_LOOP if model.native else SLOW_ROWS_IN_THE_LOOP
         self._row = model.row_scorer()
         self._numbers, self._codes = self._row.numbers.data, self._row.codes.data
 
@@ -129,7 +131,7 @@ class _Compiled:
 
     async def several(self, columns: Sequence[Values]) -> np.ndarray:
         """The answers to rows, given as columns: shape (rows, classes or 1)."""
-        if len(columns[0]) <= ROWS_IN_THE_LOOP[self._model.engine]:
+        if len(columns[0]) <= self._most_in_loop:
             return self._answers(columns)
         return await asyncio.to_thread(self._answers, columns)
 

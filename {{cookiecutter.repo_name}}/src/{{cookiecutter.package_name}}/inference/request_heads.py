@@ -17,9 +17,7 @@ LONGEST_HEAD = 4096
 REMEMBERED_HEADS = 2048
 JSON = b"application/json"
 KEY_HEADERS = (API_KEY_HEADER.lower().encode(), b"authorization")
-# Each request has another of these, so that a head with one is not worth remembering.
 REQUEST_ID = b"x-request-id"
-CHANGING = (REQUEST_ID, b"traceparent", b"tracestate")
 # Whatever they ask for is left to Uvicorn and the app.
 OTHERS = frozenset((b"content-encoding", b"origin"))
 FRAMING = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"connection"))
@@ -102,6 +100,7 @@ class RequestHeads:
         if known is not None or not text.startswith(b"POST /predict") or end < 0:
             return known
         head = _parse(text, self._paths)
+        # Each request has another id or trace, so that such a head is not worth remembering.
         if head is not None and not (head.request_id or head.trace):
             if len(self._known) >= REMEMBERED_HEADS:
                 self._known.clear()
