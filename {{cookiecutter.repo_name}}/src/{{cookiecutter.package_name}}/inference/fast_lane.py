@@ -24,7 +24,7 @@ from .prediction_log import PredictionLog
 from .predictor import NoModelError
 from .problems import ProblemError
 from .request_heads import Head, RequestHeads, read_headers
-from .request_structs import DecodedBatch
+from .request_structs import DecodedRow
 from .request_trail import LaneTrail
 from .scorer import PIN_ROLE
 from .security import JSON_HEADERS
@@ -131,7 +131,7 @@ class FastLane:
     async def answer(self, request: Request) -> bytes | None:
         """The answer's body; None where the app has to look at the request."""
         rows = request.rows
-        if isinstance(rows, DecodedBatch):
+        if not isinstance(rows, DecodedRow):
             answer = await request.model.answer_rows(rows)
         elif request.model.is_immediate:
             answer = request.model.answers([rows])[0]

@@ -15,6 +15,8 @@ import numpy as np
 from msgspec import defstruct
 
 from ..contract import Contract
+from ..model.compiled.json_rows import JsonRows
+from .batch_rows import BatchWriter
 from .monitoring import REGRESSION_LABEL
 from .prediction_ids import ids_of_a_request, prediction_ids
 from .prediction_log import PredictionLog
@@ -68,6 +70,7 @@ class AnswerWriter:
         prediction_log: Gets a line a row, before anybody has the answer.
         counters: Count rows by their predicted label.
         shadow: May score the rows again.
+        batch_writer: Writes what `json_batch` gets.
     """
 
     def __init__(
@@ -78,7 +81,9 @@ class AnswerWriter:
         prediction_log: PredictionLog,
         counters: Mapping[str, Callable[[float], None]],
         shadow: Shadow,
+        batch_writer: BatchWriter | None = None,
     ) -> None:
+        self._batch_writer = batch_writer
         self._champion, self._shadow, self._order = champion, shadow, order
         classes = contract.target.classes
         self._name, self._version = champion.version.name, champion.version.version
@@ -192,6 +197,21 @@ class AnswerWriter:
         if self._shadow.wants(self._champion):
             self._show_shadow(names, list(zip(*rows.columns, strict=True)), scores)
         return self._encode(_BatchAnswer(self._name, self._version, items))
+
+    def json_batch(self, rows: JsonRows, answers: np.ndarray) -> bytes | None:
+        """The same for rows that were read without Python objects; no shadow sees them."""
+        if self._batch_writer is None or not np.isfinite(answers).all():
+            return None
+        # Argmax says 0 where there is one column, the value of a regression.
+        best, labels = answers.argmax(axis=1), self._classes or (REGRESSION_LABEL,)
+        found = np.bincount(best, minlength=len(labels)).tolist()
+        lines, answer = self._batch_writer.write(rows, answers, best, next(self._ids), self._now())
+        if not self._log.append(lines, len(answers)):
+            return None
+        for label, count in zip(labels, found, strict=True):
+            if count:
+                self._counters[label](count)
+        return answer
 
     def _show_shadow(
         self, names: Sequence[str], values: Sequence[Values], scores: Sequence[float]

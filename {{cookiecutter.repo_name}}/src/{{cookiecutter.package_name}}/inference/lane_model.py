@@ -12,7 +12,9 @@ import numpy as np
 
 from ..contract import Contract
 from ..model.compiled.encoded import EncodedModel
+from ..model.compiled.json_rows import JsonRows, RowReader
 from ..model.compiled.scorer import CompiledModel
+from .batch_rows import BatchWriter, batch_reader
 from .batching import MicroBatcher
 from .lane_answers import Answer, AnswerWriter
 from .prediction_log import PredictionLog
@@ -56,23 +58,33 @@ class LaneModel:
         self.champion = champion
         self._engine: _Compiled | _Batched
         self.is_immediate = isinstance(champion.model, CompiledModel)
+        self._reader: RowReader | None = None
+        writer: BatchWriter | None = None
         if isinstance(champion.model, CompiledModel):
             self._engine = _Compiled(champion.model)
+            self._reader, writer = _for_batches(
+                champion.model, champion, contract, maximum_rows, prediction_log
+            )
         elif isinstance(champion.model, EncodedModel):
             self._engine = encoded_engine(champion.model)
         else:
             self._engine = _pipeline_engine(champion.model, contract.feature_names)
         self._decoder = RequestDecoder(contract, self._engine.order, maximum_rows)
         self._writer = AnswerWriter(
-            champion, contract, self._engine.order, prediction_log, counters, shadow
+            champion, contract, self._engine.order, prediction_log, counters, shadow, writer
         )
+        self._shadow = shadow
 
     def row(self, body: bytes) -> DecodedRow | None:
         """The row of a request to `/predict`; None where the app has to look at it."""
         return self._decoder.single(body)
 
-    def rows(self, body: bytes) -> DecodedBatch | None:
+    def rows(self, body: bytes) -> JsonRows | DecodedBatch | None:
         """The rows of a request to `/predict/batch`; None where the app has to look at them."""
+        if self._reader is not None and not self._shadow.wants(self.champion):
+            rows = self._reader.read(body)
+            if rows is not None:
+                return rows
         return self._decoder.batch(body)
 
     def answers(self, rows: Sequence[DecodedRow]) -> Sequence[bytes | None]:
@@ -99,15 +111,20 @@ class LaneModel:
             log.exception("the fast lane failed; the app answers")
             return None
 
-    async def answer_rows(self, rows: DecodedBatch) -> bytes | None:
+    async def answer_rows(self, rows: JsonRows | DecodedBatch) -> bytes | None:
         """The answer to a request for several rows."""
+        engine = self._engine
         try:
-            return self._writer.batch(rows, await self._engine.several(rows.columns))
+            if isinstance(rows, DecodedBatch):
+                return self._writer.batch(rows, await engine.several(rows.columns))
+            if isinstance(engine, _Compiled):
+                found = await engine.scored(rows.numbers, rows.codes)
+                return self._writer.json_batch(rows, found)
         except (UnscorableError, TypeError):  # the latter: a key that is not there, see the decoder
-            return None
+            pass
         except Exception:
             log.exception("the fast lane failed; the app answers")
-            return None
+        return None
 
 
 class _Compiled:
@@ -131,12 +148,31 @@ class _Compiled:
 
     async def several(self, columns: Sequence[Values]) -> np.ndarray:
         """The answers to rows, given as columns: shape (rows, classes or 1)."""
-        if len(columns[0]) <= self._most_in_loop:
-            return self._answers(columns)
-        return await asyncio.to_thread(self._answers, columns)
+        return await self.scored(*self._arrays.arrays(columns))
 
-    def _answers(self, columns: Sequence[Values]) -> np.ndarray:
-        return self._model.ordered_answers(*self._arrays.arrays(columns))
+    async def scored(self, numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """The answers to rows, given as arrays: shape (rows, classes or 1)."""
+        if len(numbers) <= self._most_in_loop:
+            return self._model.ordered_answers(numbers, codes)
+        return await asyncio.to_thread(self._model.ordered_answers, numbers, codes)
+
+
+def _for_batches(
+    model: CompiledModel,
+    champion: Champion,
+    contract: Contract,
+    maximum_rows: int,
+    prediction_log: PredictionLog,
+) -> tuple[RowReader | None, BatchWriter | None]:
+    """What reads and writes batches without Python objects; None where it cannot."""
+    personal = prediction_log.personal
+    if model.library is None or (personal is not None and personal.hashed):
+        return None, None
+    hidden = personal.columns if personal is not None else ()
+    reader = batch_reader(contract, model.form, model.library, maximum_rows, hidden)
+    version = champion.version
+    writer = BatchWriter(contract.target.classes, version.name, version.version, model.library)
+    return reader, writer
 
 
 class _Batched:

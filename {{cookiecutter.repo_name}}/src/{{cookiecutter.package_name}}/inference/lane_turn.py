@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..model.compiled.json_rows import JsonRows
 from .access import Client
 from .lane_model import LaneModel
 from .request_heads import Head
@@ -35,7 +36,7 @@ class Request:
 
     head: Head
     model: LaneModel
-    rows: DecodedRow | DecodedBatch
+    rows: DecodedRow | DecodedBatch | JsonRows
     started: float
     client: Client
     peer: str

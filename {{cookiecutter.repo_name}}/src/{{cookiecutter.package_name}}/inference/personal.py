@@ -35,13 +35,14 @@ class PersonalValues:
 
     Attributes:
         columns: The features that are not logged as they are.
+        hashed: Those of them that are logged as a hash.
     """
 
     def __init__(self, settings: Settings, contract: Contract) -> None:
         self.columns = hidden_columns(settings, contract)
         is_hashed = settings.access.personal_values == "hash"
-        self._hashed = set(contract.category_features if is_hashed else ()) & set(self.columns)
-        self._key = _key(settings) if self._hashed else b""
+        self.hashed = set(contract.category_features if is_hashed else ()) & set(self.columns)
+        self._key = _key(settings) if self.hashed else b""
         self._fields: dict[type, list[tuple[str, str]]] = {}
 
     def loggable(self, features: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,7 +50,7 @@ class PersonalValues:
         if not self.columns:
             return dict(features)
         kept = {name: value for name, value in features.items() if name not in self.columns}
-        for name in self._hashed & features.keys():
+        for name in self.hashed & features.keys():
             kept[name] = self._hash(features[name])
         return kept
 
@@ -63,7 +64,7 @@ class PersonalValues:
             self._fields[kind] = fields
         for field, name in fields:
             # What is unset is not written.
-            value = self._hash(getattr(row, field)) if name in self._hashed else msgspec.UNSET
+            value = self._hash(getattr(row, field)) if name in self.hashed else msgspec.UNSET
             setattr(row, field, value)
 
     def _hash(self, value: object) -> str | None:

@@ -88,7 +88,7 @@ class PredictionLog:
         self._warned = float("-inf")
         self._unsaid = 0
 
-    def append(self, lines: bytes, predictions: int) -> bool:
+    def append(self, lines: bytes | memoryview, predictions: int) -> bool:
         """Append whole lines, encoded already; what could not be written is logged, not raised.
 
         Returns:

@@ -103,7 +103,7 @@ class RequestDecoder:
                 return None
             values = self._values(row)
         for place in self._open:
-            if not _is_plain(values[place]):
+            if not is_plain(values[place]):
                 return None
         return DecodedRow(row, values)
 
@@ -124,7 +124,7 @@ class RequestDecoder:
                 return None
             columns = list(zip(*map(self._values, rows), strict=True))
         for place in self._open:
-            if not all(map(_is_plain, columns[place])):
+            if not all(map(is_plain, columns[place])):
                 return None
         return DecodedBatch(rows, columns)
 
@@ -188,6 +188,6 @@ def _annotation(feature: Feature) -> Any:
     return Annotated[str, Meta(min_length=1, max_length=MAXIMUM_TEXT)]
 
 
-def _is_plain(text: str | None) -> bool:
+def is_plain(text: str | None) -> bool:
     """Whether silver reads the text as it stands: nothing to trim, no word for a missing value."""
     return text is None or (text == text.strip() and text.lower() not in NULL_WORDS)

@@ -73,7 +73,7 @@ class SegmentWriter:
         self._synced_room = -1
         _writers.add(self)
 
-    def append(self, lines: bytes) -> None:
+    def append(self, lines: bytes | memoryview) -> None:
         """Append whole lines with one `write`.
 
         Raises:

@@ -38,6 +38,7 @@ class CompiledModel:
 
     Attributes:
         engine: `kernel`, or `numpy` where no compiler is there.
+        library: Where the kernel is; None without one.
         native: The kernel's scorer; None without it, and for a blend, which has several.
         background: Training rows that its predictions are explained against.
     """
@@ -55,7 +56,7 @@ class CompiledModel:
         self.version = version
         self.background: Sequence[Mapping[str, Any]] = ()
         self._threads = threads or os.cpu_count() or 1
-        library = build_kernel(kernels) if kernels else None
+        self.library = library = build_kernel(kernels) if kernels else None
         is_blend = isinstance(form.model, Blend)
         self.native = NativeScorer(form, library) if library and not is_blend else None
         self._blend = BlendScorer(form, library) if library and is_blend else None
