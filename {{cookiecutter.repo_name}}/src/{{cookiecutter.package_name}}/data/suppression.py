@@ -97,19 +97,22 @@ class SuppressionList:
         return Suppression(self._contract.entity, key, persons)
 
     def add(self, entity: str) -> None:
-        """Put a person on the list; a second call changes nothing."""
+        """Put a person on the list; a second call changes nothing.
+
+        Nobody else may be writing to the list: what a killed call left torn goes, however young.
+        """
         import pyarrow as pa
 
-        if entity in self.load():
-            return
-        key = hash_key(self._settings, create=True)
-        now = datetime.now(UTC).replace(tzinfo=None)
-        row = {
-            "person": [hash_of(key, entity)],
-            "key_check": [_check(key)],
-            "forgotten_at": pa.array([now], pa.timestamp("us")),
-        }
-        self._lakehouse.append(self.table, pa.table(row))
+        if entity not in self.load():
+            key = hash_key(self._settings, create=True)
+            now = datetime.now(UTC).replace(tzinfo=None)
+            row = {
+                "person": [hash_of(key, entity)],
+                "key_check": [_check(key)],
+                "forgotten_at": pa.array([now], pa.timestamp("us")),
+            }
+            self._lakehouse.append(self.table, pa.table(row))
+        self._lakehouse.purge(self.table, ())
 
 
 def _check(key: bytes) -> str:
