@@ -2,12 +2,14 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from {{ cookiecutter.package_name }}.inference import batching
 from {{ cookiecutter.package_name }}.inference.batching import MicroBatcher
 
 
@@ -34,6 +36,62 @@ def test_an_idle_batcher_scores_at_once_and_a_busy_one_gathers() -> None:
 
     assert batches == [[1], [2, 3, 4, 5, 6, 7]]
     assert answers == [[10], [20, 30], [40, 50], [60, 70]]
+
+
+def test_clients_that_are_answered_together_are_scored_together_again() -> None:
+    clients, rounds = 16, 20
+    sizes: list[int] = []
+
+    def score(rows: Sequence[int]) -> Sequence[int]:
+        sizes.append(len(rows))
+        time.sleep(0.02)
+        return rows
+
+    async def ask(batcher: MicroBatcher[int, int]) -> None:
+        for row in range(rounds):
+            await batcher.submit([row])
+
+    async def main() -> None:
+        batcher = MicroBatcher(score)
+        await asyncio.gather(*(ask(batcher) for _ in range(clients)))
+
+    asyncio.run(main())
+
+    assert sum(sizes) == clients * rounds
+    assert len(sizes) < 1.5 * rounds, sizes
+
+
+def test_a_client_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "PATIENCE", 1e6)
+
+    async def main() -> list[Sequence[int]]:
+        batcher = MicroBatcher[int, int](lambda rows: rows)
+        async with asyncio.timeout(30):
+            return [await batcher.submit([row]) for row in range(20)]
+
+    assert asyncio.run(main()) == [[row] for row in range(20)]
+
+
+def test_company_that_does_not_come_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "PATIENCE", 50)
+    waits: list[float] = []
+
+    def score(rows: Sequence[int]) -> Sequence[int]:
+        time.sleep(0.02)
+        return rows
+
+    async def main() -> None:
+        batcher = MicroBatcher(score)
+        await asyncio.gather(*(batcher.submit([row]) for row in range(4)))
+        for row in range(2):
+            started = time.monotonic()
+            await batcher.submit([row])
+            waits.append(time.monotonic() - started)
+
+    asyncio.run(main())
+
+    assert waits[0] >= 1
+    assert waits[1] < waits[0]
 
 
 def test_rows_that_fail_are_their_own_requests_fault_only() -> None:

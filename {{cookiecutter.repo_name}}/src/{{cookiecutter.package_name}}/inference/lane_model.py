@@ -99,17 +99,30 @@ class LaneModel:
             log.exception("the fast lane failed; the app answers")
             return [None] * len(rows)
 
+    def ask(self, row: DecodedRow) -> "asyncio.Future[Sequence[Answer]]":
+        """What will hold the answer to a row, by a model that takes its time; see `written`."""
+        return self._engine.ask(row.values)
+
+    def written(
+        self, rows: Sequence[DecodedRow], found: Sequence[Answer]
+    ) -> Sequence[bytes | None]:
+        """The answers to requests for a row each, of what `ask` has found."""
+        try:
+            return self._writer.singles(rows, found)
+        except Exception:
+            log.exception("the fast lane failed; the app answers")
+            return [None] * len(rows)
+
     async def answer_later(self, row: DecodedRow) -> bytes | None:
         """The answer to a request for a row, by a model that takes its time."""
         try:
-            columns = [(value,) for value in row.values]
-            answers = await self._engine.several(columns)
-            return self._writer.singles([row], answers.tolist())[0]
+            found = await self.ask(row)
         except UnscorableError:
             return None
         except Exception:
             log.exception("the fast lane failed; the app answers")
             return None
+        return self.written([row], found)[0]
 
     async def answer_rows(self, rows: JsonRows | DecodedBatch) -> bytes | None:
         """The answer to a request for several rows."""
@@ -144,6 +157,12 @@ class _Compiled:
             self._arrays.fill(rows[0], self._numbers, self._codes)
             return [self._row.score()]
         found: list[list[float]] = self._model.ordered_answers(*self._arrays.of_rows(rows)).tolist()
+        return found
+
+    def ask(self, row: Values) -> "asyncio.Future[Sequence[Answer]]":
+        """What holds the answer to a row."""
+        found: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
+        found.set_result(self.now([row]))
         return found
 
     async def several(self, columns: Sequence[Values]) -> np.ndarray:
@@ -189,6 +208,10 @@ class _Batched:
         self.order = order
         self.now = score
         self._batcher = MicroBatcher[Values, Answer](score)
+
+    def ask(self, row: Values) -> "asyncio.Future[Sequence[Answer]]":
+        """What will hold the answer to a row."""
+        return self._batcher.ask([row])
 
     async def several(self, columns: Sequence[Values]) -> np.ndarray:
         """The answers to rows, given as columns: shape (rows, classes or 1)."""

@@ -127,7 +127,7 @@ class LaneProtocol(BoundedProtocol):
             return
         self._is_answering = True
         rows = request.rows
-        if request.model.is_immediate and isinstance(rows, DecodedRow):
+        if isinstance(rows, DecodedRow):
             self._turn.add(self, request, rows, data)
         else:
             task = self.loop.create_task(self._answer_later(request, data))
