@@ -35,13 +35,19 @@ class Trained:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def clean_environment() -> Iterator[None]:
     """No variable of the person who runs the tests changes what they see."""
-    for name in list(os.environ):
-        if name.startswith(("MLOPS_", "MLFLOW_")) and name != "MLOPS_AIRFLOW_VENV":
-            monkeypatch.delenv(name)
+    forget_variables()
     yield
-    # MLflow and `load_settings` set variables for child processes; the next test must not see them.
+    forget_variables()
+
+
+def forget_variables() -> None:
+    """Delete every setting for good.
+
+    MLflow and `load_settings` set variables for child processes, in fixtures, too: what is put back
+    after a test would lead the next module's fixture to another fixture's registry.
+    """
     for name in [name for name in os.environ if name.startswith(("MLOPS_", "MLFLOW_"))]:
         if name != "MLOPS_AIRFLOW_VENV":
             del os.environ[name]
@@ -56,10 +62,8 @@ def project(tmp_path: Path) -> Settings:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A project whose champion was trained on a small sample; tests must not change it."""
+    forget_variables()
     with pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith(("MLOPS_", "MLFLOW_")):
-                patch.delenv(name)
         patch.setenv("MLOPS_TRAINING__TRIALS", "3")
         settings = make_project(tmp_path_factory.mktemp("trained"))
     contract = load_contract(settings.root)
@@ -67,6 +71,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     data = refresh(settings, contract)
     candidate = train(settings, contract, "first")
     gate = promote(settings, contract, candidate.model_version)
+    forget_variables()
     return Trained(settings, contract, data, candidate, gate)
 
 

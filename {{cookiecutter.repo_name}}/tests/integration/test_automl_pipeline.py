@@ -21,7 +21,7 @@ from {{ cookiecutter.package_name }}.pipelines.reproduction import reproduce
 from {{ cookiecutter.package_name }}.pipelines.training import run_stage
 from {{ cookiecutter.package_name }}.settings import Settings
 
-from ..conftest import make_project
+from ..conftest import forget_variables, make_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("automl-pipeline")]
 
@@ -30,6 +30,7 @@ KEY = "searched"
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, AutoMLTraining]:
+    forget_variables()
     settings = make_project(tmp_path_factory.mktemp("searched"))
     contract = load_contract(settings.root)
     write_sample(settings.root / contract.source.path, 1200, 5, {})

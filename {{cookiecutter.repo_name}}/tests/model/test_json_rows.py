@@ -70,7 +70,7 @@ def row_of(**changed: Any) -> dict[str, Any]:
 
 
 def number(numbers: RowReader, text: str) -> float | None:
-    rows = numbers.read(f'{{"instances":[{{"x":{text}}}]}}'.encode())
+    rows = numbers.read(b'{"instances":[{"x":%b}]}' % text.encode())
     return None if rows is None else float(rows.numbers[0, 0])
 
 

@@ -161,12 +161,13 @@ def descriptors() -> int:
 
 
 def test_no_thread_and_no_file_stays_open(tmp_path: Path) -> None:
-    before = descriptors()
+    before, threads = descriptors(), set(threading.enumerate())
     writer = SegmentWriter(tmp_path, Rotation(bytes=50))
     for _ in range(50):
         writer.append(b"x" * 30 + b"\n")
+    assert [each.name for each in set(threading.enumerate()) - threads] == ["prediction-log"]
     writer.close()
-    assert not [each for each in threading.enumerate() if each.name == "prediction-log"]
+    assert set(threading.enumerate()) <= threads
     assert descriptors() == before
 
 
