@@ -97,8 +97,8 @@ class BatchWriter:
             score={0: 0, 2: 1}.get(len(classes)),
         )
         self._writer = RowWriter(parts, len(classes) or 1, library)
-        names = f'"model_name":{name},"model_version":{version}'
-        self._head = b'{%b,"predictions":[' % names.encode()
+        head = f'"model_name":{name},"model_version":{version},"predictions":['
+        self._head = b"{" + head.encode()
         self._behind_time = f'","model_version":{version},"features":'
         self._encode = msgspec.json.Encoder().encode
 
