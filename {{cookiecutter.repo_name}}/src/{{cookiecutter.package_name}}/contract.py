@@ -284,7 +284,7 @@ def parse_contract(text: str) -> Contract:
         ContractError: Where the text is not YAML, or breaks a rule.
     """
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, Loader=_YAML)  # noqa: S506  # nosec B506  safe, either of them
     except yaml.YAMLError as error:
         raise ContractError(f"not valid YAML: {error}", "correct the line that is named") from error
     try:
@@ -300,6 +300,10 @@ def dump_contract(contract: Contract) -> str:
     """The contract as YAML that `parse_contract` reads back to an equal contract."""
     values = contract.model_dump(mode="json", exclude_defaults=True)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+
+
+# Written in C, where PyYAML has it: the contract is read at each start of anything.
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def dataset_name(text: str) -> str:

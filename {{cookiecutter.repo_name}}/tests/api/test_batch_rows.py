@@ -16,7 +16,10 @@ from {{ cookiecutter.package_name }}.inference.row_arrays import RowArrays
 from {{ cookiecutter.package_name }}.model.compiled.compiler import compile_pipeline
 from {{ cookiecutter.package_name }}.model.compiled.form import CompiledForm
 from {{ cookiecutter.package_name }}.model.compiled.json_rows import RowReader
-from {{ cookiecutter.package_name }}.model.compiled.native import build_kernel, find_compiler
+from {{ cookiecutter.package_name }}.model.compiled.native import (
+    build_kernel,
+    find_compiler,
+)
 
 from .examples import PROBLEMS, contract_of, fitted, kernels, random_rows
 from .mutation import mutate

@@ -1,7 +1,11 @@
 """The service follows the champion, and a bad champion does not take it down."""
 
+import gc
 import threading
+import weakref
 from collections import Counter
+
+import pytest
 
 from {{ cookiecutter.package_name }}.contract import Contract
 from {{ cookiecutter.package_name }}.errors import ProjectError
@@ -43,6 +47,33 @@ def test_new_champion_takes_over_without_a_failed_request(make_client: MakeClien
 
     assert set(statuses) == {200}
     assert statuses[200] > 0
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_replaced_model_is_freed_without_the_collector(
+    make_client: MakeClient, compiled: bool
+) -> None:
+    """Forked workers never let the collector walk what they have frozen."""
+    shelf = Shelf(compiled=compiled)
+    shelf.put(fitted("binary", "1"))
+    client = make_client(shelf=shelf)
+    assert version_of(client) == "1"
+    client.post("/predict/batch", json={"instances": [BODY["features"]] * 3})
+    client.post("/explain", json=BODY)
+    predictor = client.app.app.state.predictor  # type: ignore[attr-defined]
+    model = weakref.ref(predictor.current().model)
+    fitted.cache_clear()
+    gc.collect()
+    gc.disable()
+    try:
+        shelf.put(fitted("binary", "2"))
+        shelf.models.pop("1")
+        until(lambda: version_of(client) == "2")
+        version_of(client)
+
+        assert model() is None
+    finally:
+        gc.enable()
 
 
 def test_champion_that_cannot_be_loaded_leaves_the_old_one_serving(make_client: MakeClient) -> None:

@@ -19,7 +19,7 @@ from {{ cookiecutter.package_name }}.pipelines.log_compaction import compact_log
 from {{ cookiecutter.package_name }}.settings import load_settings
 
 from .examples import contract_of
-from .running_service import RunningService, project_with_champion, running
+from .running_service import project_with_champion, running
 
 pytestmark = pytest.mark.slow
 
@@ -67,17 +67,6 @@ class Askers:
             self.strange.append(answer.text)
 
 
-def workers(service: RunningService) -> list[int]:
-    """The processes that answer: not the supervisor, nor multiprocessing's helper."""
-    found = []
-    for process in service.processes():
-        with contextlib.suppress(OSError):
-            command = Path(f"/proc/{process}/cmdline").read_bytes()
-            if b"spawn_main" in command:
-                found.append(process)
-    return found
-
-
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 def test_twenty_kills_cost_no_answered_prediction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -98,7 +87,7 @@ def test_twenty_kills_cost_no_answered_prediction(
             before = len(asked.answered)
             while len(asked.answered) < before + 20 and time.monotonic() < deadline:
                 time.sleep(0.01)
-            alive = workers(service)
+            alive = service.workers()
             if alive:
                 os.kill(alive[kills % len(alive)], signal.SIGKILL)
                 kills += 1

@@ -29,7 +29,6 @@ from ..registry_projects import add_version, make_registry
 from .examples import contract_of, fitted, random_rows
 from .raw_http import SilentServerError, Wire
 from .running_service import running
-from .test_log_kills import workers
 
 pytestmark = [
     pytest.mark.slow,
@@ -148,12 +147,12 @@ def test_nothing_is_wrong_and_nothing_is_lost(
                 if turn % 2 == 0:
                     swaps += 1
                     manager.set_alias(CHAMPION, VERSIONS[swaps % 2])
-                if turn % 5 == 0 and (alive := workers(service)):
+                if turn % 5 == 0 and (alive := service.workers()):
                     os.kill(alive[turn % len(alive)], signal.SIGKILL)
                     kills += 1
                 if turn % 11 == 0:
                     compacted += compact_logs(settings, contract).segments
-            memory = [_resident(process) for process in workers(service)]
+            memory = [_resident(process) for process in service.workers()]
         finally:
             took = time.monotonic() - started
             for client in clients:

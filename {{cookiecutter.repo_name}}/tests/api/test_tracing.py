@@ -137,7 +137,7 @@ def test_an_unsampled_parent_leaves_no_span(make_client: MakeClient, collector: 
 def test_the_fast_lanes_answers_become_spans_of_their_own_length(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, collector: Collector
 ) -> None:
-    from {{ cookiecutter.package_name }}.inference.request_trail import lane_trail
+    from {{ cookiecutter.package_name }}.inference.lane_trail import lane_trail
 
     write_project(tmp_path)
     monkeypatch.setenv("MLOPS_ROOT", str(tmp_path))

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,12 @@ def ask(service: RunningService, count: int) -> None:
 def all_are_ready(service: RunningService) -> bool:
     """Whether a few connections in a row, so each worker, say that a model serves."""
     return all(httpx.get(f"{service.url}/ready").status_code == 200 for _ in range(12))
+
+
+def memory(process: int, name: str) -> int:
+    """A figure of a process: Rss, or Pss, in which each page is shared out among its users."""
+    text = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name}:"))
 
 
 def workers(service: RunningService) -> list[int]:
@@ -98,3 +105,16 @@ def test_production_logs_are_json_lines(service: RunningService) -> None:
     lines = [json.loads(line) for line in service.output().splitlines() if line.startswith("{")]
     assert {line["level"] for line in lines} <= {"INFO", "WARNING"}
     assert any("serves" in line["message"] for line in lines)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_workers_share_memory(service: RunningService) -> None:
+    until(lambda: all_are_ready(service), seconds=60)
+    resident, proportional = (
+        sum(memory(process, name) for process in service.processes()) for name in ("Rss", "Pss")
+    )
+
+    assert len(service.processes()) == 3
+    # What is forked must have no other thread: a lock that it holds would never be opened.
+    assert "Threads:\t1\n" in Path(f"/proc/{service.process.pid}/status").read_text("ascii")
+    assert proportional < 0.65 * resident

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fastapi import Request
-
 from ..errors import ProjectError
 from ..settings import Settings
-from .problems import ProblemError
+from .problem_error import ProblemError
 from .security import API_KEY_HEADER, same_secret
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from .access_records import User
     from .access_store import AccessStore
     from .tokens import TokenKeys
@@ -96,6 +96,8 @@ class Access:
         self._thread: threading.Thread | None = None
         self._store: AccessStore | None = None
         self._tokens: TokenKeys | None = None
+        if self._key:  # known from the first request on, which then need not wait for the app
+            self._remember(_KEY_HEADER, self._key, _OWNER, FOR_EVER)
 
     def known(self, header: bytes, value: bytes) -> Client | None:
         """Whose credential this is, where it was found good lately; else `authenticate` decides.
@@ -110,7 +112,7 @@ class Access:
         entry.is_used = True
         return entry.client
 
-    async def authenticate(self, request: Request, role: str) -> Client:
+    async def authenticate(self, request: "Request", role: str) -> Client:
         """Who sent a request.
 
         Args:
@@ -151,7 +153,7 @@ class Access:
         if self._store is not None:
             self._store.close()
 
-    async def _identify(self, request: Request) -> Client:
+    async def _identify(self, request: "Request") -> Client:
         found = [
             (name, value)
             for name, value in request.scope["headers"]

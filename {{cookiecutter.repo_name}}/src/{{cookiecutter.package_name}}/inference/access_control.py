@@ -14,26 +14,22 @@ from .passwords import PasswordChecker
 from .security import SecurityHeaders, security_headers
 
 
-def install_access_control(app: FastAPI, settings: Settings) -> Callable[[], None]:
-    """Give the app `state.access` and `state.limits`, their routes and the headers of answers.
+def install_access_control(
+    app: FastAPI, settings: Settings, access: Access, limits: Limits
+) -> Callable[[], None]:
+    """Give the app the routes of access and the headers of answers.
 
     Args:
         app: The app; its other middlewares are added afterwards, so that they see every answer.
         settings: The sections `access` and `serving`.
+        access: Says who asks.
+        limits: Counts tries to log in.
 
     Returns:
-        What closes files and threads.
+        What ends its threads.
     """
     wanted = settings.access
-    access = Access(settings)
-    limits = Limits(
-        settings.run_directory / f"clients-{settings.serving.port}.table",
-        wanted.requests_per_second,
-        wanted.burst_seconds,
-        wanted.concurrent_requests,
-    )
     checker = PasswordChecker()
-    app.state.access, app.state.limits = access, limits
     app.include_router(login(access, limits, checker))
     for router in admin_routers(settings):
         app.include_router(router)
@@ -46,10 +42,4 @@ def install_access_control(app: FastAPI, settings: Settings) -> Callable[[], Non
             expose_headers=["Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"],
         )
     app.add_middleware(SecurityHeaders, headers=security_headers(settings))
-
-    def close() -> None:
-        checker.close()
-        access.close()
-        limits.close()
-
-    return close
+    return checker.close

@@ -1,8 +1,7 @@
 """The HTTP service: predictions by the champion, its health and its metrics."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -12,31 +11,20 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from ..contract import Contract, load_contract
-from ..model.stages import CHALLENGER
-from ..model.traffic_plan import read_plan
 from ..settings import Settings, load_settings
 from .access_control import install_access_control
 from .explanations import explanations
 from .fast_lane import FastLane
 from .feedback import FeedbackLog, feedback_router
 from .invocations import invocations
-from .log_shipping import shipping
-from .log_streams import open_stream
 from .monitoring import Metrics, RequestMetrics
 from .operations import operations_router
 from .page_routes import page_router
-from .personal import PersonalValues
-from .prediction_log import PredictionLog, rotation_of
-from .predictor import (
-    ModelSource,
-    NoModelError,
-    Predictor,
-)
+from .predictor import ModelSource, NoModelError, Predictor
 from .problems import ProblemError, install_problem_answers, problem_answers
-from .refresh_bell import RefreshBell
 from .registry_hook import registry_hook
 from .request_body import DOCUMENTED_CREDENTIALS, KeyedRoute, PredictionRoute, for_role
-from .request_trail import RequestTrail, lane_trail
+from .request_trail import RequestTrail
 from .schemas import (
     Answer,
     BatchAnswer,
@@ -51,13 +39,9 @@ from .schemas import (
 )
 from .scorer import Scorer, Wish, wish_of
 from .service_logs import access_line
-from .shadow import Shadow
+from .serving_core import ServingCore
 from .stored_features import StoredFeatures, predicts_by_key
-from .tracing import NO_OTHER_TELEMETRY, start_tracing
-from .traffic import Traffic
-
-FIRST_LOOK_SECONDS = 5.0
-"""The service comes up without a model after so long, and says what is missing."""
+from .tracing import NO_OTHER_TELEMETRY
 
 WishOfRequest = Annotated[Wish, Depends(wish_of)]
 
@@ -66,7 +50,6 @@ def create_app(
     settings: Settings | None = None,
     contract: Contract | None = None,
     source: ModelSource | None = None,
-    after_loading: Callable[[], None] | None = None,
 ) -> FastAPI:
     """Make the service; it comes up healthy with no registry, no model and no lake.
 
@@ -74,95 +57,56 @@ def create_app(
         settings: Read from the project where not given.
         contract: Read from the project where not given.
         source: Where models come from; MLflow where not given.
-        after_loading: Called when a model has taken over.
 
     Returns:
         The app. `app.state` holds `settings`, `metrics` and `predictor`.
     """
-    settings = settings or load_settings()
-    contract = contract or load_contract(settings.root)
-    metrics = Metrics(contract, settings.reports)
+    core = _core_of(settings, contract, source)
+    return app_around(core, core.running)
 
-    def loaded(version: str) -> None:
-        metrics.model_loaded(version)
-        if after_loading is not None:
-            after_loading()
 
-    tracing = start_tracing(settings, contract.model_name)
-    predictor = Predictor(settings, contract, source, loaded, metrics.model_load_failed)
-    settle = (lambda _: after_loading()) if after_loading else (lambda _: None)
-    challenger = Predictor(
-        settings,
-        contract,
-        source,
-        settle,
-        metrics.model_load_failed,
-        CHALLENGER,
-        lambda version: read_plan(version.tags) is not None,
-    )
-    traffic = Traffic(predictor, challenger)
-    bell = RefreshBell(settings.run_directory / f"refresh-{settings.serving.port}")
-    log_folder = settings.root / settings.serving.prediction_log
-    prediction_log = PredictionLog(
-        log_folder,
-        metrics.log_failed,
-        rotation_of(settings),
-        required=settings.prediction_log.required,
-        personal=PersonalValues(settings, contract),
-    )
-    shadow_log = PredictionLog(
-        settings.root / settings.serving.shadow_log,
-        metrics.log_failed,
-        rotation_of(settings),
-        personal=prediction_log.personal,
-    )
-    shadow = Shadow(traffic, shadow_log, metrics.shadow_compared)
-    feedback_log = FeedbackLog(settings)
+def app_around(
+    core: ServingCore, running: Callable[[], AbstractAsyncContextManager[None]] | None = None
+) -> FastAPI:
+    """Make the app of a core.
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        predictor.start(bell, traffic.refresh)
-        # A worker that starts beside others takes no connection before it can answer.
-        await asyncio.to_thread(predictor.wait_for_first_look, FIRST_LOOK_SECONDS)
-        with shipping(log_folder, open_stream(settings)):
-            yield
-        predictor.stop()
-        shadow.stop()
-        prediction_log.close()
-        feedback_log.close()
-        close_access()
-        if tracing is not None:
-            tracing.stop()
-
+    Args:
+        core: Its parts.
+        running: The app's lifespan; none where somebody else keeps the core running.
+    """
+    settings, contract, metrics = core.settings, core.contract, core.metrics
     app = FastAPI(
         title=contract.dataset.replace("_", " ").capitalize(),
         description=f"Predicts `{contract.target.column}` ({contract.problem}).",
-        lifespan=lifespan,
+        lifespan=(lambda _: running()) if running else None,
         telemetry=NO_OTHER_TELEMETRY,
     )
     app.state.settings = settings
     app.state.metrics = metrics
-    app.state.predictor = predictor
-    app.state.traffic = traffic
-    app.state.shadow = shadow
-    app.state.prediction_log = prediction_log
+    app.state.predictor = core.predictor
+    app.state.traffic = core.traffic
+    app.state.shadow = core.shadow
+    app.state.prediction_log = core.prediction_log
+    app.state.access, app.state.limits = core.access, core.limits
+    app.state.lane_trail = core.lane_trail
     install_problem_answers(app, contract)
-    close_access = install_access_control(app, settings)
+    core.at_end.append(install_access_control(app, settings, core.access, core.limits))
     app.add_middleware(RequestMetrics, metrics=metrics)
-    app.add_middleware(RequestTrail, line=access_line(settings), tracing=tracing)
-    app.state.lane_trail = lane_trail(settings, tracing)
+    app.add_middleware(RequestTrail, line=access_line(settings), tracing=core.tracing)
     by_key = predicts_by_key(contract)
     models = request_models(contract, settings.serving.maximum_batch_rows, by_key=by_key)
     stored = StoredFeatures(settings, contract, models.row) if by_key else None
-    scorer = Scorer(traffic, prediction_log, metrics, shadow)
+    scorer = Scorer(core.traffic, core.prediction_log, metrics, core.shadow)
+    feedback_log = FeedbackLog(settings)
+    core.at_end.append(feedback_log.close)
     app.include_router(_predictions(models, scorer, stored))
     app.include_router(invocations(models.row, settings.serving.maximum_batch_rows, scorer.score))
-    app.include_router(explanations(models.row, contract, predictor))
+    app.include_router(explanations(models.row, contract, core.predictor))
     app.include_router(feedback_router(contract, settings.serving.maximum_batch_rows, feedback_log))
     app.include_router(page_router(contract))
-    app.include_router(_operations(predictor))
-    app.include_router(registry_hook(settings, bell))
-    app.include_router(operations_router(settings, contract, predictor, traffic, metrics))
+    app.include_router(_operations(core.predictor))
+    app.include_router(registry_hook(settings, core.bell))
+    app.include_router(operations_router(settings, contract, core.predictor, core.traffic, metrics))
     app.include_router(_metrics(metrics, settings))
     if settings.automl.routes:
         from .automl_routes import automl_routers
@@ -176,7 +120,6 @@ def create_service(
     settings: Settings | None = None,
     contract: Contract | None = None,
     source: ModelSource | None = None,
-    after_loading: Callable[[], None] | None = None,
 ) -> FastLane:
     """The app behind its fast lane: what `make serve` runs.
 
@@ -184,12 +127,19 @@ def create_service(
         settings: Read from the project where not given.
         contract: Read from the project where not given.
         source: Where models come from; MLflow where not given.
-        after_loading: Called when a model has taken over.
     """
+    core = _core_of(settings, contract, source)
+    return FastLane(app_around(core, core.running), core)
+
+
+def _core_of(
+    settings: Settings | None,
+    contract: Contract | None,
+    source: ModelSource | None,
+) -> ServingCore:
     settings = settings or load_settings()
     contract = contract or load_contract(settings.root)
-    app = create_app(settings, contract, source, after_loading)
-    return FastLane(app, settings, contract, app.state)
+    return ServingCore(settings, contract, source)
 
 
 def _predictions(models: RequestModels, scorer: Scorer, stored: StoredFeatures | None) -> APIRouter:

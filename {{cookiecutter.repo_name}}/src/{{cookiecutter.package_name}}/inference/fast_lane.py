@@ -9,27 +9,22 @@ Two ways lead into it: `LaneProtocol`, straight from the connection, and ASGI, u
 
 import logging
 import time
+from typing import TYPE_CHECKING
 
-from starlette.datastructures import State
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from ..contract import Contract
-from ..settings import Settings
-from .access import Access, Client
+from .access import Client
 from .lane_model import LaneModel
 from .lane_turn import LaneTurn, Request
-from .limits import Limits
-from .monitoring import PREDICTION_ROUTES, Metrics
-from .prediction_log import PredictionLog
+from .monitoring import PREDICTION_ROUTES
 from .predictor import NoModelError
-from .problems import ProblemError
+from .problem_error import ProblemError
 from .request_heads import Head, RequestHeads, read_headers
 from .request_structs import DecodedRow
-from .request_trail import LaneTrail
-from .scorer import PIN_ROLE
 from .security import JSON_HEADERS
-from .shadow import Shadow
-from .traffic import Traffic
+from .serving_core import ServingCore
+from .traffic import PIN_ROLE
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PREDICT, ROLE = "/predict", "predict"
 
@@ -41,10 +36,7 @@ class FastLane:
 
     Args:
         app: The FastAPI app, which answers whatever this layer does not.
-        settings: How large a request may be.
-        contract: What a row is.
-        state: What the app made: `access`, `limits`, `traffic`, `shadow`, `prediction_log`,
-            `metrics` and `lane_trail`.
+        core: What both lanes share.
 
     Attributes:
         heads: Reads the heads of requests that the lane may answer.
@@ -52,25 +44,20 @@ class FastLane:
         read_seconds: A request must have arrived within this time.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        settings: Settings,
-        contract: Contract,
-        state: State,
-    ) -> None:
+    def __init__(self, app: "ASGIApp", core: ServingCore) -> None:
+        settings = core.settings
         self.app = app
         self.heads = RequestHeads(PREDICTION_ROUTES)
         self.turn = LaneTurn(self.done)
         self.read_seconds = settings.serving.read_seconds
-        self._contract = contract
-        self._access: Access = state.access
-        self._limits: Limits = state.limits
-        self._traffic: Traffic = state.traffic
-        self._shadow: Shadow = state.shadow
-        self._log: PredictionLog = state.prediction_log
-        self._metrics: Metrics = state.metrics
-        self._trail: LaneTrail | None = state.lane_trail
+        self._contract = core.contract
+        self._access = core.access
+        self._limits = core.limits
+        self._traffic = core.traffic
+        self._shadow = core.shadow
+        self._log = core.prediction_log
+        self._metrics = core.metrics
+        self._trail = core.lane_trail
         self._limit = settings.serving.maximum_body_bytes
         self._rows = settings.serving.maximum_batch_rows
         self._models: dict[str, LaneModel] = {}
@@ -78,7 +65,7 @@ class FastLane:
         self._default_headers: list[tuple[bytes, bytes]] | None = None
         self._response_head = b""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer, or pass the request on."""
         head = None
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._count:
@@ -169,7 +156,7 @@ class FastLane:
             return self._response_head + named
         return b"%b%d\r\n\r\n" % (self._response_head, length)
 
-    async def _read(self, receive: Receive) -> tuple[list[Message], bytes | None]:
+    async def _read(self, receive: "Receive") -> "tuple[list[Message], bytes | None]":
         """The messages that were read, and the body; None where it is too long or torn."""
         message = await receive()
         read, chunks = [message], [message.get("body", b"")]
@@ -219,11 +206,11 @@ class FastLane:
         return model
 
 
-def _replay(read: list[Message], receive: Receive) -> Receive:
+def _replay(read: "list[Message]", receive: "Receive") -> "Receive":
     """What was read already, and then what is still to come."""
     waiting = iter(read)
 
-    async def again() -> Message:
+    async def again() -> "Message":
         for message in waiting:
             return message
         return await receive()

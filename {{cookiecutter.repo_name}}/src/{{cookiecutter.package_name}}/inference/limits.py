@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .access import ANONYMOUS, Client
 from .client_table import ClientTable
-from .problems import ProblemError
+from .problem_error import ProblemError
 
 SECOND = 1_000_000_000
 BLOCK_LIFE = SECOND // 20

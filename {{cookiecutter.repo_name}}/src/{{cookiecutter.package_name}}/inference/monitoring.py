@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,11 +20,13 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..contract import Contract
 from .report_metrics import ReportCollector
 from .worker_processes import is_alive
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 NO_MODEL = "none"
@@ -219,11 +222,11 @@ class Metrics:
 class RequestMetrics:
     """Measures every request (pure ASGI); the route's template is the label, never the path."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: "ASGIApp", metrics: Metrics) -> None:
         self.app = app
         self.metrics = metrics
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Pass the request on and measure it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
@@ -232,7 +235,7 @@ class RequestMetrics:
         self.metrics.request_begins()
         status = 500  # stays where the app fails before it answers
 
-        async def send_and_note(message: Message) -> None:
+        async def send_and_note(message: "Message") -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -249,7 +252,7 @@ class RequestMetrics:
                 self.metrics.rate_limited(route)
 
 
-def route_of(scope: Scope) -> str:
+def route_of(scope: "Scope") -> str:
     """The template of the route that answers, `unmatched` where there is none."""
     return str(getattr(scope.get("route"), "path", "unmatched"))
 

@@ -17,9 +17,12 @@ from starlette.exceptions import HTTPException
 
 from ..contract import Contract
 from .monitoring import route_of
+from .problem_error import ProblemError
 from .request_context import REQUEST_ID_HEADER, current_request
 from .schemas import BY_FEATURES, BY_KEY, describe
 from .security import SECURITY_HEADERS
+
+__all__ = ["ProblemError", "install_problem_answers", "problem_answers", "shown"]
 
 MEDIA_TYPE = "application/problem+json"
 SHOWN_ERRORS = 20
@@ -48,23 +51,6 @@ _SCHEMA = {
         },
     },
 }
-
-
-class ProblemError(HTTPException):
-    """A request that cannot be answered.
-
-    Args:
-        status: The HTTP status.
-        detail: What is wrong.
-        fix: What the client, or the person who runs the service, can do.
-        headers: Further headers of the answer.
-    """
-
-    def __init__(
-        self, status: int, detail: str, fix: str = "", headers: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(status, detail, dict(headers or {}))
-        self.fix = fix
 
 
 def problem_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -1,22 +1,17 @@
 """What each request leaves behind beside its answer: an id, a log line and a span."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from time import perf_counter
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..settings import Settings
 from .monitoring import route_of
 from .request_context import REQUEST_ID_HEADER, RequestContext, enter_request, read_context
-from .request_heads import Head
-from .service_logs import AccessLine, access_line, sampled
+from .service_logs import AccessLine
 from .tracing import Tracing
 
 METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
-
-LaneTrail = Callable[[Head, float, float], None]
-"""Called with a request that the fast lane answered with 200: its head, its begin and its end."""
 
 
 class RequestTrail:
@@ -67,25 +62,6 @@ class RequestTrail:
                 tracing.end(span, method, route, status, request.request_id)
             if self._line is not None:
                 self._line(request, method, route, status, perf_counter() - started)
-
-
-def lane_trail(settings: Settings, tracing: Tracing | None) -> LaneTrail | None:
-    """What the fast lane calls after an answer; None where neither traces nor lines are wanted."""
-    share = settings.serving.access_log_share
-    whole = access_line(settings)
-    line = sampled(whole, share) if whole is not None and share > 0 else None
-    if line is None and tracing is None:
-        return None
-
-    def leave(head: Head, started: float, ended: float) -> None:
-        request = read_context(head.request_id, head.trace)
-        if tracing is not None:
-            carrier = {"traceparent": head.trace.decode("latin-1")} if head.trace else {}
-            tracing.record("POST", head.path, carrier, request.request_id, ended - started)
-        if line is not None:
-            line(request, "POST", head.path, 200, ended - started)
-
-    return leave
 
 
 def _carrier(headers: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -14,9 +14,7 @@ from .predictor import Champion, NoModelError, UnscorableError, score_rows
 from .problems import ProblemError
 from .schemas import BatchAnswer, BatchItem
 from .shadow import Shadow
-from .traffic import Traffic
-
-PIN_ROLE = "admin"
+from .traffic import PIN_ROLE, Traffic
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 import hmac
 from collections.abc import Mapping
-
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing import TYPE_CHECKING
 
 from ..settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 API_KEY_HEADER = "X-API-Key"
 
@@ -43,21 +44,25 @@ def same_secret(given: bytes, expected: bytes) -> bool:
 class SecurityHeaders:
     """Adds the security headers to every answer (pure ASGI: no cost per body chunk)."""
 
-    def __init__(self, app: ASGIApp, headers: Mapping[str, str] = SECURITY_HEADERS) -> None:
+    def __init__(self, app: "ASGIApp", headers: Mapping[str, str] = SECURITY_HEADERS) -> None:
         self.app = app
-        self.headers = headers
+        self._headers = [
+            (name.lower().encode("ascii"), value.encode("latin-1"))
+            for name, value in headers.items()
+        ]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Pass the request on and add to its answer."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
 
-        async def send_with_headers(message: Message) -> None:
+        async def send_with_headers(message: "Message") -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self.headers.items():
-                    headers.setdefault(name, value)
+                own = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in own}
+                more = [pair for pair in self._headers if pair[0] not in names]
+                message = {**message, "headers": own + more}
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

@@ -3,27 +3,45 @@
 import gc
 import os
 import shutil
-import signal
 import socket
 import ssl
 import sys
-import threading
-import time
+from collections.abc import Callable
 from functools import partial
-from types import FrameType
+from importlib import import_module
+from logging.config import dictConfig
 from typing import TYPE_CHECKING, Any
 
-from ..contract import load_contract
+from ..contract import Contract, load_contract
 from ..errors import ProjectError
-from ..presentation import print_json
 from ..settings import Settings
 from .service_logs import log_config
+from .supervisor import CAN_FORK, STARTUP_FAILURE, Supervisor, handle_stop_signals
 from .tracing import require_tracing
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from .fast_lane import FastLane
+    from .serving_core import ServingCore
 
 GRACE_SECONDS = 10
+NEEDED_BY_WORKERS = (
+    ".api",
+    ".late_app",
+    ".lane_protocol",
+    "..model.background",
+    "..model.compiled.store",
+    "..model.mlflow_manager",
+    "..model.model_cache",
+    "cryptography.hazmat.primitives.serialization",
+    "numpy.ma",
+    "pydantic.v1",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.websockets.auto",
+)
+"""What is imported before workers are forked, so that they share it."""
 
 
 class ServingError(ProjectError):
@@ -43,74 +61,111 @@ def run_server(settings: Settings, production: bool, *, as_json: bool = False) -
         TracingError: Where traces are asked for and their packages are missing.
         ServingError: Where the port is taken or the host is not this machine's.
     """
-    load_contract(
-        settings.root
-    )  # a wrong contract is an error here, not a traceback in each worker
+    contract = load_contract(settings.root)
     require_tracing(settings)
+    tls = _tls(settings)
     listener = _listen(settings.serving.host, settings.serving.port)
     # One-row predictions gain nothing from OpenMP, and its spinning threads fight each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     workers = settings.serving.workers if production else 1
     _prepare_metrics(settings, workers)
     _announce(settings, workers, as_json=as_json)
-    # A background command starts with SIGINT ignored, and SIGTERM alone would not mean exit code 0.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _exit_cleanly)
+    handle_stop_signals()
+    make = partial(create_worker, settings, contract, is_forked=CAN_FORK and workers > 1)
+    work = partial(_work, make, listener, tls, production=production)
     try:
-        _run(settings, listener, workers, production=production)
+        if workers > 1:
+            _supervise(work, workers)
+        else:
+            work()
     except KeyboardInterrupt:
         pass
     finally:
         listener.close()
 
 
-def create_worker(settings: Settings, parent: int | None) -> "FastLane":
-    """Make the app of one process.
-
-    Args:
-        settings: The settings that the command was started with.
-        parent: Process id of the supervisor; the worker ends when it is gone.
-    """
-    from .api import create_service
-
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True, name="orphan").start()
-    return create_service(settings, after_loading=settle_memory)
+def _supervise(work: Callable[[], None], workers: int) -> None:
+    dictConfig(log_config(as_json=True))
+    if CAN_FORK:
+        for name in NEEDED_BY_WORKERS:
+            import_module(name, __package__)
+    Supervisor(work, workers, 2 * GRACE_SECONDS).run()
 
 
-def settle_memory() -> None:
-    """Keep the collector off what stays for good: modules, the app, the model.
-
-    Each full collection walks everything that lives. With a model's libraries loaded that stopped
-    every request for 50 ms, several times a second under load; what is frozen is not walked.
-    """
-    gc.unfreeze()  # the former model may go
-    gc.collect()
-    gc.freeze()
-
-
-def _run(settings: Settings, listener: socket.socket, workers: int, *, production: bool) -> None:
+def _work(
+    make: "Callable[[], FastLane]",
+    listener: socket.socket,
+    tls: dict[str, Any],
+    *,
+    production: bool,
+) -> None:
+    """Serve in this process until a signal stops it."""
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
 
     from .lane_protocol import LaneProtocol
 
     config = uvicorn.Config(
-        partial(create_worker, settings, os.getpid() if workers > 1 else None),
+        make,
         factory=True,
         http=LaneProtocol,
-        workers=workers,
         access_log=not production,
         log_config=log_config(as_json=production),
         server_header=False,
         proxy_headers=False,  # nothing here asks who called, and it costs microseconds
         timeout_graceful_shutdown=GRACE_SECONDS,
-        **_tls(settings),
+        **tls,
     )
-    if workers > 1:
-        Multiprocess(config, sockets=[listener]).run()
-    else:
-        uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def create_worker(settings: Settings, contract: Contract, *, is_forked: bool) -> "FastLane":
+    """Make what serves in one process: the fast lane at once, and FastAPI's app behind it.
+
+    Args:
+        settings: The settings that the command was started with.
+        contract: The contract.
+        is_forked: Whether this process shares memory with others.
+    """
+    from .fast_lane import FastLane
+    from .late_app import LateApp
+    from .serving_core import ServingCore
+
+    core = ServingCore(settings, contract, after_loading=partial(settle_memory, is_forked))
+    app = LateApp(partial(_make_app, core, is_forked), core.running, _give_up)
+    return FastLane(app, core)
+
+
+def settle_memory(is_shared: bool) -> None:
+    """Keep the collector off what stays for good: modules, the app, the model.
+
+    Each full collection walks everything that lives. With a model's libraries loaded that stopped
+    every request for 50 ms, several times a second under load; what is frozen is not walked.
+
+    Args:
+        is_shared: Whether memory is shared with other processes, until it is walked. What is
+            frozen stays so then; a former model goes without the collector's help.
+    """
+    if not gc.isenabled():
+        return  # while the service starts; all is settled when its app is made
+    if not is_shared:
+        gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+def _make_app(core: "ServingCore", is_shared: bool) -> "FastAPI":
+    from .api import app_around
+
+    try:
+        return app_around(core)
+    finally:
+        gc.enable()
+        settle_memory(is_shared)
+
+
+def _give_up() -> None:
+    """A service without its app is none; whoever watches over this process sees it end."""
+    os._exit(STARTUP_FAILURE)
 
 
 def _tls(settings: Settings) -> dict[str, Any]:
@@ -171,6 +226,8 @@ def _announce(settings: Settings, workers: int, *, as_json: bool) -> None:
     scheme = "https" if settings.serving.tls_certificate else "http"
     url = f"{scheme}://{shown}:{settings.serving.port}"
     if as_json:
+        from ..presentation import print_json  # it brings the library for tables
+
         print_json({"url": url, "documentation": f"{url}/docs", "processes": workers})
     else:
         processes = "1 process" if workers == 1 else f"{workers} processes"
@@ -178,14 +235,3 @@ def _announce(settings: Settings, workers: int, *, as_json: bool) -> None:
             f"Serving on {url} ({processes}), documentation: {url}/docs. Ctrl-C stops it.\n"
         )
     sys.stdout.flush()
-
-
-def _exit_cleanly(_: int, __: FrameType | None) -> None:
-    raise SystemExit(0)
-
-
-def _end_with(parent: int) -> None:
-    """Stop this worker when its supervisor was killed and cannot stop it."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)

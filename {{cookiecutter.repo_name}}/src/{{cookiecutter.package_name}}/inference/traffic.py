@@ -12,9 +12,11 @@ import zlib
 
 from ..model.traffic_plan import TrafficPlan, read_plan
 from .predictor import Champion, Predictor
-from .problems import ProblemError
+from .problem_error import ProblemError
 
 TICKETS = 1 << 32
+PIN_ROLE = "admin"
+"""May ask for a certain version."""
 
 
 class Traffic:

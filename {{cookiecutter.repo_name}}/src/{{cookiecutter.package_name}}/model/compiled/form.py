@@ -381,7 +381,7 @@ def _tree_problems(
     problems.append(("nodes of categories", not bool(is_code.all())))
     if is_code.all():
         sizes = np.array([len(known) + 2 for known in form.categories.values()])
-        for column in np.unique(used):
+        for column in np.unique(used, return_counts=True)[0]:
             begin = encoder.offset[column]
             values = encoder.table[begin : begin + sizes[encoder.source[column]]]
             starts = nodes["threshold"][category & (nodes["column"] == column)]

@@ -195,7 +195,18 @@ class _ByteColumns:
         """
         low = np.full(len(thresholds), _ordered(np.array([-np.inf]))[0])
         high = np.full(len(thresholds), _ordered(np.array([np.inf]))[0])
-        for _ in range(64):
+        # Mostly it is close to the inverse of the encoding, which is wrong by a few roundings.
+        with np.errstate(all="ignore"):
+            near = thresholds * self._encoder.scale[column] + self._encoder.centre[column]
+            around = np.abs(near) + np.abs(self._encoder.centre[column])
+            around *= 1e-6 if self._single else 1e-14
+            first, last = near - around, near + around
+            fits = np.isfinite(first) & np.isfinite(last)
+            fits &= ~(self._encoded(column, first) > thresholds)
+            fits &= self._encoded(column, last) > thresholds
+        low = np.where(fits, _ordered(np.where(fits, first, 0.0)), low)
+        high = np.where(fits, _ordered(np.where(fits, last, 0.0)), high)
+        while (low < high).any():
             middle = (low >> 1) + (high >> 1) + ((low | high) & 1)  # rounded up, never too large
             is_above = self._encoded(column, _number(middle)) > thresholds
             high = np.where(is_above, middle - 1, high)
@@ -252,7 +263,8 @@ def _tests(
     lengths = np.where(is_leaf, 0, 1)
     firsts = np.zeros(len(nodes), dtype=np.int64)
     limits = np.zeros(len(nodes), dtype=np.int64)
-    for column in np.unique(nodes["column"][~is_leaf]):
+    # Without the counts np.unique imports numpy.ma, which a service needs for nothing else.
+    for column in np.unique(nodes["column"][~is_leaf], return_counts=True)[0]:
         here = np.flatnonzero(~is_leaf & ~is_category & (nodes["column"] == column))
         if len(here):
             thresholds, places = np.unique(nodes["threshold"][here], return_inverse=True)
@@ -366,7 +378,7 @@ def _depths(trees: Trees, is_leaf: np.ndarray, lengths: np.ndarray, tree: np.nda
         below = depth[level] + lengths[level]
         np.maximum.at(depth, children, below)
         np.maximum.at(depth, children + 1, below)
-        level = np.unique(np.concatenate([children, children + 1]))
+        level = np.unique(np.concatenate([children, children + 1]), return_counts=True)[0]
     deepest = np.zeros(len(trees.roots), dtype=np.int64)
     np.maximum.at(deepest, tree, depth)
     return deepest
