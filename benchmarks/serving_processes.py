@@ -28,6 +28,7 @@ class Server:
         one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLOPS_", "MLFLOW_"))}
         inherited.pop("PYTHONPATH", None)
+        inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # it would compile all it imports, each time
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:

@@ -420,6 +420,8 @@ def exchanges() -> list[Exchange]:
     # Java's client and `curl --http2` ask for it with each request over plain HTTP.
     offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AA")
     found.append(Exchange("h2c upgrade", [head(size, *offer) + GOOD], (200,), 1, 1))
+    offer = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+    found.append(Exchange("websocket upgrade", [head(size, *offer) + GOOD], (200,), 1, 1))
     single = ("longer than its length", "null bytes")  # what is left over is a request of its own
     found += [
         Exchange(

@@ -17,7 +17,7 @@ MOST_OVERHEAD = 65_536
 CHUNK_FRAMING = 16
 """Bytes that a chunk may take besides its content."""
 
-_OFFERED_H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n)", re.IGNORECASE)
+_OFFERED = re.compile(rb"\r\nupgrade:[ \t]*(?:h2c|websocket)[ \t]*(?=\r\n)", re.IGNORECASE)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -28,9 +28,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and refuse what holds too much besides its body."""
-        if not self._is_in_message and b"h2c" in data:
+        if not self._is_in_message and (b"h2c" in data or b"websocket" in data):
             head, end, body = data.partition(b"\r\n\r\n")
-            data = _OFFERED_H2C.sub(b"", head + b"\r\n") + end[2:] + body
+            data = _OFFERED.sub(b"", head + b"\r\n") + end[2:] + body
         self._overhead += len(data)
         super().data_received(data)
         if self._overhead > MOST_OVERHEAD and not self.transport.is_closing():
