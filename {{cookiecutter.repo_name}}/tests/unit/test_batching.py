@@ -94,6 +94,24 @@ def test_company_that_does_not_come_is_waited_for_once(monkeypatch: pytest.Monke
     assert waits[1] < waits[0]
 
 
+def test_a_full_batch_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "PATIENCE", 1e6)
+    sizes: list[int] = []
+
+    def score(rows: Sequence[int]) -> Sequence[int]:
+        sizes.append(len(rows))
+        return rows
+
+    async def main() -> None:
+        batcher = MicroBatcher(score, most_rows=4)
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(batcher.submit([row]) for row in range(12)))
+
+    asyncio.run(main())
+
+    assert sizes == [4, 4, 4]
+
+
 def test_rows_that_fail_are_their_own_requests_fault_only() -> None:
     def score(rows: Sequence[int]) -> Sequence[int]:
         if 3 in rows:

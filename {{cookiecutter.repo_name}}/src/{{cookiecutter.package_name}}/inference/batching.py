@@ -81,7 +81,7 @@ class MicroBatcher(Generic[Row, Answer]):
                         if not request.answers.done():
                             request.answers.set_exception(error)
             ended = time.monotonic()
-            self._expected = len(batch) + len(self._waiting)
+            self._expected = min(len(batch) + len(self._waiting), self._most_rows)
             self._until = ended + PATIENCE * (ended - started)
 
     async def _gather(self) -> None:
