@@ -128,12 +128,18 @@ def test_an_app_that_cannot_be_made_is_reported(
 
 
 def test_a_service_that_is_stopped_while_the_app_is_made_closes_everything(late: Late) -> None:
+    before = set(threading.enumerate())  # other tests of this process may have services, too
     with late.client() as client:
         assert client.post("/predict", json=BODY).status_code == 200
+        assert {"app", "champion", "prediction-log"} <= names_since(before)
         threading.Timer(0.3, late.is_wanted.set).start()
 
-    ended = threading.enumerate()
-    assert not [each for each in ended if each.name in {"app", "champion", "prediction-log"}]
+    assert not {"app", "champion", "prediction-log"} & names_since(before)
+
+
+def names_since(before: set[threading.Thread]) -> set[str]:
+    """Of the threads that were started since."""
+    return {thread.name for thread in set(threading.enumerate()) - before}
 
 
 def test_a_core_that_cannot_start_is_a_failed_start(
