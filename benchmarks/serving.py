@@ -54,6 +54,7 @@ def main() -> int:
     if not (options.keep_model and (FOLDER / "model" / "answers.json").exists()):
         _say("fitting and registering the model")
         make_model(project, place)
+    build_kernel(place)
     chosen = [peer for peer in peers() if not options.only or peer.name in options.only.split(",")]
     failed, installed = install_all(place, chosen)
     slots = run_rounds(place, chosen, load, options.rounds, failed)
@@ -86,6 +87,18 @@ def make_model(project: Path, place: Place) -> None:
         env={**os.environ, "PYTHONPATH": str(place.source)},
         check=True,
         stdout=subprocess.DEVNULL,
+    )
+
+
+def build_kernel(place: Place) -> None:
+    """Build the scoring kernel, which registration does in a project; no start pays for it."""
+    subprocess.run(
+        [
+            *(str(place.python), "-m", f"{place.package}.model.compiled.native"),
+            str(place.folder / "project" / "run" / "kernels"),
+        ],
+        env={**os.environ, "PYTHONPATH": str(place.source)},
+        check=True,
     )
 
 

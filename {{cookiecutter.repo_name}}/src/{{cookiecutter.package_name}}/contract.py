@@ -18,6 +18,9 @@ from .errors import ProjectError
 FeatureType = Literal["number", "integer", "boolean", "category"]
 Problem = Literal["classification", "regression"]
 
+# Written in C, where PyYAML has it: the contract is read at each start of anything.
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 EVENT_TIME = "event_time"
 ROW_ID = "row_id"
 # Columns that the lake's tables add to the features.
@@ -300,10 +303,6 @@ def dump_contract(contract: Contract) -> str:
     """The contract as YAML that `parse_contract` reads back to an equal contract."""
     values = contract.model_dump(mode="json", exclude_defaults=True)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
-
-
-# Written in C, where PyYAML has it: the contract is read at each start of anything.
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def dataset_name(text: str) -> str:

@@ -21,6 +21,7 @@ from {{ cookiecutter.package_name }}.model.compiled.native import (
     find_compiler,
 )
 
+from ..model.test_json_rows import logged
 from .examples import PROBLEMS, contract_of, fitted, kernels, random_rows
 from .mutation import mutate
 from .test_decoder_fuzz import same
@@ -68,8 +69,8 @@ def test_what_is_read_is_what_the_decoder_reads(problem: str) -> None:
         numbers, codes = arrays.arrays(expected.columns)
         np.testing.assert_array_equal(found.numbers.view(np.int64), numbers.view(np.int64))
         np.testing.assert_array_equal(found.codes, codes)
-        logged = [json.loads(text) for text in found.texts()]
-        assert same(logged, [msgspec.to_builtins(struct) for struct in expected.structs]), body
+        lines = [json.loads(text) for text in logged(found)]
+        assert same(lines, [msgspec.to_builtins(struct) for struct in expected.structs]), body
     assert accepted > TRIES / 20
     assert taken > accepted / 2
 
@@ -104,8 +105,8 @@ def test_names_with_any_character_are_written_as_json(problem: str) -> None:
     lines, body = writer.write(rows, answers, best, "0" * 24 + "f" * 12, "2026-01-01")
     answer: dict[str, Any] = json.loads(body)
     assert (answer["model_name"], answer["model_version"]) == ('a "%s"', "1 %d")
-    logged = [json.loads(line) for line in bytes(lines).splitlines()]
-    for item, line, found in zip(answer["predictions"], logged, answers.tolist(), strict=True):
+    written = [json.loads(line) for line in bytes(lines).splitlines()]
+    for item, line, found in zip(answer["predictions"], written, answers.tolist(), strict=True):
         value = classes[found.index(max(found))] if classes else found[0]
         assert item["prediction"] == line["prediction"] == value
         shown = dict(zip(classes, found, strict=True)) if classes else None

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 
-from {{ cookiecutter.package_name }}.inference.problems import ProblemError
+from {{ cookiecutter.package_name }}.inference.problem_error import ProblemError
 from {{ cookiecutter.package_name }}.inference.request_body import parse_json
 from {{ cookiecutter.package_name }}.inference.request_structs import (
     RequestDecoder,

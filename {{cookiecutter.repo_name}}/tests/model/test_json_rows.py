@@ -1,10 +1,10 @@
 """JSON rows without Python objects: read as Python reads them, or not at all."""
 
+import ctypes
 import json
 import math
 import os
 import random
-import shutil
 import struct
 import subprocess
 import sys
@@ -69,6 +69,11 @@ def row_of(**changed: Any) -> dict[str, Any]:
     return row | changed
 
 
+def logged(rows: JsonRows) -> list[bytes]:
+    """Each row as it is logged."""
+    return [ctypes.string_at(address, length) for address, length in rows.logged.tolist()]
+
+
 def number(numbers: RowReader, text: str) -> float | None:
     rows = numbers.read(b'{"instances":[{"x":%b}]}' % text.encode())
     return None if rows is None else float(rows.numbers[0, 0])
@@ -80,7 +85,7 @@ def test_rows_become_numbers_codes_and_lines(reader: RowReader) -> None:
     assert rows is not None
     np.testing.assert_array_equal(rows.numbers, [[1.5, 3, 1], [math.nan, -5, 0]])
     assert rows.codes.tolist() == [[0, 3], [2, 5]]
-    assert [json.loads(text) for text in rows.texts()] == [row_of(), second]
+    assert [json.loads(text) for text in logged(rows)] == [row_of(), second]
 
 
 @pytest.mark.parametrize("indent", [None, 2])
@@ -93,8 +98,8 @@ def test_any_spelling_is_read_and_logged_in_one_line(
     rows = reader.read(text.encode())
     assert rows is not None
     assert rows.codes.tolist() == [[1, 3]]
-    assert b"\n" not in rows.texts()[0]
-    assert json.loads(rows.texts()[0]) == row
+    assert b"\n" not in logged(rows)[0]
+    assert json.loads(logged(rows)[0]) == row
 
 
 def test_what_is_left_out_is_missing_and_logged_as_null(reader: RowReader) -> None:
@@ -104,7 +109,7 @@ def test_what_is_left_out_is_missing_and_logged_as_null(reader: RowReader) -> No
     assert rows is not None
     assert math.isnan(rows.numbers[0, 0])
     assert rows.codes[0, 1] == 5
-    assert json.loads(rows.texts()[0]) == row | {"size": None, "país": None}
+    assert json.loads(logged(rows)[0]) == row | {"size": None, "país": None}
 
 
 def test_hidden_values_are_scored_and_not_logged(library: Path) -> None:
@@ -112,10 +117,10 @@ def test_hidden_values_are_scored_and_not_logged(library: Path) -> None:
     rows = RowReader(fields, library, MOST).read(body_of({"a": 17, "b": 2}, {"b": 3, "a": 18}))
     assert rows is not None
     assert rows.numbers.tolist() == [[17, 2], [18, 3]]
-    assert [json.loads(text) for text in rows.texts()] == [{"b": 2}, {"b": 3}]
+    assert [json.loads(text) for text in logged(rows)] == [{"b": 2}, {"b": 3}]
     alone = RowReader(fields[:1], library, MOST).read(body_of({"a": 17}))
     assert alone is not None
-    assert alone.texts() == [b"{}"]
+    assert logged(alone) == [b"{}"]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +293,7 @@ def test_no_byte_is_read_or_written_outside_of_the_buffers(tmp_path: Path) -> No
     runtime = subprocess.run(
         [*compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    if built.returncode or not Path(runtime).is_absolute() or not shutil.which("cc"):
+    if built.returncode or not Path(runtime).is_absolute():
         pytest.skip(f"no sanitizers: {built.stderr[-200:]}")
     tests = Path(__file__).resolve().parents[2]
     done = subprocess.run(
@@ -317,4 +322,4 @@ def test_rows_hold_what_they_point_to(reader: RowReader) -> None:
     rows = read()
     for _ in range(1000):
         read()
-    assert [json.loads(text) for text in rows.texts()] == [row_of(), row_of(count=9)]
+    assert [json.loads(text) for text in logged(rows)] == [row_of(), row_of(count=9)]

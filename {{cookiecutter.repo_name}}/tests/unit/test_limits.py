@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from {{ cookiecutter.package_name }}.inference.access import ANONYMOUS, Client
 from {{ cookiecutter.package_name }}.inference.client_table import RECORDS, ClientTable
 from {{ cookiecutter.package_name }}.inference.limits import SECOND, Limits
-from {{ cookiecutter.package_name }}.inference.problems import ProblemError
+from {{ cookiecutter.package_name }}.inference.problem_error import ProblemError
 
 SHOP = Client("shop", frozenset({"predict"}))
 ANYBODY = Client(ANONYMOUS, frozenset({"predict"}))

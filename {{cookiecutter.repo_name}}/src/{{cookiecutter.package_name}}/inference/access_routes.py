@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..errors import ProjectError
 from ..settings import Settings
 from .access import Client, Role
-from .problems import ProblemError, problem_answers
+from .problem_error import ProblemError
+from .problems import problem_answers
 from .request_body import DOCUMENTED_CREDENTIALS, KeyedRoute, PredictionRoute, for_role
 
 if TYPE_CHECKING:

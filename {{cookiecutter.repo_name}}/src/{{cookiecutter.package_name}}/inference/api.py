@@ -21,7 +21,8 @@ from .monitoring import Metrics, RequestMetrics
 from .operations import operations_router
 from .page_routes import page_router
 from .predictor import ModelSource, NoModelError, Predictor
-from .problems import ProblemError, install_problem_answers, problem_answers
+from .problem_error import ProblemError
+from .problems import install_problem_answers, problem_answers
 from .registry_hook import registry_hook
 from .request_body import DOCUMENTED_CREDENTIALS, KeyedRoute, PredictionRoute, for_role
 from .request_trail import RequestTrail

@@ -23,7 +23,8 @@ from ..contract import Contract
 from ..errors import ProjectError
 from ..settings import Settings
 from .automl_jobs import BusyError, Job, JobEndedError, JobRequest, JobStore, NoJobError, data_file
-from .problems import ProblemError, problem_answers
+from .problem_error import ProblemError
+from .problems import problem_answers
 from .request_body import DOCUMENTED_CREDENTIALS, KeyedRoute, PredictionRoute, for_role
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from ..contract import Contract
 from ..model.explanation import Explainer, Explanation
 from .predictor import USUAL_SIZE, Champion, NoModelError, Predictor
-from .problems import ProblemError, problem_answers
+from .problem_error import ProblemError
+from .problems import problem_answers
 from .request_body import DOCUMENTED_CREDENTIALS, PredictionRoute
 from .schemas import example_features, feature_rows
 

@@ -25,7 +25,8 @@ from pydantic import (
 from ..contract import Contract
 from ..settings import Settings
 from .prediction_log import rotation_of
-from .problems import ProblemError, problem_answers
+from .problem_error import ProblemError
+from .problems import problem_answers
 from .request_body import PredictionRoute
 from .segments import SegmentWriter
 

@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from .problems import ProblemError, problem_answers
+from .problem_error import ProblemError
+from .problems import problem_answers
 from .request_body import DOCUMENTED_CREDENTIALS, PredictionRoute
 from .schemas import BatchAnswer
 from .scorer import Wish, wish_of

@@ -13,7 +13,8 @@ from ..errors import ProjectError
 from .access import Access
 from .limits import Limits
 from .passwords import BusyError, PasswordChecker
-from .problems import ProblemError, problem_answers
+from .problem_error import ProblemError
+from .problems import problem_answers
 from .request_body import CarefulRequest
 
 TOKEN_PATH = "/auth/token"  # noqa: S105  a path

@@ -25,7 +25,8 @@ from .pipeline_reports import (
     training_figures,
 )
 from .predictor import NoModelError, Predictor
-from .problems import ProblemError, problem_answers
+from .problem_error import ProblemError
+from .problems import problem_answers
 from .registry_facts import Move, RegistryFacts, RegistryStats, Report, ReportList
 from .request_body import DOCUMENTED_CREDENTIALS, KeyedRoute, for_role
 from .traffic import Traffic

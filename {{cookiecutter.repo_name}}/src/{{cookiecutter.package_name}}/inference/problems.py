@@ -22,8 +22,6 @@ from .request_context import REQUEST_ID_HEADER, current_request
 from .schemas import BY_FEATURES, BY_KEY, describe
 from .security import SECURITY_HEADERS
 
-__all__ = ["ProblemError", "install_problem_answers", "problem_answers", "shown"]
-
 MEDIA_TYPE = "application/problem+json"
 SHOWN_ERRORS = 20
 SHOWN_CHARACTERS = 300

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from ..contract import Contract
 from ..errors import ProjectError
 from ..settings import Settings
-from .problems import ProblemError
+from .problem_error import ProblemError
 
 if TYPE_CHECKING:
     from ..model.mlflow_manager import MLflowManager

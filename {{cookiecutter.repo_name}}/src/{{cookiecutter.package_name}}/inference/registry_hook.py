@@ -4,7 +4,8 @@ from fastapi import APIRouter, Request, Response
 
 from ..model.announcement import MessageError, verify_message
 from ..settings import Settings
-from .problems import ProblemError, problem_answers
+from .problem_error import ProblemError
+from .problems import problem_answers
 from .refresh_bell import RefreshBell
 
 MOST_BYTES = 65_536

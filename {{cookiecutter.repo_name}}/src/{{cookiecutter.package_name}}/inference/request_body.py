@@ -12,7 +12,7 @@ from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
 from ..settings import ServingSettings
 from .access import Access, Role
 from .limits import Limits
-from .problems import ProblemError
+from .problem_error import ProblemError
 from .security import API_KEY_HEADER
 
 # Each unknown name would be described; half a million of them held up the service for seconds.

@@ -11,7 +11,7 @@ from fastapi import Header, Request
 from .monitoring import Metrics
 from .prediction_log import LoggedPrediction, PredictionLog
 from .predictor import Champion, NoModelError, UnscorableError, score_rows
-from .problems import ProblemError
+from .problem_error import ProblemError
 from .schemas import BatchAnswer, BatchItem
 from .shadow import Shadow
 from .traffic import PIN_ROLE, Traffic

@@ -35,7 +35,6 @@ NEEDED_BY_WORKERS = (
     "..model.mlflow_manager",
     "..model.model_cache",
     "cryptography.hazmat.primitives.serialization",
-    "numpy.ma",
     "pydantic.v1",
     "uvicorn.lifespan.on",
     "uvicorn.loops.auto",

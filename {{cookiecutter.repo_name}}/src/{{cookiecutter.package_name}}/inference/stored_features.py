@@ -10,7 +10,8 @@ from ..errors import ProjectError
 from ..features.serving import OnlineFeatures, OnlineReader
 from ..features.views import has_views
 from ..settings import Settings
-from .problems import ProblemError, shown
+from .problem_error import ProblemError
+from .problems import shown
 from .schemas import KeyedRequest
 
 

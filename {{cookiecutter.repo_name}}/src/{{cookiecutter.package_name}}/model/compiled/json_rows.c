@@ -27,7 +27,7 @@ typedef struct {
     int64_t name, name_length; /* `"name":`, as it is logged */
     int32_t kind, place;       /* place: among the numbers or the categories */
     int32_t nullable, missing; /* missing: a category's code */
-    int32_t hidden, unused;    /* hidden: not logged */
+    int32_t hidden;            /* not logged */
 } feature;
 
 typedef struct {

@@ -23,8 +23,9 @@ _FEATURE = np.dtype(
     [
         *((name, "<f8") for name in ("lowest", "highest")),
         *((name, "<i8") for name in ("first", "mask", "name", "name_length")),
-        *((name, "<i4") for name in ("kind", "place", "nullable", "missing", "hidden", "unused")),
-    ]
+        *((name, "<i4") for name in ("kind", "place", "nullable", "missing", "hidden")),
+    ],
+    align=True,
 )
 
 
@@ -71,10 +72,6 @@ class JsonRows:
     codes: np.ndarray
     logged: np.ndarray
     kept: tuple[bytes, np.ndarray]
-
-    def texts(self) -> list[bytes]:
-        """Each row as it is logged."""
-        return [ctypes.string_at(address, length) for address, length in self.logged.tolist()]
 
 
 class _Plan(ctypes.Structure):
@@ -126,7 +123,7 @@ class RowReader:
             start = tables.keep(name)
             features[at] = (
                 *(field.lowest, field.highest, first, mask, start, len(name)),
-                *(_KINDS[field.kind], field.place, field.nullable, field.missing, field.hidden, 0),
+                *(_KINDS[field.kind], field.place, field.nullable, field.missing, field.hidden),
             )
         first, mask = tables.add((field.name, at) for at, field in enumerate(fields))
         self._kept = features, tables.entries(), np.frombuffer(bytes(tables.texts), np.uint8)
@@ -256,8 +253,7 @@ class _Tables:
 
     def __init__(self) -> None:
         self.texts = bytearray()
-        self._tables: list[np.ndarray] = []
-        self._count = 0
+        self._entries: list[tuple[int, int, int]] = []
 
     def keep(self, text: bytes) -> int:
         """Where the bytes begin."""
@@ -268,20 +264,18 @@ class _Tables:
         """Add a table: where it begins, and the mask of its places."""
         named = {spelling: value for text, value in values for spelling in _spellings(text)}
         size = 1 << (2 * len(named)).bit_length()
-        table = np.zeros(size, _ENTRY)
-        table["length"] = _NONE
+        table = [(0, _NONE, 0)] * size
         for spelling, value in named.items():
             at = _hash(spelling) & (size - 1)
-            while table[at]["length"] != _NONE:
+            while table[at][1] != _NONE:
                 at = (at + 1) & (size - 1)
             table[at] = self.keep(spelling), len(spelling), value
-        self._tables.append(table)
-        self._count += size
-        return self._count - size, size - 1
+        self._entries += table
+        return len(self._entries) - size, size - 1
 
     def entries(self) -> np.ndarray:
         """All tables, behind each other."""
-        return np.concatenate(self._tables)
+        return np.array(self._entries, _ENTRY)
 
 
 def _spellings(text: str) -> set[bytes]:
