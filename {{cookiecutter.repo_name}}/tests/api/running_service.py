@@ -99,7 +99,7 @@ def project_with_champion(root: Path, problem: str = "binary", family: str = "bo
 @contextlib.contextmanager
 def running(root: Path, *arguments: str, **variables: str) -> Iterator[RunningService]:
     """`serve` until the block ends; nothing of it is left afterwards."""
-    port = free_port()
+    port = int(variables.get("MLOPS_SERVING__PORT") or free_port())
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLOPS_", "MLFLOW_"))}
     environment |= {"MLOPS_ROOT": str(root), "MLOPS_SERVING__PORT": str(port), **variables}
     log = root / f"serve-{port}.log"
