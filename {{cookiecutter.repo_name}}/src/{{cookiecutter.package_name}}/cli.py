@@ -214,7 +214,7 @@ def serve(
     gc.disable()  # a seventh of the time to start; the service enables it when it is up
     # Pydantic would read every installed package's metadata for plugins that nobody has.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    from .inference.server import run_server
+    from .inference.process.server import run_server
     from .settings import load_settings
 
     run_server(load_settings(), production=production, as_json=as_json)

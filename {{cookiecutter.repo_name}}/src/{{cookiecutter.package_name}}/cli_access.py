@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from .inference.access_store import AccessStore
+    from .inference.access.store import AccessStore
     from .settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
@@ -138,7 +138,7 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Show who did what to keys and users; exit 1 where a line was changed or removed."""
-    from .inference.access_tables import faults
+    from .inference.access.tables import faults
     from .presentation import print_json, show_list
 
     with _opened() as (_, store):
@@ -171,7 +171,7 @@ def rotate_token_key(
     as_json: Json = False,
 ) -> None:
     """Make a new key that signs tokens; those that are out live to their end."""
-    from .inference.tokens import keys_file, rotate
+    from .inference.access.tokens import keys_file, rotate
     from .presentation import show
 
     with _opened() as (settings, store):
@@ -182,7 +182,7 @@ def rotate_token_key(
 
 @contextmanager
 def _opened() -> "Iterator[tuple[Settings, AccessStore]]":
-    from .inference.access_store import open_or_make
+    from .inference.access.store import open_or_make
     from .settings import load_settings
 
     settings = load_settings()

@@ -11,7 +11,7 @@ from rich.table import Table
 from .contract import Contract, load_contract
 from .data.sample import write_sample
 from .errors import CheckFailedError, ProjectError
-from .inference.loopback import loopback_service
+from .inference.process.loopback import loopback_service
 from .inference.schemas import example_features
 from .pipelines.batch_inference import predict_batch
 from .pipelines.data_engineering import refresh

@@ -13,22 +13,22 @@ import pytest
 from fastapi import FastAPI
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from {{ cookiecutter.package_name }}.inference import access as access_module
-from {{ cookiecutter.package_name }}.inference.access import ROLES, Access
-from {{ cookiecutter.package_name }}.inference.access_records import (
+from {{ cookiecutter.package_name }}.inference.access import clients as access_module
+from {{ cookiecutter.package_name }}.inference.access.clients import ROLES, Access
+from {{ cookiecutter.package_name }}.inference.access.limits import Limits
+from {{ cookiecutter.package_name }}.inference.access.login import TOKEN_PATH
+from {{ cookiecutter.package_name }}.inference.access.records import (
     AccessError,
     StoreError,
 )
-from {{ cookiecutter.package_name }}.inference.access_store import (
+from {{ cookiecutter.package_name }}.inference.access.store import (
     AccessStore,
     open_or_make,
 )
-from {{ cookiecutter.package_name }}.inference.access_tables import AUDIT, faults
+from {{ cookiecutter.package_name }}.inference.access.tables import AUDIT, faults
 from {{ cookiecutter.package_name }}.inference.api import create_app, create_service
-from {{ cookiecutter.package_name }}.inference.limits import Limits
-from {{ cookiecutter.package_name }}.inference.login import TOKEN_PATH
+from {{ cookiecutter.package_name }}.inference.http.request_body import KeyedRoute
 from {{ cookiecutter.package_name }}.inference.prediction_log import read_log
-from {{ cookiecutter.package_name }}.inference.request_body import KeyedRoute
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings
 
 from ..postgres_server import postgres_server

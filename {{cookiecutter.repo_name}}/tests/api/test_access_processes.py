@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from {{ cookiecutter.package_name }}.inference.loopback import loopback_service
+from {{ cookiecutter.package_name }}.inference.process.loopback import loopback_service
 from {{ cookiecutter.package_name }}.inference.schemas import example_features
 from {{ cookiecutter.package_name }}.settings import load_settings
 

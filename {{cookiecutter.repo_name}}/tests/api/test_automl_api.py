@@ -21,7 +21,7 @@ import pytest
 from {{ cookiecutter.package_name }}.contract import load_contract
 from {{ cookiecutter.package_name }}.data.sample import write_sample
 from {{ cookiecutter.package_name }}.inference.api import create_app
-from {{ cookiecutter.package_name }}.inference.automl_jobs import (
+from {{ cookiecutter.package_name }}.inference.automl.jobs import (
     JobError,
     JobRequest,
     JobStore,

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from {{ cookiecutter.package_name }}.contract import Contract
-from {{ cookiecutter.package_name }}.inference.batch_rows import BatchWriter, batch_reader
-from {{ cookiecutter.package_name }}.inference.request_structs import RequestDecoder
-from {{ cookiecutter.package_name }}.inference.row_arrays import RowArrays
+from {{ cookiecutter.package_name }}.inference.lane.batch_rows import (
+    BatchWriter,
+    batch_reader,
+)
+from {{ cookiecutter.package_name }}.inference.lane.request_structs import RequestDecoder
+from {{ cookiecutter.package_name }}.inference.lane.row_arrays import RowArrays
 from {{ cookiecutter.package_name }}.model.compiled.compiler import compile_pipeline
 from {{ cookiecutter.package_name }}.model.compiled.form import CompiledForm
 from {{ cookiecutter.package_name }}.model.compiled.json_rows import RowReader

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 
-from {{ cookiecutter.package_name }}.inference.problem_error import ProblemError
-from {{ cookiecutter.package_name }}.inference.request_body import parse_json
-from {{ cookiecutter.package_name }}.inference.request_structs import (
+from {{ cookiecutter.package_name }}.inference.http.problem_error import ProblemError
+from {{ cookiecutter.package_name }}.inference.http.request_body import parse_json
+from {{ cookiecutter.package_name }}.inference.lane.request_structs import (
     RequestDecoder,
     Values,
 )

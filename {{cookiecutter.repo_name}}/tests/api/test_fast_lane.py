@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
-from {{ cookiecutter.package_name }}.inference.fast_lane import FastLane
-from {{ cookiecutter.package_name }}.inference.prediction_ids import (
+from {{ cookiecutter.package_name }}.inference.lane.fast_lane import FastLane
+from {{ cookiecutter.package_name }}.inference.lane.request_structs import RequestDecoder
+from {{ cookiecutter.package_name }}.inference.log.prediction_ids import (
     IDS_A_CALL,
     ids_of_a_request,
     prediction_ids,
 )
 from {{ cookiecutter.package_name }}.inference.prediction_log import read_log
-from {{ cookiecutter.package_name }}.inference.request_structs import RequestDecoder
 from {{ cookiecutter.package_name }}.model.predictions import Predictions
 from {{ cookiecutter.package_name }}.model.scoring import LoadedModel
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from {{ cookiecutter.package_name }}.inference.segments import segments
+from {{ cookiecutter.package_name }}.inference.log.segments import segments
 
 from .conftest import MakeClient
 from .examples import PROBLEMS, contract_of, random_rows

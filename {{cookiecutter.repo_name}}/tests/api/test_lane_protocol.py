@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
 from {{ cookiecutter.package_name }}.inference.api import create_service
-from {{ cookiecutter.package_name }}.inference.fast_lane import FastLane
-from {{ cookiecutter.package_name }}.inference.lane_protocol import LaneProtocol
+from {{ cookiecutter.package_name }}.inference.lane.fast_lane import FastLane
+from {{ cookiecutter.package_name }}.inference.lane.protocol import LaneProtocol
 from {{ cookiecutter.package_name }}.inference.prediction_log import read_log
 
 from .examples import Shelf, contract_of, fitted, random_rows, settings_of

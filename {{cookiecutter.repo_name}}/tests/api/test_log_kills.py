@@ -12,9 +12,9 @@ import pytest
 
 from {{ cookiecutter.package_name }}.data.connection import open_lakehouse
 from {{ cookiecutter.package_name }}.data.tables import served_table
+from {{ cookiecutter.package_name }}.inference.log.segments import segments
 from {{ cookiecutter.package_name }}.inference.prediction_log import read_log
 from {{ cookiecutter.package_name }}.inference.schemas import example_features
-from {{ cookiecutter.package_name }}.inference.segments import segments
 from {{ cookiecutter.package_name }}.pipelines.log_compaction import compact_logs
 from {{ cookiecutter.package_name }}.settings import load_settings
 

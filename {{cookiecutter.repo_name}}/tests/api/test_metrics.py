@@ -176,7 +176,7 @@ def test_serving_needs_no_more_than_the_serving_image_has() -> None:
         "import sys\n"
         f"for name in {absent!r}: sys.modules[name] = None\n"
         "import {{ cookiecutter.package_name }}.inference.api\n"
-        "import {{ cookiecutter.package_name }}.inference.server\n"
+        "import {{ cookiecutter.package_name }}.inference.process.server\n"
     )
 
     done = subprocess.run(

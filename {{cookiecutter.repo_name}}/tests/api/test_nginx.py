@@ -17,7 +17,7 @@ import httpx
 import pytest
 import uvicorn
 
-from {{ cookiecutter.package_name }}.inference.problems import MEDIA_TYPE
+from {{ cookiecutter.package_name }}.inference.http.problems import MEDIA_TYPE
 from {{ cookiecutter.package_name }}.inference.schemas import example_features
 from {{ cookiecutter.package_name }}.settings import ServingSettings
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from {{ cookiecutter.package_name }}.inference.api import create_service
-from {{ cookiecutter.package_name }}.inference.live_figures import quantile
-from {{ cookiecutter.package_name }}.inference.operations import code_commit
-from {{ cookiecutter.package_name }}.inference.problem_error import ProblemError
+from {{ cookiecutter.package_name }}.inference.http.problem_error import ProblemError
+from {{ cookiecutter.package_name }}.inference.operations.live_figures import (
+    quantile,
+)
+from {{ cookiecutter.package_name }}.inference.operations.routes import code_commit
 from {{ cookiecutter.package_name }}.inference.schemas import example_features
 from {{ cookiecutter.package_name }}.model.mlflow_manager import MLflowManager
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings

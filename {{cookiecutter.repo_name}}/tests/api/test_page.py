@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from {{ cookiecutter.package_name }}.contract import Contract, parse_contract
-from {{ cookiecutter.package_name }}.inference.page import page_headers, render_page
+from {{ cookiecutter.package_name }}.inference.pages.home import page_headers, render_page
 from {{ cookiecutter.package_name }}.inference.schemas import example_features
 
 from .conftest import MakeClient, until

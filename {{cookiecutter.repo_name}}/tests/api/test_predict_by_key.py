@@ -14,7 +14,7 @@ import pytest
 from {{ cookiecutter.package_name }}.contract import dump_contract, parse_contract
 from {{ cookiecutter.package_name }}.features.online import OnlineRow, open_online_store
 from {{ cookiecutter.package_name }}.inference.api import create_app
-from {{ cookiecutter.package_name }}.inference.log_erasure import lines_of
+from {{ cookiecutter.package_name }}.inference.log.erasure import lines_of
 from {{ cookiecutter.package_name }}.inference.schemas import example_features
 from {{ cookiecutter.package_name }}.settings import load_settings
 

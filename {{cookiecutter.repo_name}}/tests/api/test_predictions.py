@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from {{ cookiecutter.package_name }}.inference.fast_lane import FastLane
+from {{ cookiecutter.package_name }}.inference.lane.fast_lane import FastLane
 from {{ cookiecutter.package_name }}.inference.prediction_log import read_log
 from {{ cookiecutter.package_name }}.inference.schemas import example_features
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from {{ cookiecutter.package_name }}.inference.request_context import read_context
-from {{ cookiecutter.package_name }}.inference.request_heads import read_headers
+from {{ cookiecutter.package_name }}.inference.http.request_context import read_context
+from {{ cookiecutter.package_name }}.inference.http.service_logs import JsonFormatter
+from {{ cookiecutter.package_name }}.inference.lane.request_heads import read_headers
 from {{ cookiecutter.package_name }}.inference.schemas import example_features
-from {{ cookiecutter.package_name }}.inference.service_logs import JsonFormatter
 
 from .conftest import MakeClient
 from .examples import TestClient, contract_of

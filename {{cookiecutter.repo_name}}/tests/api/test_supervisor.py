@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
-from {{ cookiecutter.package_name }}.inference import supervisor
+from {{ cookiecutter.package_name }}.inference.process import supervisor
 
 folder = Path(sys.argv[1])
 

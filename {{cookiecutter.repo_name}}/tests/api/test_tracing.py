@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from {{ cookiecutter.package_name }}.inference.request_heads import read_headers
+from {{ cookiecutter.package_name }}.inference.lane.request_heads import read_headers
 from {{ cookiecutter.package_name }}.inference.schemas import example_features
 from {{ cookiecutter.package_name }}.settings import load_settings
 
@@ -21,7 +21,7 @@ from .examples import contract_of, write_project
 pytest.importorskip("opentelemetry.sdk", reason="the extra `tracing` is not installed")
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra is not installed")
 
-from {{ cookiecutter.package_name }}.inference.tracing import is_traced, start_tracing
+from {{ cookiecutter.package_name }}.inference.http.tracing import is_traced, start_tracing
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
@@ -137,7 +137,7 @@ def test_an_unsampled_parent_leaves_no_span(make_client: MakeClient, collector: 
 def test_the_fast_lanes_answers_become_spans_of_their_own_length(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, collector: Collector
 ) -> None:
-    from {{ cookiecutter.package_name }}.inference.lane_trail import lane_trail
+    from {{ cookiecutter.package_name }}.inference.lane.trail import lane_trail
 
     write_project(tmp_path)
     monkeypatch.setenv("MLOPS_ROOT", str(tmp_path))
@@ -226,7 +226,7 @@ def test_without_a_collector_opentelemetrys_sdk_is_not_imported() -> None:
     program = (
         "import sys\n"
         "import {{ cookiecutter.package_name }}.inference.api\n"
-        "import {{ cookiecutter.package_name }}.inference.server\n"
+        "import {{ cookiecutter.package_name }}.inference.process.server\n"
         "assert not [name for name in sys.modules if name.startswith('opentelemetry.sdk')]\n"
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from {{ cookiecutter.package_name }}.inference.fast_lane import FastLane
+from {{ cookiecutter.package_name }}.inference.lane.fast_lane import FastLane
 from {{ cookiecutter.package_name }}.inference.prediction_log import read_log
 from {{ cookiecutter.package_name }}.model.announcement import sign_message
 from {{ cookiecutter.package_name }}.model.scoring import LoadedModel

@@ -12,7 +12,7 @@ from {{ cookiecutter.package_name }}.contract import Contract
 from {{ cookiecutter.package_name }}.data.sample import write_sample
 from {{ cookiecutter.package_name }}.drift.profile import REJECTED_ROWS, DriftError
 from {{ cookiecutter.package_name }}.errors import NotEnoughDataError
-from {{ cookiecutter.package_name }}.inference.personal import PersonalValues
+from {{ cookiecutter.package_name }}.inference.log.personal import PersonalValues
 from {{ cookiecutter.package_name }}.inference.prediction_log import (
     LoggedPrediction,
     PredictionLog,

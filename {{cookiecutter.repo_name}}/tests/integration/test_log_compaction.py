@@ -16,12 +16,12 @@ from {{ cookiecutter.package_name }}.contract import Contract, load_contract
 from {{ cookiecutter.package_name }}.data.connection import open_lakehouse
 from {{ cookiecutter.package_name }}.data.tables import served_table
 from {{ cookiecutter.package_name }}.inference.feedback import FeedbackLog
+from {{ cookiecutter.package_name }}.inference.log.segments import Rotation, segments
 from {{ cookiecutter.package_name }}.inference.prediction_log import (
     LoggedPrediction,
     PredictionLog,
     read_log,
 )
-from {{ cookiecutter.package_name }}.inference.segments import Rotation, segments
 from {{ cookiecutter.package_name }}.pipelines.log_compaction import compact_logs
 from {{ cookiecutter.package_name }}.pipelines.served_predictions import newest_predictions
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings

@@ -20,8 +20,9 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 from {{ cookiecutter.package_name }}.contract import load_contract
-from {{ cookiecutter.package_name }}.inference.log_erasure import erase_lines
-from {{ cookiecutter.package_name }}.inference.log_shipping import (
+from {{ cookiecutter.package_name }}.inference.log.erasure import erase_lines
+from {{ cookiecutter.package_name }}.inference.log.segments import Rotation, segments
+from {{ cookiecutter.package_name }}.inference.log.shipping import (
     read_offsets,
     ship,
     shipping,
@@ -29,7 +30,7 @@ from {{ cookiecutter.package_name }}.inference.log_shipping import (
     unshipped,
     waiting_bytes,
 )
-from {{ cookiecutter.package_name }}.inference.log_streams import (
+from {{ cookiecutter.package_name }}.inference.log.streams import (
     KafkaStream,
     KinesisStream,
     Record,
@@ -39,7 +40,6 @@ from {{ cookiecutter.package_name }}.inference.prediction_log import (
     LoggedPrediction,
     PredictionLog,
 )
-from {{ cookiecutter.package_name }}.inference.segments import Rotation, segments
 from {{ cookiecutter.package_name }}.pipelines.log_compaction import compact_logs
 from {{ cookiecutter.package_name }}.pipelines.log_status import ship_log
 from {{ cookiecutter.package_name }}.settings import Settings, SettingsError, load_settings

@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from {{ cookiecutter.package_name }}.inference.lane_model import encoded_engine
+from {{ cookiecutter.package_name }}.inference.lane.model import encoded_engine
 from {{ cookiecutter.package_name }}.model.compiled import compiler, encoded
 from {{ cookiecutter.package_name }}.model.compiled.compiler import (
     NotCompilableError,

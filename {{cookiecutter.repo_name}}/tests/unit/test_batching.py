@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from {{ cookiecutter.package_name }}.inference import batching
-from {{ cookiecutter.package_name }}.inference.batching import MicroBatcher
+from {{ cookiecutter.package_name }}.inference.lane import batching
+from {{ cookiecutter.package_name }}.inference.lane.batching import MicroBatcher
 
 
 def test_an_idle_batcher_scores_at_once_and_a_busy_one_gathers() -> None:

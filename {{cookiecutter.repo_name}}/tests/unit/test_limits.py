@@ -12,10 +12,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from {{ cookiecutter.package_name }}.inference.access import ANONYMOUS, Client
-from {{ cookiecutter.package_name }}.inference.client_table import RECORDS, ClientTable
-from {{ cookiecutter.package_name }}.inference.limits import SECOND, Limits
-from {{ cookiecutter.package_name }}.inference.problem_error import ProblemError
+from {{ cookiecutter.package_name }}.inference.access.client_table import (
+    RECORDS,
+    ClientTable,
+)
+from {{ cookiecutter.package_name }}.inference.access.clients import ANONYMOUS, Client
+from {{ cookiecutter.package_name }}.inference.access.limits import SECOND, Limits
+from {{ cookiecutter.package_name }}.inference.http.problem_error import ProblemError
 
 SHOP = Client("shop", frozenset({"predict"}))
 ANYBODY = Client(ANONYMOUS, frozenset({"predict"}))
@@ -164,8 +167,8 @@ def test_requests_under_way_are_counted_over_workers(tmp_path: Path) -> None:
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from {{ cookiecutter.package_name }}.inference.access import Client
-from {{ cookiecutter.package_name }}.inference.limits import Limits
+from {{ cookiecutter.package_name }}.inference.access.clients import Client
+from {{ cookiecutter.package_name }}.inference.access.limits import Limits
 
 limits = Limits(Path(sys.argv[1]), 0, concurrent_requests=2)
 shop = Client("shop", frozenset())
@@ -176,8 +179,8 @@ time.sleep(600)
 ASKER = """
 import json, sys, time
 from pathlib import Path
-from {{ cookiecutter.package_name }}.inference.access import Client
-from {{ cookiecutter.package_name }}.inference.limits import Limits
+from {{ cookiecutter.package_name }}.inference.access.clients import Client
+from {{ cookiecutter.package_name }}.inference.access.limits import Limits
 
 limits = Limits(Path(sys.argv[1]), 500, 0.5)
 shop = Client("shop", frozenset())

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from {{ cookiecutter.package_name }}.inference.log_erasure import (
+from {{ cookiecutter.package_name }}.inference.log.erasure import (
     erase_lines,
     holds_lines,
     lines_of,

@@ -16,16 +16,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from {{ cookiecutter.package_name }}.inference.prediction_log import (
-    LoggedPrediction,
-    PredictionLog,
-    read_log,
-)
-from {{ cookiecutter.package_name }}.inference.segments import (
+from {{ cookiecutter.package_name }}.inference.log.segments import (
     Rotation,
     SegmentWriter,
     sealed,
     segments,
+)
+from {{ cookiecutter.package_name }}.inference.prediction_log import (
+    LoggedPrediction,
+    PredictionLog,
+    read_log,
 )
 
 
@@ -105,7 +105,7 @@ def test_a_killed_process_gives_its_segment_up(tmp_path: Path) -> None:
 FORKED = """
 import os, sys
 from pathlib import Path
-from {{ cookiecutter.package_name }}.inference.segments import SegmentWriter
+from {{ cookiecutter.package_name }}.inference.log.segments import SegmentWriter
 writer = SegmentWriter(Path(sys.argv[1]))
 writer.append(b"parent\\n")
 child = os.fork()
@@ -215,7 +215,7 @@ def test_where_the_log_is_required_nothing_unlogged_is_answered(tmp_path: Path) 
 SHORT = """
 import resource, sys
 from pathlib import Path
-from {{ cookiecutter.package_name }}.inference.segments import Rotation, SegmentWriter
+from {{ cookiecutter.package_name }}.inference.log.segments import Rotation, SegmentWriter
 writer = SegmentWriter(Path(sys.argv[1]), Rotation(sync_seconds=0))
 resource.setrlimit(resource.RLIMIT_FSIZE, (250, resource.RLIM_INFINITY))
 failed = []
@@ -247,7 +247,7 @@ def test_a_disk_that_is_full_and_has_room_again(tmp_path: Path) -> None:
     program = """
 import errno, json, sys
 from pathlib import Path
-from {{ cookiecutter.package_name }}.inference.segments import SegmentWriter
+from {{ cookiecutter.package_name }}.inference.log.segments import SegmentWriter
 disk = Path(sys.argv[1])
 writer = SegmentWriter(disk / "log")
 writer.append(b"first\\n")

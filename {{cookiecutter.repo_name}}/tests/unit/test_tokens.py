@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from {{ cookiecutter.package_name }}.inference.tokens import (
+from {{ cookiecutter.package_name }}.inference.access.tokens import (
     ALGORITHM,
     TokenError,
     TokenKey,

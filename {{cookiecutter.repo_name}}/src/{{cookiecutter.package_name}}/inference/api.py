@@ -12,20 +12,22 @@ from pydantic import BaseModel
 
 from ..contract import Contract, load_contract
 from ..settings import Settings, load_settings
-from .access_control import install_access_control
+from .access.control import install_access_control
 from .explanations import explanations
-from .fast_lane import FastLane
 from .feedback import FeedbackLog, feedback_router
+from .http.problem_error import ProblemError
+from .http.problems import install_problem_answers, problem_answers
+from .http.request_body import DOCUMENTED_CREDENTIALS, KeyedRoute, PredictionRoute, for_role
+from .http.request_trail import RequestTrail
+from .http.service_logs import access_line
+from .http.tracing import NO_OTHER_TELEMETRY
 from .invocations import invocations
+from .lane.fast_lane import FastLane
 from .monitoring import Metrics, RequestMetrics
-from .operations import operations_router
-from .page_routes import page_router
+from .operations.routes import operations_router
+from .pages.routes import page_router
 from .predictor import ModelSource, NoModelError, Predictor
-from .problem_error import ProblemError
-from .problems import install_problem_answers, problem_answers
 from .registry_hook import registry_hook
-from .request_body import DOCUMENTED_CREDENTIALS, KeyedRoute, PredictionRoute, for_role
-from .request_trail import RequestTrail
 from .schemas import (
     Answer,
     BatchAnswer,
@@ -39,10 +41,8 @@ from .schemas import (
     request_models,
 )
 from .scorer import Scorer, Wish, wish_of
-from .service_logs import access_line
 from .serving_core import ServingCore
 from .stored_features import StoredFeatures, predicts_by_key
-from .tracing import NO_OTHER_TELEMETRY
 
 WishOfRequest = Annotated[Wish, Depends(wish_of)]
 
@@ -110,7 +110,7 @@ def app_around(
     app.include_router(operations_router(settings, contract, core.predictor, core.traffic, metrics))
     app.include_router(_metrics(metrics, settings))
     if settings.automl.routes:
-        from .automl_routes import automl_routers
+        from .automl.routes import automl_routers
 
         for router in automl_routers(settings, contract):
             app.include_router(router)

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from ..contract import Contract
 from ..model.explanation import Explainer, Explanation
+from .http.problem_error import ProblemError
+from .http.problems import problem_answers
+from .http.request_body import DOCUMENTED_CREDENTIALS, PredictionRoute
 from .predictor import USUAL_SIZE, Champion, NoModelError, Predictor
-from .problem_error import ProblemError
-from .problems import problem_answers
-from .request_body import DOCUMENTED_CREDENTIALS, PredictionRoute
 from .schemas import example_features, feature_rows
 
 MOST_ROWS = 10

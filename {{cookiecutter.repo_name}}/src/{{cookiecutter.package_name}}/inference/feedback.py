@@ -24,11 +24,11 @@ from pydantic import (
 
 from ..contract import Contract
 from ..settings import Settings
+from .http.problem_error import ProblemError
+from .http.problems import problem_answers
+from .http.request_body import PredictionRoute
+from .log.segments import SegmentWriter
 from .prediction_log import rotation_of
-from .problem_error import ProblemError
-from .problems import problem_answers
-from .request_body import PredictionRoute
-from .segments import SegmentWriter
 
 IDENTITY = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 EXAMPLE_ID = "0b9e6a54-7f0e-4d8e-9c4c-0a6b1d2c3e4f"

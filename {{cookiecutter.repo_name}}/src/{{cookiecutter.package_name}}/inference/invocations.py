@@ -11,9 +11,9 @@ from fastapi import APIRouter, Depends
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from .problem_error import ProblemError
-from .problems import problem_answers
-from .request_body import DOCUMENTED_CREDENTIALS, PredictionRoute
+from .http.problem_error import ProblemError
+from .http.problems import problem_answers
+from .http.request_body import DOCUMENTED_CREDENTIALS, PredictionRoute
 from .schemas import BatchAnswer
 from .scorer import Wish, wish_of
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..settings import Settings
-from .personal import PersonalValues
-from .segments import USUAL, Rotation, SegmentWriter, segments
+from .log.personal import PersonalValues
+from .log.segments import USUAL, Rotation, SegmentWriter, segments
 
 log = logging.getLogger(__name__)
 

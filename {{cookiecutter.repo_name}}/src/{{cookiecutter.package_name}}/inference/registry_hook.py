@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request, Response
 
 from ..model.announcement import MessageError, verify_message
 from ..settings import Settings
-from .problem_error import ProblemError
-from .problems import problem_answers
+from .http.problem_error import ProblemError
+from .http.problems import problem_answers
 from .refresh_bell import RefreshBell
 
 MOST_BYTES = 65_536

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from fastapi import Header, Request
 
+from .http.problem_error import ProblemError
 from .monitoring import Metrics
 from .prediction_log import LoggedPrediction, PredictionLog
 from .predictor import Champion, NoModelError, UnscorableError, score_rows
-from .problem_error import ProblemError
 from .schemas import BatchAnswer, BatchItem
 from .shadow import Shadow
 from .traffic import PIN_ROLE, Traffic

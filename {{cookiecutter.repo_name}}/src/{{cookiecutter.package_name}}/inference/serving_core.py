@@ -12,18 +12,18 @@ from ..contract import Contract
 from ..model.stages import CHALLENGER
 from ..model.traffic_plan import read_plan
 from ..settings import Settings
-from .access import Access
-from .lane_trail import lane_trail
-from .limits import Limits
-from .log_shipping import shipping
-from .log_streams import open_stream
+from .access.clients import Access
+from .access.limits import Limits
+from .http.tracing import start_tracing
+from .lane.trail import lane_trail
+from .log.personal import PersonalValues
+from .log.shipping import shipping
+from .log.streams import open_stream
 from .monitoring import Metrics
-from .personal import PersonalValues
 from .prediction_log import PredictionLog, rotation_of
 from .predictor import ModelSource, Predictor
 from .refresh_bell import RefreshBell
 from .shadow import Shadow
-from .tracing import start_tracing
 from .traffic import Traffic
 
 FIRST_LOOK_SECONDS = 5.0

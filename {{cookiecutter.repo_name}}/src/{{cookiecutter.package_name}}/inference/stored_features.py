@@ -10,8 +10,8 @@ from ..errors import ProjectError
 from ..features.serving import OnlineFeatures, OnlineReader
 from ..features.views import has_views
 from ..settings import Settings
-from .problem_error import ProblemError
-from .problems import shown
+from .http.problem_error import ProblemError
+from .http.problems import shown
 from .schemas import KeyedRequest
 
 

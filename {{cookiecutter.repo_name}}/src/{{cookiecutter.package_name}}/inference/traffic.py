@@ -11,8 +11,8 @@ import threading
 import zlib
 
 from ..model.traffic_plan import TrafficPlan, read_plan
+from .http.problem_error import ProblemError
 from .predictor import Champion, Predictor
-from .problem_error import ProblemError
 
 TICKETS = 1 << 32
 PIN_ROLE = "admin"

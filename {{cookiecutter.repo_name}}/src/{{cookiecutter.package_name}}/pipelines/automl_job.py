@@ -14,7 +14,7 @@ from ..automl.result import HistoryPoint
 from ..automl.tracking import ExperimentTracker
 from ..contract import Contract, load_contract
 from ..errors import ProjectError
-from ..inference.automl_jobs import JobRequest, JobStore, data_file
+from ..inference.automl.jobs import JobRequest, JobStore, data_file
 from ..model.registry_store import RegistryError
 from ..presentation import step
 from ..settings import Settings

@@ -13,7 +13,7 @@ from ..contract import Contract
 from ..data.connection import open_lakehouse
 from ..data.gold_frame import read_gold
 from ..errors import CheckFailedError
-from ..inference.loopback import LoopbackError, LoopbackService, loopback_service
+from ..inference.process.loopback import LoopbackError, LoopbackService, loopback_service
 from ..model.mlflow_manager import STAGING, MLflowManager, RegistryError
 from ..model.scoring import LoadedModel, ModelVersion, Predictions
 from ..presentation import step

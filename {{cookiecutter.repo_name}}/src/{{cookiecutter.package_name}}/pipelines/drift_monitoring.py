@@ -24,7 +24,7 @@ from ..drift.plot import write_plot
 from ..drift.profile import DriftError, compare_frames, rejected_shift
 from ..drift.report import write_html
 from ..errors import NotEnoughDataError
-from ..inference.personal import hidden_columns
+from ..inference.log.personal import hidden_columns
 from ..model.mlflow_manager import REFERENCE_FILE, MLflowManager
 from ..model.scoring import LoadedModel, ModelVersion
 from ..presentation import step

@@ -16,7 +16,7 @@ from ..data.suppression import SuppressionList
 from ..errors import NothingToDoError
 from ..features.online import open_online_store
 from ..features.views import load_views
-from ..inference.log_erasure import erase_lines
+from ..inference.log.erasure import erase_lines
 from ..presentation import step
 from ..settings import Settings
 from .person import Held, find_person, person_views

@@ -18,8 +18,8 @@ from ..data.lakehouse import Lakehouse, Partitions, TableName
 from ..data.privacy import uses_rows
 from ..data.tables import DAY, feedback_table, served_table
 from ..errors import ProjectError
-from ..inference.log_shipping import unshipped
-from ..inference.segments import ask_to_seal, sealed, segments, sync_folder
+from ..inference.log.segments import ask_to_seal, sealed, segments, sync_folder
+from ..inference.log.shipping import unshipped
 from ..presentation import step
 from ..settings import Settings
 from .log_rows import Rows, feedback_rows, prediction_rows

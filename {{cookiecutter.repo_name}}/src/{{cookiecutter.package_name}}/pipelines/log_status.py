@@ -7,9 +7,9 @@ from ..contract import Contract
 from ..data.connection import open_lakehouse
 from ..data.tables import feedback_table, served_table
 from ..errors import NothingToDoError
-from ..inference.log_shipping import Shipped, ship, ship_until, shipping_lock, waiting_bytes
-from ..inference.log_streams import StreamError, open_stream
-from ..inference.segments import sealed, segments
+from ..inference.log.segments import sealed, segments
+from ..inference.log.shipping import Shipped, ship, ship_until, shipping_lock, waiting_bytes
+from ..inference.log.streams import StreamError, open_stream
 from ..settings import Settings
 
 

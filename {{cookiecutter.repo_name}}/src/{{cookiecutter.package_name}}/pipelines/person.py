@@ -15,7 +15,7 @@ from ..data.sources import list_parts, open_part
 from ..errors import ProjectError
 from ..features.online import OnlineRow, open_online_store
 from ..features.views import FeatureError, FeatureView, load_views
-from ..inference.log_erasure import holds_lines
+from ..inference.log.erasure import holds_lines
 from ..settings import Settings
 from .person_feedback import PersonFeedback, find_feedback
 

@@ -16,7 +16,7 @@ from ..data.connection import open_lakehouse
 from ..data.lakehouse import Lakehouse
 from ..data.person_rows import Holding, checked_entity, rows_of
 from ..errors import NothingToDoError
-from ..inference.log_erasure import lines_of
+from ..inference.log.erasure import lines_of
 from ..presentation import step
 from ..settings import Settings
 from .person import Held, find_person

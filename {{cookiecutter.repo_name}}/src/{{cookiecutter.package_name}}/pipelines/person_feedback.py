@@ -10,8 +10,8 @@ from ..contract import Contract
 from ..data.lakehouse import Lakehouse, Snapshot
 from ..data.person_rows import rows_of
 from ..data.tables import feedback_table, served_table
-from ..inference.log_erasure import blank_lines, lines_of
-from ..inference.segments import segments
+from ..inference.log.erasure import blank_lines, lines_of
+from ..inference.log.segments import segments
 from ..settings import Settings
 from .log_rows import PREDICTION_KEY
 

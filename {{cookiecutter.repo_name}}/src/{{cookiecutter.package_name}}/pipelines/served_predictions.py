@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from ..contract import Contract
 from ..data.lakehouse import Lakehouse, TableName
 from ..data.tables import DAY, LINE, feedback_table, served_table
+from ..inference.log.segments import segments
 from ..inference.prediction_log import read_log
-from ..inference.segments import segments
 from ..settings import Settings
 from .log_rows import FEEDBACK_KEY, PREDICTION_KEY, Rows, feedback_rows, prediction_rows
 

@@ -1,0 +1,1 @@
+"""AutoML over HTTP: its routes, and its jobs in the background."""

@@ -1,0 +1,1 @@
+"""Requests as such: their bodies, errors, ids, traces and log lines."""

@@ -1,0 +1,1 @@
+"""What people and scripts ask about the service, the registry and the pipelines."""

@@ -1,0 +1,1 @@
+"""The pages for people, without a script or style from elsewhere."""
