@@ -34,5 +34,5 @@ ENV GIT_COMMIT=$GIT_COMMIT
 USER app
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
+    CMD ["python", "-m", "{{ cookiecutter.package_name }}.inference.process.health"]
 CMD ["python", "-m", "{{ cookiecutter.package_name }}", "serve", "--production"]

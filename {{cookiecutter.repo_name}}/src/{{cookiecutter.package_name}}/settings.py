@@ -237,6 +237,11 @@ class ServingSettings(Section):
             raise ValueError("tls_certificate and tls_key belong together; one is missing")
         return self
 
+    @property
+    def scheme(self) -> str:
+        """What the service's addresses begin with."""
+        return "https" if self.tls_certificate else "http"
+
 
 class PredictionLogSettings(Section):
     """The prediction log and the labels that come back: segments, and where they are sent."""

@@ -116,9 +116,10 @@ def test_the_service_speaks_https(project_root: Path) -> None:
     certificate, key = self_signed(project_root)
     context = ssl.create_default_context(cafile=str(project_root / certificate))
     port = free_port()
+    environment = environment_of(project_root, certificate, key, port)
     process = subprocess.Popen(
         [sys.executable, "-m", PACKAGE, "serve"],
-        env=environment_of(project_root, certificate, key, port),
+        env=environment,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -127,6 +128,7 @@ def test_the_service_speaks_https(project_root: Path) -> None:
         with httpx.Client(verify=context, timeout=30) as client:
             until(lambda: answers(client, url + "/ready"), seconds=120)
             health = client.get(url + "/health")
+            looked = check_health(environment)
             predicted = client.post(url + "/predict", json=BODY)
         with pytest.raises(httpx.HTTPError):
             httpx.get(f"http://127.0.0.1:{port}/health", timeout=30)
@@ -138,6 +140,10 @@ def test_the_service_speaks_https(project_root: Path) -> None:
     assert health.headers["strict-transport-security"].startswith("max-age=")
     assert url in output
     assert process.returncode == 0
+    assert looked.returncode == 0, looked.stderr
+    stopped = check_health(environment)
+    assert stopped.returncode == 1
+    assert "does not answer" in stopped.stderr
 
 
 def test_the_trial_before_a_deployment_works_over_https(
@@ -151,6 +157,17 @@ def test_the_trial_before_a_deployment_works_over_https(
     with loopback_service(load_settings(project_root), "trial", {}) as service:
         assert service.url.startswith("https://")
         assert service.post("/predict", BODY)["model_version"] == "1"
+
+
+def check_health(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """As the image's Dockerfile does."""
+    dockerfile = Path(__file__).parents[2] / "infra" / "docker" / "api.Dockerfile"
+    _, _, after = dockerfile.read_text().partition("HEALTHCHECK")
+    command = json.loads(after.split("CMD", 2)[1])
+    assert command[0] == "python"
+    return subprocess.run(
+        [sys.executable, *command[1:]], env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def answers(client: httpx.Client, url: str) -> bool:

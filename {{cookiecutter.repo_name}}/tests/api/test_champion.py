@@ -4,11 +4,13 @@ import gc
 import threading
 import weakref
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from {{ cookiecutter.package_name }}.contract import Contract
 from {{ cookiecutter.package_name }}.errors import ProjectError
+from {{ cookiecutter.package_name }}.inference.lane.model import LaneModel
 from {{ cookiecutter.package_name }}.model.compiled.scorer import CompiledModel
 from {{ cookiecutter.package_name }}.model.scoring import LoadedModel, ModelVersion
 
@@ -49,6 +51,43 @@ def test_new_champion_takes_over_without_a_failed_request(make_client: MakeClien
     assert statuses[200] > 0
 
 
+def test_the_lane_is_prepared_before_a_model_takes_over(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at the first request, where the event loop would stand still meanwhile."""
+    threads: list[str] = []
+    make = LaneModel.__init__
+
+    def noting(lane: LaneModel, *arguments: Any) -> None:
+        threads.append(threading.current_thread().name)
+        make(lane, *arguments)
+
+    monkeypatch.setattr(LaneModel, "__init__", noting)
+    shelf = Shelf()
+    shelf.put(fitted("binary", "1"))
+    client = make_client(shelf=shelf)
+    assert version_of(client) == "1"
+    shelf.put(fitted("binary", "2"))
+    until(lambda: version_of(client) == "2")
+
+    assert threads == ["champion", "champion"]
+
+
+def test_a_lane_that_cannot_be_prepared_leaves_the_answers_to_the_app(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no lane")
+
+    monkeypatch.setattr(LaneModel, "__init__", fail)
+    shelf = Shelf()
+    shelf.put(fitted("binary", "1"))
+    client = make_client(shelf=shelf)
+
+    assert version_of(client) == "1"
+    assert "the fast lane cannot prepare version 1" in caplog.text
+
+
 @pytest.mark.parametrize("compiled", [True, False])
 def test_replaced_model_is_freed_without_the_collector(
     make_client: MakeClient, compiled: bool
@@ -71,7 +110,7 @@ def test_replaced_model_is_freed_without_the_collector(
         until(lambda: version_of(client) == "2")
         version_of(client)
 
-        assert model() is None
+        until(lambda: model() is None)  # a thread that used it may still end its turn
     finally:
         gc.enable()
 

@@ -136,6 +136,7 @@ class Predictor:
         on_failed: Called when a version that the alias names cannot be loaded.
         alias: What it follows; `serving.alias` where not given. Another one may point nowhere.
         wants: Whether a version is to be loaded; without an alias of its own every one is.
+        prepare: Called with a model before it takes over, in the thread that loads it.
     """
 
     def __init__(
@@ -147,9 +148,11 @@ class Predictor:
         on_failed: Callable[[], None] = lambda: None,
         alias: str | None = None,
         wants: Callable[["ModelVersion"], bool] = lambda _: True,
+        prepare: Callable[[Champion], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._wants = wants
+        self._prepare = prepare
         self._alias = alias or settings.serving.alias
         self._is_optional = alias is not None
         self._on_failed = on_failed
@@ -227,7 +230,7 @@ class Predictor:
             if self._serves(version):
                 self._report(None)
                 if self._champion and (self._champion.kept or self._champion.version != version):
-                    self._champion = replace(self._champion, version=version, kept=False)
+                    self._serve(replace(self._champion, version=version, kept=False))
         except NoModelError as trouble:
             self._report(trouble)
         except ProjectError as error:
@@ -302,9 +305,13 @@ class Predictor:
                 f"version {version.version} of {version.name} cannot serve: {why}", fix
             ) from error
         self._refused = None
-        self._champion = Champion(version, model)
+        self._serve(Champion(version, model))
         self._on_loaded(version.version)
         log.info("version %s of %s serves", version.version, version.name)
+
+    def _serve(self, champion: Champion) -> None:
+        self._prepare(champion)
+        self._champion = champion
 
     def _fall_back(self) -> str:
         """Serve the model that served last, where the registry is away and nothing serves yet."""
@@ -316,7 +323,8 @@ class Predictor:
                     version, model = kept
                     self._check_fits(model)
                     score_rows(model, [example_features(self._contract)])
-                    champion = self._champion = Champion(version, model, kept=True)
+                    champion = Champion(version, model, kept=True)
+                    self._serve(champion)
                     self._on_loaded(version.version)
             except Exception:
                 log.exception("the model that served last cannot serve")

@@ -21,7 +21,7 @@ from .log.shipping import shipping
 from .log.streams import open_stream
 from .monitoring import Metrics
 from .prediction_log import PredictionLog, rotation_of
-from .predictor import ModelSource, Predictor
+from .predictor import Champion, ModelSource, Predictor
 from .refresh_bell import RefreshBell
 from .shadow import Shadow
 from .traffic import Traffic
@@ -41,6 +41,7 @@ class ServingCore:
 
     Attributes:
         at_end: What is called when the service has ended, the last first.
+        before_serving: What is called with a model before it answers, in the thread that loads it.
     """
 
     def __init__(
@@ -57,8 +58,16 @@ class ServingCore:
             metrics.model_loaded(version)
             after_loading()
 
+        self.before_serving: list[Callable[[Champion], None]] = []
+
+        def prepare(model: Champion) -> None:
+            for step in self.before_serving:
+                step(model)
+
         self.tracing = start_tracing(settings, contract.model_name)
-        self.predictor = Predictor(settings, contract, source, loaded, metrics.model_load_failed)
+        self.predictor = Predictor(
+            settings, contract, source, loaded, metrics.model_load_failed, prepare=prepare
+        )
         challenger = Predictor(
             settings,
             contract,
@@ -67,6 +76,7 @@ class ServingCore:
             metrics.model_load_failed,
             CHALLENGER,
             lambda version: read_plan(version.tags) is not None,
+            prepare,
         )
         self.traffic = Traffic(self.predictor, challenger)
         self.bell = RefreshBell(settings.run_directory / f"refresh-{settings.serving.port}")

@@ -119,7 +119,6 @@ def loopback_service(
     # Whatever the service asks for, a key that only this process knows opens it.
     key = settings.serving.api_key.get_secret_value() or secrets.token_urlsafe(32)
     environment["MLOPS_SERVING__API_KEY"] = key
-    scheme = "https" if settings.serving.tls_certificate else "http"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", PACKAGE, "serve"],
@@ -129,7 +128,7 @@ def loopback_service(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    service = LoopbackService(f"{scheme}://127.0.0.1:{port}", log, key)
+    service = LoopbackService(f"{settings.serving.scheme}://127.0.0.1:{port}", log, key)
     try:
         _wait_until_ready(service, process)
         yield service

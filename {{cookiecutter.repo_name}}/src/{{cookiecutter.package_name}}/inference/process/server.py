@@ -222,8 +222,7 @@ def _announce(settings: Settings, workers: int, *, as_json: bool) -> None:
     host = settings.serving.host
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # nosec B104
     shown = everywhere.get(host, host)
-    scheme = "https" if settings.serving.tls_certificate else "http"
-    url = f"{scheme}://{shown}:{settings.serving.port}"
+    url = f"{settings.serving.scheme}://{shown}:{settings.serving.port}"
     if as_json:
         from ...presentation import print_json  # it brings the library for tables
 
