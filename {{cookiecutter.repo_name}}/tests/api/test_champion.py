@@ -88,17 +88,19 @@ def test_a_lane_that_cannot_be_prepared_leaves_the_answers_to_the_app(
     assert "the fast lane cannot prepare version 1" in caplog.text
 
 
+@pytest.mark.parametrize("asked", [True, False])
 @pytest.mark.parametrize("compiled", [True, False])
 def test_replaced_model_is_freed_without_the_collector(
-    make_client: MakeClient, compiled: bool
+    make_client: MakeClient, compiled: bool, asked: bool
 ) -> None:
     """Forked workers never let the collector walk what they have frozen."""
     shelf = Shelf(compiled=compiled)
     shelf.put(fitted("binary", "1"))
     client = make_client(shelf=shelf)
-    assert version_of(client) == "1"
-    client.post("/predict/batch", json={"instances": [BODY["features"]] * 3})
-    client.post("/explain", json=BODY)
+    if asked:
+        assert version_of(client) == "1"
+        client.post("/predict/batch", json={"instances": [BODY["features"]] * 3})
+        client.post("/explain", json=BODY)
     predictor = client.app.app.state.predictor  # type: ignore[attr-defined]
     model = weakref.ref(predictor.current().model)
     fitted.cache_clear()
@@ -107,8 +109,8 @@ def test_replaced_model_is_freed_without_the_collector(
     try:
         shelf.put(fitted("binary", "2"))
         shelf.models.pop("1")
-        until(lambda: version_of(client) == "2")
-        version_of(client)
+        until(lambda: predictor.current().version.version == "2")
+        assert version_of(client) == "2"
 
         until(lambda: model() is None)  # a thread that used it may still end its turn
     finally:

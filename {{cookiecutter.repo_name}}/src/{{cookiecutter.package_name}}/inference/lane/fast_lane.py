@@ -211,7 +211,11 @@ class FastLane:
         if model is None or model.champion is not chosen:
             loaded = self._traffic.loaded_versions()
             self._models = {key: kept for key, kept in self._models.items() if key in loaded}
-            model = self._prepared.pop(version, None)
+            prepared = self._prepared
+            self._prepared = {
+                key: kept for key, kept in prepared.items() if key in loaded and key != version
+            }
+            model = prepared.get(version)
             if model is None or model.champion is not chosen:
                 model = self._lane_model(chosen)
             self._models[version] = model
