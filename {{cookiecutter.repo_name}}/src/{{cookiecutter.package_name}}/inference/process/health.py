@@ -11,18 +11,24 @@ import urllib.request
 SECONDS = 4.0
 
 
+def own_machine_opener() -> urllib.request.OpenerDirector:
+    """Opens addresses of this machine: past proxies, and without checking the certificate.
+
+    It is for the name that clients use; here it is this machine's own process.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
+
+
 def main() -> int:
     """Ask `/health` of the service that the environment describes; 1 where it does not answer."""
     scheme = "https" if os.environ.get("MLOPS_SERVING__TLS_CERTIFICATE") else "http"
     url = f"{scheme}://127.0.0.1:{os.environ.get('MLOPS_SERVING__PORT', '8000')}/health"
-    # The certificate is for the name that clients use; here it is this machine's own process.
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-    )
     try:
-        with opener.open(url, timeout=SECONDS):
+        with own_machine_opener().open(url, timeout=SECONDS):
             return 0
     except OSError as error:
         sys.stderr.write(f"{url} does not answer: {error}\n")

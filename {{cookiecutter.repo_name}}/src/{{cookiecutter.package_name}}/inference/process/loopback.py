@@ -5,7 +5,6 @@ import os
 import secrets
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 from ...errors import ProjectError
 from ...settings import Settings
+from .health import own_machine_opener
 
 PACKAGE = __name__.partition(".")[0]
 START_SECONDS = 120.0
@@ -70,15 +70,8 @@ class LoopbackService:
         return answer
 
     def _send(self, request: urllib.request.Request) -> tuple[int, dict[str, Any]]:
-        # No proxy: the environment's would be asked for 127.0.0.1, too.
-        # Its certificate is for the name that clients use; here it is this machine's own process.
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-        )
         try:
-            with opener.open(request, timeout=ANSWER_SECONDS) as response:
+            with own_machine_opener().open(request, timeout=ANSWER_SECONDS) as response:
                 return response.status, json.loads(response.read())
         except urllib.error.HTTPError as error:
             content = error.read()
