@@ -140,6 +140,7 @@ def test_serves_and_follows_the_champion_until_ctrl_c(deployed: Path, start: Sta
     asker = threading.Thread(target=ask)
     asker.start()
     try:
+        until(lambda: (200, "1") in seen, seconds=60)
         manager.set_champion("2")
         until(lambda: (200, "2") in seen, seconds=60)
     finally:
