@@ -248,9 +248,13 @@ def _field(feature: Feature) -> tuple[Any, Any]:
     return annotation, Field(default, alias=feature.name, description=description)
 
 
+_BOOLEAN = {"anyOf": [{"type": "boolean"}, {"enum": [0, 1]}]}
+"""Data frames hold booleans with gaps as numbers, so these are taken, and documented."""
+
+
 def _annotation(feature: Feature) -> Any:
     if feature.type == "boolean":
-        return Annotated[bool, BeforeValidator(_only_boolean)]
+        return Annotated[bool, BeforeValidator(_only_boolean), WithJsonSchema(_BOOLEAN)]
     if feature.type == "integer":
         low = -LARGEST_INTEGER if feature.minimum is None else math.ceil(feature.minimum)
         high = LARGEST_INTEGER if feature.maximum is None else math.floor(feature.maximum)

@@ -23,9 +23,9 @@ from .batching import MicroBatcher
 from .request_structs import DecodedBatch, DecodedRow, RequestDecoder, Values
 from .row_arrays import RowArrays
 
-ROWS_IN_THE_LOOP, SLOW_ROWS_IN_THE_LOOP = 2048, 64
-"""More rows are scored in a thread, so that they do not keep other requests waiting; the second is
-for NumPy, and for blends of many forms."""
+ROWS_IN_THE_LOOP, SLOW_ROWS_IN_THE_LOOP = 256, 64
+"""More rows are scored in a thread: other requests do not wait, and the next batch is read
+meanwhile. The second is for NumPy, and for blends of many forms."""
 
 log = logging.getLogger(__name__)
 
