@@ -94,11 +94,11 @@ def test_replaced_model_is_freed_without_the_collector(
     make_client: MakeClient, compiled: bool, asked: bool
 ) -> None:
     """Forked workers never let the collector walk what they have frozen."""
-    shelf = Shelf(compiled=compiled)
-    shelf.put(fitted("binary", "1"))
+    shelf = Shelf(compiled=compiled)  # of versions that no other test may hold
+    shelf.put(fitted("binary", "31"))
     client = make_client(shelf=shelf)
     if asked:
-        assert version_of(client) == "1"
+        assert version_of(client) == "31"
         client.post("/predict/batch", json={"instances": [BODY["features"]] * 3})
         client.post("/explain", json=BODY)
     predictor = client.app.app.state.predictor  # type: ignore[attr-defined]
@@ -107,10 +107,10 @@ def test_replaced_model_is_freed_without_the_collector(
     gc.collect()
     gc.disable()
     try:
-        shelf.put(fitted("binary", "2"))
-        shelf.models.pop("1")
-        until(lambda: predictor.current().version.version == "2")
-        assert version_of(client) == "2"
+        shelf.put(fitted("binary", "32"))
+        shelf.models.pop("31")
+        until(lambda: predictor.current().version.version == "32")
+        assert version_of(client) == "32"
 
         def is_freed() -> bool:
             if not compiled:  # a batch that waited in vain may leave a cycle, a young one
