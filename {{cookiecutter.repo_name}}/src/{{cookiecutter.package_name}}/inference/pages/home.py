@@ -82,7 +82,7 @@ def document(title: str, body: str) -> str:
 
 @cache
 def asset(name: str) -> str:
-    """A file of `files`."""
+    """A style or script that lies in `files/`."""
     return (files(__package__) / "files" / name).read_text(encoding="utf-8")
 
 
