@@ -1,0 +1,231 @@
+"""What a column of text holds: numbers, truth values, categories, dates, or nothing to learn from.
+
+Every decision looks at all rows, by way of the column's profile, and comes with its reason.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from goldpath.adoption.column_profile import (
+    ALMOST_UNIQUE,
+    LARGEST_INTEGER,
+    LOCAL_NUMBER,
+    NUMERIC_SHARE,
+    PADDED_NUMBER,
+    ColumnProfile,
+)
+from goldpath.adoption.date_formats import find_date_formats
+from goldpath.contract import EVENT_TIME, ROW_ID, TRUE_WORDS, Feature
+
+LISTED_LEVELS = 50
+MAXIMUM_LEVELS = 1_000
+MAXIMUM_TEXT = 200  # characters, the longest text that the API takes
+FEW_LEVELS = 20
+MOSTLY_UNIQUE = 0.5
+SHOWN_LEVELS = 6
+RESERVED = (EVENT_TIME, ROW_ID, "prediction")
+TRUTH_PAIRS = ({"true", "false"}, {"1", "0"}, {"1.0", "0.0"})
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What a column is to the model: a feature, or nothing, and why.
+
+    Attributes:
+        feature: The feature, or None where the column is left out.
+        reason: Why.
+    """
+
+    feature: Feature | None
+    reason: str
+
+
+def infer_feature(profile: ColumnProfile) -> Inference:
+    """Decide what a column is to the model.
+
+    Args:
+        profile: The column; neither the target, nor the entity, nor the event time.
+    """
+    if reason := _nothing_to_learn(profile):
+        return Inference(None, reason)
+    if {level.lower() for level in profile.levels} in TRUTH_PAIRS:
+        feature = Feature(
+            name=profile.name,
+            type="boolean",
+            nullable=profile.missing > 0,
+            example=_commonest(profile).lower() in TRUE_WORDS,
+        )
+        return Inference(feature, f"only {' and '.join(sorted(profile.levels))}")
+    if profile.is_numeric:
+        return _number(profile)
+    if example := local_number(profile):
+        return Inference(
+            None, f"numbers with separators such as {example!r}: write 1234.5 to use the column"
+        )
+    return _category(profile)
+
+
+def local_number(profile: ColumnProfile) -> str:
+    """An example of a number with separators, where the column is made of such; else empty."""
+    local = np.array(
+        [
+            math.isnan(number) and LOCAL_NUMBER.fullmatch(level) is not None
+            for level, number in zip(profile.levels, profile.numbers, strict=True)
+        ],
+        dtype=bool,
+    )
+    others = profile.not_numbers - int(profile.counts[local].sum())
+    if not local.any() or others > (1 - NUMERIC_SHARE) * profile.present:
+        return ""
+    return profile.levels[int(np.flatnonzero(local)[0])]
+
+
+def describe_domain(feature: Feature | None) -> str:
+    """A feature's allowed values for people."""
+    if feature is None:
+        return "-"
+    if feature.type == "boolean":
+        return "true, false"
+    if feature.type == "category":
+        return describe_levels(feature.categories) if feature.categories else "any text"
+    low = "-∞" if feature.minimum is None else f"{feature.minimum:.12g}"
+    high = "∞" if feature.maximum is None else f"{feature.maximum:.12g}"
+    return f"{low} to {high}"
+
+
+def describe_levels(levels: tuple[str, ...]) -> str:
+    """The first levels, and how many there are."""
+    shown = ", ".join(level[:30] for level in levels[:SHOWN_LEVELS])
+    return shown if len(levels) <= SHOWN_LEVELS else f"{shown}, … ({len(levels)} in all)"
+
+
+def sanity_range(low: float, high: float, *, whole: bool) -> tuple[float | None, float | None]:
+    """A range that new values may be trusted in: wider than the observed one, of the same sign.
+
+    Args:
+        low: The smallest value seen.
+        high: The largest value seen.
+        whole: Whether the values are whole numbers.
+
+    Returns:
+        Fractions: 0 and 1. Others: the observed range, widened by its width on both sides, not
+        beyond zero where no value was; no bound where a float64 has no number for it.
+    """
+    if low >= 0 and high <= 1 and not whole:
+        return 0.0, 1.0
+    width = (high - low) or abs(high) or 1.0
+    step = 10.0 ** (math.floor(math.log10(width)) - 1) if math.isfinite(width) else math.nan
+    if whole:
+        step = max(step, 1.0)
+    wide_low = _rounded(low - width, step, math.floor)
+    wide_high = _rounded(high + width, step, math.ceil)
+    if low >= 0:
+        wide_low = max(wide_low, 0.0)
+    elif high <= 0:
+        wide_high = min(wide_high, 0.0)
+    if whole:
+        wide_low = max(wide_low, -float(LARGEST_INTEGER))
+        wide_high = min(wide_high, float(LARGEST_INTEGER))
+    return (
+        wide_low if math.isfinite(wide_low) and wide_low <= low else None,
+        wide_high if math.isfinite(wide_high) and wide_high >= high else None,
+    )
+
+
+def _nothing_to_learn(profile: ColumnProfile) -> str:
+    """Why a column is left out whatever its type, or an empty text."""
+    if profile.name.startswith("_") or profile.name.lower() in RESERVED:
+        return "the name is used by this project; rename the column to use it"
+    if profile.distinct == 0:
+        return "no row has a value"
+    if profile.distinct == 1 and profile.missing == 0:
+        return f"constant: every row holds {profile.levels[0][:40]!r}"
+    if profile.is_identifier or (profile.names_rows and profile.present > FEW_LEVELS):
+        return "an identifier: nearly every row has its own, so nothing can be learned from it"
+    if find_date_formats(profile.levels):
+        return "a date; a model cannot compare it with dates to come (name it as TIME to use it)"
+    return ""
+
+
+def _number(profile: ColumnProfile) -> Inference:
+    whole = profile.is_whole
+    low, high = float(np.nanmin(profile.numbers)), float(np.nanmax(profile.numbers))
+    minimum, maximum = sanity_range(low, high, whole=whole)
+    middle = _middle(profile)
+    feature = Feature(
+        name=profile.name,
+        type="integer" if whole else "number",
+        nullable=profile.missing > 0,
+        minimum=minimum,
+        maximum=maximum,
+        example=int(middle) if whole else middle,
+    )
+    if minimum == 0 and maximum == 1 and not whole:
+        wider = "fractions, so 0 to 1"
+    else:
+        sign = "not below 0" if minimum == 0 else "not above 0" if maximum == 0 else "on both sides"
+        wider = f"widened by as much, {sign}"
+    reason = f"seen {low:.6g} to {high:.6g}; {wider}"
+    if profile.not_numbers:
+        reason += f"; {_example_of(profile)} is no number"
+    return Inference(feature, reason)
+
+
+def _category(profile: ColumnProfile) -> Inference:
+    distinct, present = profile.distinct, profile.present
+    if any(len(level) > MAXIMUM_TEXT for level in profile.levels):
+        return Inference(None, f"free text: values of more than {MAXIMUM_TEXT} characters")
+    if distinct > FEW_LEVELS and distinct >= ALMOST_UNIQUE * present:
+        return Inference(
+            None, f"free text or an identifier: {distinct:,} different values in {present:,} rows"
+        )
+    nullable, example = profile.missing > 0, _commonest(profile)
+    if distinct <= LISTED_LEVELS:
+        levels = tuple(sorted(profile.levels))
+        feature = Feature(
+            name=profile.name,
+            type="category",
+            nullable=nullable,
+            categories=levels,
+            example=example,
+        )
+        padded = any(map(PADDED_NUMBER.fullmatch, levels))
+        codes = "; codes, for a number has no leading zero" if padded else ""
+        return Inference(feature, f"{distinct} different value{'s' * (distinct > 1)}{codes}")
+    if distinct > MAXIMUM_LEVELS or distinct > MOSTLY_UNIQUE * present:
+        return Inference(
+            None,
+            f"{distinct:,} categories, {present / distinct:.1f} rows each: too many to learn from "
+            f"(limit {MAXIMUM_LEVELS:,}); group them to use the column",
+        )
+    feature = Feature(name=profile.name, type="category", nullable=nullable, example=example)
+    return Inference(
+        feature, f"{distinct:,} different values, too many to list: new ones are allowed"
+    )
+
+
+def _commonest(profile: ColumnProfile) -> str:
+    return profile.levels[int(np.argmax(profile.counts))]
+
+
+def _middle(profile: ColumnProfile) -> float:
+    """The median, as a value that was seen."""
+    order = np.argsort(profile.numbers)[: int(np.isfinite(profile.numbers).sum())]
+    below = np.cumsum(profile.counts[order])
+    return float(profile.numbers[order[int(np.searchsorted(below, below[-1] / 2))]])
+
+
+def _example_of(profile: ColumnProfile) -> str:
+    return repr(profile.levels[int(np.flatnonzero(np.isnan(profile.numbers))[0])][:40])
+
+
+def _rounded(value: float, step: float, towards: Callable[[float], int]) -> float:
+    """Round away from the data to a figure that people can read."""
+    # Of the smallest numbers there is no power of ten that is a hundredth of them.
+    if step == 0 or not (math.isfinite(value) and math.isfinite(value / step)):
+        return value
+    # The text has no more digits than the step, which a product of floats would have.
+    return float(f"{towards(value / step) * step:.12g}") + 0.0

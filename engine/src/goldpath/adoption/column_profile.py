@@ -1,0 +1,177 @@
+"""A column of text, counted once: what every decision about it is made of."""
+
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from goldpath.contract import NULL_WORDS
+from goldpath.errors import ProjectError
+
+NUMERIC_SHARE = 0.99
+ALMOST_UNIQUE = 0.9
+LARGEST_INTEGER = 2**53 - 1  # float64 holds every whole number up to here
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+WHOLE_NUMBER = re.compile(r"[+-]?\d+", re.ASCII)
+PADDED_NUMBER = re.compile(r"0\d+", re.ASCII)
+# 1,234  1.234.567  1 234,5  12,5: a number to people of some country, and to no parser of ours.
+LOCAL_NUMBER = re.compile(r"[+-]?(\d{1,3}([.,' ]\d{3})+([.,]\d+)?|\d*,\d+)", re.ASCII)
+IDENTIFIER_NAME = re.compile(
+    r"(^|[_\s.-])(id|ids|uuid|guid|key|instant|number|num|nr|no|index|idx|row|rowid|record)$|[a-z](ID|Id|Key|UUID)$",
+)
+
+
+class AdoptionError(ProjectError):
+    """A file cannot be adopted as asked."""
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """A column of text, counted.
+
+    Attributes:
+        name: The column.
+        values: One text a row, trimmed; null where the text stands for a missing value.
+        levels: Each distinct text, in order of appearance.
+        counts: How many rows hold each level.
+    """
+
+    name: str
+    values: pa.ChunkedArray
+    levels: tuple[str, ...]
+    counts: npt.NDArray[np.int64]
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return len(self.values)
+
+    @property
+    def missing(self) -> int:
+        """Rows without a value."""
+        return int(self.values.null_count)
+
+    @property
+    def present(self) -> int:
+        """Rows with a value."""
+        return self.rows - self.missing
+
+    @property
+    def distinct(self) -> int:
+        """How many different values there are."""
+        return len(self.levels)
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether every row has a value of its own."""
+        return self.missing == 0 and self.distinct == self.rows
+
+    @property
+    def missing_text(self) -> str:
+        """Missing values for people: `11 (0.16 %)`."""
+        return (
+            f"{self.missing:,} ({100 * self.missing / self.rows:.2g} %)" if self.missing else "none"
+        )
+
+    @cached_property
+    def numbers(self) -> npt.NDArray[np.float64]:
+        """Each level's finite number; NaN where it is none."""
+        found = np.array(
+            [float(level) if NUMBER.fullmatch(level) else math.nan for level in self.levels],
+            dtype=np.float64,
+        )
+        found[~np.isfinite(found)] = math.nan
+        return found
+
+    @cached_property
+    def not_numbers(self) -> int:
+        """Rows whose value is no finite number."""
+        return int(self.counts[np.isnan(self.numbers)].sum())
+
+    @cached_property
+    def is_numeric(self) -> bool:
+        """Whether the values are numbers, but for at most one in a hundred."""
+        local = any(
+            LOCAL_NUMBER.fullmatch(level)
+            for level, number in zip(self.levels, self.numbers, strict=True)
+            if math.isnan(number)
+        )
+        enough = (
+            self.present > self.not_numbers
+            and self.not_numbers <= (1 - NUMERIC_SHARE) * self.present
+        )
+        return enough and not local and not any(map(PADDED_NUMBER.fullmatch, self.levels))
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether the numbers are written as whole ones that a float64 holds exactly."""
+        return self.is_numeric and all(
+            WHOLE_NUMBER.fullmatch(level) is not None and abs(number) <= LARGEST_INTEGER
+            for level, number in zip(self.levels, self.numbers, strict=True)
+            if not math.isnan(number)
+        )
+
+    @cached_property
+    def is_sequence(self) -> bool:
+        """Whether the rows are numbered one by one in the order of the file."""
+        if not (self.is_unique and self.rows > 1 and self.is_whole and self.not_numbers == 0):
+            return False
+        return bool((np.diff(self.numbers) == 1).all())
+
+    @cached_property
+    def names_rows(self) -> bool:
+        """Whether it is called like an identifier, and nearly every row has its own value."""
+        named = IDENTIFIER_NAME.search(self.name) or IDENTIFIER_NAME.search(self.name.lower())
+        own_values = 0 < ALMOST_UNIQUE * self.present <= self.distinct
+        return named is not None and own_values and (self.is_whole or not self.is_numeric)
+
+    @property
+    def is_identifier(self) -> bool:
+        """Whether each row has its own value, and the name or a running number says why."""
+        return self.is_sequence or (self.is_unique and self.names_rows)
+
+
+def profile_column(name: str, column: pa.ChunkedArray) -> ColumnProfile:
+    """Trim and count a column of text.
+
+    Args:
+        name: The column.
+        column: Text, as `sources.read_raw` gives it.
+    """
+    # As silver does: the blanks of ASCII, and no others.
+    trimmed = pc.ascii_trim_whitespace(column)
+    is_missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(NULL_WORDS))
+    values = pc.if_else(is_missing, pa.scalar(None, pa.string()), trimmed)
+    counted = pc.value_counts(values.drop_null())
+    return ColumnProfile(
+        name=name,
+        values=values,
+        levels=tuple(counted.field("values").to_pylist()),
+        counts=np.asarray(counted.field("counts").to_numpy(zero_copy_only=False), dtype=np.int64),
+    )
+
+
+def require_column(profiles: Mapping[str, ColumnProfile], name: str, option: str) -> str:
+    """Find a column that was asked for.
+
+    Raises:
+        AdoptionError: Where there is none; suggests names that are near.
+    """
+    if name in profiles:
+        return name
+    folded = {column.casefold(): column for column in profiles}
+    close = difflib.get_close_matches(name.strip().casefold(), folded, n=3, cutoff=0.6)
+    near = [folded[match] for match in close]
+    columns = ", ".join(profiles)
+    raise AdoptionError(
+        f"{option}={name}: the file has no such column; it has: {columns[:600]}",
+        f"did you mean {' or '.join(near)}?" if near else "name one of these columns",
+    )

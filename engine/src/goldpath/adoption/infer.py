@@ -1,0 +1,299 @@
+"""The contract for a file that nobody has described: who decides what, in which order.
+
+Target, event time and entity are decided first, then each column that is left; then the rows are
+checked and typed by the new contract, as silver will, and features that give the target away are
+left out.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import pandas as pd
+import pyarrow as pa
+from pydantic import ValidationError
+
+from goldpath.adoption.column_inference import RESERVED, describe_domain, infer_feature
+from goldpath.adoption.column_profile import (
+    AdoptionError,
+    ColumnProfile,
+    profile_column,
+    require_column,
+)
+from goldpath.adoption.entity_role import EntityRole, decide_entity
+from goldpath.adoption.leakage import Leak, find_leaks
+from goldpath.adoption.target_role import TargetRole, decide_target
+from goldpath.adoption.time_role import TimeRole, decide_time
+from goldpath.contract import ROW_ID, Contract, Feature, Source
+from goldpath.lake.engine import connect_duckdb
+from goldpath.lake.tables import REASONS
+from goldpath.quality.checks import check_rows, number_rows
+
+SHOWN_REASONS = 3
+
+
+@dataclass(frozen=True)
+class AdoptionRequest:
+    """What the user said about the file.
+
+    Attributes:
+        target: Column to predict.
+        entity: Column that identifies a row's subject; None to look for one, `none` for none.
+        time: Column of the time, or `date+hour`; None to look for one, `none` for none.
+        problem: `classification`, `regression`, or None to infer it.
+    """
+
+    target: str
+    entity: str | None = None
+    time: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided about one column, in words."""
+
+    column: str
+    role: str
+    type: str
+    domain: str
+    missing: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """A contract, and how it came about."""
+
+    contract: Contract
+    decisions: tuple[Decision, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """A file that the project now works on.
+
+    Attributes:
+        file: The data.
+        contract_file: Where the contract was written.
+        contract: The contract, as its file has it.
+        decisions: One a column, in the file's order.
+        notes: What a person should know besides.
+    """
+
+    file: str
+    contract_file: str
+    contract: dict[str, Any]
+    decisions: tuple[Decision, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Roles:
+    target: TargetRole
+    time: TimeRole
+    entity: EntityRole
+
+
+def infer_contract(
+    raw: pa.Table, source: Source, dataset: str, request: AdoptionRequest, leak_threshold: float
+) -> Inferred:
+    """Decide what every column of a file is.
+
+    Args:
+        raw: The file's rows, as `sources.read_raw` gives them.
+        source: How the file is read.
+        dataset: Names the tables and the model.
+        request: What the user said.
+        leak_threshold: The score of a single feature that counts as a leak.
+
+    Returns:
+        The contract, a decision for every column, and notes.
+
+    Raises:
+        AdoptionError: Where the request does not fit the file, or nothing is left to learn from.
+    """
+    profiles = {name: profile_column(name, raw[name]) for name in raw.column_names}
+    roles = _decide_roles(profiles, request)
+    features, ignored = _decide_features(profiles, roles)
+    notes = [*roles.target.notes, *roles.entity.notes]
+    contract = _contract(source, dataset, roles, features, ignored)
+    accepted, refused = _check(raw, contract)
+    notes += _row_notes(raw.num_rows, accepted, refused)
+    if leaks := _leaks(accepted, contract, leak_threshold):
+        for leak in leaks:
+            notes.append(f"leak: {leak.reason}; left out: {', '.join(leak.columns)}")
+            ignored.update(dict.fromkeys(leak.columns, f"leak: {leak.reason}"))
+            for column in leak.columns:
+                del features[column]
+        contract = _contract(source, dataset, roles, features, ignored)
+    return Inferred(contract, _decisions(profiles, roles, features, ignored), tuple(notes))
+
+
+def _decide_roles(profiles: dict[str, ColumnProfile], request: AdoptionRequest) -> _Roles:
+    target = require_column(profiles, request.target, "TARGET")
+    if _is_reserved(target):
+        _refuse_name("TARGET", target)
+    named = request.entity if request.entity in profiles else None
+    if named == target:
+        raise AdoptionError(
+            f"ID={named} is the TARGET too",
+            "name the column that identifies a row's subject, or leave ID out",
+        )
+    decided = decide_target(profiles[target], request.problem)
+    taken = {target} | ({named} if named else set())
+    time = decide_time(profiles, request.time, taken, named)
+    if time.event_time is not None:
+        taken.add(time.event_time.column)
+    own = {name for name in profiles if _is_reserved(name)} - {ROW_ID}
+    entity = decide_entity(profiles, request.entity, (taken - {named}) | own, time)
+    if entity.column in own:
+        _refuse_name("ID", entity.column)
+    return _Roles(decided, time, entity)
+
+
+def _is_reserved(name: str) -> bool:
+    return name.startswith("_") or name.lower() in RESERVED
+
+
+def _refuse_name(option: str, name: str) -> NoReturn:
+    raise AdoptionError(f"{option}={name}: this project uses the name itself", "rename the column")
+
+
+def _decide_features(
+    profiles: dict[str, ColumnProfile], roles: _Roles
+) -> tuple[dict[str, tuple[Feature, str]], dict[str, str]]:
+    """Features with the reason for each, and the columns left out with the reason."""
+    event_time = roles.time.event_time
+    others = {
+        roles.target.target.column,
+        roles.entity.column,
+        event_time.column if event_time else None,
+    }
+    features: dict[str, tuple[Feature, str]] = {}
+    ignored: dict[str, str] = {}
+    for name, profile in profiles.items():
+        if name in others:
+            continue
+        inference = infer_feature(profile)
+        feature = inference.feature
+        if feature is None:
+            ignored[name] = inference.reason
+        elif event_time and name == event_time.hour_column and feature.type == "integer":
+            hours = feature.model_copy(update={"minimum": 0.0, "maximum": 23.0})
+            features[name] = (hours, "the event time's hour; a feature too")
+        else:
+            features[name] = (feature, inference.reason)
+    return features, ignored
+
+
+def _contract(
+    source: Source,
+    dataset: str,
+    roles: _Roles,
+    features: dict[str, tuple[Feature, str]],
+    ignored: dict[str, str],
+) -> Contract:
+    if not features:
+        reasons = [f"{name}: {reason}" for name, reason in ignored.items()]
+        raise AdoptionError(
+            f"no column is left to learn from: {'; '.join(reasons[:10]) or 'there is no other'}",
+            "give a file with columns that vary and repeat",
+        )
+    try:
+        return Contract(
+            dataset=dataset,
+            problem=roles.target.problem,
+            source=source,
+            entity=roles.entity.column,
+            event_time=roles.time.event_time,
+            target=roles.target.target,
+            features=tuple(feature for feature, _ in features.values()),
+            ignored=ignored,
+        )
+    except ValidationError as error:
+        found = "; ".join(detail["msg"] for detail in error.errors())
+        raise AdoptionError(found, "rename the column, or take it out of the file") from error
+
+
+def _check(raw: pa.Table, contract: Contract) -> tuple[pd.DataFrame, Counter[str]]:
+    """The rows that silver will accept, typed, and how often it will refuse others, by reason."""
+    import ibis
+
+    engine = connect_duckdb()
+    try:
+        rows = ibis.memtable(number_rows(raw.select(contract.raw_columns)))
+        checked = check_rows(rows, contract, require_target=True)
+        accepted = engine.to_pyarrow(checked.accepted).to_pandas()
+        if len(accepted) == raw.num_rows:
+            return accepted, Counter()
+        reasons = engine.to_pyarrow(checked.rejected.select(REASONS))[REASONS]
+    finally:
+        engine.disconnect()
+    return accepted, Counter(reasons.to_pylist())
+
+
+def _leaks(accepted: pd.DataFrame, contract: Contract, threshold: float) -> list[Leak]:
+    frame = pd.DataFrame(
+        {
+            feature.name: accepted[feature.name].astype(
+                "float64" if feature.is_numeric else "object"
+            )
+            for feature in contract.features
+        }
+    )
+    return find_leaks(frame, accepted[contract.target.column], contract.problem, threshold)
+
+
+def _row_notes(rows: int, accepted: pd.DataFrame, reasons: Counter[str]) -> list[str]:
+    """What silver will say about the rows."""
+    if accepted.empty:
+        raise AdoptionError(
+            f"no row could be used; the commonest reason: {reasons.most_common(1)[0][0]}",
+            "correct the file, or name other columns",
+        )
+    if not reasons:
+        return []
+    shown = "; ".join(
+        f"{reason} ({count:,})" for reason, count in reasons.most_common(SHOWN_REASONS)
+    )
+    more = " …" if len(reasons) > SHOWN_REASONS else ""
+    refused = sum(reasons.values())
+    return [f"silver will quarantine {refused:,} of {rows:,} rows: {shown}{more}"]
+
+
+def _decisions(
+    profiles: dict[str, ColumnProfile],
+    roles: _Roles,
+    features: dict[str, tuple[Feature, str]],
+    ignored: dict[str, str],
+) -> tuple[Decision, ...]:
+    event_time = roles.time.event_time
+    decisions = []
+    for name, profile in profiles.items():
+        missing = profile.missing_text
+        if name == roles.target.target.column:
+            kind = "number" if roles.target.problem == "regression" else "category"
+            decision = Decision(
+                name, "target", kind, roles.target.domain, missing, roles.target.reason
+            )
+        elif name == roles.entity.column:
+            domain = f"{profile.distinct:,} different"
+            decision = Decision(name, "entity", "text", domain, missing, roles.entity.reason)
+        elif event_time and name == event_time.column:
+            span = _span(roles.time.moments)
+            decision = Decision(name, "event time", "timestamp", span, missing, roles.time.reason)
+        elif name in features:
+            feature, reason = features[name]
+            decision = Decision(
+                name, "feature", feature.type, describe_domain(feature), missing, reason
+            )
+        else:
+            decision = Decision(name, "ignored", "-", "-", missing, ignored[name])
+        decisions.append(decision)
+    return tuple(decisions)
+
+
+def _span(moments: pd.Series | None) -> str:
+    return "-" if moments is None else f"{moments.min():%Y-%m-%d} to {moments.max():%Y-%m-%d}"

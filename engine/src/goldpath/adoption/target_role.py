@@ -1,0 +1,152 @@
+"""What is predicted: the problem, the classes, and which class is the positive one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from goldpath.adoption.column_inference import describe_levels, local_number
+from goldpath.adoption.column_profile import AdoptionError, ColumnProfile
+from goldpath.contract import FALSE_WORDS, TRUE_WORDS, Problem, Target
+
+FEW_LABELS = 20
+MAXIMUM_CLASSES = 50
+MINIMUM_CLASS_ROWS = 5
+
+
+@dataclass(frozen=True)
+class TargetRole:
+    """The target, and what was decided about it."""
+
+    problem: Problem
+    target: Target
+    domain: str
+    reason: str
+    notes: tuple[str, ...] = ()
+
+
+def decide_target(profile: ColumnProfile, asked: str | None) -> TargetRole:
+    """Decide the problem and the classes.
+
+    Args:
+        profile: The target's column.
+        asked: `classification`, `regression`, or None to infer it.
+
+    Raises:
+        AdoptionError: Where the values cannot be a target, or not of the problem asked for.
+    """
+    name = profile.name
+    if asked not in (None, "classification", "regression"):
+        raise AdoptionError(
+            f"PROBLEM={asked} is not known",
+            "say PROBLEM=classification or PROBLEM=regression, or leave it out",
+        )
+    if profile.distinct == 0:
+        raise AdoptionError(
+            f"the target {name} has no value in any row", "name another column as TARGET"
+        )
+    if profile.distinct == 1:
+        others = f" or missing ({profile.missing_text} rows)" if profile.missing else ""
+        raise AdoptionError(
+            f"the target {name} is always {profile.levels[0][:40]!r}{others}; "
+            "a model needs two values or more to tell apart",
+            "give a file with all outcomes, or name another column as TARGET",
+        )
+    missing = (
+        f"{profile.missing_text} rows have no {name}: silver will quarantine them"
+        if profile.missing
+        else ""
+    )
+    notes = (missing,) if missing else ()
+    many_numbers = profile.is_numeric and profile.distinct > FEW_LABELS
+    if asked == "regression" or (asked is None and many_numbers):
+        return _regression(profile, asked, notes)
+    return _classification(profile, asked, notes)
+
+
+def _regression(profile: ColumnProfile, asked: str | None, notes: tuple[str, ...]) -> TargetRole:
+    if not profile.is_numeric:
+        example = local_number(profile) or next(
+            (
+                level
+                for level, n in zip(profile.levels, profile.numbers, strict=True)
+                if np.isnan(n)
+            ),
+            profile.levels[0],
+        )
+        raise AdoptionError(
+            f"PROBLEM=regression, but {profile.name} holds {example[:40]!r}, which is no number",
+            "correct the values (1234.5), or say PROBLEM=classification",
+        )
+    low, high = float(np.nanmin(profile.numbers)), float(np.nanmax(profile.numbers))
+    why = "as asked" if asked else f"{profile.distinct:,} different numbers"
+    return TargetRole(
+        "regression",
+        Target(column=profile.name),
+        f"seen {low:.6g} to {high:.6g}",
+        f"regression: {why}",
+        notes,
+    )
+
+
+def _classification(
+    profile: ColumnProfile, asked: str | None, notes: tuple[str, ...]
+) -> TargetRole:
+    name = profile.name
+    if profile.distinct > MAXIMUM_CLASSES:
+        if example := local_number(profile):
+            raise AdoptionError(
+                f"the target {name} holds numbers with separators, such as {example!r}",
+                "write them as 1234.5",
+            )
+        raise AdoptionError(
+            f"the target {name} has {profile.distinct:,} different labels, such as "
+            f"{describe_levels(profile.levels[:3])}; a classification may have {MAXIMUM_CLASSES}",
+            "say PROBLEM=regression"
+            if profile.is_numeric
+            else "group the labels, or name another column as TARGET",
+        )
+    rows = dict(zip(profile.levels, map(int, profile.counts), strict=True))
+    rare = sorted(label for label, count in rows.items() if count < MINIMUM_CLASS_ROWS)
+    if rare and len(rows) - len(rare) >= 2:
+        count = sum(rows.pop(label) for label in rare)
+        notes += (
+            f"{name}: {describe_levels(tuple(rare))}: fewer than {MINIMUM_CLASS_ROWS} rows each, "
+            f"too few to learn and to test; silver will quarantine these {count} rows",
+        )
+    if profile.is_numeric and profile.not_numbers == 0:
+        classes = sorted(rows, key=lambda label: (float(label), label))
+    else:
+        classes = sorted(rows)
+    why = (
+        "as asked"
+        if asked
+        else f"{profile.distinct} different {'numbers' if profile.is_numeric else 'labels'}"
+    )
+    reason = f"classification: {why}"
+    if not asked and profile.is_numeric and len(classes) > 2:
+        reason += " (PROBLEM=regression to predict them as numbers)"
+    if len(classes) == 2:
+        positive, because = _positive(rows)
+        classes = [*(label for label in classes if label != positive), positive]
+        reason += f"; probabilities are of {positive!r}, {because}"
+    labels = tuple(classes)
+    return TargetRole(
+        "classification",
+        Target(column=name, classes=labels),
+        describe_levels(labels),
+        reason,
+        notes,
+    )
+
+
+def _positive(rows: Mapping[str, int]) -> tuple[str, str]:
+    """Of two labels, the one whose probability is given, and why."""
+    said_true = [label for label in rows if label.lower() in TRUE_WORDS]
+    said_false = [label for label in rows if label.lower() in FALSE_WORDS]
+    if len(said_true) == len(said_false) == 1:
+        return said_true[0], "which says yes"
+    rarer, commoner = sorted(rows, key=lambda label: (rows[label], label))
+    if rows[rarer] == rows[commoner]:
+        return commoner, "the last in the alphabet of two that are equally frequent"
+    return rarer, f"the rarer one ({rows[rarer]:,} of {sum(rows.values()):,} rows)"

@@ -1,0 +1,199 @@
+"""When a row became true: the column, its format, and the hour that may stand apart."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from goldpath.adoption.column_inference import describe_levels
+from goldpath.adoption.column_profile import AdoptionError, ColumnProfile, require_column
+from goldpath.adoption.date_formats import ISO, find_date_formats, has_clock, read_dates
+from goldpath.contract import ContractError, EventTime
+from goldpath.lake.event_time import format_pattern
+
+DATE_SHARE = 0.95
+HOUR_NAMES = ("hr", "hour", "hours", "hour_of_day", "hourofday")
+NOT_EVENT_TIMES = ("birth", "dob", "born", "due", "expir", "until", "end")
+
+Profiles = Mapping[str, ColumnProfile]
+
+
+@dataclass(frozen=True)
+class TimeRole:
+    """The event time, or None.
+
+    Attributes:
+        event_time: For the contract.
+        moments: One timestamp a row, or None where there is no time.
+        reason: Why.
+    """
+
+    event_time: EventTime | None
+    moments: pd.Series | None
+    reason: str
+
+
+def decide_time(
+    profiles: Profiles, asked: str | None, taken: Collection[str], entity: str | None
+) -> TimeRole:
+    """Decide the event time.
+
+    Args:
+        profiles: Every column.
+        asked: `column`, `date+hour`, `none`, or None to look for one.
+        taken: Columns that have another role.
+        entity: The entity, where it was named: rows may then share a date.
+
+    Raises:
+        AdoptionError: Where the column asked for holds no dates that the pipeline can read.
+    """
+    if asked is None:
+        return _found_time(profiles, taken, entity)
+    if asked.lower() == "none" and asked not in profiles:
+        return TimeRole(None, None, "")
+    date, plus, hour = (asked, "", "") if asked in profiles else asked.partition("+")
+    date = require_column(profiles, date.strip(), "TIME")
+    if plus:
+        hour = require_column(profiles, hour.strip(), "TIME")
+        _require_hours(profiles[hour])
+    for column in (date, hour):
+        if column in taken:
+            raise AdoptionError(
+                f"TIME={asked}: {column} is already the TARGET or the ID", "name another column"
+            )
+    return _time_role(profiles, date, hour or None, entity, "as asked")
+
+
+def _found_time(profiles: Profiles, taken: Collection[str], entity: str | None) -> TimeRole:
+    found = [
+        name
+        for name, profile in profiles.items()
+        if name not in taken
+        and profile.missing == 0
+        and profile.distinct > 1
+        and not any(word in name.lower() for word in NOT_EVENT_TIMES)
+        and _readable(find_date_formats(profile.levels))
+    ]
+    if not found:
+        return TimeRole(None, None, "")
+    if len(found) > 1:
+        names = ", ".join(found)
+        return TimeRole(
+            None, None, f"several columns could be the event time: {names}; choose one with TIME="
+        )
+    return _time_role(
+        profiles, found[0], None, entity, "the only column of dates (TIME=none to do without)"
+    )
+
+
+def _time_role(
+    profiles: Profiles, date: str, hour: str | None, entity: str | None, why: str
+) -> TimeRole:
+    profile = profiles[date]
+    format_, moments, settled = _read_time(profile)
+    reason = f"{why}; {settled}"
+    if hour is None and not has_clock(moments):
+        hour = _found_hour(profiles, moments, entity)
+        reason += f"; the hour comes from {hour}, which makes the times unique" if hour else ""
+    if hour is not None:
+        moments = moments + pd.to_timedelta(_hours(profiles[hour]), unit="h")
+    event_time = EventTime(
+        column=date, format=None if format_ == ISO else format_, hour_column=hour
+    )
+    return TimeRole(event_time, moments, reason)
+
+
+def _read_time(profile: ColumnProfile) -> tuple[str, pd.Series, str]:
+    """The format, the rows' moments, and how the format was settled."""
+    formats = find_date_formats(profile.levels, DATE_SHARE, compact=True)
+    readable = _readable(formats)
+    examples = ", ".join(profile.levels[:3])[:100] or "nothing"
+    if not readable:
+        what = "dates in words" if formats else "no dates that are known here"
+        raise AdoptionError(
+            f"TIME={profile.name} holds {what}, such as {examples}",
+            "write them as 2024-01-31, 2024-01-31 13:45 or 31/01/2024, or leave TIME out",
+        )
+    texts = pd.Series(profile.values.to_pylist(), dtype="object")
+
+    def moments_of(format_: str) -> pd.Series:
+        read = read_dates(profile.levels, format_)
+        return pd.to_datetime(texts.map(dict(zip(profile.levels, read, strict=True))))
+
+    first = readable[0]
+    if len(readable) == 1:
+        return first, moments_of(first), f"read as {first}, which alone fits the values"
+    # Both readings are dates in every row: no day is above 12.
+    by_order = {format_: _order_share(moments_of(format_)) for format_ in readable}
+    best = max(by_order, key=lambda format_: by_order[format_])
+    if by_order[best] > 0.9 and by_order[best] > sorted(by_order.values())[-2]:
+        return (
+            best,
+            moments_of(best),
+            f"day and month could be swapped; read as {best}, which is the file's order",
+        )
+    default = next((f for f in readable if f.startswith("%m" if "/" in f else "%d")), first)
+    return (
+        default,
+        moments_of(default),
+        f"day and month could be swapped in every row; taken as {default}: check it",
+    )
+
+
+def _readable(formats: list[str]) -> list[str]:
+    """The formats that silver can read."""
+
+    def can_read(format_: str) -> bool:
+        try:
+            format_pattern(format_)
+        except ContractError:
+            return False
+        return True
+
+    return [format_ for format_ in formats if format_ == ISO or can_read(format_)]
+
+
+def _order_share(moments: pd.Series) -> float:
+    """How many rows are not earlier than the one before."""
+    steps = moments.dropna().diff().dropna()
+    return float((steps >= pd.Timedelta(0)).mean()) if len(steps) else 0.0
+
+
+def _found_hour(profiles: Profiles, moments: pd.Series, entity: str | None) -> str | None:
+    """A column of hours that tells apart rows of the same date (and entity)."""
+    key = {"date": moments}
+    if entity is not None:
+        key["entity"] = pd.Series(profiles[entity].values.to_pylist(), dtype="object")
+    dates = pd.DataFrame(key)
+    if not dates.duplicated().any():
+        return None
+    for name, profile in profiles.items():
+        if name.lower() not in HOUR_NAMES or not _holds_hours(profile):
+            continue
+        if not dates.assign(hour=_hours(profile)).duplicated().any():
+            return name
+    return None
+
+
+def _holds_hours(profile: ColumnProfile) -> bool:
+    numbers = profile.numbers
+    return bool(
+        profile.distinct > 0
+        and profile.not_numbers == 0
+        and ((numbers >= 0) & (numbers <= 23) & (numbers == np.floor(numbers))).all()
+    )
+
+
+def _require_hours(profile: ColumnProfile) -> None:
+    if not _holds_hours(profile):
+        raise AdoptionError(
+            f"TIME=…+{profile.name}: hours from 0 to 23 are expected, "
+            f"found {describe_levels(profile.levels)}",
+            "name a column of hours after the +, or leave it out",
+        )
+
+
+def _hours(profile: ColumnProfile) -> pd.Series:
+    hours = dict(zip(profile.levels, profile.numbers, strict=True))
+    return pd.Series(profile.values.to_pylist(), dtype="object").map(hours).astype("float64")

@@ -1,0 +1,177 @@
+"""`find_model`: the best model for a table that a stated budget can buy.
+
+1. A portfolio of configurations, then TPE on each family, judged by cross-validation (`search`).
+2. Greedy selection of an ensemble on the held-out predictions, calibrated (`selection`).
+3. What is left of the budget makes the ensemble's members better: small tables are split again and
+   again (each member becomes a larger bag, and the selection less noisy), larger ones are learnt
+   once more from all rows. Where rows are in the order of time, members are always fitted on all
+   rows: the newest ones say the most about tomorrow.
+
+Time is kept by asking before each fit what it may take: learners that grow stop at a deadline, the
+others are skipped where their expected time is longer.
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from goldpath.automl.budget import Budget, Stopwatch
+from goldpath.automl.columns import check_table
+from goldpath.automl.folds import FEW_ROWS, RowNumbers
+from goldpath.automl.result import AutoMLResult, HistoryPoint
+from goldpath.automl.run import Run
+from goldpath.automl.task import Problem, Task, make_task
+from goldpath.errors import ProjectError
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+PARALLEL_ROWS = 100_000
+"""Below, OpenMP's threads cost more than they gain (see model.threads)."""
+CELLS_A_SECOND = 1e5
+"""Values of the table for which a second is enough to encode, fit, predict and select."""
+MOST_CELLS_A_SECOND = 2e5
+"""Values for which a second is hardly enough for the first model."""
+ROWS_OF_RARE_CLASSES = 200
+
+
+def find_model(
+    features: pd.DataFrame,
+    target: "np.ndarray | pd.Series[Any] | Sequence[Any]",
+    problem: Problem,
+    budget: Budget,
+    *,
+    metric: str | None = None,
+    folds: Iterable[tuple[RowNumbers, RowNumbers]] | None = None,
+    time_ordered: bool = False,
+    groups: Sequence[Any] | np.ndarray | None = None,
+    seed: int = 42,
+    families: Sequence[str] | None = None,
+    storage: "str | Path | BaseStorage | None" = None,
+    study: str = "automl",
+    on_progress: Callable[[HistoryPoint], None] | None = None,
+) -> AutoMLResult:
+    """Search a model for a table as it comes.
+
+    Args:
+        features: One row an example. Numbers, truth values, text, categories and times may be
+            mixed; values may be missing.
+        target: One class label or number a row.
+        problem: `classification` or `regression`.
+        budget: Seconds, trials or both.
+        metric: `log_loss` (default), `roc_auc`, `accuracy`; `rmse` (default), `mae`, `r2`.
+        folds: Own pairs of row numbers (training, validation).
+        time_ordered: The rows are in the order of time: later rows judge, earlier ones teach.
+        groups: One value a row; rows of a group stay together.
+        seed: Of everything random.
+        families: Names in `search_space.FAMILIES`; all that can be used by default.
+        storage: Where several processes or hosts share the search; see `sharing.open_storage`.
+        study: Name of the shared search.
+        on_progress: Called with the learning curve's newest point after each configuration.
+
+    Raises:
+        ProjectError: Where the table, the target or an argument cannot be used, or the budget is
+            too small for so wide a table.
+        NotEnoughDataError: For too few rows or one class only.
+    """
+    run = run_of(
+        features,
+        target,
+        problem,
+        budget,
+        metric=metric,
+        folds=folds,
+        time_ordered=time_ordered,
+        groups=groups,
+        seed=seed,
+        families=families,
+        on_progress=on_progress,
+    )
+    run.search(storage, study, seed)
+    return run.finish()
+
+
+def run_of(
+    features: pd.DataFrame,
+    target: "np.ndarray | pd.Series[Any] | Sequence[Any]",
+    problem: Problem,
+    budget: Budget,
+    *,
+    metric: str | None = None,
+    folds: Iterable[tuple[RowNumbers, RowNumbers]] | None = None,
+    time_ordered: bool = False,
+    groups: Sequence[Any] | np.ndarray | None = None,
+    seed: int = 42,
+    families: Sequence[str] | None = None,
+    on_progress: Callable[[HistoryPoint], None] | None = None,
+) -> Run:
+    """A search that is ready to start; its clock is running. See `find_model`."""
+    stopwatch = Stopwatch(budget)
+    check_table(features)
+    task = make_task(target, problem, metric, _threads(len(features)), seed)
+    if len(task.target) != len(features):
+        raise ProjectError(
+            f"the features have {len(features)} rows, the target {len(task.target)}",
+            "give one target value a row",
+        )
+    features = features.reset_index(drop=True)
+    chosen = np.arange(len(features))
+    if folds is None:
+        chosen = affordable_rows(task, budget, features.shape[1], newest=time_ordered)
+    # Of long tables a budget uses what it can; wide ones cannot be made smaller.
+    check_seconds(budget, min(len(chosen), FEW_ROWS) * features.shape[1])
+    run = Run(features, task, chosen, budget, stopwatch, families, on_progress)
+    if groups is not None and len(groups) == len(features):
+        groups = np.asarray(groups)[chosen]
+    run.split(folds=folds, time_ordered=time_ordered, groups=groups)
+    return run
+
+
+def affordable_rows(task: Task, budget: Budget, columns: int, *, newest: bool) -> np.ndarray:
+    """Numbers of the rows that the search uses: all of them, unless the budget is too short.
+
+    Classes keep their shares, and rare ones all their rows; with `newest` the last rows are taken.
+    The members of the ensemble are fitted on all rows at the end, if there is time for that.
+    """
+    rows = len(task.target)
+    if budget.seconds is None or rows * columns <= CELLS_A_SECOND * budget.seconds:
+        return np.arange(rows)
+    most = max(FEW_ROWS, int(CELLS_A_SECOND * budget.seconds / columns))
+    if rows <= most:
+        return np.arange(rows)
+    if newest:
+        return np.arange(rows - most, rows)
+    order = np.random.default_rng(task.seed).permutation(rows)
+    taken = np.zeros(rows, dtype=bool)
+    taken[order[:most]] = True
+    if task.problem == "classification":
+        counts = np.bincount(task.target)
+        taken |= counts[task.target] <= ROWS_OF_RARE_CLASSES
+    return np.flatnonzero(taken)
+
+
+def check_seconds(budget: Budget, cells: int) -> None:
+    """Refuse at once what would end without a model.
+
+    Raises:
+        ProjectError: Names the seconds that so many values of the table need at least.
+    """
+    needed = math.ceil(cells / MOST_CELLS_A_SECOND)
+    if budget.seconds is not None and budget.seconds < needed:
+        raise ProjectError(
+            f"a budget of {budget.seconds:g} seconds; for {cells:,} values (rows times columns) "
+            f"a search needs {needed} at least",
+            f"give {needed} seconds or more, or leave columns out",
+        )
+
+
+def _threads(rows: int) -> int:
+    if rows < PARALLEL_ROWS:
+        return 1
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return int(stated) if stated.isdigit() and int(stated) else os.cpu_count() or 1

@@ -1,0 +1,136 @@
+"""Which rows a configuration learns from and which it is judged on."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from goldpath.automl.task import Task
+from goldpath.errors import NotEnoughDataError, ProjectError
+
+Fold = tuple[np.ndarray, np.ndarray]
+RowNumbers = Sequence[int] | np.ndarray
+FEW_ROWS = 2_500
+FEWEST_ROWS = 20
+
+
+def make_folds(
+    task: Task,
+    *,
+    folds: Iterable[tuple[RowNumbers, RowNumbers]] | None,
+    time_ordered: bool,
+    groups: Sequence[Any] | np.ndarray | None,
+    repeat: int = 0,
+) -> list[Fold]:
+    """Row numbers of the training and the validation part of each fold.
+
+    Args:
+        task: Its target is stratified by.
+        folds: Made by the caller; checked only.
+        time_ordered: Rows are in the order of time: each fold is judged on rows after its own.
+        groups: One value a row; rows of one group are never on both sides.
+        repeat: Another number gives another random split.
+
+    Raises:
+        NotEnoughDataError: For fewer rows than folds, or one class only in a training part.
+        ProjectError: Where the arguments contradict each other.
+    """
+    rows = len(task.target)
+    if rows < FEWEST_ROWS:
+        raise NotEnoughDataError(
+            f"{rows} rows; a search needs {FEWEST_ROWS} at least", "give more rows"
+        )
+    if sum((folds is not None, time_ordered, groups is not None)) > 1:
+        raise ProjectError(
+            "folds, time_ordered and groups were given together",
+            "give one of them; own folds can respect both time and groups",
+        )
+    if folds is not None:
+        made = _checked(folds, rows)
+    elif time_ordered:
+        made = _by_time(rows)
+    elif groups is not None:
+        made = _by_group(np.asarray(groups), task, repeat)
+    else:
+        made = _at_random(task, 5 if rows < FEW_ROWS else 3, repeat)
+    made = [fold for fold in made if _learnable(task, fold)]
+    if not made:
+        raise NotEnoughDataError(
+            "no fold has two classes in its training part",
+            "give more rows of the rarer classes",
+        )
+    return made
+
+
+def _learnable(task: Task, fold: Fold) -> bool:
+    train, validation = fold
+    one_class = task.problem == "classification" and len(np.unique(task.target[train])) < 2
+    return not one_class and len(train) > 1 and len(validation) > 0
+
+
+def _checked(folds: Iterable[tuple[RowNumbers, RowNumbers]], rows: int) -> list[Fold]:
+    made = [(np.asarray(train), np.asarray(validation)) for train, validation in folds]
+    for number, (train, validation) in enumerate(made):
+        both = np.concatenate([train, validation])
+        if len(both) and (both.min() < 0 or both.max() >= rows):
+            raise ProjectError(
+                f"fold {number} names row {both.max()}; the table has {rows} rows",
+                "number rows by position, from 0",
+            )
+        if shared := np.intersect1d(train, validation).size:
+            raise ProjectError(
+                f"fold {number} is judged on {shared} rows that it learns from",
+                "keep its two parts apart",
+            )
+    return made
+
+
+def _by_time(rows: int) -> list[Fold]:
+    """Four blocks at the end, an eighth of the rows each; every one learns from all before it."""
+    block = max(1, rows // 8)
+    starts = [rows - block * number for number in range(4, 0, -1)]
+    return [(np.arange(start), np.arange(start, start + block)) for start in starts]
+
+
+def _by_group(groups: np.ndarray, task: Task, repeat: int) -> list[Fold]:
+    if len(groups) != len(task.target):
+        raise ProjectError(
+            f"groups has {len(groups)} values; the table has {len(task.target)} rows",
+            "give one group a row",
+        )
+    _, numbers = np.unique(groups, return_inverse=True)
+    count = numbers.max() + 1
+    folds = min(5 if len(groups) < FEW_ROWS else 3, count)
+    if folds < 2:
+        raise NotEnoughDataError("all rows are of one group", "give rows of two groups or more")
+    # The largest groups are dealt out first, each to the fold with the fewest rows so far.
+    sizes = np.bincount(numbers)
+    order = np.random.default_rng(task.seed + repeat).permutation(count)
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    filled, fold_of = np.zeros(folds), np.zeros(count, dtype=int)
+    for group in order:
+        fold_of[group] = np.argmin(filled)
+        filled[fold_of[group]] += sizes[group]
+    return _pairs(fold_of[numbers], folds)
+
+
+def _at_random(task: Task, folds: int, repeat: int) -> list[Fold]:
+    """Each class is dealt out over the folds in turn, so that rare ones are in as many as can be.
+
+    Regression deals out runs of neighbouring values in the same way.
+    """
+    random = np.random.default_rng(task.seed + 1000 * repeat)
+    order = random.permutation(len(task.target))
+    by = (
+        task.target
+        if task.problem == "classification"
+        else np.digitize(task.target, np.quantile(task.target, np.linspace(0, 1, 11)[1:-1]))
+    )
+    order = order[np.argsort(by[order], kind="stable")]
+    fold_of = np.empty(len(order), dtype=int)
+    fold_of[order] = np.arange(len(order)) % folds
+    return _pairs(fold_of, folds)
+
+
+def _pairs(fold_of: np.ndarray, folds: int) -> list[Fold]:
+    return [(np.flatnonzero(fold_of != k), np.flatnonzero(fold_of == k)) for k in range(folds)]

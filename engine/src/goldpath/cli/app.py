@@ -1,0 +1,360 @@
+"""The one door: every step of the project is a command here.
+
+Make targets, Airflow tasks, CI jobs and containers call these commands. Each imports its code
+inside the function, so that `--help` answers at once.
+
+Exit codes: 0 ok, 1 a check says no, 2 error, 3 not enough data, 99 nothing to do.
+"""
+
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from goldpath.cli.access import access as access_app
+from goldpath.cli.access import keys as keys_app
+from goldpath.cli.access import users as users_app
+from goldpath.cli.automl import automl
+from goldpath.cli.data import app as data_app
+from goldpath.cli.features import app as features_app
+from goldpath.cli.logs import app as logs_app
+from goldpath.cli.registry import app as registry_app
+from goldpath.cli.traffic import app as traffic_app
+from goldpath.cli.training import app as training_app
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Data, training, serving and monitoring of one model. Every command takes --json.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+RunId = Annotated[
+    str | None, typer.Option(help="Name of this run; a second call with it changes nothing.")
+]
+
+DATA = "Data"
+MODEL = "Model"
+SERVE = "Serve and watch"
+SERVERS = "Local servers"
+
+app.add_typer(data_app, name="data", rich_help_panel=DATA)
+app.add_typer(features_app, name="features", rich_help_panel=DATA)
+app.add_typer(training_app, name="training", rich_help_panel=MODEL)
+app.add_typer(registry_app, name="registry", rich_help_panel=MODEL)
+app.add_typer(logs_app, name="logs", rich_help_panel=SERVE)
+app.command(rich_help_panel=MODEL)(automl)
+app.add_typer(traffic_app, name="traffic", rich_help_panel=SERVE)
+app.add_typer(keys_app, name="api-key", rich_help_panel=SERVE)
+app.add_typer(users_app, name="user", rich_help_panel=SERVE)
+app.add_typer(access_app, name="access", rich_help_panel=SERVE)
+
+
+def main() -> None:
+    """Run a command; print an error that a person can mend as text, never as a traceback."""
+    from goldpath.errors import ProjectError
+
+    try:
+        app()
+    except ProjectError as error:
+        from goldpath.presentation import show_error
+
+        show_error(error, as_json="--json" in sys.argv)
+        sys.exit(error.exit_code)
+
+
+@app.command(rich_help_panel=DATA)
+def sample(
+    rows: Annotated[int, typer.Option(min=100, help="Customers to generate.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="Same seed, same file.")] = 7,
+    drift: Annotated[
+        list[str] | None,
+        typer.Option(help="Shift a numeric feature by standard deviations: monthly_charges=1.5"),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="CSV file to write.")] = Path(
+        "data/sample/customers.csv"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Generate the sample: customers who churn, with gaps, duplicates and bad rows."""
+    from goldpath.presentation import show
+    from goldpath.sample.customers import parse_drift, write_sample
+    from goldpath.settings import project_root
+
+    result = write_sample(project_root() / output, rows, seed, parse_drift(drift or []))
+    show(result, as_json)
+
+
+@app.command(rich_help_panel=DATA)
+def adopt(
+    data: Annotated[Path, typer.Option(help="CSV or Parquet file.")],
+    target: Annotated[str, typer.Option(help="Column to predict.")],
+    entity: Annotated[
+        str | None, typer.Option("--id", help="Column that identifies a row's subject.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="Column with the date or time; date+hour joins two.")
+    ] = None,
+    problem: Annotated[str | None, typer.Option(help="classification or regression.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Use your own data: infer the contract from a file and write config/project.yaml."""
+    from goldpath.jobs.data.adoption import adopt_file
+    from goldpath.presentation import show_adoption
+    from goldpath.settings import load_settings
+
+    show_adoption(adopt_file(load_settings(), data, target, entity, time, problem), as_json)
+
+
+@app.command(rich_help_panel=MODEL)
+def train(
+    run_id: RunId = None,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Then try it over HTTP and ask the gate for champion.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Search, train, evaluate and register a candidate."""
+    from goldpath.contract import load_contract
+    from goldpath.jobs.training import deployment
+    from goldpath.jobs.training import stages as training
+    from goldpath.presentation import as_plain, show
+    from goldpath.settings import load_settings
+
+    settings = load_settings()
+    contract = load_contract(settings.root)
+    candidate = training.train(settings, contract, run_id)
+    if not promote:
+        return show(candidate, as_json)
+    if not as_json:
+        show(candidate, as_json)
+    gate = deployment.deploy(settings, contract, candidate.model_version)
+    return show(
+        gate if not as_json else {**as_plain(candidate), "promotion": as_plain(gate)}, as_json
+    )
+
+
+@app.command(rich_help_panel=MODEL)
+def promote(
+    version: Annotated[
+        str | None, typer.Option(help="Model version; the newest where not given.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare a candidate with the champion on the same rows; move the alias if it passes."""
+    from goldpath.contract import load_contract
+    from goldpath.jobs.promotion import promote as promotion
+    from goldpath.presentation import show
+    from goldpath.settings import load_settings
+
+    settings = load_settings()
+    show(promotion.promote(settings, load_contract(settings.root), version), as_json)
+
+
+@app.command(rich_help_panel=MODEL)
+def batch_predict(
+    data: Annotated[
+        Path | None, typer.Option(help="Score this file; the gold table where not given.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write this Parquet file, not the predictions table.")
+    ] = None,
+    run_id: RunId = None,
+    as_json: Json = False,
+) -> None:
+    """Score rows with the champion, into the predictions table or from Parquet to Parquet."""
+    from goldpath.contract import load_contract
+    from goldpath.jobs.batch.table import predict_batch
+    from goldpath.presentation import show
+    from goldpath.settings import load_settings
+
+    settings = load_settings()
+    contract = load_contract(settings.root)
+    if out is None:
+        show(predict_batch(settings, contract, data, run_id), as_json)
+        return
+    if data is None:
+        raise typer.BadParameter("--out needs --data: a Parquet file, a folder or a glob of them")
+    from goldpath.jobs.batch.files import predict_file
+
+    show(predict_file(settings, contract, data, out), as_json)
+
+
+@app.command(rich_help_panel=SERVE)
+def drift_check(
+    data: Annotated[
+        Path | None, typer.Option(help="Check this file; the last scored rows where not given.")
+    ] = None,
+    html: Annotated[bool, typer.Option(help="Also write Evidently's HTML report.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Compare rows with what the champion was trained on; exit 1 on drift, 3 on too few rows."""
+    from goldpath.contract import load_contract
+    from goldpath.jobs.drift.check import check_drift
+    from goldpath.presentation import show
+    from goldpath.settings import load_settings
+
+    settings = load_settings()
+    result = check_drift(settings, load_contract(settings.root), data, html=html)
+    show(result, as_json)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command(rich_help_panel=SERVE)
+def serve(
+    production: Annotated[
+        bool, typer.Option(help="Several workers, no reload, JSON logs.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Serve the champion over HTTP until Ctrl-C; --json says where as one object."""
+    gc.disable()  # a seventh of the time to start; the service enables it when it is up
+    # Pydantic would read every installed package's metadata for plugins that nobody has.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    from goldpath.serving.process.server import run_server
+    from goldpath.settings import load_settings
+
+    run_server(load_settings(), production=production, as_json=as_json)
+
+
+@app.command(rich_help_panel=SERVE)
+def status(as_json: Json = False) -> None:
+    """Say what exists, what is missing and which command brings it."""
+    from goldpath.contract import load_contract
+    from goldpath.jobs.upkeep.status import project_status
+    from goldpath.presentation import show
+    from goldpath.settings import load_settings
+
+    settings = load_settings()
+    show(project_status(settings, load_contract(settings.root)), as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def mlflow_up(as_json: Json = False) -> None:
+    """Start the MLflow server in the background."""
+    from goldpath.presentation import show
+    from goldpath.services.mlflow_server import start_mlflow
+    from goldpath.settings import load_settings
+
+    show(start_mlflow(load_settings()), as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def mlflow_down(as_json: Json = False) -> None:
+    """Stop the MLflow server."""
+    _stop("mlflow", as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def init_mlflow(as_json: Json = False) -> None:
+    """Create the experiment and the registered model, if they are not there."""
+    from goldpath.contract import load_contract
+    from goldpath.presentation import show
+    from goldpath.registry.mlflow_manager import MLflowManager
+    from goldpath.settings import load_settings
+
+    settings = load_settings()
+    show(MLflowManager(settings, load_contract(settings.root)).initialise(), as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def airflow_up(as_json: Json = False) -> None:
+    """Start Airflow in the background, in its own environment."""
+    from goldpath.presentation import show
+    from goldpath.services.airflow_server import start_airflow
+    from goldpath.settings import load_settings
+
+    show(start_airflow(load_settings()), as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def airflow_down(as_json: Json = False) -> None:
+    """Stop Airflow."""
+    _stop("airflow", as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def monitoring_up(as_json: Json = False) -> None:
+    """Start Prometheus in the background; it watches the service and the drift checks."""
+    from goldpath.presentation import show
+    from goldpath.services.prometheus_server import start_prometheus
+    from goldpath.settings import load_settings
+
+    show(start_prometheus(load_settings()), as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def monitoring_down(as_json: Json = False) -> None:
+    """Stop Prometheus."""
+    _stop("prometheus", as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def init_aws(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the changes; leave nothing behind.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Create or update the lake's resources on AWS; shows the changes and asks first."""
+    from goldpath.services.aws_stack import deploy, show_deployment
+    from goldpath.settings import load_settings
+
+    show_deployment(deploy(load_settings(), dry_run=dry_run, yes=yes), as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def docker_up(as_json: Json = False) -> None:
+    """Start API, MLflow, Airflow, Prometheus and Grafana in containers."""
+    from goldpath.presentation import show
+    from goldpath.services.docker_stack import start_stack
+    from goldpath.settings import load_settings
+
+    show(start_stack(load_settings()), as_json)
+
+
+@app.command(rich_help_panel=SERVERS)
+def docker_down(as_json: Json = False) -> None:
+    """Stop the containers; their volumes stay."""
+    from goldpath.presentation import show
+    from goldpath.services.docker_stack import stop_stack
+    from goldpath.settings import load_settings
+
+    show(stop_stack(load_settings()), as_json)
+
+
+@app.command()
+def demo(as_json: Json = False) -> None:
+    """Run the whole path once: data, training, promotion, a live prediction, batch, drift."""
+    from goldpath.jobs.demo import run_demo
+    from goldpath.settings import load_settings
+
+    run_demo(load_settings(), as_json=as_json)
+
+
+@app.command()
+def clean(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the lake, the registry and the logs.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete caches and reports; --all also deletes data and models."""
+    from goldpath.presentation import show
+    from goldpath.services.cleaning import clean_project
+    from goldpath.settings import load_settings
+
+    show(clean_project(load_settings(), everything=everything), as_json)
+
+
+def _stop(name: str, as_json: bool) -> None:
+    from goldpath.presentation import show
+    from goldpath.services.processes import stop_server
+    from goldpath.settings import load_settings
+
+    show(stop_server(name, load_settings().run_directory), as_json)

@@ -1,0 +1,311 @@
+"""The dataset contract: the one place where columns are named.
+
+`config/project.yaml` holds it, `make adopt` writes it, and everything else is derived from it:
+the checks between bronze and silver, the gold table, the model's input, the API's request model
+and the drift columns.
+"""
+
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from goldpath.errors import ProjectError
+
+FeatureType = Literal["number", "integer", "boolean", "category"]
+Problem = Literal["classification", "regression"]
+
+# Written in C, where PyYAML has it: the contract is read at each start of anything.
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+EVENT_TIME = "event_time"
+ROW_ID = "row_id"
+# Columns that the lake's tables add to the features.
+RESERVED = (EVENT_TIME, ROW_ID, "prediction", "score", "model_version", "run_id", "predicted_at")
+TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0")
+FALSE_WORDS = ("false", "f", "no", "n", "0", "0.0")
+NULL_WORDS = ("", "na", "n/a", "nan", "null", "none", "?")
+
+
+class ContractError(ProjectError):
+    """`config/project.yaml` is missing, or says something that cannot hold."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(_Part):
+    """Where raw rows come from: files, or a query.
+
+    Attributes:
+        path: CSV, Parquet or JSON lines: a file, a folder, a glob (`data/raw/*.csv`), or an S3
+            prefix (`s3://bucket/raw/`). A relative path starts at the project's root.
+        query: A SQL query instead of files.
+        url_variable: The environment variable that holds the query's SQLAlchemy URL; a URL holds
+            a password, so it is never written into the contract.
+        delimiter: CSV: what separates two fields.
+        encoding: CSV and JSON lines: how the text is encoded.
+        decimal: CSV: the decimal mark.
+    """
+
+    path: str = ""
+    query: str | None = None
+    url_variable: str = "MLOPS_SOURCE_URL"
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    decimal: Literal[".", ","] = "."
+
+    @model_validator(mode="after")
+    def check_one_kind(self) -> Self:
+        """Either files or a query."""
+        if bool(self.path) == bool(self.query):
+            raise ValueError("source needs either a path or a query, and not both")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What people call it: the path, or the variable that names the database."""
+        return self.path or f"query on ${self.url_variable}"
+
+
+class EventTime(_Part):
+    """When a row became true.
+
+    Attributes:
+        column: The raw column with the date or the timestamp.
+        format: `strptime` format; ISO 8601 where it is not given.
+        hour_column: A raw column with the hour (0 to 23) that is added to a date.
+        interval: The unit that tables are partitioned by and that is recomputed as a whole.
+    """
+
+    column: str
+    format: str | None = None
+    hour_column: str | None = None
+    interval: Literal["day", "month", "year"] = "month"
+
+
+class Target(_Part):
+    """What is predicted.
+
+    Attributes:
+        column: The raw column.
+        classes: Classification: every label, as text. A binary target's positive label is last.
+    """
+
+    column: str
+    classes: tuple[str, ...] = ()
+
+    @property
+    def positive(self) -> str:
+        """The label whose probability a binary model gives."""
+        return self.classes[-1]
+
+
+class Feature(_Part):
+    """One input of the model.
+
+    Attributes:
+        name: The raw column.
+        type: How its text is read.
+        nullable: Whether a missing value is allowed.
+        minimum: Smallest allowed value of a number, or None.
+        maximum: Largest allowed value of a number, or None.
+        categories: Allowed values of a category; None leaves the set open.
+        description: For people, and for the API's documentation.
+        example: A typical value, for the API's documentation and the page that tries it.
+    """
+
+    name: str
+    type: FeatureType
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[str, ...] | None = None
+    description: str = ""
+    example: bool | int | float | str | None = None
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether the model sees a number (a boolean is 0 or 1)."""
+        return self.type != "category"
+
+    @model_validator(mode="after")
+    def check_domain(self) -> Self:
+        """A domain must suit the type and must not be empty."""
+        bounded = self.minimum is not None or self.maximum is not None
+        if bounded and self.type not in ("number", "integer"):
+            raise ValueError(
+                f"{self.name}: minimum and maximum are for numbers, not for {self.type}"
+            )
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"{self.name}: minimum {self.minimum} is above maximum {self.maximum}")
+        if self.categories is not None and self.type != "category":
+            raise ValueError(f"{self.name}: categories are for type category, not for {self.type}")
+        if self.categories is not None and not self.categories:
+            raise ValueError(f"{self.name}: categories is empty; leave it out for an open set")
+        return self
+
+
+class Contract(_Part):
+    """What a row of this project's data is.
+
+    Attributes:
+        dataset: Short name; names the lake's tables and the registered model.
+        problem: Classification (binary or of several classes) or regression.
+        source: Where raw rows come from.
+        entity: Raw column that identifies a row's subject; None: the row's number in its file.
+        event_time: When a row became true; None where the data has no time.
+        target: What is predicted.
+        features: The model's inputs, in order.
+        ignored: Raw columns that are left out, each with the reason.
+        personal: Raw columns that say something about a person (LGPD, GDPR). The entity needs no
+            mention: a row of a person is found by it.
+        fairness_groups: Features whose groups the model must treat alike (docs/validation.md).
+            Values of a category are the groups; a number is divided into quarters.
+    """
+
+    dataset: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    problem: Problem
+    source: Source
+    entity: str | None = None
+    event_time: EventTime | None = None
+    target: Target
+    features: tuple[Feature, ...] = Field(min_length=1)
+    ignored: dict[str, str] = {}
+    personal: tuple[str, ...] = ()
+    fairness_groups: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def check_columns(self) -> Self:
+        """Each column has one role, and the target suits the problem."""
+        names = [feature.name for feature in self.features]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"features named twice: {', '.join(repeated)}")
+        if self.target.column in names:
+            raise ValueError(f"the target {self.target.column!r} is among the features")
+        if self.entity is not None and self.entity in names:
+            raise ValueError(f"the entity {self.entity!r} is among the features")
+        reserved = [name for name in names if name.startswith("_") or name in RESERVED]
+        if reserved:
+            raise ValueError(f"reserved names cannot be features: {', '.join(reserved)}")
+        unprintable = [name for name in names if not name.isprintable()]
+        if unprintable:
+            raise ValueError(f"names hold control characters: {unprintable}")
+        unknown = [c for c in self.personal if c not in {*self.raw_columns, *self.ignored}]
+        if unknown:
+            raise ValueError(f"personal names columns that the contract lacks: {unknown}")
+        strange = [name for name in self.fairness_groups if name not in names]
+        if strange or len(set(self.fairness_groups)) < len(self.fairness_groups):
+            raise ValueError(
+                f"fairness_groups must name features, each once; not a feature: {strange or 'none'}"
+            )
+        if self.problem == "classification" and len(set(self.target.classes)) < 2:
+            raise ValueError("a classification target needs two classes or more")
+        if self.problem == "regression" and self.target.classes:
+            raise ValueError("a regression target has no classes")
+        return self
+
+    @property
+    def entity_column(self) -> str:
+        """The entity's column in silver and gold."""
+        return self.entity or ROW_ID
+
+    @property
+    def has_time(self) -> bool:
+        """Whether rows carry an event time."""
+        return self.event_time is not None
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether the target has exactly two classes."""
+        return self.problem == "classification" and len(self.target.classes) == 2
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The model's inputs, in order."""
+        return [feature.name for feature in self.features]
+
+    @property
+    def numeric_features(self) -> list[str]:
+        """The inputs that the model sees as numbers."""
+        return [feature.name for feature in self.features if feature.is_numeric]
+
+    @property
+    def category_features(self) -> list[str]:
+        """The inputs that the model sees as categories."""
+        return [feature.name for feature in self.features if not feature.is_numeric]
+
+    @cached_property
+    def by_name(self) -> dict[str, Feature]:
+        """Features by name."""
+        return {feature.name: feature for feature in self.features}
+
+    @property
+    def raw_columns(self) -> list[str]:
+        """Every raw column that the contract reads."""
+        columns = [*self.feature_names, self.target.column]
+        if self.entity:
+            columns.insert(0, self.entity)
+        if self.event_time:
+            columns.append(self.event_time.column)
+            if self.event_time.hour_column:
+                columns.append(self.event_time.hour_column)
+        return list(dict.fromkeys(columns))
+
+    @property
+    def model_name(self) -> str:
+        """The registered model's name."""
+        return self.dataset
+
+
+def load_contract(root: Path) -> Contract:
+    """Read `config/project.yaml`.
+
+    Raises:
+        ContractError: Where the file is missing or wrong; names the key, the value and the fix.
+    """
+    file = root / "config" / "project.yaml"
+    if not file.is_file():
+        raise ContractError(
+            f"{file} is missing", "restore it from git, or run: make adopt DATA=… TARGET=…"
+        )
+    try:
+        return parse_contract(file.read_text(encoding="utf-8"))
+    except ContractError as error:
+        raise ContractError(f"{file.name}: {error.message}", error.fix) from error
+
+
+def parse_contract(text: str) -> Contract:
+    """Read a contract from YAML text.
+
+    Raises:
+        ContractError: Where the text is not YAML, or breaks a rule.
+    """
+    try:
+        values = yaml.load(text, Loader=_YAML)  # noqa: S506  # nosec B506  safe, either of them
+    except yaml.YAMLError as error:
+        raise ContractError(f"not valid YAML: {error}", "correct the line that is named") from error
+    try:
+        return Contract.model_validate(values)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, e['loc'])) or 'contract'}: {e['msg']}" for e in error.errors()
+        ]
+        raise ContractError("; ".join(lines), "correct the key in config/project.yaml") from error
+
+
+def dump_contract(contract: Contract) -> str:
+    """The contract as YAML that `parse_contract` reads back to an equal contract."""
+    values = contract.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+
+
+def dataset_name(text: str) -> str:
+    """A dataset name from a file's or a project's name: `Telco Churn.csv` gives `telco_churn`."""
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    return (name if name[:1].isalpha() else f"data_{name}")[:63].strip("_") or "data"

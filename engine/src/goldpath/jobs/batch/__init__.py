@@ -1,0 +1,1 @@
+"""Batch inference: rows of the lake or of files, scored with the champion."""

@@ -1,0 +1,381 @@
+"""Batch inference from Parquet to Parquet: a file of any size, at the speed of both cores.
+
+The rows stream: while this thread reads and writes, others check and score what was read before.
+No more than a few chunks are in memory. The answer is a row for each row of the source, in its
+order, to the last bit what the service answers; a row that the contract refuses has no prediction
+and says why. The file appears under its name when it is whole; a run that was killed leaves nothing
+there, and the next one starts from the beginning.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from goldpath.compiled.encoded import EncodedModel
+from goldpath.compiled.scorer import CompiledModel
+from goldpath.contract import Contract
+from goldpath.errors import NothingToDoError
+from goldpath.lake.connection import open_lakehouse
+from goldpath.learning.scoring import LoadedModel
+from goldpath.presentation import step
+from goldpath.privacy.erasure import uses_rows
+from goldpath.privacy.suppression import Suppression, SuppressionList
+from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
+from goldpath.settings import Settings
+from goldpath.sources.files import SourceError, find_files, is_parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from goldpath.quality.typed_rows import TypedRows
+
+ROWS_A_CHUNK = 1 << 16
+READ_BYTES = 1 << 20
+CHUNKS_WAITING = 2
+"""For each thread; more would only fill the memory."""
+
+
+@dataclass(frozen=True)
+class FileScores:
+    """What was scored and where it is.
+
+    Attributes:
+        source: The files.
+        rows: Rows with a prediction.
+        refused_rows: Rows that do not fulfil the contract; the file says why.
+        file: The Parquet file with the predictions.
+        model_version: The champion.
+        engine: `kernel` or `numpy` (compiled), or `pipeline`.
+        mean_score: Mean of the scores.
+        rows_a_second: From the first row read to the file at its place.
+    """
+
+    source: str
+    rows: int
+    refused_rows: int
+    file: str
+    model_version: str
+    engine: str
+    mean_score: float
+    rows_a_second: int
+
+
+@uses_rows
+def predict_file(settings: Settings, contract: Contract, data: Path, out: Path) -> FileScores:
+    """Score Parquet files into a Parquet file.
+
+    Args:
+        settings: Where lake and registry are.
+        contract: What a row is.
+        data: A Parquet file, a folder of them or a glob.
+        out: The file to write; one that is there is replaced when the new one is whole.
+
+    Raises:
+        RegistryError: Where there is no champion.
+        SourceError: Where a file is not Parquet, or a column is missing or of another type.
+        NothingToDoError: Where there is no row.
+    """
+    step("load: the champion and the files")
+    files = [file for _, file in find_files(str(data.resolve()), settings.root)]
+    _require_usable(files, out, settings)
+    manager = MLflowManager(settings, contract)
+    champion = manager.champion_version()
+    if champion is None:
+        raise RegistryError(
+            f"{contract.model_name} has no champion to score with", "make train-local"
+        )
+    model = manager.load_for_serving(champion)
+    forgotten = SuppressionList(open_lakehouse(settings), settings, contract).load()
+    scorer = BatchScorer(model, contract, champion.version, forgotten)
+    step(f"predict: {settings.shown(data)} with version {champion.version}")
+    started = time.perf_counter()
+    totals = score_files(scorer, files, out, settings)
+    if totals.rows + totals.refused == 0:
+        raise NothingToDoError(f"{settings.shown(data)} has no rows", "check the file")
+    return FileScores(
+        source=settings.shown(data),
+        rows=totals.rows,
+        refused_rows=totals.refused,
+        file=settings.shown(out),
+        model_version=champion.version,
+        engine=getattr(model, "engine", "pipeline"),
+        mean_score=totals.score / totals.rows if totals.rows else 0.0,
+        rows_a_second=round((totals.rows + totals.refused) / (time.perf_counter() - started)),
+    )
+
+
+def _require_usable(files: list[Path], out: Path, settings: Settings) -> None:
+    for file in files:
+        if not is_parquet(file):
+            raise SourceError(
+                f"{settings.shown(file)} is not Parquet; --out writes Parquet from Parquet",
+                "convert it, or leave --out away: then CSV and JSON lines are read, too",
+            )
+        if out.resolve() == file.resolve():
+            raise SourceError(
+                f"{settings.shown(out)} is the file that is scored", "give --out another name"
+            )
+
+
+@dataclass
+class Totals:
+    """Counts over the chunks that were written."""
+
+    rows: int = 0
+    refused: int = 0
+    score: float = 0.0
+
+
+def score_files(
+    scorer: "BatchScorer", files: list[Path], out: Path, settings: Settings | None = None
+) -> Totals:
+    """Read, score and write, all at the same time.
+
+    Args:
+        scorer: Scores a chunk.
+        files: Parquet files, in their order.
+        out: The file to write.
+        settings: Shortens the files' names in messages.
+
+    Raises:
+        SourceError: Where a column is missing or of another type, or a file is damaged.
+    """
+    import pyarrow.parquet as pq
+
+    from goldpath.quality.typed_rows import require_types
+
+    shown = settings.shown if settings else str
+    for file in files:
+        require_types(_schema(file, shown(file)), scorer.contract, shown(file))
+    threads = os.cpu_count() or 1
+    totals, waiting = Totals(), deque[Future[tuple["pa.RecordBatch", Totals]]]()
+    with (
+        _whole_file(out) as part,
+        pq.ParquetWriter(part, scorer.schema, compression="zstd", compression_level=1) as writer,
+        ThreadPoolExecutor(threads, thread_name_prefix="batch") as pool,
+    ):
+
+        def write_next() -> None:
+            batch, counted = waiting.popleft().result()
+            writer.write_batch(batch)
+            totals.rows += counted.rows
+            totals.refused += counted.refused
+            totals.score += counted.score
+
+        first = 0
+        for chunk in _chunks(files, scorer):
+            waiting.append(pool.submit(scorer.score, chunk, first))
+            first += chunk.num_rows
+            if len(waiting) > CHUNKS_WAITING * threads:
+                write_next()
+        while waiting:
+            write_next()
+    return totals
+
+
+def _schema(file: Path, shown: str) -> "pa.Schema":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_schema(file)
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(
+            f"{shown} cannot be read as Parquet: {str(error).splitlines()[0]}", "write it again"
+        ) from error
+
+
+def _chunks(files: list[Path], scorer: "BatchScorer") -> Iterator["pa.RecordBatch"]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for file in files:
+        # Without pre-buffering: a row group of gigabytes is read piece by piece, too.
+        with pq.ParquetFile(
+            file,
+            pre_buffer=False,
+            buffer_size=READ_BYTES,
+            read_dictionary=scorer.contract.category_features,
+        ) as parquet:
+            names = [n for n in scorer.read_columns if n in parquet.schema_arrow.names]
+            try:
+                yield from parquet.iter_batches(ROWS_A_CHUNK, columns=names)
+            except (OSError, pa.ArrowException) as error:
+                raise SourceError(
+                    f"{file.name} is damaged: {str(error).splitlines()[0]}", "write it again"
+                ) from error
+
+
+@contextmanager
+def _whole_file(out: Path) -> Iterator[Path]:
+    """A hidden file beside the wanted one, which takes its place when all is written."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for left in out.parent.glob(f".{out.name}.*.part"):
+        owner = left.name.removesuffix(".part").rpartition(".")[2]
+        if not Path(f"/proc/{owner}").exists():  # of a run that was killed
+            left.unlink(missing_ok=True)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        yield part
+        with part.open("rb") as stream:
+            os.fsync(stream.fileno())
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class BatchScorer:
+    """Scores chunks; safe to use from several threads.
+
+    Args:
+        model: Compiled, or a pipeline.
+        contract: What a row is.
+        version: Named in every file's metadata.
+        forgotten: Whose rows are passed over.
+
+    Attributes:
+        contract: The same.
+        read_columns: Of a file; the entity's only where the contract has one.
+        schema: Of the written file.
+    """
+
+    def __init__(
+        self,
+        model: CompiledModel | EncodedModel | LoadedModel,
+        contract: Contract,
+        version: str,
+        forgotten: Suppression | None = None,
+    ) -> None:
+        import pyarrow as pa
+
+        self.contract = contract
+        self._model = model
+        self._forgotten = forgotten or Suppression()
+        self._classes = contract.target.classes
+        self.read_columns = [
+            *([contract.entity] if contract.entity else ()),
+            *contract.feature_names,
+        ]
+        label = pa.dictionary(pa.int32(), pa.string()) if self._classes else pa.float64()
+        many = self._classes if len(self._classes) > 2 else ()
+        columns = [
+            ("row", pa.int64()),
+            *([(contract.entity, pa.string())] if contract.entity else ()),
+            ("prediction", label),
+            ("score", pa.float64()),
+            *((f"probability_{name}", pa.float64()) for name in many),
+            ("refused", pa.string()),
+        ]
+        facts = {"model_name": contract.model_name, "model_version": version}
+        self.schema = pa.schema(columns, metadata=facts)
+
+    def score(self, chunk: "pa.RecordBatch", first: int) -> "tuple[pa.RecordBatch, Totals]":
+        """Score some rows.
+
+        Args:
+            chunk: The rows.
+            first: How many rows came before.
+        """
+        import pyarrow as pa
+
+        from goldpath.quality.typed_rows import check_batch
+
+        numbers = pa.array(np.arange(first + 1, first + 1 + chunk.num_rows))
+        chunk, numbers = self._kept(chunk, numbers)
+        checked = check_batch(chunk, self.contract)
+        bad = np.zeros(chunk.num_rows, dtype=bool)
+        bad[list(checked.problems)] = True
+        answers = self._answers(checked, bad)
+        best = answers.argmax(axis=1).astype(np.int32)
+        if not self._classes:
+            scores, prediction = answers[:, 0], pa.array(answers[:, 0], mask=bad)
+        else:
+            scores = answers[:, 1] if len(self._classes) == 2 else answers.max(axis=1)
+            prediction = pa.DictionaryArray.from_arrays(
+                pa.array(best, mask=bad), pa.array(self._classes, pa.string())
+            )
+        many = range(len(self._classes)) if len(self._classes) > 2 else ()
+        reasons = [checked.problems.get(row) for row in range(len(bad))] if bad.any() else None
+        columns = [
+            numbers,
+            *(
+                [chunk.column(self.contract.entity).cast(pa.string())]
+                if self.contract.entity
+                else ()
+            ),
+            prediction,
+            pa.array(scores, mask=bad),
+            *(pa.array(answers[:, column], mask=bad) for column in many),
+            pa.array(reasons, pa.string()) if reasons else pa.nulls(len(bad), pa.string()),
+        ]
+        good = ~bad
+        counted = Totals(int(good.sum()), int(bad.sum()), float(scores[good].sum()))
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema), counted
+
+    def _kept(self, chunk: "pa.RecordBatch", numbers: Any) -> "tuple[pa.RecordBatch, pa.Array]":
+        """Without the rows of persons that were erased."""
+        if not self._forgotten.persons or self.contract.entity is None:
+            return chunk, numbers
+        import pyarrow as pa
+
+        named = pa.RecordBatch.from_arrays(
+            [chunk.column(self.contract.entity).cast(pa.string()), pa.array(range(chunk.num_rows))],
+            names=[self.contract.entity, "_place"],
+        )
+        kept = self._forgotten.keep(named).column("_place")
+        return chunk.take(kept), numbers.take(kept)
+
+    def _answers(self, checked: "TypedRows", bad: np.ndarray) -> np.ndarray:
+        """By the contract's classes, or values; a refused row's mean nothing."""
+        model, rows = self._model, len(bad)
+        if not isinstance(model, CompiledModel):
+            return self._pipeline_answers(model, checked, bad)
+        form = model.form
+        numbers = np.empty((rows, len(form.numbers)))
+        for place, name in enumerate(form.numbers):
+            numbers[:, place] = checked.numbers[name]
+        codes = np.empty((rows, len(form.categories)), dtype=np.int32)
+        for place, (name, known) in enumerate(form.codes.items()):
+            unknown = len(known) - 1
+            table = [known.get(value, unknown) for value in checked.values[name]]
+            # The last one stands for a missing value, whose number is -1.
+            codes[:, place] = np.array([*table, known[None]], dtype=np.int32)[
+                checked.categories[name]
+            ]
+        return model.ordered_answers(numbers, codes)
+
+    def _pipeline_answers(
+        self, model: EncodedModel | LoadedModel, checked: "TypedRows", bad: np.ndarray
+    ) -> np.ndarray:
+        import pyarrow as pa
+
+        answers = np.zeros((len(bad), len(self._classes) or 1))
+        good = np.flatnonzero(~bad)
+        if not len(good):
+            return answers
+        columns = {}
+        for feature in self.contract.features:
+            if feature.type == "category":
+                codes = checked.categories[feature.name][good]
+                values = pa.array([*checked.values[feature.name], None], pa.string())
+                columns[feature.name] = values.take(
+                    pa.array(np.where(codes < 0, len(values) - 1, codes))
+                )
+                continue
+            found = checked.numbers[feature.name][good]
+            columns[feature.name] = pa.array(found, pa.float64(), from_pandas=True)
+        predictions = model.predict(pa.table(columns))
+        answers[good] = (
+            np.asarray(predictions.values, dtype=np.float64)[:, None]
+            if predictions.probabilities is None
+            else predictions.probabilities
+        )
+        return answers

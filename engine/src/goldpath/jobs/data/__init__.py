@@ -1,0 +1,1 @@
+"""From a source to bronze, silver and gold; the lake's report and its versions."""

@@ -1,0 +1,139 @@
+"""Adopt a file, or a folder of them: infer its contract, and make that the project's."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from goldpath.adoption.infer import Adoption, AdoptionRequest, infer_contract
+from goldpath.contract import Contract, Source, dataset_name, dump_contract, parse_contract
+from goldpath.settings import Settings
+from goldpath.sources.dialect import detect_dialect
+from goldpath.sources.files import GLOB_CHARACTERS
+from goldpath.sources.read import read_raw
+
+HEADER = """\
+# The dataset contract: the one place where columns are named. `make adopt` wrote it from
+#   {file}
+# Change what it got wrong: a type, a range, a category. The version before is project.yaml.bak.
+"""
+
+
+def adopt_file(
+    settings: Settings,
+    data: Path,
+    target: str,
+    entity: str | None,
+    time: str | None,
+    problem: str | None,
+) -> Adoption:
+    """Infer the contract of a file and write `config/project.yaml`; on an error nothing is written.
+
+    Args:
+        settings: Names the project's folder and the leak threshold.
+        data: CSV, Parquet or JSON lines: a file, a folder or a glob; a relative path starts here,
+            or else at the project's root.
+        target: Column to predict.
+        entity: Column that identifies a row's subject, if known.
+        time: Column of the time, `date+hour`, or `none`; looked for where it is not given.
+        problem: `classification` or `regression`; inferred where it is not given.
+
+    Returns:
+        What was decided about each column, and why.
+
+    Raises:
+        SourceError: Where the file cannot be read.
+        AdoptionError: Where the request does not fit the file.
+    """
+    file = _locate(settings.root, data)
+    detected = detect_dialect(file)
+    raw = read_raw(detected, settings.root)
+    # Relative inside the project, so that the project can move.
+    source = detected.model_copy(update={"path": settings.shown(file)})
+    request = AdoptionRequest(target.strip(), _said(entity), _said(time), _lower(_said(problem)))
+    inferred = infer_contract(
+        raw, source, dataset_name(_title(file)), request, settings.training.leak_threshold
+    )
+    contract_file = settings.root / "config" / "project.yaml"
+    _write(contract_file, inferred.contract)
+    return Adoption(
+        file=str(data),
+        contract_file=settings.shown(contract_file),
+        contract=inferred.contract.model_dump(mode="json", exclude_defaults=True),
+        decisions=inferred.decisions,
+        notes=(*_file_notes(source), *inferred.notes, *_size_notes(raw.num_rows, settings)),
+    )
+
+
+def _locate(root: Path, data: Path) -> Path:
+    """The absolute path: from the current folder, as a shell completes it, else the root."""
+    place = data.expanduser()
+    if place.is_absolute():
+        return place
+    is_here = place.exists() or any(Path().glob(str(place)))
+    return place.absolute() if is_here else root / place
+
+
+def _title(data: Path) -> str:
+    """The last name on the path that says something: of `raw/*.csv` that is `raw`."""
+    named = (part for part in reversed(data.parts) if not GLOB_CHARACTERS & set(part))
+    return Path(next(named)).stem
+
+
+def _said(text: str | None) -> str | None:
+    """An option of make that was left out arrives as an empty text."""
+    return text.strip() or None if text is not None else None
+
+
+def _lower(text: str | None) -> str | None:
+    return text.lower() if text is not None else None
+
+
+def _file_notes(source: Source) -> list[str]:
+    """What is unusual about the file's form, so that a wrong guess is seen."""
+    notes = []
+    if source.encoding not in ("utf-8", "utf-8-sig"):
+        notes.append(f"the file is not UTF-8; read as {source.encoding}")
+    if source.delimiter != ",":
+        name = {";": "semicolons", "\t": "tabs", "|": "bars"}[source.delimiter]
+        notes.append(f"fields are separated by {name}")
+    if source.decimal == ",":
+        notes.append("commas in numbers are decimal commas: 1,5 is read as 1.5")
+    return notes
+
+
+def _size_notes(rows: int, settings: Settings) -> list[str]:
+    test_rows = int(rows * settings.training.test_fraction)
+    if test_rows >= settings.training.minimum_test_rows:
+        return []
+    return [
+        f"{rows:,} rows leave {test_rows:,} for the test, but training wants "
+        f"{settings.training.minimum_test_rows:,} (training.minimum_test_rows)"
+    ]
+
+
+def _write(contract_file: Path, contract: Contract) -> None:
+    """Replace the contract in one step, and keep the one before beside it."""
+    file = " ".join(contract.source.path.split())
+    text = HEADER.format(file=file) + dump_contract(contract)
+    parse_contract(text)  # what was written must be readable, or the project is broken
+    if contract_file.exists():
+        before = contract_file.read_text(encoding="utf-8")
+        _replace(contract_file.with_name(contract_file.name + ".bak"), before)
+    contract_file.parent.mkdir(parents=True, exist_ok=True)
+    _replace(contract_file, text)
+
+
+def _replace(file: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=file.parent, prefix=f".{file.name}.", delete=False
+    ) as stream:
+        temporary = Path(stream.name)
+        try:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(file)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise

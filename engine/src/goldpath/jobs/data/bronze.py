@@ -1,0 +1,159 @@
+"""Bronze: raw rows exactly as they came, append-only, each with its file and its batch."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from goldpath.contract import Contract
+from goldpath.lake.event_time import interval_of
+from goldpath.lake.lakehouse import Lakehouse
+from goldpath.lake.run_log import RunRecord, read_records
+from goldpath.lake.tables import BATCH, INGESTED_AT, INTERVAL, ROW_NUMBER, SOURCE_FILE, bronze_table
+from goldpath.privacy.suppression import Suppression
+from goldpath.sample.customers import write_sample
+from goldpath.sources.read import SourcePart, list_parts, open_part
+
+if TYPE_CHECKING:
+    import ibis
+    import pyarrow as pa
+
+SAMPLE = "data/sample/customers.csv"
+SAMPLE_ROWS = 20_000
+SAMPLE_SEED = 7
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a source holds now, and what of it bronze lacked.
+
+    Attributes:
+        batches: The batch of each file that the source holds now.
+        records: One record for each file that was taken in.
+    """
+
+    batches: tuple[str, ...]
+    records: tuple[RunRecord, ...]
+
+
+@dataclass
+class _Count:
+    """Rows of one file."""
+
+    read: int = 0
+    kept: int = 0
+
+
+def ingest(
+    lakehouse: Lakehouse, root: Path, contract: Contract, run_id: str, suppression: Suppression
+) -> Delivery:
+    """Append the files that bronze does not hold; all files of the same columns in one commit.
+
+    Args:
+        lakehouse: Where bronze is.
+        root: Where a relative path of the source starts.
+        contract: Names the source and the event time.
+        run_id: The run, for the records.
+        suppression: Whose rows are not taken in.
+
+    Raises:
+        SourceError: Where the source is missing or cannot be read; bronze is as it was then.
+    """
+    if contract.source.path == SAMPLE and not (root / SAMPLE).exists():
+        write_sample(root / SAMPLE, SAMPLE_ROWS, SAMPLE_SEED, {})
+    parts = list_parts(contract.source, root)
+    held = _held_batches(lakehouse, contract)
+    # Of files with the same content the first stands for all.
+    first = {part.digest: part for part in reversed(parts)}
+    new = [part for part in parts if part.digest not in held and first[part.digest] is part]
+    records: list[RunRecord] = []
+    with ExitStack() as stack:
+        opened = [(part, stack.enter_context(open_part(part))) for part in new]
+        for _, same in groupby(opened, key=lambda pair: pair[1].schema.names):
+            records += _append(lakehouse, contract, run_id, list(same), suppression)
+    return Delivery(tuple(part.digest for part in parts), tuple(records))
+
+
+def _held_batches(lakehouse: Lakehouse, contract: Contract) -> set[str]:
+    table = bronze_table(contract)
+    if not lakehouse.exists(table):
+        return set()
+    held = lakehouse.collect(lakehouse.read(table).select(BATCH).distinct())[BATCH].to_pylist()
+    # A file that holds nothing but rows of forgotten persons leaves no row behind.
+    records = read_records(lakehouse, contract, "bronze")
+    return {*held, *(item.fingerprint for item in records if item.forgotten == item.rows_in)}
+
+
+def _append(
+    lakehouse: Lakehouse,
+    contract: Contract,
+    run_id: str,
+    opened: "list[tuple[SourcePart, pa.RecordBatchReader]]",
+    suppression: Suppression,
+) -> list[RunRecord]:
+    now = datetime.now(UTC).replace(tzinfo=None)
+    counts = {part.name: _Count() for part, _ in opened}
+    snapshot = lakehouse.append_stream(
+        bronze_table(contract),
+        _numbered(opened, counts, suppression),
+        lambda raw: _with_interval(raw, contract, now),
+        partition_by=INTERVAL,
+    )
+    return [
+        RunRecord(
+            run_id=run_id,
+            step="bronze",
+            subject=part.name,
+            rows_in=counts[part.name].read,
+            rows_out=counts[part.name].kept,
+            quarantined=0,
+            duplicates=0,
+            forgotten=counts[part.name].read - counts[part.name].kept,
+            snapshot=snapshot.snapshot_id,
+            fingerprint=part.digest,
+            started_at=now,
+            finished_at=datetime.now(UTC).replace(tzinfo=None),
+        )
+        for part, _ in opened
+    ]
+
+
+def _with_interval(raw: "ibis.Table", contract: Contract, now: datetime) -> "ibis.Table":
+    import ibis
+
+    return raw.mutate(
+        **{
+            INGESTED_AT: ibis.literal(now, type="timestamp"),
+            INTERVAL: interval_of(raw, contract.event_time),
+        }
+    )
+
+
+def _numbered(
+    opened: "list[tuple[SourcePart, pa.RecordBatchReader]]",
+    counts: "dict[str, _Count]",
+    suppression: Suppression,
+) -> "Iterator[pa.RecordBatch]":
+    """The rows of several files as one stream, each with its file, its batch and its number."""
+    import numpy as np
+    import pyarrow as pa
+
+    for part, reader in opened:
+        for batch in reader:
+            count, rows = counts[part.name], batch.num_rows
+            first = count.read + 1
+            count.read += rows
+            same = np.zeros(rows, dtype=np.int32)
+            origin = [
+                pa.DictionaryArray.from_arrays(same, [part.name]),
+                pa.DictionaryArray.from_arrays(same, [part.digest]),
+                pa.array(np.arange(first, first + rows)),
+            ]
+            names = [*batch.schema.names, SOURCE_FILE, BATCH, ROW_NUMBER]
+            numbered = pa.RecordBatch.from_arrays([*batch.columns, *origin], names=names)
+            kept = suppression.keep(numbered)
+            count.kept += kept.num_rows
+            yield kept

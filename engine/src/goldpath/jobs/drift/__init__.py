@@ -1,0 +1,1 @@
+"""Checks of what was scored: drift, and quality once labels have come back."""

@@ -1,0 +1,340 @@
+"""Drift check: current rows against what the champion was trained on."""
+
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from goldpath.contract import Contract
+from goldpath.drift.decision import DriftDecision, decide
+from goldpath.drift.plot import write_plot
+from goldpath.drift.profile import DriftError, compare_frames, rejected_shift
+from goldpath.drift.report import write_html
+from goldpath.errors import NotEnoughDataError
+from goldpath.jobs.drift.served_predictions import newest_predictions
+from goldpath.jobs.upkeep.log_rows import ARROW_TYPES
+from goldpath.lake.connection import open_lakehouse
+from goldpath.lake.lakehouse import Lakehouse
+from goldpath.lake.tables import bronze_table, predictions_table, quarantine_table
+from goldpath.learning.scoring import LoadedModel, ModelVersion
+from goldpath.presentation import step
+from goldpath.quality.checks import typed_frame
+from goldpath.registry.mlflow_manager import REFERENCE_FILE, MLflowManager
+from goldpath.serving.log.personal import hidden_columns
+from goldpath.settings import Settings
+from goldpath.sources.dialect import detect_dialect
+from goldpath.sources.read import read_raw
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PREDICTION = "prediction"
+
+ROWS_PER_REFERENCE_ROW = 5
+"""More current rows than this add next to nothing: the reference's own noise then dominates."""
+
+
+@dataclass(frozen=True)
+class CurrentRows:
+    """Rows to judge.
+
+    Attributes:
+        source: Where they come from, for people.
+        features: The model's features, typed.
+        rejected: How many rows the contract refused beside them.
+    """
+
+    source: str
+    features: pa.Table
+    rejected: int = 0
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """What a drift check found, and where it is written.
+
+    Attributes:
+        verdict: ok, drift or insufficient.
+        message: The verdict as a sentence.
+        drifted_columns: What changed, by column, the largest shift first.
+        rows: Rows compared.
+        rejected_rows: Rows that the contract refused.
+        reference_rows: Rows of the reference.
+        source: Where the rows come from.
+        model_version: The champion whose training rows are the reference.
+        calibration: What the p-values assume.
+        report: The JSON report.
+        html: Evidently's report, or None where it was not asked for.
+        plot: The picture.
+        exit_code: 0 ok, 1 drift, 3 too few rows.
+    """
+
+    verdict: str
+    message: str
+    drifted_columns: dict[str, str]
+    rows: int
+    rejected_rows: int
+    reference_rows: int
+    source: str
+    model_version: str
+    calibration: str
+    report: str
+    html: str | None
+    plot: str
+    exit_code: int
+
+
+def check_drift(
+    settings: Settings, contract: Contract, data: Path | None, *, html: bool
+) -> DriftReport:
+    """Compare rows with the champion's reference and leave the reports.
+
+    Args:
+        settings: The project's settings.
+        contract: The project's contract; names the model.
+        data: A raw file; where it is not given, the rows that the champion scored last.
+        html: Whether to write Evidently's report too.
+
+    Raises:
+        DriftError: Where there is no champion, or its reference cannot be compared.
+        NotEnoughDataError: Where there are no rows at all.
+    """
+    manager = MLflowManager(settings, contract)
+    champion = _require_champion(manager, contract)
+    model = manager.load(champion)
+    reference = pq.read_table(manager.download_artifact(champion.run_id, REFERENCE_FILE))
+    lakehouse = open_lakehouse(settings)
+    hidden = {*hidden_columns(settings, contract), *hidden_columns(settings, model.contract)}
+    rows = _current_rows(settings, lakehouse, model.contract, champion, data, hidden)
+    step(f"Comparing {rows.features.num_rows} rows with the {reference.num_rows} of the reference")
+    if PREDICTION in rows.features.column_names:
+        current = rows.features
+        reference = reference.select(current.column_names)
+    else:
+        current = add_predictions(rows.features, model)
+    profiles = compare_frames(reference, current)
+    if rows.rejected:
+        rejected, read = _rejected_before(lakehouse, model.contract, reference.num_rows)
+        profiles += (
+            rejected_shift(rejected, read, rows.rejected, rows.rejected + rows.features.num_rows),
+        )
+    decision = decide(profiles, settings.monitoring, current.num_rows, reference.num_rows)
+    return _write_reports(settings, decision, rows, champion, reference, current, html=html)
+
+
+def add_predictions(features: pa.Table, model: LoadedModel) -> pa.Table:
+    """The features and what the model says about them, in the reference's form.
+
+    Rows that were logged with a prediction are scored again: the same model gives the same answer,
+    and every source then comes through one code path.
+    """
+    predictions = model.predict(features)
+    labels = model.contract.problem == "classification" and not model.contract.is_binary
+    values = pa.array(predictions.values if labels else predictions.scores)
+    return features.append_column(PREDICTION, values)
+
+
+def typed_features(rows: Sequence[Mapping[str, Any]], contract: Contract) -> pa.Table:
+    """Rows of the prediction log with the types of the gold table."""
+    columns = {
+        feature.name: pa.array(
+            [_typed(row.get(feature.name), feature.type) for row in rows], ARROW_TYPES[feature.type]
+        )
+        for feature in contract.features
+    }
+    return pa.table(columns)
+
+
+def _typed(value: Any, kind: str) -> Any:
+    if value is None:
+        return None
+    return {"number": float, "integer": int, "boolean": bool, "category": str}[kind](value)
+
+
+def _require_champion(manager: MLflowManager, contract: Contract) -> ModelVersion:
+    champion = manager.champion_version()
+    if champion is None:
+        raise DriftError(
+            f"{contract.model_name} has no champion, so there is no reference to compare with",
+            "make train-local",
+        )
+    return champion
+
+
+def _current_rows(
+    settings: Settings,
+    lakehouse: Lakehouse,
+    contract: Contract,
+    champion: ModelVersion,
+    data: Path | None,
+    hidden: Collection[str],
+) -> CurrentRows:
+    """The file, else the prediction log, else the newest batch run: the first that is large enough.
+
+    A service that has answered twice must not hide a batch run of a million rows. Where neither
+    is large enough, the larger one.
+    """
+    limit = ROWS_PER_REFERENCE_ROW * settings.monitoring.reference_rows
+    if data is not None:
+        return _rows_of_file(settings, contract, data, limit)
+    logged = _rows_of_log(settings, lakehouse, contract, champion, limit, hidden)
+    if logged.features.num_rows >= settings.monitoring.minimum_rows:
+        return logged
+    batch = _rows_of_batch(lakehouse, contract, champion, limit)
+    rows = max(batch, logged, key=lambda found: found.features.num_rows)
+    if rows.features.num_rows == 0:
+        raise NotEnoughDataError(
+            f"{champion.name} version {champion.version} has not scored any row yet",
+            "make batch-predict, or name a file: drift-check --data FILE",
+        )
+    return rows
+
+
+def _rows_of_file(settings: Settings, contract: Contract, data: Path, limit: int) -> CurrentRows:
+    raw = read_raw(detect_dialect(data.resolve()), settings.root)
+    typed = typed_frame(raw, contract).select(contract.feature_names)
+    if typed.num_rows == 0:
+        raise NotEnoughDataError(
+            f"the contract refuses all {raw.num_rows} rows of {data}",
+            "compare the file with config/project.yaml: types, ranges and categories",
+        )
+    drawn = _draw(typed, limit)
+    part = (
+        "" if drawn is typed else f" ({drawn.num_rows:,} of {typed.num_rows:,} rows, drawn evenly)"
+    )
+    return CurrentRows(
+        f"{settings.shown(data)}{part}", drawn, rejected=raw.num_rows - typed.num_rows
+    )
+
+
+def _rows_of_log(
+    settings: Settings,
+    lakehouse: Lakehouse,
+    contract: Contract,
+    champion: ModelVersion,
+    limit: int,
+    hidden: Collection[str],
+) -> CurrentRows:
+    rows = newest_predictions(settings, contract, lakehouse, limit, champion.version)
+    features = typed_features([row["features"] for row in rows], contract)
+    if hidden:  # not to be had from the log, so that the model cannot score its rows again
+        answers = "score" if contract.is_binary or not contract.target.classes else "prediction"
+        values = pa.array([row[answers] for row in rows])
+        kept = [name for name in features.column_names if name not in hidden]
+        features = features.select(kept).append_column(PREDICTION, values)
+    return CurrentRows(f"the service's last {len(rows):,} predictions", features)
+
+
+def _rows_of_batch(
+    lakehouse: Lakehouse, contract: Contract, champion: ModelVersion, limit: int
+) -> CurrentRows:
+    table = predictions_table(contract)
+    nothing = CurrentRows("no batch run", typed_features([], contract))
+    if not lakehouse.exists(table):
+        return nothing
+    scored = lakehouse.read(table)
+    scored = scored.filter(scored.model_version == champion.version)
+    runs = scored.group_by("run_id").agg(finished=scored.predicted_at.max())
+    newest = lakehouse.collect(
+        runs.order_by([runs.finished.desc(), runs.run_id]).limit(1)
+    ).to_pylist()
+    if not newest:
+        return nothing
+    run_id = newest[0]["run_id"]
+    rows = lakehouse.collect(scored.filter(scored.run_id == run_id).select(*contract.feature_names))
+    drawn = _draw(rows, limit)
+    part = "" if drawn is rows else f" ({drawn.num_rows:,} of {rows.num_rows:,} rows, drawn evenly)"
+    return CurrentRows(f"batch run {run_id}{part}", drawn)
+
+
+def _draw(rows: pa.Table, limit: int) -> pa.Table:
+    if rows.num_rows <= limit:
+        return rows
+    drawn = np.random.default_rng(0).choice(rows.num_rows, limit, replace=False)
+    return rows.take(pa.array(np.sort(drawn)))
+
+
+def _rejected_before(
+    lakehouse: Lakehouse, contract: Contract, reference_rows: int
+) -> tuple[int, int]:
+    """How many of how many rows the lake quarantined; without a lake, none of the reference's."""
+    read = lakehouse.snapshot(bronze_table(contract))
+    quarantined = lakehouse.snapshot(quarantine_table(contract))
+    if read is None or read.rows == 0:
+        return 0, reference_rows
+    return min(quarantined.rows if quarantined else 0, read.rows), read.rows
+
+
+def _write_reports(
+    settings: Settings,
+    decision: DriftDecision,
+    rows: CurrentRows,
+    champion: ModelVersion,
+    reference: "pa.Table | pd.DataFrame",
+    current: pa.Table,
+    *,
+    html: bool,
+) -> DriftReport:
+    """The verdict first: a picture that cannot be drawn must not cost it."""
+    file, page, plot = (settings.reports / f"drift.{suffix}" for suffix in ("json", "html", "png"))
+    values: dict[str, Any] = {
+        "verdict": decision.verdict,
+        "exit_code": decision.exit_code,
+        "message": decision.message,
+        "checked_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rows": decision.rows,
+        "rejected_rows": rows.rejected,
+        "reference_rows": decision.reference_rows,
+        "model_version": champion.version,
+        "source": rows.source,
+        "calibration": decision.calibration,
+        "columns": [asdict(column) for column in decision.columns],
+        "html": None,
+        "plot": None,
+    }
+    page.unlink(missing_ok=True)  # an older verdict's pages must not stand beside the new verdict
+    plot.unlink(missing_ok=True)
+    write_json(file, values)
+    title = f"{champion.name} version {champion.version}: {rows.source}"
+    write_plot(plot, reference, current, decision, title=title)
+    values["plot"] = settings.shown(plot)
+    if html:
+        step("Writing Evidently's report")
+        write_html(
+            page, reference, current, decision, rows=settings.monitoring.report_rows, title=title
+        )
+        values["html"] = settings.shown(page)
+    write_json(file, values)
+    return DriftReport(
+        verdict=decision.verdict,
+        message=decision.message,
+        drifted_columns={
+            column.name: f"{column.effect:.2f} (counts from {column.limit:.2f}): {column.reason}"
+            for column in decision.drifted
+        },
+        rows=decision.rows,
+        rejected_rows=rows.rejected,
+        reference_rows=decision.reference_rows,
+        source=rows.source,
+        model_version=champion.version,
+        calibration=decision.calibration,
+        report=settings.shown(file),
+        html=values["html"],
+        plot=values["plot"],
+        exit_code=decision.exit_code,
+    )
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write strict JSON; a reader sees the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(json.dumps(values, allow_nan=False, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(path)

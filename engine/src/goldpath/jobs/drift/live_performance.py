@@ -1,0 +1,178 @@
+"""`logs performance`: how good the service's predictions were, by the labels that came back.
+
+Predictions and labels are joined by the prediction's id; of several labels of one prediction, the
+one that was known last counts. `reports/feedback.json` holds the figures; Prometheus reads them.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from goldpath.contract import Contract
+from goldpath.errors import NotEnoughDataError
+from goldpath.jobs.drift.served_predictions import judged_since
+from goldpath.lake.connection import open_lakehouse
+from goldpath.learning.metrics import area_under_roc
+from goldpath.presentation import print_json, show_rows
+from goldpath.privacy.erasure import uses_rows
+from goldpath.reports import write_report
+from goldpath.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REPORT = "feedback.json"
+EVERY_DAY = "all"
+
+
+@dataclass(frozen=True)
+class Performance:
+    """How one version did, on one day or on all of them.
+
+    Attributes:
+        model_version: The version.
+        day: The day of the predictions in UTC, or `all`.
+        predictions: Predictions of it.
+        labelled: Predictions whose label came back.
+        metrics: Figures on the labelled ones; one that is not defined there (the area under the
+            curve with one class only) is left out.
+    """
+
+    model_version: str
+    day: str
+    predictions: int
+    labelled: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class LivePerformance:
+    """How the service's predictions did.
+
+    Attributes:
+        since: The first day.
+        versions: Each version on all days.
+        days: Each version day by day.
+        labels: Labels that came since, the repeated ones left out.
+        unmatched_labels: Labels whose prediction is not known: an id of another service, or one
+            from before the first day.
+        report: The JSON report.
+    """
+
+    since: str
+    versions: tuple[Performance, ...]
+    days: tuple[Performance, ...]
+    labels: int
+    unmatched_labels: int
+    report: str
+
+
+@uses_rows
+def live_performance(
+    settings: Settings, contract: Contract, days: int | None = None
+) -> LivePerformance:
+    """Join the labels with the predictions, and leave the report.
+
+    Args:
+        settings: Where log, lake and reports are.
+        contract: Says what is predicted.
+        days: How far back; `prediction_log.performance_days` where not given.
+
+    Raises:
+        NotEnoughDataError: Where no label found its prediction.
+    """
+    lakehouse = open_lakehouse(settings)
+    since = datetime.now(UTC) - timedelta(
+        days=(days or settings.prediction_log.performance_days) - 1
+    )
+    found = judged_since(settings, contract, lakehouse, since)
+    latest = (
+        found.labels.to_pandas()
+        .sort_values(["known_at", "received_at"], kind="stable")
+        .drop_duplicates("prediction_id", keep="last")
+    )
+    joined = found.labelled.to_pandas().merge(
+        latest[["prediction_id", "label"]].dropna(), on="prediction_id"
+    )
+    if joined.empty:
+        raise NotEnoughDataError(
+            f"no label found its prediction since {since:%Y-%m-%d} "
+            f"({sum(found.counts.values())} predictions, {len(latest)} labels)",
+            "send labels to POST /feedback, with the prediction_id of the answer",
+        )
+    by_day = [
+        _performance(contract, version, day, count, _of(joined, model_version=version, _day=day))
+        for (version, day), count in sorted(found.counts.items())
+    ]
+    versions = Counter[str]()
+    for (version, _), count in found.counts.items():
+        versions[version] += count
+    by_version = [
+        _performance(contract, version, EVERY_DAY, count, _of(joined, model_version=version))
+        for version, count in sorted(versions.items())
+    ]
+    file = settings.reports / REPORT
+    result = LivePerformance(
+        since=f"{since:%Y-%m-%d}",
+        versions=tuple(by_version),
+        days=tuple(by_day),
+        labels=len(latest),
+        unmatched_labels=len(latest) - len(joined),
+        report=settings.shown(file),
+    )
+    write_report(file, {"checked_at": datetime.now(UTC).isoformat(), **asdict(result)})
+    return result
+
+
+def show_performance(result: LivePerformance, as_json: bool) -> None:
+    """Print the figures: a line a version, then a line a version and day."""
+    if as_json:
+        print_json(asdict(result))
+        return
+    show_rows(result.versions, f"Since {result.since}")
+    show_rows(result.days, "By day")
+
+
+def _of(rows: "pd.DataFrame", **columns: str) -> "pd.DataFrame":
+    for name, value in columns.items():
+        rows = rows[rows[name] == value]
+    return rows
+
+
+def _performance(
+    contract: Contract, version: str, day: str, predictions: int, labelled: "pd.DataFrame"
+) -> Performance:
+    figures: Mapping[str, float] = {}
+    if len(labelled):
+        is_regression = contract.problem == "regression"
+        figures = _of_values(labelled) if is_regression else _of_classes(contract, labelled)
+    defined = {name: value for name, value in figures.items() if np.isfinite(value)}
+    return Performance(version, day, predictions, len(labelled), defined)
+
+
+def _of_values(rows: "pd.DataFrame") -> dict[str, float]:
+    truth = rows["label"].to_numpy("float64")
+    errors = rows["prediction"].to_numpy("float64") - truth
+    spread = float(np.sum((truth - truth.mean()) ** 2))
+    return {
+        "rmse": float(np.sqrt(np.mean(errors**2))),
+        "mae": float(np.mean(np.abs(errors))),
+        "r2": 1 - float(np.sum(errors**2)) / spread if spread else float("nan"),
+    }
+
+
+def _of_classes(contract: Contract, rows: "pd.DataFrame") -> dict[str, float]:
+    truth, predicted = rows["label"].to_numpy(str), rows["prediction"].to_numpy(str)
+    figures = {"accuracy": float(np.mean(truth == predicted))}
+    if contract.is_binary:
+        positive = truth == contract.target.classes[1]
+        scores = rows["score"].to_numpy("float64")
+        chosen = np.clip(np.where(positive, scores, 1 - scores), 1e-15, 1)
+        figures["roc_auc"] = area_under_roc(positive, scores)
+        figures["log_loss"] = float(-np.mean(np.log(chosen)))
+        figures["brier"] = float(np.mean((scores - positive) ** 2))
+    return figures

@@ -1,0 +1,1 @@
+"""Finding, exporting and erasing everything that is held about a person."""

@@ -1,0 +1,119 @@
+"""Everything that is held about a person, wherever it is held; read by `forget` and by `export`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from goldpath.contract import Contract
+from goldpath.errors import ProjectError
+from goldpath.features.online import OnlineRow, open_online_store
+from goldpath.features.views import FeatureError, FeatureView, load_views
+from goldpath.jobs.privacy.person_feedback import PersonFeedback, find_feedback
+from goldpath.lake.lakehouse import Lakehouse
+from goldpath.privacy.erasure import PADDING
+from goldpath.privacy.person_rows import Holding, PersonTables, find_rows, tables_of_person
+from goldpath.serving.log.erasure import holds_lines
+from goldpath.settings import Settings
+from goldpath.sources.read import list_parts, open_part
+
+# Pages for people may show a few rows; the JSON reports hold figures only.
+PAGES = "*.html"
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is held about a person.
+
+    Attributes:
+        tables: The tables that were searched, and those that were not.
+        holdings: Each searched table's rows and snapshots.
+        online: The online store's row, by feature view.
+        log_lines: Lines of the prediction log.
+        feedback: Labels of the person's predictions.
+        pages: Reports in which the id stands.
+        sources: What the source still holds: rows by file, or why that is not known.
+    """
+
+    tables: PersonTables
+    holdings: tuple[Holding, ...]
+    online: dict[str, OnlineRow]
+    log_lines: int
+    feedback: PersonFeedback
+    pages: tuple[Path, ...]
+    sources: dict[str, str]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the project itself holds nothing."""
+        in_lake = any(found.rows or found.snapshots for found in self.holdings)
+        elsewhere = self.online or self.log_lines or self.feedback.count or self.pages
+        return not (in_lake or elsewhere)
+
+
+def find_person(settings: Settings, contract: Contract, lakehouse: Lakehouse, entity: str) -> Held:
+    """Look for a person in the lake and its snapshots, the online store, the log and the source.
+
+    Raises:
+        OnlineStoreError: Where the online store does not answer.
+    """
+    sources = [view.source for view in person_views(settings, contract)]
+    tables = tables_of_person(lakehouse, contract, sources)
+    return Held(
+        tables=tables,
+        holdings=tuple(find_rows(lakehouse, contract, name, entity) for name in tables.searched),
+        online=online_rows(settings, contract, entity),
+        log_lines=holds_lines(settings.root / settings.serving.prediction_log, entity),
+        feedback=find_feedback(settings, contract, lakehouse, entity),
+        pages=tuple(_pages_with(settings, entity)),
+        sources=_rows_in_source(settings, contract, entity),
+    )
+
+
+def person_views(settings: Settings, contract: Contract) -> tuple[FeatureView, ...]:
+    """The feature views whose entity is the contract's."""
+    try:
+        views = load_views(settings, contract)
+    except FeatureError:
+        return ()  # a contract without a time has no features to look up
+    return tuple(view for view in views if view.entity == contract.entity)
+
+
+def online_rows(settings: Settings, contract: Contract, entity: str) -> dict[str, OnlineRow]:
+    """What the online store holds about a person, by feature view."""
+    store = open_online_store(settings)
+    found = {
+        view.name: store.read(view.name, [entity])[0]
+        for view in person_views(settings, contract)
+        if store.count(view.name)
+    }
+    return {name: row for name, row in found.items() if row is not None}
+
+
+def _pages_with(settings: Settings, entity: str) -> Iterator[Path]:
+    needle = entity.encode()
+    for page in sorted(settings.reports.rglob(PAGES)):
+        if needle in page.read_bytes():
+            yield page
+
+
+def _rows_in_source(settings: Settings, contract: Contract, entity: str) -> dict[str, str]:
+    found = {}
+    try:
+        for part in list_parts(contract.source, settings.root):
+            with open_part(part) as reader:
+                rows = sum(_rows_in(batch, str(contract.entity), entity) for batch in reader)
+            if rows:
+                found[part.shown] = f"{rows} rows"
+    except ProjectError as error:
+        found[contract.source.name] = f"not known: {error.message}"
+    return found
+
+
+def _rows_in(batch: pa.RecordBatch, column: str, entity: str) -> int:
+    if column not in batch.schema.names:
+        return 0
+    trimmed = pc.utf8_trim(batch.column(column), characters=PADDING)
+    return int(pc.sum(pc.equal(trimmed, entity)).as_py() or 0)

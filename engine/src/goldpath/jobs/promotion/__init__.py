@@ -1,0 +1,1 @@
+"""Promotion, rollback, traffic shares, and what the registry's commands show."""

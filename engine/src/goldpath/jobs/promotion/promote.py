@@ -1,0 +1,171 @@
+"""Promotion: a candidate becomes champion only if every check of the gate passes.
+
+One sequence: which version is champion now → the gate → the signature → the alias, if it is still
+where it was → the audit record → the webhook.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+
+from goldpath.contract import Contract
+from goldpath.errors import CheckFailedError, ProjectError
+from goldpath.judging.validation_report import ValidationReport
+from goldpath.lake.connection import open_lakehouse
+from goldpath.lake.gold_frame import read_gold
+from goldpath.model_version import ModelVersion
+from goldpath.presentation import step
+from goldpath.registry.announcement import announce, event_of
+from goldpath.registry.ledger import AliasMovedError, Position, move_alias, position
+from goldpath.registry.mlflow_manager import CHAMPION, MLflowManager, RegistryError
+from goldpath.reports import write_report
+from goldpath.settings import Settings
+
+NOBODY = "none"
+PROMOTED = "promoted"
+
+
+@dataclass(frozen=True)
+class PromotionResult:
+    """What the gate said, check by check.
+
+    Attributes:
+        model: The registered model.
+        model_version: The candidate.
+        promoted: Whether it has the alias now.
+        previous_champion: What had it before; None where nothing did.
+        checks: Each check's answer.
+        alias: The alias, usually champion.
+        audit_record: The number of the audit record; None where nothing was moved.
+        webhook: What came of telling others.
+    """
+
+    model: str
+    model_version: str
+    promoted: bool
+    previous_champion: str | None
+    checks: dict[str, str]
+    alias: str = CHAMPION
+    audit_record: int | None = None
+    webhook: str = ""
+
+
+def promote(
+    settings: Settings,
+    contract: Contract,
+    version: str | None = None,
+    expected_champion: str | None = None,
+    alias: str = CHAMPION,
+) -> PromotionResult:
+    """Judge a candidate beside the champion on its test rows; move the alias if all checks pass.
+
+    Args:
+        settings: Its sections `training` and `validation` hold the gate's limits.
+        contract: Names the registered model.
+        version: The candidate; the newest version where not given.
+        expected_champion: The version that must have the alias now, `none` for no version; where
+            not given, whichever has it when the judging begins.
+        alias: What the candidate becomes: champion, or challenger.
+
+    Raises:
+        RegistryError: Where there is no candidate.
+        CheckFailedError: Where a check says no, or the alias was moved meanwhile; it stays then.
+        SignatureError: Where the candidate is not what was signed.
+    """
+    manager = MLflowManager(settings, contract)
+    candidate = manager.version(version) if version else manager.newest_version()
+    if candidate is None:
+        raise RegistryError(
+            f"there is no version of {contract.model_name} to promote", "make train-local"
+        )
+    start = position(manager.store, manager.model_name, alias)
+    _require_expected(start, expected_champion)
+    if start.version == candidate.version:
+        step(f"version {candidate.version} is the {alias} already")
+        return PromotionResult(
+            manager.model_name, candidate.version, True, start.version, {}, alias
+        )
+    report = run_gate(settings, manager, candidate)
+    checks = {
+        result.name: f"{'pass' if result.passed else 'FAIL'}: {result.detail}"
+        for result in report.results
+    }
+    result = PromotionResult(
+        manager.model_name, candidate.version, report.passed, start.version, checks, alias
+    )
+    gate = {"gate": "passed" if report.passed else "refused", "gate_checks": json.dumps(checks)}
+    manager.tag_version(candidate.version, gate)
+    if not report.passed:
+        write_report(settings.reports / "promotion.json", asdict(result))
+        raise CheckFailedError(
+            f"the gate refused version {candidate.version} of {manager.model_name}: "
+            f"{'; '.join(report.errors)}",
+            f"the {alias} alias was not moved; bring more data or trials (docs/training.md)",
+        )
+    return _carry_out(settings, manager, candidate, start, result)
+
+
+def run_gate(
+    settings: Settings, manager: MLflowManager, candidate: ModelVersion
+) -> ValidationReport:
+    """Every check, on the test rows of the snapshot that the candidate was trained on."""
+    from goldpath.jobs.training.record import SNAPSHOT_TAG
+    from goldpath.judging.validation import log_report, validate_candidate, write_report_files
+    from goldpath.learning.splitting import split_rows
+
+    champion = manager.champion_version()
+    rival = f"version {champion.version}" if champion else "the baseline"
+    step(f"gate: version {candidate.version} against {rival} on the same test rows")
+    if SNAPSHOT_TAG not in candidate.tags:
+        raise RegistryError(
+            f"version {candidate.version} does not say which data it was trained on "
+            f"(tag {SNAPSHOT_TAG}), so the gate has no test rows for it",
+            "promote a version that make train-local registered",
+        )
+    model = manager.load(candidate)
+    rows = read_gold(open_lakehouse(settings), model.contract, int(candidate.tags[SNAPSHOT_TAG]))
+    split = split_rows(rows, model.contract, settings.training)
+    rival_model, fault = None, None
+    if champion is not None and champion.version != candidate.version:
+        try:
+            rival_model = manager.load(champion)
+        except ProjectError as error:  # a champion that cannot be compared with blocks the gate
+            fault = error
+    report = validate_candidate(settings, model, rival_model, split, model.contract, fault)
+    write_report_files(report, settings.reports)
+    log_report(manager, candidate.run_id, report)
+    return report
+
+
+def _require_expected(start: Position, expected: str | None) -> None:
+    if expected is not None and (start.version or NOBODY) != expected:
+        found = f"version {start.version}" if start.version else "no version"
+        raise AliasMovedError(
+            f"the {start.alias} of {start.model} is {found}, and {expected} was expected",
+            "look at it (registry show), then decide again",
+        )
+
+
+def _carry_out(
+    settings: Settings,
+    manager: MLflowManager,
+    candidate: ModelVersion,
+    start: Position,
+    result: PromotionResult,
+) -> PromotionResult:
+    """Signature, alias, audit record, webhook."""
+    signature = manager.verify_signature(candidate)
+    details = {
+        "gate": "passed",
+        "checks": len(result.checks),
+        "run_id": candidate.run_id,
+        "key_id": signature.key_id,
+        "digest": signature.digest,
+    }
+    record = move_alias(settings, manager.store, start, candidate.version, PROMOTED, details)
+    if start.alias == CHAMPION:
+        manager.note_succession(candidate.version, start.version)
+    done = replace(
+        result, audit_record=record.sequence, webhook=announce(settings, event_of(record))
+    )
+    write_report(settings.reports / "promotion.json", asdict(done))
+    return done

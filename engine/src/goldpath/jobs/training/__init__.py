@@ -1,0 +1,1 @@
+"""Training in stages, with Optuna's search or AutoML's."""

@@ -1,0 +1,325 @@
+"""AutoML on the gold table: training's stages, with the engine's search in place of Optuna's.
+
+Extract, features, evaluate and register are training's own, so a candidate of AutoML has the same
+signature, card, drift reference and gate as any other.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from goldpath.automl.budget import Budget
+from goldpath.automl.report import SECONDS as REPORT_SECONDS
+from goldpath.automl.report import make_report, write_report_files
+from goldpath.automl.result import AutoMLResult, HistoryPoint
+from goldpath.automl.sharing import find_model_parallel
+from goldpath.automl.tracking import log_configurations
+from goldpath.contract import Contract
+from goldpath.jobs.training.automl_store import AUTOML, store_ensemble
+from goldpath.jobs.training.inputs import inputs_digest
+from goldpath.jobs.training.stages import (
+    TrainingResult,
+    evaluate_candidate,
+    extract,
+    logged_result,
+    prepare_features,
+    register_candidate,
+)
+from goldpath.jobs.training.work import TrainingError, TrainingWork, only_process
+from goldpath.lake.connection import open_lakehouse
+from goldpath.lake.gold_frame import gold_snapshot
+from goldpath.learning.frames import model_frame, target_values
+from goldpath.learning.scoring import ModelVersion
+from goldpath.learning.search import make_folds
+from goldpath.learning.splitting import split_rule
+from goldpath.presentation import budget_progress, step
+from goldpath.privacy.erasure import uses_rows
+from goldpath.registry.mlflow_manager import MLflowManager
+from goldpath.registry.training_run import INPUTS, find_run, open_run, unfinished_run
+from goldpath.settings import Settings
+
+REPORT = "automl"
+LEAST_REPORT_SECONDS = 3.0
+Progress = Callable[[HistoryPoint], None]
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What a search may spend.
+
+    Attributes:
+        seconds: Wall time; None with `trials` alone, and then the same seed gives the same model.
+        trials: The most configurations.
+        processes: How many share the search.
+    """
+
+    seconds: float | None
+    trials: int | None
+    processes: int
+
+    @property
+    def budget(self) -> Budget:
+        """For the engine."""
+        return Budget(seconds=self.seconds, trials=self.trials)
+
+
+@dataclass(frozen=True)
+class AutoMLTraining:
+    """A registered ensemble and how it was found.
+
+    Attributes:
+        metric: The main metric; more is better.
+        value: On the test rows.
+        interval: Its 95 % bootstrap interval.
+        baseline: The same metric of a model that ignores the features.
+        champion: The same metric of the champion of that moment; None where there was none.
+        held_out: The ensemble's on the training rows' folds, and the best single configuration's.
+        ensemble: The members' weights by family.
+        configurations: How many were tried.
+        seconds: What the search took, of what it was given.
+        left_out: Families that could not be used, and why.
+        split: How training and test rows were divided.
+        n_train: Training rows.
+        n_test: Test rows.
+        model: The registered model.
+        model_version: The candidate's version.
+        semantic_version: What changed against the former version.
+        run_id: MLflow's run.
+        report: The report as HTML; the same as JSON lies beside it.
+    """
+
+    metric: str
+    value: float
+    interval: tuple[float, float]
+    baseline: float
+    champion: float | None
+    held_out: tuple[float, float]
+    ensemble: dict[str, float]
+    configurations: int
+    seconds: float
+    budget_seconds: float | None
+    left_out: dict[str, str]
+    split: str
+    n_train: int
+    n_test: int
+    model: str
+    model_version: str
+    semantic_version: str
+    run_id: str
+    report: str
+
+
+@uses_rows
+def run_automl(
+    settings: Settings,
+    contract: Contract,
+    budget_seconds: float | None = None,
+    *,
+    trials: int | None = None,
+    processes: int | None = None,
+    run_key: str | None = None,
+    on_progress: Progress | None = None,
+) -> AutoMLTraining:
+    """Search all families within a budget, and evaluate and register what was found.
+
+    Args:
+        settings: Its `automl` section gives what is not given here, its `training` section the
+            folds, the split and the seed.
+        contract: What a row is.
+        budget_seconds: For the search; the evaluation and the report come on top.
+        trials: The most configurations. Alone, without seconds, no clock decides anything, so the
+            same data and seed give the same model.
+        processes: How many share the search.
+        run_key: Name of this run; a second call with it goes on, or returns what is registered.
+        on_progress: Called with the learning curve's newest point after each configuration.
+
+    Raises:
+        CheckFailedError: Where a feature gives the target away, or the data is not fit.
+        NotEnoughDataError: Where there are too few rows.
+        TrainingError: Where another process is at the same run, or the run is no AutoML run.
+    """
+    if budget_seconds is None and trials is None:
+        budget_seconds = settings.automl.budget_seconds
+    plan = SearchPlan(budget_seconds, trials, processes or settings.automl.processes)
+    manager = MLflowManager(settings, contract)
+    if run_key and (existing := manager.version_of_run_key(run_key)):
+        step(f"run {run_key} registered version {existing.version} already")
+        return _registered(settings, contract, manager, existing)
+    work = _open_work(settings, contract, manager, plan, run_key)
+    with only_process(settings, work.run), work.run.marked():
+        extract(work)
+        prepare_features(work)
+        search_ensemble(work, plan, on_progress)
+        evaluate_candidate(work)
+        return _answer(work, register_candidate(work))
+
+
+def search_ensemble(
+    work: TrainingWork, plan: SearchPlan, on_progress: Progress | None = None
+) -> dict[str, Any]:
+    """The stage `train`: search on the training rows, store the ensemble, write the report."""
+    if done := work.run.stage("train"):
+        return done
+    work.done("features")
+    train, contract = work.split.train, work.contract
+    step(f"train: {_spoken(plan)} on {len(train)} rows")
+    frame, target = model_frame(train, contract), target_values(train, contract)
+    with budget_progress(plan.seconds) as show:
+
+        def after_each(point: HistoryPoint) -> None:
+            show(point.elapsed, point.tried, point.ensemble_score)
+            if on_progress is not None:
+                on_progress(point)
+
+        found = find_model_parallel(
+            frame,
+            target,
+            contract.problem,
+            plan.budget,
+            processes=plan.processes,
+            metric="r2" if contract.problem == "regression" else "roc_auc",
+            seed=work.settings.training.seed,
+            on_progress=after_each,
+            **_folds(work),
+        )
+    store_ensemble(work.manager, work.run.run_id, contract, found)
+    _report(work, plan, found)
+    ensemble: dict[str, float] = {}
+    for entry in found.leaderboard:
+        if entry.weight > 0:
+            ensemble[entry.family] = ensemble.get(entry.family, 0.0) + round(entry.weight, 4)
+    states = Counter(entry.state for entry in found.leaderboard)
+    values = {
+        "family": AUTOML,
+        "parameters": {
+            "ensemble": ", ".join(f"{name} {weight:g}" for name, weight in ensemble.items()),
+            "budget_seconds": plan.seconds,
+            "budget_trials": plan.trials,
+            "processes": plan.processes,
+        },
+        "score": found.score,
+        "fold_scores": list(found.best.fold_scores),
+        "trials": len(found.leaderboard),
+        "pruned": states["pruned"],
+        "best_single": found.best_single_score,
+        "ensemble": ensemble,
+        "seconds": found.seconds,
+        "left_out": dict(found.left_out),
+    }
+    work.run.finish_stage("train", values)
+    return values
+
+
+def _folds(work: TrainingWork) -> dict[str, Any]:
+    """Which rows judge: training's folds where time decides, whole groups where entities repeat.
+
+    Without either, the engine may split small tables several times, which makes larger bags.
+    """
+    train, contract, limits = work.split.train, work.contract, work.settings.training
+    rule = split_rule(train, contract, limits)
+    if rule == "time":
+        return {"folds": make_folds(train, contract, limits)}
+    if rule == "group":
+        return {"groups": train[contract.entity_column].astype(str).to_numpy()}
+    return {}
+
+
+def _report(work: TrainingWork, plan: SearchPlan, found: AutoMLResult) -> None:
+    """Write and log the report; its plots show the model on rows that the search never saw."""
+    test, contract = work.split.test, work.contract
+    step("train: writing the report")
+    report = make_report(
+        found,
+        model_frame(test, contract),
+        target_values(test, contract),
+        title=contract.dataset,
+        budget_seconds=plan.seconds,
+        rows_seen=False,
+        explain=find_spec("shap") is not None,
+        seconds=float(np.clip((plan.seconds or 0) / 4, LEAST_REPORT_SECONDS, REPORT_SECONDS)),
+    )
+    for file in write_report_files(report, work.settings.reports, REPORT):
+        work.manager.log_file(work.run.run_id, file, AUTOML)
+    with work.manager.translate("logging the configurations"):
+        log_configurations(
+            work.manager.client, work.manager.experiment_id(), work.run.run_id, report.leaderboard
+        )
+
+
+def _open_work(
+    settings: Settings,
+    contract: Contract,
+    manager: MLflowManager,
+    plan: SearchPlan,
+    run_key: str | None,
+) -> TrainingWork:
+    """The run of this name, or one with the same inputs that was killed; else a new one."""
+    snapshot = gold_snapshot(open_lakehouse(settings), contract)
+    inputs = f"{AUTOML} {plan} {inputs_digest(settings, contract, snapshot.snapshot_id)}"
+    digest = sha256(inputs.encode()).hexdigest()
+    run = find_run(manager, run_key) if run_key else unfinished_run(manager, digest)
+    if run is None:
+        key = run_key or f"automl-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+        run = open_run(manager, key, {INPUTS: digest, "kind": AUTOML})
+    else:
+        step(f"going on with the run {run.run_id}")
+        trained = run.stage("train")
+        if trained is not None and trained["family"] != AUTOML:
+            raise TrainingError(
+                f"the run {run_key} is a training that searched without AutoML",
+                "choose another --run-id",
+            )
+    return TrainingWork(settings, contract, manager, run)
+
+
+def _answer(work: TrainingWork, result: TrainingResult) -> AutoMLTraining:
+    found = work.done("train")
+    return AutoMLTraining(
+        metric=result.metric,
+        value=result.value,
+        interval=result.interval,
+        baseline=result.baseline,
+        champion=result.champion,
+        held_out=(found["score"], found["best_single"]),
+        ensemble=found["ensemble"],
+        configurations=found["trials"],
+        seconds=found["seconds"],
+        budget_seconds=found["parameters"]["budget_seconds"],
+        left_out=found["left_out"],
+        split=result.split,
+        n_train=result.n_train,
+        n_test=result.n_test,
+        model=result.model,
+        model_version=result.model_version,
+        semantic_version=result.semantic_version,
+        run_id=result.run_id,
+        report=work.settings.shown(work.settings.reports / f"{REPORT}.html"),
+    )
+
+
+def _registered(
+    settings: Settings, contract: Contract, manager: MLflowManager, version: ModelVersion
+) -> AutoMLTraining:
+    run = open_run(manager, version.tags["run_key"], {})
+    work = TrainingWork(settings, contract, manager, run)
+    if work.done("train")["family"] != AUTOML:
+        raise TrainingError(
+            f"version {version.version} was registered under this run id without AutoML",
+            "choose another --run-id",
+        )
+    return _answer(work, logged_result(settings, manager, version))
+
+
+def _spoken(plan: SearchPlan) -> str:
+    parts = [
+        f"{plan.seconds:g} s" if plan.seconds is not None else "",
+        f"{plan.trials} configurations" if plan.trials is not None else "",
+        f"{plan.processes} processes" if plan.processes > 1 else "",
+    ]
+    return ", ".join(part for part in parts if part)

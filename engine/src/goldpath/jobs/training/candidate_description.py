@@ -1,0 +1,171 @@
+"""What people read of a candidate: its semantic version, the changelog and the model card."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from goldpath.contract import EVENT_TIME, dump_contract, parse_contract
+from goldpath.errors import ProjectError
+from goldpath.jobs.training.inputs import commit, lock_text
+from goldpath.jobs.training.work import TrainingWork
+from goldpath.judging.card import CardFacts, Lineage, write_card
+from goldpath.judging.validation import validate_candidate
+from goldpath.model_version import ModelVersion
+from goldpath.registry.mlflow_manager import CONTRACT_FILE, SEMANTIC_TAG
+from goldpath.registry.versions import (
+    ChangelogEntry,
+    PreviousVersion,
+    VersionManager,
+    VersionSuggestion,
+    changelog_entry,
+)
+from goldpath.trust.signing_keys import signing_key
+
+CARD_FILE = "model_card.md"
+CHANGELOG_FILE = "CHANGELOG.md"
+CHANGELOG_TITLE = "# Changelog\n\n"
+
+
+@dataclass(frozen=True)
+class Description:
+    """A candidate in words.
+
+    Attributes:
+        semantic_version: Major, minor and patch.
+        reason: Why it is that one.
+        changelog: Markdown, this version first.
+        card: The model card in Markdown.
+    """
+
+    semantic_version: str
+    reason: str
+    changelog: str
+    card: str
+
+
+def describe_candidate(work: TrainingWork, metrics: Mapping[str, float]) -> Description:
+    """Number the candidate after the version that it follows, and write its card.
+
+    It follows the champion, or the newest version where there is none.
+
+    Args:
+        work: A training that was evaluated.
+        metrics: Its metrics on the test rows by name.
+    """
+    former = work.manager.champion_version() or work.manager.newest_version()
+    suggestion = _suggest(work, metrics, former)
+    entry = ChangelogEntry(
+        version=suggestion.version,
+        day=datetime.now(UTC).date(),
+        reason=suggestion.reason,
+        change=suggestion.change,
+        metrics=metrics,
+    )
+    former_entries = ""
+    if former is not None and work.manager.has_artifact(former.run_id, CHANGELOG_FILE):
+        file = work.manager.download_artifact(former.run_id, CHANGELOG_FILE)
+        former_entries = "\n" + file.read_text(encoding="utf-8").removeprefix(CHANGELOG_TITLE)
+    return Description(
+        semantic_version=suggestion.version,
+        reason=suggestion.reason,
+        changelog=CHANGELOG_TITLE + changelog_entry(entry) + former_entries,
+        card=write_card(_card_facts(work, suggestion)),
+    )
+
+
+def version_description(result: Mapping[str, Any]) -> str:
+    """What lists of versions show: family and metric first, the data below.
+
+    Args:
+        result: A `TrainingResult` as a mapping.
+    """
+    low, high = result["interval"]
+    return (
+        f"{result['family']}: {result['metric']} {result['value']:.4f} "
+        f"({low:.4f} to {high:.4f})\n\n"
+        f"{result['n_train']} training rows and {result['n_test']} test rows of gold snapshot "
+        f"{result['gold_snapshot']}; the interval is the 95 % one on the test rows."
+    )
+
+
+def _suggest(
+    work: TrainingWork, metrics: Mapping[str, float], former: ModelVersion | None
+) -> VersionSuggestion:
+    versions = VersionManager(work.settings.registry.version_rules)
+    taken = [
+        version.tags[SEMANTIC_TAG]
+        for version in work.manager.versions()
+        if SEMANTIC_TAG in version.tags
+    ]
+    previous = None
+    if former is not None and SEMANTIC_TAG in former.tags:
+        text = work.manager.download_artifact(former.run_id, CONTRACT_FILE)
+        # The champion's value on this candidate's test rows, where it could be had: the values of
+        # two trainings on two sets of rows cannot be compared.
+        judged = work.done("evaluate")
+        theirs = judged["champion"] if "champion" in former.aliases else None
+        previous = PreviousVersion(
+            version=former.tags[SEMANTIC_TAG],
+            contract=parse_contract(text.read_text(encoding="utf-8")),
+            metrics={} if theirs is None else {judged["metric"]: theirs},
+        )
+    return versions.suggest_for(work.contract, metrics, previous, taken)
+
+
+def _card_facts(work: TrainingWork, suggestion: VersionSuggestion) -> CardFacts:
+    evaluation, contract, card = work.evaluation, work.contract, work.settings.card
+    found, extracted = work.done("train"), work.done("extract")
+    return CardFacts(
+        contract=contract,
+        version=suggestion.version,
+        reason=suggestion.reason,
+        created=datetime.now(UTC),
+        family=found["family"],
+        parameters=found["parameters"],
+        rows=(len(work.split.train), len(work.split.test)),
+        period=_period(work),
+        split_rule=work.split.rule,
+        scores=(evaluation.score, *evaluation.others.values()),
+        baseline=evaluation.baseline,
+        champion=work.done("evaluate")["champion"],
+        slices=evaluation.slices,
+        importances=evaluation.importances,
+        validation=validate_candidate(
+            work.settings, work.model, work.champion, work.split, contract
+        ),
+        lineage=Lineage(
+            run_id=work.run.run_id,
+            snapshot_id=str(extracted["snapshot_id"]),
+            commit=commit(work.settings.root),
+            lock_digest=_digest(lock_text(work.settings)),
+            contract_digest=_digest(dump_contract(contract)),
+            seed=work.settings.training.seed,
+            key_id=_key_id(work),
+        ),
+        intended_use=card.intended_use,
+        out_of_scope=card.out_of_scope,
+        limits=card.limits,
+        license=card.license,
+        languages=card.languages,
+        tags=card.tags,
+    )
+
+
+def _period(work: TrainingWork) -> tuple[str, str] | None:
+    if not work.contract.has_time:
+        return None
+    times: Any = work.rows[EVENT_TIME]
+    return (str(times.min()), str(times.max()))
+
+
+def _key_id(work: TrainingWork) -> str:
+    try:
+        return signing_key(work.settings)[0]
+    except ProjectError:
+        return ""  # registering says why, in a moment
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""

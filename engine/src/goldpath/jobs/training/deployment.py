@@ -1,0 +1,157 @@
+"""The sixth stage of training: staging alias, smoke test against a real server, then champion."""
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from goldpath.contract import Contract
+from goldpath.errors import CheckFailedError
+from goldpath.jobs.promotion.promote import PromotionResult, promote
+from goldpath.jobs.training.record import SNAPSHOT_TAG
+from goldpath.lake.connection import open_lakehouse
+from goldpath.lake.gold_frame import read_gold
+from goldpath.learning.scoring import LoadedModel, ModelVersion, Predictions
+from goldpath.presentation import step
+from goldpath.registry.mlflow_manager import STAGING, MLflowManager, RegistryError
+from goldpath.reports import write_report
+from goldpath.serving.process.loopback import LoopbackError, LoopbackService, loopback_service
+from goldpath.settings import Settings
+
+SMOKE_ROWS = 20
+SMOKE_FILE = "smoke.json"
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class SmokeTest:
+    """What the service said about a candidate.
+
+    Attributes:
+        model_version: The candidate.
+        rows: Rows that were sent, alone and together.
+        largest_difference: Between the service's score and the model's own.
+    """
+
+    model_version: str
+    rows: int
+    largest_difference: float
+
+
+def deploy(settings: Settings, contract: Contract, version: str | None = None) -> PromotionResult:
+    """Try a candidate behind HTTP under the alias `staging`; where it answers right, promote it.
+
+    Args:
+        settings: Where the registry is, and the gate's limits.
+        contract: Names the registered model.
+        version: The candidate; the newest version where not given.
+
+    Raises:
+        RegistryError: Where there is no candidate.
+        CheckFailedError: Where the service answers wrongly, or the gate says no.
+    """
+    manager = MLflowManager(settings, contract)
+    candidate = manager.version(version) if version else manager.newest_version()
+    if candidate is None:
+        raise RegistryError(
+            f"there is no version of {contract.model_name} to deploy", "make train-local"
+        )
+    champion = manager.champion_version()
+    if champion is None or champion.version != candidate.version:
+        step(f"deploy: version {candidate.version} behind HTTP as {STAGING}")
+        manager.set_alias(STAGING, candidate.version)
+        smoke = asdict(smoke_test(settings, contract, manager, candidate))
+        write_report(settings.reports / SMOKE_FILE, smoke)
+        manager.tag_version(candidate.version, {"smoke_test": json.dumps(smoke)})
+    result = promote(settings, contract, candidate.version)
+    staged = manager.version_by_alias(STAGING)
+    if staged is not None and staged.version == candidate.version:
+        manager.remove_alias(STAGING)  # it has left staging
+    return result
+
+
+def smoke_test(
+    settings: Settings, contract: Contract, manager: MLflowManager, candidate: ModelVersion
+) -> SmokeTest:
+    """Ask a real server for rows of the candidate's snapshot, and compare with the model itself.
+
+    Raises:
+        CheckFailedError: Where the server does not come up with this version, or answers wrongly.
+    """
+    model = manager.load(candidate)
+    snapshot = int(candidate.tags[SNAPSHOT_TAG])
+    rows = read_gold(open_lakehouse(settings), model.contract, snapshot).tail(SMOKE_ROWS)
+    instances = _json_features(rows, model.contract)
+    # Trial predictions have no place in the log from which drift is computed.
+    with tempfile.TemporaryDirectory(prefix="smoke-") as folder:
+        variables = {
+            "MLOPS_SERVING__ALIAS": STAGING,
+            "MLOPS_SERVING__PREDICTION_LOG": folder,
+        }
+        try:
+            with loopback_service(settings, "smoke", variables) as service:
+                return _compare(service, model, candidate, instances)
+        except LoopbackError as error:
+            raise CheckFailedError(
+                f"version {candidate.version} of {contract.model_name} failed its smoke test: "
+                f"{error.message}",
+                f"the champion was not touched; {error.fix}",
+            ) from error
+
+
+def _compare(
+    service: LoopbackService,
+    model: LoadedModel,
+    candidate: ModelVersion,
+    instances: list[dict[str, Any]],
+) -> SmokeTest:
+    together = service.post("/predict/batch", {"instances": instances})
+    alone = [service.post("/predict", {"features": features}) for features in instances]
+    served = {str(answer["model_version"]) for answer in (together, *alone)}
+    if served != {candidate.version}:
+        raise LoopbackError(
+            f"version {', '.join(sorted(served))} answered instead of {candidate.version}",
+            "another process moved the alias staging; run the command again",
+        )
+    expected = model.predict(instances)
+    largest = 0.0
+    for position, (row, batch_row) in enumerate(zip(alone, together["predictions"], strict=True)):
+        for answer in (row, batch_row):
+            largest = max(largest, _difference(model, expected, position, answer))
+    if largest > TOLERANCE:
+        raise LoopbackError(
+            f"the service's predictions differ from the model's by up to {largest:.3g}",
+            f"compare reports and {service.log}",
+        )
+    return SmokeTest(candidate.version, len(instances), largest)
+
+
+def _difference(
+    model: LoadedModel, expected: Predictions, position: int, answer: Mapping[str, Any]
+) -> float:
+    """How far an answer is from the model's own, relative to a value; infinity for a label."""
+    if model.contract.problem == "regression":
+        value = float(expected.scores[position])
+        return abs(float(answer["prediction"]) - value) / max(1.0, abs(value))
+    if answer["prediction"] != expected.values[position] or expected.probabilities is None:
+        return math.inf
+    ours = dict(zip(model.contract.target.classes, expected.probabilities[position], strict=True))
+    return max(abs(float(answer["probabilities"][label]) - float(p)) for label, p in ours.items())
+
+
+def _json_features(rows: pd.DataFrame, contract: Contract) -> list[dict[str, Any]]:
+    """Rows as a client would send them."""
+    kinds = {"number": float, "integer": int, "boolean": bool, "category": str}
+    return [
+        {
+            feature.name: None
+            if pd.isna(row[feature.name])
+            else kinds[feature.type](row[feature.name])
+            for feature in contract.features
+        }
+        for row in rows.to_dict("records")
+    ]

@@ -1,0 +1,73 @@
+"""What a training is rebuilt from: contract, settings, library versions, lock and commit."""
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from goldpath.contract import Contract, dump_contract
+from goldpath.registry.mlflow_manager import CONTRACT_FILE, MLflowManager
+from goldpath.settings import Settings
+
+INPUTS_FILE = "inputs/training.json"
+LOCK_FILE = "inputs/requirements.txt"
+LIBRARIES = ("lightgbm", "mlflow", "numpy", "optuna", "pandas", "scikit-learn", "scipy", "skops")
+
+
+def inputs_digest(settings: Settings, contract: Contract, snapshot_id: int) -> str:
+    """SHA-256 of everything that decides a training's outcome on one machine."""
+    values = {
+        "snapshot": snapshot_id,
+        "contract": dump_contract(contract),
+        "settings": deciding_settings(settings),
+        "libraries": library_versions(),
+    }
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def log_inputs(manager: MLflowManager, run_id: str, settings: Settings, contract: Contract) -> None:
+    """Log them to the run."""
+    manager.log_text(run_id, dump_contract(contract), CONTRACT_FILE)
+    inputs = {
+        "settings": deciding_settings(settings),
+        "libraries": dict(library_versions()),
+        "commit": commit(settings.root),
+    }
+    manager.log_text(run_id, json.dumps(inputs, indent=2), INPUTS_FILE)
+    if lock := lock_text(settings):
+        manager.log_text(run_id, lock, LOCK_FILE)
+
+
+def deciding_settings(settings: Settings) -> dict[str, Any]:
+    """The settings of the search, the split and the evaluation."""
+    return settings.training.model_dump(mode="json")
+
+
+def library_versions() -> Mapping[str, str]:
+    """The versions of what a model is made with."""
+    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+
+
+def lock_text(settings: Settings) -> str:
+    """The lock of the project's environment; empty where it is not here, as in an image."""
+    lock = settings.root / "requirements" / "dev.txt"
+    return lock.read_text(encoding="utf-8") if lock.is_file() else ""
+
+
+def commit(root: Path) -> str:
+    """The project's git commit, with a plus where files differ from it; empty without git."""
+    commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain"])
+    try:
+        head, changed = (
+            subprocess.run(
+                command, cwd=root, capture_output=True, text=True, check=True, timeout=20
+            ).stdout.strip()
+            for command in commands
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return f"{head}+" if changed else head

@@ -1,0 +1,145 @@
+"""Rebuild a former training from what it logged, and compare rows, search and model."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from goldpath.contract import Contract, parse_contract
+from goldpath.errors import CheckFailedError
+from goldpath.jobs.training.automl_store import AUTOML
+from goldpath.jobs.training.checks import rows_digest
+from goldpath.jobs.training.inputs import INPUTS_FILE, library_versions
+from goldpath.jobs.training.record import predictions_digest
+from goldpath.judging.evaluation import evaluate
+from goldpath.lake.connection import open_lakehouse
+from goldpath.lake.gold_frame import read_gold
+from goldpath.learning.search import fit, search
+from goldpath.learning.splitting import split_rows
+from goldpath.presentation import step, trial_progress
+from goldpath.privacy.erasure import uses_rows
+from goldpath.registry.mlflow_manager import CONTRACT_FILE, MLflowManager, RegistryError
+from goldpath.registry.training_run import TrainingRun
+from goldpath.reports import write_report
+from goldpath.settings import Settings, TrainingSettings
+
+REPORT_FILE = "reproduction.json"
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A training beside its repetition.
+
+    Attributes:
+        run_id: The former run.
+        reproduced: Whether the main metric agrees to 1e-9.
+        metric: The main metric.
+        logged: Its value then.
+        value: Its value now.
+        same_rows: Whether training and test rows are the same, value for value.
+        same_choice: Whether the search chose the same family and parameters.
+        same_predictions: Whether all predictions of the test rows agree to nine digits.
+        other_libraries: Libraries whose version is another one now: `name then -> now`.
+        commit: The code's commit then; a plus says that files differed from it.
+        gold_snapshot: The data's snapshot.
+    """
+
+    run_id: str
+    reproduced: bool
+    metric: str
+    logged: float
+    value: float
+    same_rows: bool
+    same_choice: bool
+    same_predictions: bool
+    other_libraries: tuple[str, ...]
+    commit: str
+    gold_snapshot: int
+
+
+@uses_rows
+def reproduce(settings: Settings, contract: Contract, run_id: str) -> Reproduction:
+    """Train again as a run did: its snapshot, contract, settings and number of trials.
+
+    Args:
+        settings: Where the lake and the registry are; the run's own training settings are used.
+        contract: Names the registered model.
+        run_id: An MLflow run of a training, or a version's number.
+
+    Raises:
+        RegistryError: Where there is no such training, or it did not come to its evaluation.
+        CheckFailedError: Where the outcome is another one; says what differs.
+    """
+    manager = MLflowManager(settings, contract)
+    if run_id.isdigit():
+        run_id = manager.version(run_id).run_id
+    run = TrainingRun(manager, run_id)
+    stages = {name: run.stage(name) for name in ("extract", "features", "train", "evaluate")}
+    missing = [name for name, values in stages.items() if values is None]
+    if missing:
+        raise RegistryError(
+            f"the run {run_id} is no finished training: it lacks {', '.join(missing)}",
+            "take the run id from reports/training.json or from `registry show`",
+        )
+    if stages["train"] is not None and stages["train"]["family"] == AUTOML:
+        raise RegistryError(
+            f"the run {run_id} is a search of AutoML, which is not rebuilt here",
+            "run it again: automl --trials N --run-id NAME; without a budget of seconds the same "
+            "data and seed give the same model",
+        )
+    result = _train_again(settings, manager, run_id, stages)
+    write_report(settings.reports / REPORT_FILE, asdict(result))
+    if not result.reproduced:
+        raise CheckFailedError(
+            f"{result.metric} was {result.logged:.10f} and is {result.value:.10f}"
+            + ("" if result.same_rows else "; the rows are not the same")
+            + "".join(f"; {change}" for change in result.other_libraries),
+            "make the environment of that commit (git checkout, make setup); persons who were "
+            "forgotten since are missing from the rows for good",
+        )
+    return result
+
+
+def _train_again(
+    settings: Settings, manager: MLflowManager, run_id: str, stages: dict[str, Any]
+) -> Reproduction:
+    text = manager.download_artifact(run_id, CONTRACT_FILE).read_text(encoding="utf-8")
+    contract = parse_contract(text)
+    inputs = json.loads(manager.download_artifact(run_id, INPUTS_FILE).read_text(encoding="utf-8"))
+    found, judged = stages["train"], stages["evaluate"]
+    # The clock stopped that search; the number of its trials stops this one.
+    limits = TrainingSettings(
+        **{**inputs["settings"], "trials": found["trials"], "timeout_seconds": math.inf}
+    )
+    snapshot_id = int(stages["extract"]["snapshot_id"])
+    step(f"reading the snapshot {snapshot_id}")
+    split = split_rows(read_gold(open_lakehouse(settings), contract, snapshot_id), contract, limits)
+    digests = (rows_digest(split.train), rows_digest(split.test))
+    step(f"searching again: {limits.trials} trials on {len(split.train)} rows")
+    with trial_progress(limits.trials) as show_trial:
+        again = search(
+            split.train, contract, limits, lambda trial, best: show_trial(trial.number + 1, best)
+        )
+    model = fit(split.train, contract, again.family, again.parameters, limits.seed)
+    evaluation = evaluate(model, split.train, split.test, limits)
+    now = library_versions()
+    return Reproduction(
+        run_id=run_id,
+        reproduced=abs(evaluation.score.value - judged["value"]) <= TOLERANCE,
+        metric=evaluation.score.metric,
+        logged=judged["value"],
+        value=evaluation.score.value,
+        same_rows=digests
+        == (stages["features"]["train_digest"], stages["features"]["test_digest"]),
+        same_choice=(again.family, dict(again.parameters))
+        == (found["family"], found["parameters"]),
+        same_predictions=predictions_digest(evaluation.predictions) == judged["predictions_digest"],
+        other_libraries=tuple(
+            f"{name} {then} -> {now.get(name, 'absent')}"
+            for name, then in inputs["libraries"].items()
+            if now.get(name) != then
+        ),
+        commit=inputs["commit"],
+        gold_snapshot=snapshot_id,
+    )

@@ -1,0 +1,1 @@
+"""The status of a project, and moving the service's logs into the lake."""

@@ -1,0 +1,331 @@
+"""The model card: Markdown with the front matter that Hugging Face reads.
+
+After Mitchell et al. 2019: what the model is for, what it was made from, how good it is and for
+whom, and where it must not be trusted.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from goldpath.judging.validation_report import ValidationReport
+from goldpath.learning.metrics import Score
+from goldpath.registry.versions import RETRAINED
+
+if TYPE_CHECKING:
+    from goldpath.contract import Contract
+    from goldpath.judging.error_analysis import Slice
+
+SHOWN_SLICES = 10
+SHOWN_FEATURES = 10
+POOR_CALIBRATION = 0.05
+TASKS = {"classification": "tabular-classification", "regression": "tabular-regression"}
+FIGURE_NAMES = {
+    "roc_auc": "Area under the ROC curve",
+    "roc_auc_ovr": "Area under the ROC curve, one class against the rest",
+    "r2": "R², share of variance explained",
+    "accuracy": "Accuracy",
+    "f1_macro": "F1, mean over classes",
+    "log_loss": "Log loss",
+    "brier": "Brier score",
+    "calibration_error": "Expected calibration error",
+    "mae": "Mean absolute error",
+    "rmse": "Root mean squared error",
+}
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What the model can be rebuilt from.
+
+    Attributes:
+        run_id: MLflow's run.
+        snapshot_id: Of the gold table.
+        commit: Of the code; a plus where files differed from it.
+        lock_digest: SHA-256 of the locked requirements.
+        contract_digest: SHA-256 of the contract.
+        seed: Of everything that is random.
+        key_id: The key that the model is signed with.
+    """
+
+    run_id: str
+    snapshot_id: str
+    commit: str
+    lock_digest: str
+    contract_digest: str
+    seed: int
+    key_id: str = ""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """Everything that the card says.
+
+    Attributes:
+        contract: The dataset contract.
+        version: Semantic version.
+        reason: Why it is that one.
+        created: When the model was trained.
+        family: The kind of model.
+        parameters: Its parameters.
+        rows: Training rows and test rows.
+        period: First and last event time, as text; None where the data has no time.
+        split_rule: How the rows were divided.
+        scores: Metrics on the test rows with their 95 % intervals, the main one first.
+        baseline: The main metric of a model that ignores the features.
+        lineage: What it can be rebuilt from.
+        champion: The main metric of the champion of that day on the same rows.
+        slices: The loss on parts of the test rows.
+        importances: Loss of the main metric when a feature is shuffled, the largest first.
+        validation: What the checks said.
+        intended_use: What people wrote about the use; a plain sentence where they did not.
+        out_of_scope: What it must not be used for.
+        limits: Further limits that people know.
+        license: A licence identifier of Hugging Face, such as mit; `other` where there is none.
+        languages: ISO 639-1 codes of the text in the data.
+        tags: Further tags.
+    """
+
+    contract: "Contract"
+    version: str
+    created: datetime
+    family: str
+    rows: tuple[int, int]
+    split_rule: str
+    scores: tuple[Score, ...]
+    baseline: float
+    lineage: Lineage
+    reason: str = RETRAINED
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    period: tuple[str, str] | None = None
+    champion: float | None = None
+    slices: "tuple[Slice, ...]" = ()
+    importances: Mapping[str, float] = field(default_factory=dict)
+    validation: ValidationReport | None = None
+    intended_use: str = ""
+    out_of_scope: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    license: str = "other"
+    languages: tuple[str, ...] = ("en",)
+    tags: tuple[str, ...] = ()
+
+
+def write_card(facts: CardFacts) -> str:
+    """The card as Markdown."""
+    contract = facts.contract
+    sections = {
+        "Intended use": _intended_use(facts),
+        "Data": _data(facts),
+        "Quality": _quality(facts),
+        "Calibration": _calibration(facts),
+        "Where it is worse": _slices(facts),
+        "Fairness": _fairness(facts),
+        "Checks": _checks(facts),
+        "Limits": _limits(facts),
+        "Lineage": _lineage(facts),
+    }
+    title = f"# {plain(contract.model_name)} {plain(facts.version)}"
+    head = f"---\n{yaml.safe_dump(front_matter(facts), sort_keys=False, allow_unicode=True)}---\n"
+    body = "\n".join(f"## {name}\n\n{text.strip()}\n" for name, text in sections.items() if text)
+    return f"{head}\n{title}\n\n{_summary(facts)}\n\n{body}"
+
+
+def front_matter(facts: CardFacts) -> dict[str, Any]:
+    """The metadata block, in the layout of Hugging Face's model cards."""
+    contract = facts.contract
+    task = TASKS[contract.problem]
+    finite = [score for score in facts.scores if math.isfinite(score.value)]
+    return {
+        "language": list(facts.languages),
+        "license": facts.license,
+        "library_name": "sklearn",
+        "pipeline_tag": task,
+        "tags": list(dict.fromkeys(["tabular", contract.problem, "skops", *facts.tags])),
+        "datasets": [contract.dataset],
+        "metrics": [score.metric for score in finite],
+        "model-index": [
+            {
+                "name": contract.model_name,
+                "results": [
+                    {
+                        "task": {"type": task, "name": f"Tabular {contract.problem}"},
+                        "dataset": {
+                            "type": contract.dataset,
+                            "name": contract.dataset,
+                            "split": "test",
+                            "revision": facts.lineage.snapshot_id,
+                        },
+                        "metrics": [
+                            {
+                                "type": score.metric,
+                                "value": round(float(score.value), 6),
+                                "name": FIGURE_NAMES.get(score.metric, score.metric),
+                            }
+                            for score in finite
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def plain(text: object) -> str:
+    """One line that Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", " ".join(str(text).split()))
+
+
+def _summary(facts: CardFacts) -> str:
+    target = plain(facts.contract.target.column)
+    what = (
+        f"predicts {target} as a number"
+        if facts.contract.problem == "regression"
+        else f"tells which class of {target} a row has: "
+        + ", ".join(map(plain, facts.contract.target.classes))
+    )
+    return (
+        f"A {plain(facts.family)} model that {what}. Trained {facts.created:%Y-%m-%d}. "
+        f"This version: {plain(facts.reason)}."
+    )
+
+
+def _intended_use(facts: CardFacts) -> str:
+    use = facts.intended_use or (
+        f"Predictions of {facts.contract.target.column} for rows like those it was trained on, "
+        "one at a time or in batches."
+    )
+    out = ["", "Not for:", "", *(f"- {plain(item)}" for item in facts.out_of_scope)]
+    return "\n".join([plain(use), *(out if facts.out_of_scope else [])])
+
+
+def _data(facts: CardFacts) -> str:
+    contract = facts.contract
+    train, test = facts.rows
+    lines = [
+        f"- Dataset: {plain(contract.dataset)}, snapshot {plain(facts.lineage.snapshot_id)}",
+        f"- Rows: {train:,} for training, {test:,} for the test; {plain(facts.split_rule)}",
+        f"- Features: {', '.join(map(plain, contract.feature_names))}",
+    ]
+    if facts.period:
+        lines.append(f"- Period: {plain(facts.period[0])} to {plain(facts.period[1])}")
+    if contract.personal:
+        lines.append(f"- Personal data: {', '.join(map(plain, contract.personal))}")
+    return "\n".join(lines)
+
+
+def _quality(facts: CardFacts) -> str:
+    rows = [
+        (
+            FIGURE_NAMES.get(score.metric, score.metric),
+            f"{score.value:.4f}",
+            f"{score.interval[0]:.4f} to {score.interval[1]:.4f}",
+        )
+        for score in facts.scores
+    ]
+    rows.append(("Baseline that ignores the features, main metric", f"{facts.baseline:.4f}", ""))
+    if facts.champion is not None:
+        rows.append(("Champion of that day, main metric", f"{facts.champion:.4f}", ""))
+    text = "On the test rows, which neither the search nor the fit has seen.\n\n"
+    text += _table(("metric", "value", "95 % interval"), rows)
+    shown = list(facts.importances.items())[:SHOWN_FEATURES]
+    if shown:
+        text += "\n\nWhat the main metric loses when a feature is shuffled:\n\n"
+        text += _table(("feature", "loss"), [(name, f"{loss:.4f}") for name, loss in shown])
+    return text
+
+
+def _calibration(facts: CardFacts) -> str:
+    error = _score(facts, "calibration_error")
+    if error is None:
+        return ""
+    word = "far from" if error.value > POOR_CALIBRATION else "close to"
+    return (
+        f"Predicted probabilities are {word} observed shares: the mean distance over ten groups is "
+        f"{error.value:.3f} [{error.interval[0]:.3f}, {error.interval[1]:.3f}]."
+    )
+
+
+def _slices(facts: CardFacts) -> str:
+    if not facts.slices:
+        return ""
+    worse = [item for item in facts.slices if item.worse][:SHOWN_SLICES]
+    if not worse:
+        return f"On none of {len(facts.slices)} parts of the test rows beyond chance."
+    rows = [
+        (item.name, f"{item.rows:,}", f"{item.loss:.4g}", f"{item.loss_elsewhere:.4g}")
+        for item in worse
+    ]
+    return _table(("rows where", "rows", "loss", "loss elsewhere"), rows)
+
+
+def _fairness(facts: CardFacts) -> str:
+    groups = facts.contract.fairness_groups
+    if not groups:
+        return "No groups are named (`fairness_groups` in `config/project.yaml`): not examined."
+    found = [r for r in facts.validation.results if r.name == "bias"] if facts.validation else []
+    if not found:
+        return f"Groups of {', '.join(map(plain, groups))} are named and were not examined."
+    columns = list(dict.fromkeys(key for row in found[0].details.values() for key in row))
+    rows = [
+        (name, *(_figure(row.get(column, "")) for column in columns))
+        for name, row in found[0].details.items()
+    ]
+    return f"{found[0].status}: {plain(found[0].message)}\n\n" + _table(("group", *columns), rows)
+
+
+def _checks(facts: CardFacts) -> str:
+    if facts.validation is None:
+        return ""
+    rows = [(r.name, str(r.status), r.message) for r in facts.validation.results]
+    return _table(("check", "status", "figures"), rows)
+
+
+def _limits(facts: CardFacts) -> str:
+    lines = ["A prediction is an estimate, not a cause: it does not say what would change it."]
+    if facts.period:
+        lines.append(f"Nothing is known of its quality on rows after {facts.period[1]}.")
+    error = _score(facts, "calibration_error")
+    if error is not None and error.value > POOR_CALIBRATION:
+        lines.append("Do not read its scores as probabilities without calibrating them.")
+    if any(item.worse for item in facts.slices):
+        lines.append("It is worse on the rows that are listed above.")
+    if not facts.contract.fairness_groups:
+        lines.append("Whether it treats groups of people alike was not examined.")
+    return "\n".join(f"- {plain(line)}" for line in (*lines, *facts.limits))
+
+
+def _lineage(facts: CardFacts) -> str:
+    lineage = facts.lineage
+    rows = {
+        "run": lineage.run_id,
+        "gold snapshot": lineage.snapshot_id,
+        "commit": lineage.commit or "not under git",
+        "lock (SHA-256)": lineage.lock_digest,
+        "contract (SHA-256)": lineage.contract_digest,
+        "seed": lineage.seed,
+        "signed with key": lineage.key_id or "not signed",
+        "parameters": ", ".join(f"{key}={value}" for key, value in facts.parameters.items()),
+    }
+    return _table(("what", "value"), [(name, value) for name, value in rows.items() if value != ""])
+
+
+def _score(facts: CardFacts, metric: str) -> Score | None:
+    return next((score for score in facts.scores if score.metric == metric), None)
+
+
+def _table(heading: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return "---" if value == "---" else plain(value)
+
+
+def _figure(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"

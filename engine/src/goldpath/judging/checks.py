@@ -1,0 +1,97 @@
+"""The built-in checks in order, and how their results become a report."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from goldpath.errors import ProjectError
+from goldpath.judging.champion import CHAMPION_CHECK, check_champion
+from goldpath.judging.data_checks import check_data_quality, check_drift
+from goldpath.judging.fairness import check_fairness
+from goldpath.judging.stability import check_stability
+from goldpath.judging.validation_report import ValidationReport, ValidationResult, ValidationStatus
+from goldpath.judging.validators import (
+    Check,
+    Evidence,
+    check_baseline,
+    check_latency,
+    check_performance,
+    check_predictions,
+    check_rows,
+    check_size,
+)
+from goldpath.learning.scoring import LoadedModel, Predictions
+from goldpath.settings import ValidationSettings
+
+
+def check_against_champion(evidence: Evidence) -> ValidationResult | None:
+    """Both on the same rows; a champion that cannot score them keeps the candidate back."""
+    champion = evidence.champion
+    if champion is None:
+        return None
+    try:
+        theirs = champion.predict(evidence.rows)
+    except (ProjectError, KeyError, TypeError, ValueError) as error:
+        return champion_fault(_name_of(champion), error)
+    return check_champion(
+        evidence.contract,
+        evidence.truth,
+        evidence.predictions,
+        theirs,
+        evidence.training,
+        evidence.validation,
+    )
+
+
+def champion_fault(champion: str, error: Exception) -> ValidationResult:
+    """The comparison with a champion that cannot be loaded or cannot score the rows."""
+    return ValidationResult(
+        CHAMPION_CHECK,
+        ValidationStatus.FAILED,
+        f"{champion} cannot score these rows ({error}); "
+        "data of another kind needs another `dataset` name in config/project.yaml",
+    )
+
+
+CHECKS: Mapping[str, Check] = {
+    "rows": check_rows,
+    "predictions": check_predictions,
+    "baseline": check_baseline,
+    "champion": check_against_champion,
+    "performance": check_performance,
+    "data_quality": check_data_quality,
+    "data_drift": check_drift,
+    "stability": check_stability,
+    "bias": check_fairness,
+    "latency": check_latency,
+    "size": check_size,
+}
+"""The checks, in order. A name can be taken out, or given to a check of one's own."""
+
+
+def are_numbers(predictions: Predictions) -> bool:
+    """Whether there is any sense in going on: metrics of what is no number say nothing."""
+    return bool(np.isfinite(np.asarray(predictions.scores, dtype="float64")).all())
+
+
+def settle(result: ValidationResult, validation: ValidationSettings) -> ValidationResult:
+    """Mark what the settings call optional."""
+    return replace(result, optional=True) if result.name in validation.optional else result
+
+
+def make_report(evidence: Evidence, results: list[ValidationResult]) -> ValidationReport:
+    """The report of checks that were made."""
+    version = evidence.model.version
+    return ValidationReport(
+        model=evidence.contract.model_name,
+        version=version.version if version else "",
+        rows=len(evidence.rows),
+        created=datetime.now(UTC),
+        results=tuple(results),
+    )
+
+
+def _name_of(model: LoadedModel) -> str:
+    return f"version {model.version.version}" if model.version else "the champion"

@@ -1,0 +1,226 @@
+"""Judging a model on rows that it never saw: the score, a baseline, importances and plots."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from goldpath.contract import Contract
+from goldpath.judging.error_analysis import Slice, analyse_errors
+from goldpath.learning.frames import model_frame, target_values
+from goldpath.learning.metrics import Score, bootstrap_score, metric_value, other_scores
+from goldpath.learning.scoring import LoadedModel, Predictions
+from goldpath.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+IMPORTANCE_ROWS = 1000
+SHOWN_FEATURES = 15
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known of a model after the test.
+
+    Attributes:
+        score: Main metric on the test rows, with its interval.
+        baseline: Main metric of a model that ignores the features (the training prior or mean).
+        others: Further metrics, with their intervals.
+        slices: The loss on parts of the test rows, the worst first.
+        importances: Loss of the metric when a feature is shuffled (Breiman 2001), largest first.
+        predictions: The model's predictions of the test rows.
+    """
+
+    score: Score
+    baseline: float
+    others: Mapping[str, Score]
+    slices: tuple[Slice, ...]
+    importances: Mapping[str, float]
+    predictions: Predictions
+
+
+def evaluate(
+    model: LoadedModel, train: pd.DataFrame, test: pd.DataFrame, settings: TrainingSettings
+) -> Evaluation:
+    """Score a model on test rows, beside a baseline fitted on the training rows."""
+    contract = model.contract
+    truth = target_values(test, contract)
+    predictions = model.predict(test)
+    baseline = baseline_model(train, contract)
+    return Evaluation(
+        score=bootstrap_score(
+            contract, truth, predictions, settings.bootstrap_samples, settings.seed
+        ),
+        baseline=metric_value(contract, truth, baseline.predict(test)),
+        others=other_scores(
+            contract, truth, predictions, settings.bootstrap_samples, settings.seed
+        ),
+        slices=analyse_errors(model, test, predictions),
+        importances=permutation_importances(model, test, settings.seed),
+        predictions=predictions,
+    )
+
+
+def baseline_model(train: pd.DataFrame, contract: Contract) -> LoadedModel:
+    """A model that knows the target's distribution and nothing of the features."""
+    from sklearn.dummy import DummyClassifier, DummyRegressor
+
+    model = (
+        DummyClassifier(strategy="prior")
+        if contract.problem == "classification"
+        else DummyRegressor()
+    )
+    model.fit(model_frame(train, contract), target_values(train, contract))
+    return LoadedModel(pipeline=model, contract=contract)
+
+
+def permutation_importances(model: LoadedModel, test: pd.DataFrame, seed: int) -> dict[str, float]:
+    """How much the main metric loses when one feature's values are shuffled, largest first."""
+    random = np.random.default_rng(seed)
+    rows = test.sample(min(IMPORTANCE_ROWS, len(test)), random_state=seed)
+    frame, truth = model_frame(rows, model.contract), target_values(rows, model.contract)
+    whole = metric_value(model.contract, truth, model.predict(frame))
+    losses = {}
+    for name in frame.columns:
+        shuffled = frame.copy()
+        shuffled[name] = shuffled[name].to_numpy()[random.permutation(len(shuffled))]
+        losses[name] = whole - metric_value(model.contract, truth, model.predict(shuffled))
+    return dict(sorted(losses.items(), key=lambda item: -item[1]))
+
+
+def plot_evaluation(
+    evaluation: Evaluation, contract: Contract, truth: np.ndarray, file: Path
+) -> None:
+    """Three panels as one PNG: ranking or fit, calibration or residuals, importances."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(15, 4.6), layout="constrained")
+    FigureCanvasAgg(figure)  # draws without a display
+    left, middle, right = figure.subplots(1, 3)
+    if contract.is_binary:
+        _plot_roc(left, evaluation, contract, truth)
+        _plot_calibration(middle, evaluation, contract, truth)
+    elif contract.problem == "classification":
+        _plot_confusion(left, evaluation, contract, truth)
+        _plot_class_counts(middle, evaluation, contract, truth)
+    else:
+        _plot_fit(left, evaluation, truth)
+        _plot_residuals(middle, evaluation, truth)
+    _plot_importances(right, evaluation)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, format="png")
+
+
+def _plot_roc(axes: "Axes", evaluation: Evaluation, contract: Contract, truth: np.ndarray) -> None:
+    from sklearn.metrics import roc_curve
+
+    false_positive, true_positive, _ = roc_curve(
+        truth == contract.target.positive, evaluation.predictions.scores
+    )
+    low, high = evaluation.score.interval
+    axes.plot([0, 1], [0, 1], linestyle="--", color="grey", label="guessing")
+    axes.plot(
+        false_positive,
+        true_positive,
+        label=f"AUC {evaluation.score.value:.3f} [{low:.3f}, {high:.3f}]",
+    )
+    axes.set(
+        title="ROC curve, test rows", xlabel="False positive rate", ylabel="True positive rate"
+    )
+    axes.legend(loc="lower right")
+
+
+def _plot_calibration(
+    axes: "Axes", evaluation: Evaluation, contract: Contract, truth: np.ndarray
+) -> None:
+    from sklearn.calibration import calibration_curve
+
+    positive = truth == contract.target.positive
+    observed, predicted = calibration_curve(
+        positive, evaluation.predictions.scores, n_bins=10, strategy="quantile"
+    )
+    axes.plot([0, 1], [0, 1], linestyle="--", color="grey", label="perfect")
+    axes.plot(
+        predicted, observed, marker="o", label=f"Brier {evaluation.others['brier'].value:.3f}"
+    )
+    axes.set(
+        title="Calibration, ten groups of equal size",
+        xlabel="Predicted probability",
+        ylabel="Observed share",
+    )
+    axes.legend(loc="upper left")
+
+
+def _plot_confusion(
+    axes: "Axes", evaluation: Evaluation, contract: Contract, truth: np.ndarray
+) -> None:
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    ConfusionMatrixDisplay.from_predictions(
+        truth.astype(str),
+        evaluation.predictions.values,
+        labels=list(contract.target.classes),
+        normalize="true",
+        values_format=".2f",
+        ax=axes,
+        colorbar=False,
+        xticks_rotation=45,
+    )
+    axes.set(title="Confusion matrix, share of the true class")
+
+
+def _plot_class_counts(
+    axes: "Axes", evaluation: Evaluation, contract: Contract, truth: np.ndarray
+) -> None:
+    labels = list(contract.target.classes)
+    position = np.arange(len(labels))
+    predicted = np.asarray(evaluation.predictions.values)
+    axes.bar(position - 0.2, [int((truth == label).sum()) for label in labels], 0.4, label="true")
+    axes.bar(
+        position + 0.2,
+        [int((predicted == label).sum()) for label in labels],
+        0.4,
+        label="predicted",
+    )
+    axes.set_xticks(position, labels, rotation=45)
+    axes.set(title="Rows of each class", ylabel="Test rows")
+    axes.legend()
+
+
+def _plot_fit(axes: "Axes", evaluation: Evaluation, truth: np.ndarray) -> None:
+    low, high = float(truth.min()), float(truth.max())
+    interval_low, interval_high = evaluation.score.interval
+    axes.plot([low, high], [low, high], linestyle="--", color="grey", label="perfect")
+    axes.scatter(
+        truth,
+        evaluation.predictions.scores,
+        s=4,
+        alpha=0.3,
+        label=f"R² {evaluation.score.value:.3f} [{interval_low:.3f}, {interval_high:.3f}]",
+    )
+    axes.set(
+        title="Predicted against true, test rows", xlabel="True value", ylabel="Predicted value"
+    )
+    axes.legend(loc="upper left")
+
+
+def _plot_residuals(axes: "Axes", evaluation: Evaluation, truth: np.ndarray) -> None:
+    residuals: Any = np.asarray(evaluation.predictions.scores) - truth
+    axes.hist(residuals, bins=50)
+    axes.axvline(0, linestyle="--", color="grey")
+    axes.set(
+        title=f"Residuals, MAE {evaluation.others['mae'].value:.3g}",
+        xlabel="Predicted minus true",
+        ylabel="Test rows",
+    )
+
+
+def _plot_importances(axes: "Axes", evaluation: Evaluation) -> None:
+    shown = list(evaluation.importances.items())[:SHOWN_FEATURES][::-1]
+    axes.barh([name for name, _ in shown], [loss for _, loss in shown])
+    axes.set(title="Importance by shuffling", xlabel=f"Loss of {evaluation.score.metric}")

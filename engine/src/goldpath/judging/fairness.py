@@ -1,0 +1,234 @@
+"""Whether a model treats the groups that the contract names alike.
+
+Two classes: the rates of true and of false positives (equalised odds, Hardt et al. 2016) are
+judged, and the share of rows that are called positive is reported. More classes: accuracy.
+Regression: mean error and mean absolute error, in standard deviations of the target.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import numpy as np
+import pandas as pd
+
+from goldpath.contract import Feature
+from goldpath.judging.validation_report import ValidationResult, ValidationStatus
+from goldpath.judging.validators import Evidence
+
+FAIRNESS_CHECK = "bias"
+FALSE_ALARMS = 0.01
+"""Over all pairs of groups, metrics and columns together (Bonferroni)."""
+
+MOST_DISTINCT = 5
+QUARTERS = (0.25, 0.5, 0.75)
+MISSING = "(missing)"
+
+
+@dataclass(frozen=True)
+class RowMetric:
+    """A metric that is a mean over rows.
+
+    Attributes:
+        name: Its name.
+        values: What is averaged, shape (rows,).
+        counted: Which rows count, shape (rows,).
+        is_rate: Whether the values are 0 or 1.
+        judged: Whether a difference between groups may fail the model.
+    """
+
+    name: str
+    values: np.ndarray
+    counted: np.ndarray
+    is_rate: bool
+    judged: bool = True
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The difference of one metric between two groups of a column, with its interval."""
+
+    column: str
+    metric: str
+    higher: str
+    lower: str
+    difference: float
+    interval: tuple[float, float]
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return (
+            f"{self.column}: {self.metric} of {self.higher} is {self.difference:.3f} "
+            f"[{low:.3f}, {high:.3f}] above {self.lower}"
+        )
+
+
+def check_fairness(evidence: Evidence) -> ValidationResult | None:
+    """Compare every two groups of each column in `fairness_groups`.
+
+    The model fails where a difference is surely above the limit, that is, the lower end of its
+    interval is; it warns where the difference alone is above. Small groups are not judged.
+    """
+    columns = evidence.contract.fairness_groups
+    if not columns:
+        return None
+    limit, smallest = evidence.validation.group_difference, evidence.validation.minimum_group_rows
+    metrics = row_metrics(evidence)
+    details: dict[str, dict[str, float | str]] = {}
+    pairs: list[tuple[str, RowMetric, str, str, np.ndarray]] = []
+    unjudged = []
+    for column in columns:
+        groups = group_labels(evidence.rows[column], evidence.contract.by_name[column])
+        details |= group_figures(column, groups, metrics)
+        before = len(pairs)
+        for metric in metrics:
+            sizes = groups[metric.counted].value_counts()
+            names = [str(name) for name in sizes.index[sizes >= smallest]]
+            if metric.judged:
+                pairs += [
+                    (column, metric, a, b, groups.to_numpy()) for a, b in combinations(names, 2)
+                ]
+        if len(pairs) == before:
+            unjudged.append(column)
+    if unjudged:
+        return ValidationResult(
+            FAIRNESS_CHECK,
+            ValidationStatus.NOT_ENOUGH_DATA,
+            f"{', '.join(unjudged)}: fewer than two groups have the {smallest} rows "
+            "that each metric needs",
+            threshold=limit,
+            details=details,
+        )
+    gaps = [_gap(*pair, FALSE_ALARMS / len(pairs)) for pair in pairs]
+    return _judge(gaps, limit, details)
+
+
+def row_metrics(evidence: Evidence) -> list[RowMetric]:
+    """The metrics that suit the problem."""
+    contract, everyone = evidence.contract, np.ones(len(evidence.rows), dtype=bool)
+    if contract.problem == "regression":
+        spread = float(np.std(evidence.truth)) or 1.0
+        errors = (
+            np.asarray(evidence.predictions.values, dtype="float64") - evidence.truth
+        ) / spread
+        return [
+            RowMetric("mean error", errors, everyone, is_rate=False),
+            RowMetric("mean absolute error", np.abs(errors), everyone, is_rate=False),
+        ]
+    predicted = np.asarray(evidence.predictions.values, dtype=str)
+    truth = evidence.truth.astype(str)
+    right = (predicted == truth).astype("float64")
+    if not contract.is_binary:
+        return [RowMetric("accuracy", right, everyone, is_rate=True)]
+    called = (predicted == contract.target.positive).astype("float64")
+    positive = truth == contract.target.positive
+    return [
+        RowMetric("true positive rate", called, positive, is_rate=True),
+        RowMetric("false positive rate", called, ~positive, is_rate=True),
+        RowMetric("selection rate", called, everyone, is_rate=True, judged=False),
+        RowMetric("accuracy", right, everyone, is_rate=True, judged=False),
+    ]
+
+
+def group_labels(values: pd.Series, feature: Feature) -> pd.Series:
+    """Each row's group: the value, or for a number of many values its quarter."""
+    if not feature.is_numeric or values.nunique() <= MOST_DISTINCT:
+        return values.astype(object).where(values.notna(), MISSING).astype(str)
+    numbers = pd.to_numeric(values.astype(object).where(values.notna(), np.nan)).astype("float64")
+    edges = np.unique(np.nanquantile(numbers, QUARTERS))
+    names = [f"below {edges[0]:.6g}"]
+    names += [f"{low:.6g} to {high:.6g}" for low, high in pairwise(edges)]
+    names.append(f"{edges[-1]:.6g} and above")
+    places = np.searchsorted(edges, numbers.fillna(0.0), "right")
+    labels = np.asarray(names, dtype=object)[places]
+    return pd.Series(np.where(numbers.isna(), MISSING, labels), index=values.index)
+
+
+def group_figures(
+    column: str, groups: pd.Series, metrics: list[RowMetric]
+) -> dict[str, dict[str, float | str]]:
+    """Every metric of every group, and each metric's largest difference, by fairlearn."""
+    from fairlearn.metrics import MetricFrame, count
+
+    positions = np.arange(len(groups))
+
+    def mean_of(metric: RowMetric) -> object:
+        def mean(rows: pd.Series, _: pd.Series) -> float:
+            chosen = np.asarray(rows)[metric.counted[np.asarray(rows)]]
+            return float(metric.values[chosen].mean()) if len(chosen) else float("nan")
+
+        return mean
+
+    frame = MetricFrame(
+        metrics={"rows": count, **{metric.name: mean_of(metric) for metric in metrics}},
+        y_true=positions,
+        y_pred=positions,
+        sensitive_features=pd.Series(groups.to_numpy(), name=column),
+    )
+    found: dict[str, dict[str, float | str]] = {
+        f"{column} = {name}": {str(key): float(value) for key, value in row.items()}
+        for name, row in frame.by_group.iterrows()
+    }
+    differences: Mapping[str, float] = frame.difference(method="between_groups").to_dict()
+    found[f"{column}: largest difference"] = {
+        name: float(value) for name, value in differences.items() if name != "rows"
+    }
+    return found
+
+
+def rate_interval(hits: float, rows: int, quantile: float) -> tuple[float, float]:
+    """A rate's interval (Wilson 1927), which holds for small groups and rates near 0 or 1."""
+    rate, square = hits / rows, quantile**2
+    middle = (rate + square / (2 * rows)) / (1 + square / rows)
+    half = (
+        quantile * np.sqrt(rate * (1 - rate) / rows + square / (4 * rows**2)) / (1 + square / rows)
+    )
+    return float(middle - half), float(middle + half)
+
+
+def _gap(
+    column: str, metric: RowMetric, first: str, second: str, groups: np.ndarray, alarms: float
+) -> Gap:
+    """Rates: Newcombe's hybrid interval (1998, method 10). Means: Welch's."""
+    from scipy.stats import norm, t
+
+    samples = {name: metric.values[metric.counted & (groups == name)] for name in (first, second)}
+    high, low = sorted(samples, key=lambda name: -float(samples[name].mean()))
+    above, below = samples[high], samples[low]
+    difference = float(above.mean() - below.mean())
+    if metric.is_rate:
+        quantile = float(norm.ppf(1 - alarms / 2))
+        a_low, a_high = rate_interval(float(above.sum()), len(above), quantile)
+        b_low, b_high = rate_interval(float(below.sum()), len(below), quantile)
+        down = np.hypot(above.mean() - a_low, b_high - below.mean())
+        up = np.hypot(a_high - above.mean(), below.mean() - b_low)
+    else:
+        parts = [float(sample.var(ddof=1)) / len(sample) for sample in (above, below)]
+        squares = sum(
+            part**2 / (len(sample) - 1) for part, sample in zip(parts, (above, below), strict=True)
+        )
+        freedom = sum(parts) ** 2 / squares if squares else 1.0
+        down = up = float(t.ppf(1 - alarms / 2, freedom)) * np.sqrt(sum(parts))
+    interval = (difference - float(down), difference + float(up))
+    return Gap(column, metric.name, high, low, difference, interval)
+
+
+def _judge(
+    gaps: list[Gap], limit: float, details: dict[str, dict[str, float | str]]
+) -> ValidationResult:
+    widest = max(gaps, key=lambda gap: gap.difference)
+    sure = [gap for gap in gaps if gap.interval[0] > limit]
+    status, said = ValidationStatus.PASSED, str(widest)
+    if sure:
+        status = ValidationStatus.FAILED
+        said = "; ".join(map(str, sorted(sure, key=lambda gap: -gap.difference)[:3]))
+    elif widest.difference > limit:
+        status, said = ValidationStatus.WARNING, f"{widest}, which may be chance"
+    return ValidationResult(
+        FAIRNESS_CHECK,
+        status,
+        f"{said}; at most {limit:g}",
+        score=widest.difference,
+        threshold=limit,
+        details=details,
+    )

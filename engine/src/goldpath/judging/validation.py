@@ -1,0 +1,119 @@
+"""The promotion gate: every check must pass, and a check that cannot be made has not passed."""
+
+from typing import TYPE_CHECKING
+
+from goldpath.contract import Contract
+from goldpath.errors import ProjectError
+from goldpath.judging.checks import CHECKS, are_numbers, champion_fault, make_report, settle
+from goldpath.judging.validation_report import ValidationReport, ValidationResult, ValidationStatus
+from goldpath.judging.validators import Evidence
+from goldpath.learning.frames import target_values
+from goldpath.learning.scoring import LoadedModel, Predictions
+from goldpath.learning.splitting import Split
+from goldpath.learning.threads import sensible_threads
+from goldpath.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from goldpath.registry.mlflow_manager import MLflowManager
+
+REPORT_FOLDER = "validation"
+HTML_REPORT = "validation.html"
+JSON_REPORT = "validation.json"
+
+
+def validate_candidate(
+    settings: Settings,
+    candidate: LoadedModel,
+    champion: LoadedModel | None,
+    split: Split,
+    contract: Contract,
+    champion_error: Exception | None = None,
+) -> ValidationReport:
+    """What the gate asks of a candidate, on its test rows.
+
+    Args:
+        settings: Their sections `training` and `validation` hold the limits.
+        candidate: The candidate.
+        champion: Today's champion, where there is one.
+        split: The rows that the candidate learned from, and its test rows.
+        contract: The candidate's contract.
+        champion_error: Why today's champion could not be loaded; then nothing is promoted.
+
+    Returns:
+        The report; the candidate may be promoted where `report.passed`.
+    """
+    with sensible_threads(len(split.train)):
+        return _validate(settings, candidate, champion, split, contract, champion_error)
+
+
+def _validate(
+    settings: Settings,
+    candidate: LoadedModel,
+    champion: LoadedModel | None,
+    split: Split,
+    contract: Contract,
+    champion_error: Exception | None,
+) -> ValidationReport:
+    try:
+        predictions = candidate.predict(split.test)
+    except (ProjectError, KeyError, TypeError, ValueError) as error:
+        empty = Predictions([], None, [])
+        evidence = _evidence(settings, candidate, None, split, contract, empty)
+        fault = ValidationResult(
+            "predictions are usable",
+            ValidationStatus.FAILED,
+            f"the candidate cannot score its test rows: {error}",
+        )
+        return make_report(evidence, [fault])
+    evidence = _evidence(settings, candidate, champion, split, contract, predictions)
+    results = []
+    for name, check in CHECKS.items():
+        if name == "champion" and champion_error is not None:
+            result: ValidationResult | None = champion_fault("the champion", champion_error)
+        else:
+            result = check(evidence)
+        if result is not None:
+            results.append(settle(result, settings.validation))
+        if name == "predictions" and not are_numbers(predictions):
+            break
+    return make_report(evidence, results)
+
+
+def write_report_files(report: ValidationReport, folder: "Path") -> "tuple[Path, Path]":
+    """Write the report as HTML and as JSON; returns both files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = folder / HTML_REPORT, folder / JSON_REPORT
+    for file, text in zip(files, (report.to_html(), report.to_json()), strict=True):
+        part = file.with_suffix(file.suffix + ".part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    return files
+
+
+def log_report(manager: "MLflowManager", run_id: str, report: ValidationReport) -> None:
+    """Log the report to a run, as artifacts in the folder `validation`."""
+    manager.log_text(run_id, report.to_html(), f"{REPORT_FOLDER}/{HTML_REPORT}")
+    manager.log_text(run_id, report.to_json(), f"{REPORT_FOLDER}/{JSON_REPORT}")
+
+
+def _evidence(
+    settings: Settings,
+    candidate: LoadedModel,
+    champion: LoadedModel | None,
+    split: Split,
+    contract: Contract,
+    predictions: Predictions,
+) -> Evidence:
+    return Evidence(
+        model=candidate,
+        rows=split.test,
+        truth=target_values(split.test, contract),
+        predictions=predictions,
+        validation=settings.validation,
+        training=settings.training,
+        monitoring=settings.monitoring,
+        train=split.train,
+        champion=champion,
+    )

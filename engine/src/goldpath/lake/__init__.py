@@ -1,0 +1,1 @@
+"""The lakehouse: Iceberg tables with snapshots, on this machine or on AWS."""

@@ -1,0 +1,1 @@
+"""The lakehouse on AWS: Ibis expressions as Athena SQL over Glue tables."""

@@ -1,0 +1,137 @@
+"""Reading event times as one expression that DuckDB and Athena both understand.
+
+`strptime` is not portable: DuckDB's stops the whole query at the first bad row, and Athena has
+another one. So a format becomes a regular expression whose parts are put together as ISO 8601
+text, and `TRY_CAST` makes a timestamp of it, or null.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from goldpath.contract import ContractError, EventTime
+
+if TYPE_CHECKING:
+    import ibis
+
+PARTS = {
+    "%Y": r"(\d{4})",
+    "%y": r"(\d{2})",
+    "%m": r"(\d{1,2})",
+    "%d": r"(\d{1,2})",
+    "%H": r"(\d{1,2})",
+    "%M": r"(\d{1,2})",
+    "%S": r"(\d{1,2})",
+}
+# How much of ISO 8601 text names an interval: 2026, 2026-03, 2026-03-15.
+INTERVAL_WIDTH = {"year": 4, "month": 7, "day": 10}
+# Intervals of rows whose time is unreadable, and of data that has none.
+UNKNOWN_INTERVAL = "unknown"
+WHOLE_TABLE = "all"
+PIVOT = "69"  # POSIX: two-digit years from 69 are in the 1900s
+
+
+def parse_event_time(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
+    """The event time of each row as a timestamp without zone; null where the text is none.
+
+    A time with an offset is converted to UTC; one without is taken as it stands.
+
+    Args:
+        raw: Rows with text columns.
+        event_time: The contract's event time.
+
+    Raises:
+        ContractError: Where the format holds a directive that is not supported.
+    """
+    text = raw[event_time.column].strip()
+    iso = text if event_time.format is None else _as_iso(text, event_time.format)
+    # Through a zoned type, since a plain cast drops the offset; the engine's own zone is UTC.
+    moment = iso.try_cast("timestamp('UTC')").cast("timestamp")
+    if event_time.hour_column is None:
+        return moment
+    hour = raw[event_time.hour_column].strip().try_cast("int64")
+    return (hour.between(0, 23)).ifelse(moment + hour.as_interval("h"), None)
+
+
+def interval_of(raw: "ibis.Table", event_time: EventTime | None) -> "ibis.Value":
+    """The interval that each row belongs to, such as 2026-03 for a monthly table."""
+    import ibis
+
+    if event_time is None:
+        return ibis.literal(WHOLE_TABLE)
+    moment = parse_event_time(raw, event_time).cast("string")
+    return moment.substr(0, INTERVAL_WIDTH[event_time.interval]).fill_null(UNKNOWN_INTERVAL)
+
+
+def intervals_between(intervals: Iterable[str], start: date | None, end: date | None) -> list[str]:
+    """The intervals that overlap a period.
+
+    Args:
+        intervals: Names of intervals; those without a time are in no period.
+        start: The first day, or None for no bound.
+        end: The first day that is no longer in it, or None for no bound.
+    """
+    dated = [name for name in intervals if name not in (UNKNOWN_INTERVAL, WHOLE_TABLE)]
+    return [
+        name
+        for name in dated
+        if (start is None or name >= start.isoformat()[: len(name)])
+        and (end is None or name <= (end - timedelta(days=1)).isoformat()[: len(name)])
+    ]
+
+
+def format_pattern(format_: str) -> tuple[str, list[str]]:
+    """A `strptime` format as a regular expression and the directives of its groups, in order.
+
+    Raises:
+        ContractError: Where a directive is not supported, or the date is not complete.
+    """
+    pattern, directives = "", []
+    for piece in re.findall(r"%.|[^%]+", format_):
+        if piece in PARTS:
+            pattern += PARTS[piece]
+            directives.append(piece)
+        elif piece.startswith("%"):
+            raise ContractError(
+                f"event_time.format: {piece} in {format_!r} is not supported",
+                f"use {' '.join(PARTS)} or ISO 8601",
+            )
+        else:
+            pattern += re.escape(piece)
+    if not {"%m", "%d"} <= set(directives) or not {"%Y", "%y"} & set(directives):
+        raise ContractError(
+            f"event_time.format {format_!r} has no complete date", "give year, month and day"
+        )
+    return f"^{pattern}$", directives
+
+
+def _as_iso(text: "ibis.Value", format_: str) -> "ibis.Value":
+    import ibis
+
+    pattern, directives = format_pattern(format_)
+
+    def part(directive: str, width: int = 2) -> "ibis.Value":
+        if directive not in directives:
+            return ibis.literal("0" * width)
+        return text.re_extract(pattern, directives.index(directive) + 1).lpad(width, "0")
+
+    if "%Y" in directives:
+        year = part("%Y", 4)
+    else:
+        short = part("%y")
+        year = (short >= PIVOT).ifelse(ibis.literal("19") + short, ibis.literal("20") + short)
+    iso = (
+        year
+        + "-"
+        + part("%m")
+        + "-"
+        + part("%d")
+        + " "
+        + part("%H")
+        + ":"
+        + part("%M")
+        + ":"
+        + part("%S")
+    )
+    return text.re_search(pattern).ifelse(iso, None)

@@ -1,0 +1,42 @@
+"""The gold table as a frame, at the snapshot that a run names."""
+
+import pandas as pd
+
+from goldpath.contract import EVENT_TIME, Contract
+from goldpath.lake.lakehouse import Lakehouse, LakehouseError, Snapshot
+from goldpath.lake.tables import gold_table
+
+
+def read_gold(
+    lakehouse: Lakehouse, contract: Contract, snapshot_id: int | None = None
+) -> pd.DataFrame:
+    """Rows of the gold table, in the order of time and entity.
+
+    Raises:
+        LakehouseError: Where the table is missing, or was made with another contract.
+    """
+    expression = lakehouse.read(gold_table(contract), snapshot_id)
+    wanted = [contract.entity_column, *contract.feature_names, contract.target.column]
+    missing = [name for name in wanted if name not in expression.columns]
+    if missing:
+        raise LakehouseError(
+            f"{gold_table(contract)} lacks the contract's columns {', '.join(missing)}", "make data"
+        )
+    time = [EVENT_TIME] if contract.has_time else []
+    rows = expression.select(*time, *wanted).order_by([*time, contract.entity_column])
+    frame: pd.DataFrame = lakehouse.collect(rows).to_pandas()
+    return frame
+
+
+def gold_snapshot(lakehouse: Lakehouse, contract: Contract) -> Snapshot:
+    """The gold table's current snapshot.
+
+    Raises:
+        LakehouseError: Where there is none.
+    """
+    snapshot = lakehouse.snapshot(gold_table(contract))
+    if snapshot is None:
+        raise LakehouseError(
+            f"there is no training data yet: {gold_table(contract)} does not exist", "make data"
+        )
+    return snapshot

@@ -1,0 +1,91 @@
+"""The `_pipeline_runs` table: what each run read, wrote, refused and dropped, by interval.
+
+It is also how a run knows what is left to do: an interval whose bronze rows and whose contract are
+those of its last record needs no work. The record is written after the tables, so a killed run is
+simply done again.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from goldpath.contract import Contract
+from goldpath.lake.lakehouse import Lakehouse
+from goldpath.lake.tables import runs_table
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One step of one run.
+
+    Attributes:
+        run_id: The run.
+        step: bronze, silver or gold.
+        subject: Bronze: the file. Silver and gold: the interval.
+        rows_in: Rows that the step read.
+        rows_out: Rows that it wrote.
+        quarantined: Rows that the contract refused.
+        duplicates: Rows that a later row for the same key replaced.
+        forgotten: Rows of persons who asked to be forgotten, which were not taken in.
+        snapshot: The written table's snapshot.
+        fingerprint: Silver and gold: the bronze rows and the contract that they were made from.
+        started_at: UTC.
+        finished_at: UTC.
+    """
+
+    run_id: str
+    step: str
+    subject: str
+    rows_in: int
+    rows_out: int
+    quarantined: int
+    duplicates: int
+    forgotten: int
+    snapshot: int
+    fingerprint: str
+    started_at: datetime
+    finished_at: datetime
+
+
+def write_records(lakehouse: Lakehouse, contract: Contract, records: Iterable[RunRecord]) -> None:
+    """Append records in one commit."""
+    import pyarrow as pa
+
+    rows = [asdict(record) for record in records]
+    if rows:
+        kinds = {int: pa.int64(), str: pa.string(), datetime: pa.timestamp("us")}
+        annotations = RunRecord.__annotations__
+        schema = pa.schema([(name, kinds[kind]) for name, kind in annotations.items()])
+        lakehouse.append(runs_table(contract), pa.Table.from_pylist(rows, schema))
+
+
+def read_records(lakehouse: Lakehouse, contract: Contract, step: str) -> list[RunRecord]:
+    """The records of a step, the oldest first."""
+    if not lakehouse.exists(runs_table(contract)):
+        return []
+    rows = lakehouse.read(runs_table(contract))
+    found = lakehouse.collect(rows.filter(rows.step == step)).to_pylist()
+    return sorted((RunRecord(**row) for row in found), key=lambda record: record.finished_at)
+
+
+def latest_by_subject(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
+    """The newest record of each interval or file."""
+    return {record.subject: record for record in records}
+
+
+def fingerprint(contract: Contract, rows: int, newest: datetime | None) -> str:
+    """What an interval is made from: its bronze rows, which are append-only, and the contract."""
+    return f"{rows} rows, newest {newest}, contract {_rules_digest(contract)}"
+
+
+def is_same_contract(contract: Contract, made_from: str) -> bool:
+    """Whether a fingerprint was taken under this contract."""
+    return made_from.endswith(_rules_digest(contract))
+
+
+def _rules_digest(contract: Contract) -> str:
+    rules = contract.model_dump_json(
+        include={"problem", "entity", "event_time", "target", "features"}
+    )
+    return hashlib.sha256(rules.encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Learning a model: families, search, split, metrics."""

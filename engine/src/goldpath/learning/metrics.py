@@ -1,0 +1,218 @@
+"""How good a model is: one main metric for each problem, with its interval.
+
+Binary classification: area under the ROC curve. Several classes: its mean, one class against the
+rest. Regression: R², the share of variance explained. For all three, more is better.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from goldpath.contract import Contract
+
+if TYPE_CHECKING:
+    from goldpath.learning.scoring import Predictions
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric on one set of rows.
+
+    Attributes:
+        metric: Its name.
+        value: On all rows.
+        interval: 95 % percentile bootstrap interval over rows (Efron & Tibshirani 1993, ch. 13).
+    """
+
+    metric: str
+    value: float
+    interval: tuple[float, float]
+
+
+def main_metric(contract: Contract) -> str:
+    """The metric that the search maximises and the gate compares."""
+    if contract.problem == "regression":
+        return "r2"
+    return "roc_auc" if contract.is_binary else "roc_auc_ovr"
+
+
+def metric_value(contract: Contract, truth: np.ndarray, predictions: "Predictions") -> float:
+    """The main metric of predictions, shape (rows,), against the truth, shape (rows,)."""
+    return _metric(contract)(truth, _scores(contract, predictions))
+
+
+def bootstrap_score(
+    contract: Contract, truth: np.ndarray, predictions: "Predictions", samples: int, seed: int
+) -> Score:
+    """The main metric with its bootstrap interval."""
+    metric, scores = _metric(contract), _scores(contract, predictions)
+    values = [metric(truth[rows], scores[rows]) for rows in _resamples(len(truth), samples, seed)]
+    finite = [value for value in values if np.isfinite(value)]
+    low, high = np.percentile(finite, [2.5, 97.5]) if finite else (float("nan"), float("nan"))
+    return Score(main_metric(contract), metric(truth, scores), (float(low), float(high)))
+
+
+def bootstrap_difference(
+    contract: Contract,
+    truth: np.ndarray,
+    candidate: "Predictions",
+    champion: "Predictions",
+    samples: int,
+    seed: int,
+) -> tuple[float, tuple[float, float]]:
+    """Candidate minus champion on the same rows: the difference and its paired 95 % interval."""
+    metric = _metric(contract)
+    ours, theirs = _scores(contract, candidate), _scores(contract, champion)
+    differences = [
+        metric(truth[rows], ours[rows]) - metric(truth[rows], theirs[rows])
+        for rows in _resamples(len(truth), samples, seed)
+    ]
+    low, high = np.nanpercentile(differences, [2.5, 97.5])
+    return metric(truth, ours) - metric(truth, theirs), (float(low), float(high))
+
+
+def other_scores(
+    contract: Contract, truth: np.ndarray, predictions: "Predictions", samples: int, seed: int
+) -> dict[str, Score]:
+    """Further metrics with their bootstrap intervals, for people; the gate does not need them."""
+    rows = _row_metrics(contract, truth, predictions)
+    resamples = _resamples(len(truth), samples, seed)
+    scores = {}
+    for name, metric in rows.items():
+        low, high = np.percentile([metric(chosen) for chosen in resamples], [2.5, 97.5])
+        scores[name] = Score(name, metric(np.arange(len(truth))), (float(low), float(high)))
+    return scores
+
+
+def row_losses(contract: Contract, truth: np.ndarray, predictions: "Predictions") -> np.ndarray:
+    """What each row costs, shape (rows,): log loss of a class, absolute error of a value."""
+    if contract.problem == "regression":
+        return np.asarray(np.abs(np.asarray(predictions.values, dtype="float64") - truth))
+    if predictions.probabilities is None:
+        raise TypeError("a classifier's predictions carry probabilities")
+    labels = np.asarray(contract.target.classes)
+    column = (truth.astype(str)[:, None] == labels[None, :]).argmax(axis=1)
+    chosen = predictions.probabilities[np.arange(len(truth)), column]
+    return np.asarray(-np.log(np.clip(chosen, 1e-15, 1)))
+
+
+def expected_calibration_error(positive: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean distance of the observed share from the predicted one, in ten groups of equal size.
+
+    Naeini et al. 2015, with quantile groups.
+
+    Args:
+        positive: Booleans, shape (rows,).
+        probabilities: Of the positive class, shape (rows,).
+    """
+    groups = np.array_split(np.argsort(probabilities, kind="stable"), 10)
+    distances = [
+        len(rows) * abs(float(positive[rows].mean()) - float(probabilities[rows].mean()))
+        for rows in groups
+        if len(rows)
+    ]
+    return sum(distances) / len(positive)
+
+
+def _row_metrics(
+    contract: Contract, truth: np.ndarray, predictions: "Predictions"
+) -> dict[str, Callable[[np.ndarray], float]]:
+    """Each further metric as a function of row numbers, fast enough for hundreds of resamples."""
+    losses = row_losses(contract, truth, predictions)
+    if contract.problem == "regression":
+        squares = losses**2
+        return {
+            "mae": lambda rows: float(losses[rows].mean()),
+            "rmse": lambda rows: float(np.sqrt(squares[rows].mean())),
+        }
+    labels = np.asarray(contract.target.classes)
+    one_hot = truth.astype(str)[:, None] == labels[None, :]
+    true_class = one_hot.argmax(axis=1)
+    predicted = (np.asarray(predictions.values, dtype=str)[:, None] == labels[None, :]).argmax(
+        axis=1
+    )
+    right = true_class == predicted
+
+    def f1_macro(rows: np.ndarray) -> float:
+        pairs = np.bincount(
+            true_class[rows] * len(labels) + predicted[rows], minlength=len(labels) ** 2
+        ).reshape(len(labels), len(labels))
+        hits = np.diag(pairs)
+        found = pairs.sum(axis=0) + pairs.sum(axis=1)
+        return float(
+            np.mean(np.divide(2 * hits, found, out=np.zeros(len(labels)), where=found > 0))
+        )
+
+    metrics: dict[str, Callable[[np.ndarray], float]] = {
+        "accuracy": lambda rows: float(right[rows].mean()),
+        "f1_macro": f1_macro,
+        "log_loss": lambda rows: float(losses[rows].mean()),
+    }
+    if contract.is_binary and predictions.probabilities is not None:
+        probabilities = predictions.probabilities[:, 1]
+        squares = (probabilities - one_hot[:, 1]) ** 2
+        metrics["brier"] = lambda rows: float(squares[rows].mean())
+        metrics["calibration_error"] = lambda rows: expected_calibration_error(
+            one_hot[rows, 1], probabilities[rows]
+        )
+    return metrics
+
+
+def area_under_roc(positive: np.ndarray, scores: np.ndarray) -> float:
+    """The probability that a positive row scores above a negative one (ties count half).
+
+    The Mann-Whitney form: Hanley & McNeil 1982. A tenth of the time of scikit-learn's, which
+    matters for a thousand bootstrap samples.
+
+    Args:
+        positive: Booleans, shape (rows,).
+        scores: Shape (rows,).
+
+    Returns:
+        A value in [0, 1], or NaN where either class is absent.
+    """
+    positives = int(positive.sum())
+    negatives = len(positive) - positives
+    if positives == 0 or negatives == 0:
+        return float("nan")
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    upper = np.cumsum(counts)
+    mean_rank = upper - (counts - 1) / 2
+    rank_sum = float(mean_rank[inverse][positive].sum())
+    return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
+
+
+def _metric(contract: Contract) -> Callable[[np.ndarray, np.ndarray], float]:
+    if contract.problem == "regression":
+        return _r2
+    labels = np.asarray(contract.target.classes)
+    if contract.is_binary:
+        return lambda truth, scores: area_under_roc(truth == labels[1], scores)
+
+    def one_against_rest(truth: np.ndarray, scores: np.ndarray) -> float:
+        areas = [area_under_roc(truth == label, scores[:, i]) for i, label in enumerate(labels)]
+        defined = [area for area in areas if np.isfinite(area)]
+        return float(np.mean(defined)) if defined else float("nan")
+
+    return one_against_rest
+
+
+def _scores(contract: Contract, predictions: "Predictions") -> np.ndarray:
+    """What the metric ranks or measures: P(positive), the matrix of probabilities, or values."""
+    if contract.problem == "regression":
+        return np.asarray(predictions.values, dtype="float64")
+    if predictions.probabilities is None:
+        raise TypeError("a classifier's predictions carry probabilities")
+    return predictions.probabilities[:, 1] if contract.is_binary else predictions.probabilities
+
+
+def _r2(truth: np.ndarray, values: np.ndarray) -> float:
+    spread = float(np.sum((truth - truth.mean()) ** 2))
+    return float("nan") if spread == 0 else 1 - float(np.sum((truth - values) ** 2)) / spread
+
+
+def _resamples(rows: int, samples: int, seed: int) -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
+    return [random.integers(0, rows, rows) for _ in range(samples)]

@@ -1,0 +1,52 @@
+"""A fitted model and the contract it was trained with: typed rows in, predictions out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from goldpath.contract import Contract
+from goldpath.learning.frames import model_frame
+from goldpath.learning.predictions import Predictions
+from goldpath.model_version import ModelVersion
+
+__all__ = ["LoadedModel", "ModelVersion", "Predictions"]
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A fitted pipeline, ready to score.
+
+    Attributes:
+        pipeline: A scikit-learn pipeline over `model_frame`'s columns.
+        contract: The contract that it was trained with.
+        version: Where it came from; None for a candidate that is not registered yet.
+        background: Training rows that its predictions are explained against.
+    """
+
+    pipeline: Any
+    contract: Contract
+    version: ModelVersion | None = None
+    background: Sequence[Mapping[str, Any]] = ()
+
+    def predict(self, rows: "pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]") -> Predictions:
+        """Score typed rows; the same row gets the same prediction alone and in any batch."""
+        frame = model_frame(rows, self.contract)
+        if self.contract.problem == "regression":
+            values = [float(value) for value in self.pipeline.predict(frame)]
+            return Predictions(values, None, values)
+        raw = np.asarray(self.pipeline.predict_proba(frame), dtype="float64")
+        known = [str(label) for label in self.pipeline.classes_]
+        probabilities = np.zeros((len(frame), len(self.contract.target.classes)))
+        for column, label in enumerate(self.contract.target.classes):
+            if label in known:  # a class without training rows has probability 0
+                probabilities[:, column] = raw[:, known.index(label)]
+        best = probabilities.argmax(axis=1)
+        labels = [self.contract.target.classes[index] for index in best]
+        chosen = probabilities[:, 1] if self.contract.is_binary else probabilities.max(axis=1)
+        return Predictions(labels, probabilities, [float(score) for score in chosen])

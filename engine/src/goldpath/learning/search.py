@@ -1,0 +1,318 @@
+"""The search: Optuna over families and their parameters, judged on the training rows only."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from goldpath.contract import Contract
+from goldpath.learning.families import FAMILIES
+from goldpath.learning.frames import model_frame, target_values
+from goldpath.learning.metrics import metric_value
+from goldpath.learning.scoring import LoadedModel
+from goldpath.learning.splitting import split_rule
+from goldpath.learning.threads import sensible_threads
+from goldpath.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna import Trial as OptunaTrial
+    from optuna.samplers import BaseSampler
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration that was tried.
+
+    Attributes:
+        number: From 0 on.
+        family: A name in `FAMILIES`.
+        parameters: What the pipeline was built with.
+        drawn: The sampler's values, from which the trial can be told to another study.
+        fold_scores: The main metric on each fold; fewer than the folds where it was pruned.
+        pruned: Whether it was given up after a fold.
+        seconds: What it cost.
+    """
+
+    number: int
+    family: str
+    parameters: Mapping[str, Any]
+    drawn: Mapping[str, Any]
+    fold_scores: tuple[float, ...]
+    pruned: bool
+    seconds: float
+
+    @property
+    def score(self) -> float:
+        """Mean of the folds' scores."""
+        return float(np.mean(self.fold_scores))
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The best configuration.
+
+    Attributes:
+        family: A name in `FAMILIES`.
+        parameters: Its parameters.
+        score: Mean of the main metric over the folds.
+        fold_scores: The metric on each fold.
+        trials: What was tried, in order.
+    """
+
+    family: str
+    parameters: Mapping[str, Any]
+    score: float
+    fold_scores: tuple[float, ...]
+    trials: tuple[Trial, ...]
+
+
+def search(
+    train: pd.DataFrame,
+    contract: Contract,
+    settings: TrainingSettings,
+    on_trial: Callable[[Trial, float], None],
+    known: Sequence[Trial] = (),
+) -> SearchResult:
+    """Find the best family and parameters by cross-validation.
+
+    The first trials are each family's defaults; another configuration wins only if it is better
+    by more than the noise of the folds. A trial that is worse after a fold than half of the former
+    ones were is pruned (Optuna's median rule). Each trial's draw depends on the seed, its number
+    and the trials before it, so a search that goes on after a kill ends as if it had not stopped.
+
+    Args:
+        train: Training rows, oldest first where the contract has a time.
+        contract: Names the columns and the metric.
+        settings: Trials, time limit, folds and seed.
+        on_trial: Called after each new trial with it and the best score so far.
+        known: Trials that an earlier process finished; they are not run again.
+    """
+    folds = make_folds(train, contract, settings)
+    study = _new_study(settings)
+    trials: list[Trial] = []
+    with sensible_threads(len(train)):
+        for number in range(max(settings.trials, len(FAMILIES))):
+            spent = sum(trial.seconds for trial in trials)
+            if number >= len(FAMILIES) and spent > settings.timeout_seconds:
+                break
+            study.sampler = _sampler(settings.seed + number)
+            if number < len(known):
+                trials.append(_replay(study, known[number]))
+            else:
+                trials.append(_try_next(study, number, train, contract, settings, folds))
+                on_trial(trials[-1], max(trial.score for trial in trials if not trial.pruned))
+    finished = [trial for trial in trials if not trial.pruned]
+    best = max(finished, key=lambda trial: trial.score)
+    best = _worth_leaving_the_defaults(best, finished[: len(FAMILIES)])
+    return SearchResult(best.family, best.parameters, best.score, best.fold_scores, tuple(trials))
+
+
+def _try_next(
+    study: "Study",
+    number: int,
+    train: pd.DataFrame,
+    contract: Contract,
+    settings: TrainingSettings,
+    folds: list[tuple[np.ndarray, np.ndarray]],
+) -> Trial:
+    """Draw a configuration and judge it fold by fold, until it is pruned or done."""
+    started = time.monotonic()
+    if number < len(FAMILIES):
+        default = list(FAMILIES.values())[number]
+        study.enqueue_trial({"family": default.name, **default.defaults})
+    asked = study.ask()
+    family = FAMILIES[asked.suggest_categorical("family", list(FAMILIES))]
+    parameters = family.suggest(asked)
+    scores: list[float] = []
+    pruned = False
+    for score in _fold_scores(train, contract, folds, family.name, parameters, settings.seed):
+        scores.append(score)
+        asked.report(score, len(scores) - 1)
+        pruned = len(scores) < len(folds) and bool(asked.should_prune())
+        if pruned:
+            break
+    trial = Trial(
+        number=number,
+        family=family.name,
+        parameters=parameters,
+        drawn=dict(asked.params),
+        fold_scores=tuple(scores),
+        pruned=pruned,
+        seconds=time.monotonic() - started,
+    )
+    _tell(study, asked, trial)
+    return trial
+
+
+def _replay(study: "Study", trial: Trial) -> Trial:
+    """Tell a study what an earlier process found, as if it had been found here."""
+    study.enqueue_trial(dict(trial.drawn))
+    asked = study.ask()
+    FAMILIES[asked.suggest_categorical("family", list(FAMILIES))].suggest(asked)
+    for fold, score in enumerate(trial.fold_scores):
+        asked.report(score, fold)
+    _tell(study, asked, trial)
+    return trial
+
+
+def _tell(study: "Study", asked: "OptunaTrial", trial: Trial) -> None:
+    from optuna.trial import TrialState
+
+    if trial.pruned:
+        study.tell(asked, state=TrialState.PRUNED)
+    else:
+        study.tell(asked, trial.score)
+
+
+def _new_study(settings: TrainingSettings) -> "Study":
+    """An empty study; the families' defaults, its first trials, are never pruned."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=len(FAMILIES) + 2)
+    return optuna.create_study(direction="maximize", sampler=_sampler(settings.seed), pruner=pruner)
+
+
+def _sampler(seed: int) -> "BaseSampler":
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(seed=seed)
+
+
+def _worth_leaving_the_defaults(best: Trial, defaults: Sequence[Trial]) -> Trial:
+    """The best trial, unless its gain over the best defaults could be the luck of the folds.
+
+    The one-standard-error rule (Breiman et al. 1984, section 3.4.3) on the paired gains of the
+    folds: of two configurations that cannot be told apart, the library's own is the safer one.
+    """
+    plain = max(defaults, key=lambda trial: trial.score)
+    gains = np.subtract(best.fold_scores, plain.fold_scores)
+    if len(gains) < 2:
+        return best
+    standard_error = np.std(gains, ddof=1) / np.sqrt(len(gains))
+    return best if np.mean(gains) > standard_error else plain
+
+
+def make_folds(
+    train: pd.DataFrame, contract: Contract, settings: TrainingSettings
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers of each fold's training and validation part.
+
+    With an event time each fold validates on rows that are newer than those it learns from.
+    Otherwise all rows of one entity are on one side where entities repeat, and classes are
+    stratified.
+    """
+    from sklearn.model_selection import (
+        GroupKFold,
+        KFold,
+        StratifiedGroupKFold,
+        StratifiedKFold,
+        TimeSeriesSplit,
+    )
+
+    target = target_values(train, contract)
+    folds, seed = settings.cv_folds, settings.seed
+    rule = split_rule(train, contract, settings)
+    stratified = contract.problem == "classification" and _smallest_class(target) >= folds
+    groups = train[contract.entity_column].astype(str).to_numpy() if rule == "group" else None
+    if rule == "time":
+        # Blocks as long as the test set's share: with scikit-learn's default the first fold would
+        # learn from a quarter of the history and choose parameters for a much smaller data set.
+        block = max(1, int(len(target) * settings.test_fraction / 2))
+        splitter = TimeSeriesSplit(n_splits=folds, test_size=block)
+    elif rule == "group":
+        kind = StratifiedGroupKFold if stratified else GroupKFold
+        splitter = kind(folds, shuffle=True, random_state=seed)
+    else:
+        splitter = (StratifiedKFold if stratified else KFold)(
+            folds, shuffle=True, random_state=seed
+        )
+    parts = list(splitter.split(train, target, groups))
+    if contract.problem == "classification":
+        # A fold whose training part has one class only cannot be fitted.
+        parts = [
+            (learnt, held_out)
+            for learnt, held_out in parts
+            if len(set(target[learnt])) > 1 and len(set(target[held_out])) > 1
+        ]
+    return parts
+
+
+def fit(
+    train: pd.DataFrame, contract: Contract, family: str, parameters: Mapping[str, Any], seed: int
+) -> LoadedModel:
+    """Fit one configuration on rows."""
+    pipeline = FAMILIES[family].build(contract, parameters, seed)
+    with warnings.catch_warnings(), sensible_threads(len(train)):
+        _ignore_convergence()
+        pipeline.fit(model_frame(train, contract), target_values(train, contract))
+    return LoadedModel(pipeline=pipeline, contract=contract)
+
+
+def held_out_predictions(
+    train: pd.DataFrame,
+    contract: Contract,
+    family: str,
+    parameters: Mapping[str, Any],
+    settings: TrainingSettings,
+) -> pd.DataFrame:
+    """Training rows with predictions by models that did not see them.
+
+    A model knows the rows that it was fitted on better than new ones, so its predictions of them
+    are no reference for drift: an overfitted model would alarm without any change.
+
+    Returns:
+        The rows in their order, with the column `prediction`: P(positive), the label where there
+        are more classes than two, or the value.
+    """
+    from sklearn.model_selection import GroupKFold, KFold
+
+    many_classes = contract.problem == "classification" and not contract.is_binary
+    column = pd.Series(index=train.index, dtype="object" if many_classes else "float64")
+    grouped = split_rule(train, contract, settings) == "group"
+    groups = train[contract.entity_column].astype(str) if grouped else None
+    kind = GroupKFold if grouped else KFold
+    folds = kind(settings.cv_folds, shuffle=True, random_state=settings.seed)
+    for learnt, held_out in folds.split(train, groups=groups):
+        model = fit(train.iloc[learnt], contract, family, parameters, settings.seed)
+        predictions = model.predict(train.iloc[held_out])
+        column.iloc[held_out] = predictions.values if many_classes else predictions.scores
+    return train.assign(prediction=column)
+
+
+def _fold_scores(
+    rows: pd.DataFrame,
+    contract: Contract,
+    folds: list[tuple[np.ndarray, np.ndarray]],
+    family: str,
+    parameters: Mapping[str, Any],
+    seed: int,
+) -> Iterator[float]:
+    """The main metric on each fold's validation part, one after the other."""
+    frame, target = model_frame(rows, contract), target_values(rows, contract)
+    for learnt, held_out in folds:
+        pipeline = FAMILIES[family].build(contract, parameters, seed)
+        with warnings.catch_warnings():
+            _ignore_convergence()
+            pipeline.fit(frame.iloc[learnt], target[learnt])
+        predictions = LoadedModel(pipeline, contract).predict(frame.iloc[held_out])
+        yield metric_value(contract, target[held_out], predictions)
+
+
+def _ignore_convergence() -> None:
+    """A trial that has not converged shows it by its score; warnings for each fold help nobody."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    warnings.simplefilter("ignore", UserWarning)
+
+
+def _smallest_class(target: np.ndarray) -> int:
+    return int(pd.Series(target).value_counts().min())

@@ -1,0 +1,128 @@
+"""Which rows a model learns from, and which it is judged on.
+
+Rows with an event time are split by time: the newest are the test rows, as in production. Others
+are split by a hash of the entity, within each class, so that a row that was a test row stays one
+when new rows arrive. Where entities repeat, all rows of one are on the same side: a model that
+knows a customer's other rows would look better than it is for new customers.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from goldpath.contract import EVENT_TIME, Contract
+from goldpath.errors import NotEnoughDataError
+from goldpath.settings import SettingsError, TrainingSettings
+
+MINIMUM_TRAINING_ROWS = 50
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training rows (oldest first where there is a time) and test rows.
+
+    Attributes:
+        train: Rows for the search and the fit.
+        test: Rows that neither the search nor the fit may see.
+        rule: How they were divided, for people.
+    """
+
+    train: pd.DataFrame
+    test: pd.DataFrame
+    rule: str
+
+
+def split_rows(frame: pd.DataFrame, contract: Contract, settings: TrainingSettings) -> Split:
+    """Divide the gold table's rows; the same rows always give the same split.
+
+    Args:
+        frame: Entity, event time (where there is one), features and target.
+        contract: Names the columns.
+        settings: `test_fraction`.
+
+    Raises:
+        NotEnoughDataError: Where either part would be too small, or training rows lack a class.
+    """
+    kind = split_rule(frame, contract, settings)
+    if kind == "time":
+        ordered = frame.sort_values(
+            [EVENT_TIME, contract.entity_column], kind="stable", ignore_index=True
+        )
+        cut = ordered[EVENT_TIME].iloc[int(len(ordered) * (1 - settings.test_fraction))]
+        is_test = ordered[EVENT_TIME] >= cut
+        rule = f"by time: test rows from {cut} on"
+    else:
+        key = pd.util.hash_pandas_object(frame[contract.entity_column].astype(str), index=False)
+        ordered = frame.assign(_key=key.to_numpy()).sort_values(
+            "_key", kind="stable", ignore_index=True
+        )
+        if kind == "group":
+            is_test = ordered["_key"].rank(method="dense", pct=True) <= settings.test_fraction
+            rule = f"by groups: all rows of one {contract.entity_column} on one side"
+        else:
+            is_test = _rank_within_class(ordered, contract) < settings.test_fraction
+            rule = "by a hash of the entity" + (
+                ", stratified by class" if contract.problem == "classification" else ""
+            )
+        ordered = ordered.drop(columns="_key")
+    split = Split(
+        train=ordered[~is_test].reset_index(drop=True),
+        test=ordered[is_test].reset_index(drop=True),
+        rule=rule,
+    )
+    _require_enough(split, contract)
+    return split
+
+
+def split_rule(
+    frame: pd.DataFrame, contract: Contract, settings: TrainingSettings
+) -> Literal["time", "group", "stratified"]:
+    """The setting `split`, or what the data asks for where it says auto.
+
+    Raises:
+        SettingsError: Where the setting needs a column that the contract lacks.
+    """
+    repeated = contract.entity is not None and frame[contract.entity_column].duplicated().any()
+    if settings.split == "auto":
+        return "time" if contract.has_time else "group" if repeated else "stratified"
+    if settings.split == "time" and not contract.has_time:
+        raise SettingsError(
+            "training.split is 'time', but the contract has no event_time",
+            "name the column in config/project.yaml, or set training.split to auto",
+        )
+    if settings.split == "group" and contract.entity is None:
+        raise SettingsError(
+            "training.split is 'group', but the contract has no entity",
+            "name the column in config/project.yaml, or set training.split to auto",
+        )
+    return settings.split
+
+
+def _rank_within_class(ordered: pd.DataFrame, contract: Contract) -> pd.Series:
+    """Each row's position within its class (or among all rows), as a share in [0, 1)."""
+    if contract.problem == "regression":
+        return pd.Series(np.arange(len(ordered)) / max(len(ordered), 1))
+    groups = ordered.groupby(contract.target.column)
+    position = groups.cumcount()
+    size = groups[contract.target.column].transform("size")
+    return position / size
+
+
+def _require_enough(split: Split, contract: Contract) -> None:
+    if len(split.train) < MINIMUM_TRAINING_ROWS or len(split.test) < 1:
+        raise NotEnoughDataError(
+            f"{len(split.train)} training rows and {len(split.test)} test rows; "
+            f"{MINIMUM_TRAINING_ROWS} and 1 are needed",
+            "bring more rows: make data",
+        )
+    if contract.problem == "classification":
+        for name, rows in (("training", split.train), ("test", split.test)):
+            present = set(rows[contract.target.column].unique())
+            if len(present) < 2:
+                raise NotEnoughDataError(
+                    f"the {name} rows ({split.rule}) hold only the class "
+                    f"{', '.join(map(str, present))}",
+                    "bring rows of every class, or take `event_time` out of config/project.yaml",
+                )

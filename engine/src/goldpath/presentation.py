@@ -1,0 +1,166 @@
+"""How results and errors look: a short table for people, one JSON object for scripts."""
+
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from goldpath.errors import ProjectError
+
+if TYPE_CHECKING:
+    from goldpath.adoption.infer import Adoption
+
+console = Console(highlight=False)
+progress_console = Console(stderr=True, highlight=False)
+
+
+def show(result: object, as_json: bool) -> None:
+    """Print a result: a frozen dataclass, field by field."""
+    values = as_plain(result)
+    if as_json:
+        print_json(values)
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for key, value in values.items():
+        if value != "":
+            table.add_row(key.replace("_", " "), _cell(value))
+    console.print(table)
+
+
+def show_rows(rows: Sequence[object], title: str) -> None:
+    """Print dataclasses of one kind as a table, a line for each."""
+    plain = [as_plain(row) for row in rows]
+    table = Table(title=_escape(title) if plain else None)
+    for name in plain[0] if plain else ():
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for values in plain:
+        table.add_row(*map(_cell, values.values()))
+    console.print(table if plain else _escape(f"{title}: nothing"))
+
+
+def show_list(name: str, rows: Sequence[object], title: str, as_json: bool) -> None:
+    """Print rows as a table, or as one JSON object with a list called `name`."""
+    if as_json:
+        print_json({name: [as_plain(row) for row in rows]})
+    else:
+        show_rows(rows, title)
+
+
+def show_adoption(adoption: "Adoption", as_json: bool) -> None:
+    """Print what `adopt` decided about each column, and why."""
+    if as_json:
+        print_json(as_plain(adoption))
+        return
+    table = Table(title=_escape(f"What was decided about {adoption.file}"))
+    for heading in ("column", "role", "type", "domain", "missing", "why"):
+        table.add_column(heading, overflow="fold")
+    for decision in adoption.decisions:
+        table.add_row(
+            *map(
+                _escape,
+                (
+                    decision.column,
+                    decision.role,
+                    decision.type,
+                    decision.domain,
+                    decision.missing,
+                    decision.reason,
+                ),
+            )
+        )
+    console.print(table)
+    for note in adoption.notes:
+        console.print(f"[yellow]![/yellow] {_escape(note)}")
+    console.print(
+        f"Written: {_escape(adoption.contract_file)}. "
+        "Next: make data, make train-local, make serve."
+    )
+
+
+def show_error(error: ProjectError, as_json: bool) -> None:
+    """Print an error that a person can mend, on standard error (JSON on standard output)."""
+    if as_json:
+        print_json({"error": error.message, "fix": error.fix, "exit_code": error.exit_code})
+        return
+    progress_console.print(f"[bold red]Error:[/bold red] {_escape(error.message)}")
+    if error.fix:
+        progress_console.print(f"[bold]Fix:[/bold] {_escape(error.fix)}")
+
+
+def step(message: str) -> None:
+    """Say on standard error which step begins."""
+    progress_console.print(f"[cyan]>[/cyan] {_escape(message)}")
+
+
+@contextlib.contextmanager
+def trial_progress(trials: int, done: int = 0) -> Iterator[Callable[[int, float], None]]:
+    """A progress bar on standard error; yields what the search calls after each trial."""
+    columns = (
+        TextColumn("  trial {task.completed:.0f}/{task.total:.0f}"),
+        BarColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, TimeElapsedColumn(), console=progress_console) as progress:
+        task = progress.add_task("searching", total=trials, completed=done)
+
+        def on_trial(number: int, best: float) -> None:
+            progress.update(task, completed=number, description=f"best {best:.4f}")
+
+        yield on_trial
+
+
+@contextlib.contextmanager
+def budget_progress(seconds: float | None) -> Iterator[Callable[[float, int, float], None]]:
+    """A progress bar over a budget of seconds; yields what is called with time, count and best."""
+    columns = (
+        TextColumn(
+            "  {task.completed:.0f} s" + ("" if seconds is None else " of {task.total:g} s")
+        ),
+        BarColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=progress_console) as progress:
+        task = progress.add_task("searching", total=seconds)
+
+        def on_point(elapsed: float, tried: int, best: float) -> None:
+            progress.update(task, completed=elapsed, description=f"{tried} tried, best {best:.4f}")
+
+        yield on_point
+
+
+def as_plain(result: object) -> dict[str, Any]:
+    """A dataclass or a mapping as a dictionary for JSON."""
+    if dataclasses.is_dataclass(result) and not isinstance(result, type):
+        return dataclasses.asdict(result)
+    if isinstance(result, Mapping):
+        return dict(result)
+    raise TypeError(f"a result is a dataclass or a mapping, not {type(result).__name__}")
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """Print one JSON object on standard output; numbers that JSON lacks become null."""
+    sys.stdout.write(json.dumps(values, default=str, allow_nan=False) + "\n")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return "\n".join(f"{key}: {_cell(item)}" for key, item in value.items()) or "-"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(_cell(item) for item in value) or "-"
+    return "-" if value is None else _escape(str(value))
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,1 @@
+"""The model registry: MLflow's runs, versions, aliases and stages."""

@@ -1,0 +1,118 @@
+"""A version copied to another registered model: dev.churn to prod.churn, or to another registry.
+
+What arrives is verified where it comes from and signed anew for the model that it becomes. Within
+one registry both versions share run and files; another registry gets run and files of its own.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from goldpath.model_version import ModelVersion
+from goldpath.registry.registration import DIGEST_TAG, KEY_TAG, MODEL_PATH, RUN_KEY, SIGNATURE_TAG
+from goldpath.registry.stages import STAGE_TAG
+from goldpath.registry.stores.store import RegistryError, RunRecord
+from goldpath.trust.signing import SIGNATURE_FILE, sign_folder
+
+if TYPE_CHECKING:
+    from goldpath.registry.lifecycle import Lifecycle
+
+COPIED_FROM = "copied_from"
+# What is said of the version where it was, and not of the files.
+LEFT_BEHIND = (SIGNATURE_TAG, KEY_TAG, DIGEST_TAG, STAGE_TAG)
+MLFLOW_TAGS = "mlflow."
+
+
+def copy_version(source: "Lifecycle", version: ModelVersion, target: "Lifecycle") -> ModelVersion:
+    """Copy a version; a second call finds the copy and makes none.
+
+    Raises:
+        SignatureError: Where the version is not what was signed.
+        RegistryError: Where source and target are the same, or the run is gone.
+    """
+    here = source.settings.tracking_uri == target.settings.tracking_uri
+    if here and source.model_name == target.model_name:
+        raise RegistryError(
+            "a version cannot be copied onto its own model", "name another model or registry"
+        )
+    origin = f"{source.model_name}/{version.version}"
+    if not here:
+        origin = f"{origin} run {version.run_id}"
+    for known in target.versions():
+        if known.tags.get(COPIED_FROM) == origin:
+            return known
+    target.ensure_model()
+    tags = {key: value for key, value in version.tags.items() if key not in LEFT_BEHIND}
+    tags[COPIED_FROM] = origin
+    if here:
+        path = source.sign_again(version, target.model_name)
+        tags |= {SIGNATURE_TAG: path, KEY_TAG: source.signature(version).key_id}
+        model_id = version.source.removeprefix("models:/")
+        copied = target.create_version(
+            version.source,
+            version.run_id,
+            model_id if model_id != version.source else None,
+            tags,
+            version.description,
+        )
+    else:
+        copied = _copy_across(source, version, target, tags)
+    target.record("copied", copied.version, {"from": origin})
+    return target.version(copied.version)
+
+
+def _copy_across(
+    source: "Lifecycle", version: ModelVersion, target: "Lifecycle", tags: dict[str, str]
+) -> ModelVersion:
+    """Run, files and model into another registry; the version comes last."""
+    import mlflow
+
+    run = source.run_record(version)
+    if run is None:
+        raise RegistryError(
+            f"the run of version {version.version} is gone", "copy one whose run is there"
+        )
+    with TemporaryDirectory(prefix="copy-") as name:
+        model, files = Path(name) / "model", Path(name) / "files"
+        model.mkdir()
+        files.mkdir()
+        source.download_model(version, model)
+        signature = sign_folder(model, target.model_name, target.settings)
+        with source.translate("downloading the run's files"):
+            mlflow.artifacts.download_artifacts(
+                run_id=version.run_id,
+                dst_path=str(files),
+                tracking_uri=source.settings.tracking_uri,
+            )
+        (files / SIGNATURE_FILE).write_text(signature.to_json(), encoding="utf-8")
+        run_id = _copy_run(run, target)
+        with target.translate("uploading the run's files"):
+            target.client.log_artifacts(run_id, str(files))
+            target.client.log_artifacts(run_id, str(model), MODEL_PATH)
+            location = target.client.get_run(run_id).info.artifact_uri
+            target.client.set_terminated(run_id)
+    tags |= {
+        SIGNATURE_TAG: SIGNATURE_FILE,
+        KEY_TAG: signature.key_id,
+        DIGEST_TAG: signature.digest,
+    }
+    return target.create_version(
+        f"{location}/{MODEL_PATH}", run_id, None, tags, version.description
+    )
+
+
+def _copy_run(run: RunRecord, target: "Lifecycle") -> str:
+    from mlflow.entities import Metric, Param
+
+    tags = {key: value for key, value in run.tags.items() if not key.startswith(MLFLOW_TAGS)}
+    tags.pop(RUN_KEY, None)  # the training that has this key belongs to the other registry
+    with target.translate("copying the run"):
+        made = target.client.create_run(
+            target.experiment_id(), run_name=run.name, tags={**tags, COPIED_FROM: run.run_id}
+        )
+        target.client.log_batch(
+            made.info.run_id,
+            metrics=[Metric(name, value, 0, 0) for name, value in run.metrics.items()],
+            params=[Param(name, value) for name, value in run.parameters.items()],
+        )
+    return str(made.info.run_id)

@@ -1,0 +1,1 @@
+"""The ways to reach the registry: HTTP, SQL, or MLflow's own client."""

@@ -1,0 +1,189 @@
+"""One training as an MLflow run: what its stages leave for each other, wherever the next one runs.
+
+A stage that is done has logged `stages/NAME.json` to the run. A later call of the stage, in this
+process, after a kill or on another machine, finds it there and does nothing. Each trial of the
+search is a child run, so a search goes on where it stopped.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from typing import Any
+
+from goldpath.learning.search import Trial
+from goldpath.registry.mlflow_manager import RUN_KEY, MLflowManager, RegistryError
+
+STAGE_FOLDER = "stages"
+PARENT = "mlflow.parentRunId"
+TRIAL = "search_trial"
+INPUTS = "inputs_digest"
+MOST_TRIALS = 10_000
+
+
+class TrainingRun:
+    """An MLflow run that is found by its key.
+
+    Args:
+        manager: Where runs are kept.
+        run_id: MLflow's id.
+    """
+
+    def __init__(self, manager: MLflowManager, run_id: str) -> None:
+        self.manager = manager
+        self.run_id = run_id
+        self._stages: dict[str, dict[str, Any]] = {}
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The run's tags."""
+        with self.manager.translate("reading the run"):
+            return dict(self.manager.client.get_run(self.run_id).data.tags)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the training came to its end."""
+        with self.manager.translate("reading the run"):
+            return str(self.manager.client.get_run(self.run_id).info.status) == "FINISHED"
+
+    def stage(self, name: str) -> dict[str, Any] | None:
+        """What a stage left, or None where it was not done."""
+        if name not in self._stages:
+            values = self._read(f"{STAGE_FOLDER}/{name}.json")
+            if values is None:
+                return None
+            self._stages[name] = values
+        return self._stages[name]
+
+    def finish_stage(self, name: str, values: Mapping[str, Any]) -> None:
+        """Note that a stage is done. Called last, so that a killed stage is done again."""
+        self.manager.log_text(
+            self.run_id, json.dumps(values, indent=2), f"{STAGE_FOLDER}/{name}.json"
+        )
+        self._stages[name] = dict(values)
+
+    @contextmanager
+    def marked(self) -> Iterator[None]:
+        """Mark the run as failed or stopped where the block ends so; a later call goes on."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._end("KILLED")
+            raise
+        except Exception:
+            self._end("FAILED")
+            raise
+
+    def _end(self, status: str) -> None:
+        # The registry may be the very thing that failed; the first error is the one to show.
+        with suppress(RegistryError), self.manager.translate("ending the run"):
+            self.manager.client.set_terminated(self.run_id, status)
+
+    def trials(self) -> tuple[Trial, ...]:
+        """The finished trials of the search, in order, without a gap."""
+        with self.manager.translate("reading the trials"):
+            children = self.manager.client.search_runs(
+                [self.manager.experiment_id()],
+                f"tags.`{PARENT}` = '{self.run_id}' and attributes.status = 'FINISHED'",
+                max_results=MOST_TRIALS,
+            )
+        found: dict[int, Trial] = {}
+        for child in children:
+            if text := child.data.tags.get(TRIAL):
+                values = json.loads(text)
+                values["fold_scores"] = tuple(values["fold_scores"])
+                found[values["number"]] = Trial(**values)
+        ordered: list[Trial] = []
+        while len(ordered) in found:
+            ordered.append(found[len(ordered)])
+        return tuple(ordered)
+
+    def log_trial(self, trial: Trial, metric: str) -> None:
+        """Log a trial as a child run."""
+        from mlflow.entities import Metric, Param
+
+        client = self.manager.client
+        with self.manager.translate(f"logging trial {trial.number}"):
+            child = client.create_run(
+                self.manager.experiment_id(),
+                run_name=f"trial-{trial.number:03d}",
+                tags={
+                    PARENT: self.run_id,
+                    TRIAL: json.dumps(asdict(trial)),
+                    "pruned": str(trial.pruned).lower(),
+                },
+            )
+            client.log_batch(
+                child.info.run_id,
+                metrics=[
+                    *(
+                        Metric(f"fold_{metric}", score, 0, fold)
+                        for fold, score in enumerate(trial.fold_scores)
+                    ),
+                    Metric(f"search_{metric}", trial.score, 0, 0),
+                    Metric("seconds", trial.seconds, 0, 0),
+                ],
+                params=[
+                    Param(name, str(value))
+                    for name, value in {"family": trial.family, **trial.parameters}.items()
+                ],
+            )
+            client.set_terminated(child.info.run_id)
+
+    def _read(self, artifact: str) -> dict[str, Any] | None:
+        if not self._has(artifact):
+            return None
+        file = self.manager.download_artifact(self.run_id, artifact)
+        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return values
+
+    def _has(self, artifact: str) -> bool:
+        with self.manager.translate(f"looking for {artifact}"):
+            folder = artifact.rpartition("/")[0]
+            files = self.manager.client.list_artifacts(self.run_id, folder or None)
+        return any(file.path == artifact for file in files)
+
+
+def open_run(manager: MLflowManager, run_key: str, tags: Mapping[str, str]) -> TrainingRun:
+    """The run of this key; a new one where there is none.
+
+    Raises:
+        RegistryError: Where MLflow cannot be reached, or the run belongs to another data set.
+    """
+    found = find_run(manager, run_key)
+    if found is not None:
+        return found
+    with manager.translate("starting a run"):
+        created = manager.client.create_run(
+            manager.experiment_id(), run_name=run_key, tags={RUN_KEY: run_key, **tags}
+        )
+        return TrainingRun(manager, created.info.run_id)
+
+
+def find_run(manager: MLflowManager, run_key: str) -> TrainingRun | None:
+    """The run of this key, or None.
+
+    Raises:
+        RegistryError: Where the key cannot be searched for.
+    """
+    if "'" in run_key:
+        raise RegistryError(f"the run id {run_key!r} holds a quote", "choose one without")
+    return _newest(manager, f"tags.{RUN_KEY} = '{run_key}'")
+
+
+def unfinished_run(manager: MLflowManager, inputs_digest: str) -> TrainingRun | None:
+    """The newest run with the same inputs that did not come to its end, or None."""
+    return _newest(
+        manager, f"tags.{INPUTS} = '{inputs_digest}' and attributes.status != 'FINISHED'"
+    )
+
+
+def _newest(manager: MLflowManager, query: str) -> TrainingRun | None:
+    with manager.translate("looking for the run"):
+        found = manager.client.search_runs(
+            [manager.experiment_id()],
+            query,
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
+        )
+    return TrainingRun(manager, found[0].info.run_id) if found else None

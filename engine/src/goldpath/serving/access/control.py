@@ -1,0 +1,45 @@
+"""Puts access control into the app: who asks, the limits, login, administration, other origins."""
+
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from goldpath.serving.access.clients import Access
+from goldpath.serving.access.limits import Limits
+from goldpath.serving.access.login import login
+from goldpath.serving.access.passwords import PasswordChecker
+from goldpath.serving.access.routes import admin_routers
+from goldpath.serving.security import SecurityHeaders, security_headers
+from goldpath.settings import Settings
+
+
+def install_access_control(
+    app: FastAPI, settings: Settings, access: Access, limits: Limits
+) -> Callable[[], None]:
+    """Give the app the routes of access and the headers of answers.
+
+    Args:
+        app: The app; its other middlewares are added afterwards, so that they see every answer.
+        settings: The sections `access` and `serving`.
+        access: Says who asks.
+        limits: Counts tries to log in.
+
+    Returns:
+        What ends its threads.
+    """
+    wanted = settings.access
+    checker = PasswordChecker()
+    app.include_router(login(access, limits, checker))
+    for router in admin_routers(settings):
+        app.include_router(router)
+    if wanted.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(wanted.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
+            expose_headers=["Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"],
+        )
+    app.add_middleware(SecurityHeaders, headers=security_headers(settings))
+    return checker.close

@@ -1,0 +1,120 @@
+"""Batches of a compiled model without Python objects: what the contract and the log ask of them.
+
+The reader takes less than the decoder of `request_structs.py`, and reads it alike; a test compares
+them. What it leaves goes there.
+"""
+
+import json
+import math
+from math import inf
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from goldpath.compiled.form import CompiledForm
+from goldpath.compiled.json_rows import Field, JsonRows, LineParts, RowReader, RowWriter
+from goldpath.contract import Contract, Feature
+from goldpath.serving.lane.request_structs import is_plain
+from goldpath.serving.schemas import LARGEST_INTEGER, MAXIMUM_TEXT
+
+
+def batch_reader(
+    contract: Contract,
+    form: CompiledForm,
+    library: Path,
+    most_rows: int,
+    hidden: tuple[str, ...] = (),
+) -> RowReader | None:
+    """A reader of `/predict/batch`; None where the form knows other features than the contract.
+
+    Args:
+        contract: What a row is.
+        form: Where its values go.
+        library: Holds the reader.
+        most_rows: How many instances a request may hold.
+        hidden: Features that are not logged.
+    """
+    numbers = [feature.name for feature in contract.features if feature.is_numeric]
+    if {*numbers} != {*form.numbers} or {*contract.category_features} != {*form.categories}:
+        return None
+    return RowReader(
+        [_field(feature, form, feature.name in hidden) for feature in contract.features],
+        library,
+        most_rows,
+    )
+
+
+def _field(feature: Feature, form: CompiledForm, is_hidden: bool) -> Field:
+    name, kind, nullable = feature.name, feature.type, feature.nullable
+    if kind == "category":
+        codes, place = form.codes[name], list(form.categories).index(name)
+        known = feature.categories
+        if known is None:
+            # Others are allowed; whether they are words for a missing value is not decided here.
+            known = tuple(
+                text for text in codes if text and is_plain(text) and len(text) <= MAXIMUM_TEXT
+            )
+        unknown, missing = len(codes) - 1, codes[None]
+        taken = {text: codes.get(text, unknown) for text in known}
+        return Field(name, kind, place, nullable, -inf, inf, taken, missing, is_hidden)
+    place = form.numbers.index(name)
+    lowest = -inf if feature.minimum is None else feature.minimum
+    highest = inf if feature.maximum is None else feature.maximum
+    if kind == "integer":
+        lowest = max(math.ceil(lowest) if feature.minimum is not None else lowest, -LARGEST_INTEGER)
+        highest = min(
+            math.floor(highest) if feature.maximum is not None else highest, LARGEST_INTEGER
+        )
+    return Field(name, kind, place, nullable, lowest, highest, hidden=is_hidden)
+
+
+class BatchWriter:
+    """Writes what the log and the client get of a batch.
+
+    Args:
+        classes: The contract's, in the order of the probabilities; none for a regression.
+        model_name: The registered model.
+        model_version: Its version.
+        library: Holds the writer.
+    """
+
+    def __init__(
+        self, classes: tuple[str, ...], model_name: str, model_version: str, library: Path
+    ) -> None:
+        name, version = json.dumps(model_name), json.dumps(model_version)
+        labels = tuple(json.dumps(label, ensure_ascii=False) for label in classes)
+        starts = ["{", *[","] * (len(labels) - 1)]
+        probabilities = [f"{start}{label}:" for start, label in zip(starts, labels, strict=False)]
+        if classes:
+            probabilities[0] = f',"probabilities":{probabilities[0]}'
+        behind = "}" if classes else ',"probabilities":null'
+        parts = LineParts(
+            line=('{"prediction_id":"', ',"prediction":', ',"score":', ',"entity":null}\n'),
+            item=('{"prediction":', f'{behind},"prediction_id":"', '"}'),
+            outputs=tuple(probabilities),
+            labels=labels,
+            score={0: 0, 2: 1}.get(len(classes)),
+        )
+        self._writer = RowWriter(parts, len(classes) or 1, library)
+        head = f'"model_name":{name},"model_version":{version},"predictions":['
+        self._head = b"{" + head.encode()
+        self._behind_time = f'","model_version":{version},"features":'
+        self._encode = msgspec.json.Encoder().encode
+
+    def write(
+        self, rows: JsonRows, answers: np.ndarray, best: np.ndarray, first_id: str, at: str
+    ) -> tuple[memoryview, bytes]:
+        """The log's lines, and the answer's body.
+
+        Args:
+            rows: The rows.
+            answers: Finite, of shape (rows, classes or 1).
+            best: Each row's label, shape (rows,).
+            first_id: The first row's id; the others are counted on.
+            at: When, ISO 8601.
+        """
+        floats = self._encode(answers.ravel().tolist())[1:-1] + b","
+        stamp = f'","at":"{at}{self._behind_time}'.encode()
+        lines, items = self._writer.write(rows, best, floats, first_id, stamp)
+        return lines, b"%b%b]}" % (self._head, items)

@@ -1,0 +1,243 @@
+"""One model version in the fast lane: from a body to the bytes of the answer.
+
+Everything that its requests need is made beforehand. A compiled model is scored in the event loop,
+where a row takes microseconds; a fitted pipeline in a thread, with whatever queues meanwhile.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from goldpath.compiled.encoded import EncodedModel
+from goldpath.compiled.json_rows import JsonRows, RowReader
+from goldpath.compiled.scorer import CompiledModel
+from goldpath.contract import Contract
+from goldpath.serving.lane.answers import Answer, AnswerWriter
+from goldpath.serving.lane.batch_rows import BatchWriter, batch_reader
+from goldpath.serving.lane.batching import MicroBatcher
+from goldpath.serving.lane.request_structs import DecodedBatch, DecodedRow, RequestDecoder, Values
+from goldpath.serving.lane.row_arrays import RowArrays
+from goldpath.serving.prediction_log import PredictionLog
+from goldpath.serving.predictor import Champion, ServedModel, UnscorableError, score_rows
+from goldpath.serving.shadow import Shadow
+
+ROWS_IN_THE_LOOP, SLOW_ROWS_IN_THE_LOOP = 256, 64
+"""More rows are scored in a thread: other requests do not wait, and the next batch is read
+meanwhile. The second is for NumPy, and for blends of many forms."""
+
+log = logging.getLogger(__name__)
+
+
+class LaneModel:
+    """Answers requests with one model version.
+
+    Args:
+        champion: The model.
+        contract: What a row is.
+        maximum_rows: How many instances a batch may hold.
+        prediction_log: Gets a line a row, before the answer.
+        counters: Count rows by their predicted label.
+        shadow: May score the rows again.
+
+    Attributes:
+        champion: The model.
+        is_immediate: Whether it answers within microseconds, in the event loop.
+    """
+
+    def __init__(
+        self,
+        champion: Champion,
+        contract: Contract,
+        maximum_rows: int,
+        prediction_log: PredictionLog,
+        counters: Mapping[str, Callable[[float], None]],
+        shadow: Shadow,
+    ) -> None:
+        self.champion = champion
+        self._engine: _Compiled | _Batched
+        self.is_immediate = isinstance(champion.model, CompiledModel)
+        self._reader: RowReader | None = None
+        writer: BatchWriter | None = None
+        if isinstance(champion.model, CompiledModel):
+            self._engine = _Compiled(champion.model)
+            self._reader, writer = _for_batches(
+                champion.model, champion, contract, maximum_rows, prediction_log
+            )
+        elif isinstance(champion.model, EncodedModel):
+            self._engine = encoded_engine(champion.model)
+        else:
+            self._engine = _pipeline_engine(champion.model, contract.feature_names)
+        self._decoder = RequestDecoder(contract, self._engine.order, maximum_rows)
+        self._writer = AnswerWriter(
+            champion, contract, self._engine.order, prediction_log, counters, shadow, writer
+        )
+        self._shadow = shadow
+
+    def row(self, body: bytes) -> DecodedRow | None:
+        """The row of a request to `/predict`; None where the app has to look at it."""
+        return self._decoder.single(body)
+
+    def rows(self, body: bytes) -> JsonRows | DecodedBatch | None:
+        """The rows of a request to `/predict/batch`; None where the app has to look at them."""
+        if self._reader is not None and not self._shadow.wants(self.champion):
+            rows = self._reader.read(body)
+            if rows is not None:
+                return rows
+        return self._decoder.batch(body)
+
+    def answers(self, rows: Sequence[DecodedRow]) -> Sequence[bytes | None]:
+        """The answers to requests for a row each; None where the app has to look at one.
+
+        Only where the model answers at once; see `is_immediate`.
+        """
+        try:
+            found = self._engine.now([row.values for row in rows])
+            return self._writer.singles(rows, found)
+        except Exception:
+            log.exception("the fast lane failed; the app answers")
+            return [None] * len(rows)
+
+    def ask(self, row: DecodedRow) -> "asyncio.Future[Sequence[Answer]]":
+        """What will hold the answer to a row, by a model that takes its time; see `written`."""
+        return self._engine.ask(row.values)
+
+    def written(
+        self, rows: Sequence[DecodedRow], found: Sequence[Answer]
+    ) -> Sequence[bytes | None]:
+        """The answers to requests for a row each, of what `ask` has found."""
+        try:
+            return self._writer.singles(rows, found)
+        except Exception:
+            log.exception("the fast lane failed; the app answers")
+            return [None] * len(rows)
+
+    async def answer_later(self, row: DecodedRow) -> bytes | None:
+        """The answer to a request for a row, by a model that takes its time."""
+        try:
+            found = await self.ask(row)
+        except UnscorableError:
+            return None
+        except Exception:
+            log.exception("the fast lane failed; the app answers")
+            return None
+        return self.written([row], found)[0]
+
+    async def answer_rows(self, rows: JsonRows | DecodedBatch) -> bytes | None:
+        """The answer to a request for several rows."""
+        engine = self._engine
+        try:
+            if isinstance(rows, DecodedBatch):
+                return self._writer.batch(rows, await engine.several(rows.columns))
+            if isinstance(engine, _Compiled):
+                found = await engine.scored(rows.numbers, rows.codes)
+                return self._writer.json_batch(rows, found)
+        except (UnscorableError, TypeError):  # the latter: a key that is not there, see the decoder
+            pass
+        except Exception:
+            log.exception("the fast lane failed; the app answers")
+        return None
+
+
+class _Compiled:
+    """Scores in the event loop, in its one thread, so that one set of buffers is enough."""
+
+    def __init__(self, model: CompiledModel) -> None:
+        self._model = model
+        self._arrays = RowArrays(model.form)
+        self.order = self._arrays.order
+        self._most_in_loop = ROWS_IN_THE_LOOP if model.native else SLOW_ROWS_IN_THE_LOOP
+        self._row = model.row_scorer()
+        self._numbers, self._codes = self._row.numbers.data, self._row.codes.data
+
+    def now(self, rows: Sequence[Values]) -> Sequence[Answer]:
+        """The answers to a few rows, at once."""
+        if len(rows) == 1:
+            self._arrays.fill(rows[0], self._numbers, self._codes)
+            return [self._row.score()]
+        found: list[list[float]] = self._model.ordered_answers(*self._arrays.of_rows(rows)).tolist()
+        return found
+
+    def ask(self, row: Values) -> "asyncio.Future[Sequence[Answer]]":
+        """What holds the answer to a row."""
+        found: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
+        found.set_result(self.now([row]))
+        return found
+
+    async def several(self, columns: Sequence[Values]) -> np.ndarray:
+        """The answers to rows, given as columns: shape (rows, classes or 1)."""
+        return await self.scored(*self._arrays.arrays(columns))
+
+    async def scored(self, numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """The answers to rows, given as arrays: shape (rows, classes or 1)."""
+        if len(numbers) <= self._most_in_loop:
+            return self._model.ordered_answers(numbers, codes)
+        return await asyncio.to_thread(self._model.ordered_answers, numbers, codes)
+
+
+def _for_batches(
+    model: CompiledModel,
+    champion: Champion,
+    contract: Contract,
+    maximum_rows: int,
+    prediction_log: PredictionLog,
+) -> tuple[RowReader | None, BatchWriter | None]:
+    """What reads and writes batches without Python objects; None where it cannot."""
+    personal = prediction_log.personal
+    if model.library is None or (personal is not None and personal.hashed):
+        return None, None
+    hidden = personal.columns if personal is not None else ()
+    reader = batch_reader(contract, model.form, model.library, maximum_rows, hidden)
+    version = champion.version
+    writer = BatchWriter(contract.target.classes, version.name, version.version, model.library)
+    return reader, writer
+
+
+class _Batched:
+    """Scores in a thread, together with the rows of other requests: for what takes milliseconds.
+
+    Args:
+        order: The features, as a row's values are given.
+        score: From rows to answers.
+    """
+
+    def __init__(
+        self, order: Sequence[str], score: Callable[[Sequence[Values]], Sequence[Answer]]
+    ) -> None:
+        self.order = order
+        self.now = score
+        self._batcher = MicroBatcher[Values, Answer](score)
+
+    def ask(self, row: Values) -> "asyncio.Future[Sequence[Answer]]":
+        """What will hold the answer to a row."""
+        return self._batcher.ask([row])
+
+    async def several(self, columns: Sequence[Values]) -> np.ndarray:
+        """The answers to rows, given as columns: shape (rows, classes or 1)."""
+        return np.array(await self._batcher.submit(list(zip(*columns, strict=True))))
+
+
+def encoded_engine(model: EncodedModel) -> _Batched:
+    """Scores without pandas."""
+    arrays = RowArrays(model.form)
+
+    def score(rows: Sequence[Values]) -> Sequence[Answer]:
+        with np.errstate(all="ignore"):  # what overflows is not finite, and the app says so
+            found: list[list[float]] = model.ordered_answers(*arrays.of_rows(rows)).tolist()
+        return found
+
+    return _Batched(arrays.order, score)
+
+
+def _pipeline_engine(model: ServedModel, order: Sequence[str]) -> _Batched:
+    """Scores with whatever the model is."""
+
+    def score(rows: Sequence[Values]) -> Sequence[Answer]:
+        found = score_rows(model, [dict(zip(order, row, strict=True)) for row in rows])
+        return [
+            (float(row.value),) if row.probabilities is None else tuple(row.probabilities.values())
+            for row in found
+        ]
+
+    return _Batched(order, score)

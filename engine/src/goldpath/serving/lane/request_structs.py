@@ -1,0 +1,193 @@
+"""Requests decoded and validated in one pass, straight to what a compiled model takes.
+
+The structs are generated from the contract like the request models in `schemas.py`, but stricter:
+whatever they do not take for certain (a key that might appear twice, text that silver would trim,
+a wrong value) is left to those models, which accept it or say what is wrong with it. So both lanes
+accept the same bodies, and only one of them writes error messages. A test compares them.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, defstruct
+
+from goldpath.contract import NULL_WORDS, Contract, Feature
+from goldpath.serving.schemas import LARGEST_INTEGER, MAXIMUM_TEXT
+
+Values = tuple[Any, ...]
+
+
+class DecodedRow(NamedTuple):
+    """A row that the contract allows.
+
+    Attributes:
+        struct: Encoded, it is the row by feature name.
+        values: Its values in the decoder's order; None where missing.
+    """
+
+    struct: Any
+    values: Values
+
+
+class DecodedBatch(NamedTuple):
+    """Rows that the contract allows.
+
+    Attributes:
+        structs: One a row; encoded, it is the row by feature name.
+        columns: The features' values in the decoder's order; None where missing.
+    """
+
+    structs: list[Any]
+    columns: list[Values]
+
+
+class RequestDecoder:
+    """Decodes the bodies of `/predict` and `/predict/batch`.
+
+    Args:
+        contract: What a row is.
+        order: The features' names in the order in which a row's values are wanted.
+        maximum_rows: How many instances a batch may hold.
+    """
+
+    def __init__(self, contract: Contract, order: Sequence[str], maximum_rows: int) -> None:
+        names = {
+            feature.name: f"field_{number}" for number, feature in enumerate(contract.features)
+        }
+        fields = [(names[each.name], *_field(each)) for each in contract.features]
+        row: Any = defstruct(
+            "Row",
+            # Fields without a default must come first; clients see names, so no order matters.
+            sorted(fields, key=len),
+            rename={field: name for name, field in names.items()},
+            forbid_unknown_fields=True,
+            gc=False,
+        )
+        single: Any = defstruct("Single", [("features", row)], forbid_unknown_fields=True)
+        batch: Any = defstruct(
+            "Batch",
+            [("instances", Annotated[list[row], Meta(min_length=1, max_length=maximum_rows)])],
+            forbid_unknown_fields=True,
+        )
+        self._single = msgspec.json.Decoder(single).decode
+        self._batch = msgspec.json.Decoder(batch).decode
+        self._fields = [names[name] for name in order]
+        self._values = _getter(self._fields)
+        texts = set(contract.category_features)
+        self._nullable_texts = [
+            place
+            for place, name in enumerate(order)
+            if name in texts and contract.by_name[name].nullable
+        ]
+        self._open = [
+            place
+            for place, name in enumerate(order)
+            if name in texts and contract.by_name[name].categories is None
+        ]
+        # A colon that is no separator could hide a key that appears twice.
+        self._names_hold_colons = any(":" in name for name in names)
+
+    def single(self, body: bytes) -> DecodedRow | None:
+        """The row of `{"features": {…}}`; None leaves the body to the other lane."""
+        try:
+            row = self._single(body).features
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None
+        values = self._values(row)
+        if UNSET in values or body.count(b":") != len(values) + 1 or b"\\" in body:
+            if not self._has_each_key_once(body, [row]):
+                return None
+            values = self._values(row)
+        for place in self._open:
+            if not is_plain(values[place]):
+                return None
+        return DecodedRow(row, values)
+
+    def batch(self, body: bytes) -> DecodedBatch | None:
+        """The rows of `{"instances": [{…}, …]}`; None leaves the body to the other lane."""
+        try:
+            rows = self._batch(body).instances
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None
+        columns = list(zip(*map(self._values, rows), strict=True))
+        if (
+            body.count(b":") != len(rows) * len(columns) + 1
+            or b"\\" in body
+            # One that is missing where another stands twice; no array takes such a number.
+            or any(UnsetType in set(map(type, columns[place])) for place in self._nullable_texts)
+        ):
+            if not self._has_each_key_once(body, rows):
+                return None
+            columns = list(zip(*map(self._values, rows), strict=True))
+        for place in self._open:
+            if not all(map(is_plain, columns[place])):
+                return None
+        return DecodedBatch(rows, columns)
+
+    def _has_each_key_once(self, body: bytes, rows: list[Any]) -> bool:
+        """Whether no key appears twice, of which msgspec would take the last.
+
+        Also puts None where a key is not there. As many colons as keys settle it in most cases.
+        """
+        expected = 1 + len(rows) * len(self._fields)
+        for row in rows:
+            values = self._values(row)
+            if UNSET in values:
+                for field, value in zip(self._fields, values, strict=True):
+                    if value is UNSET:
+                        expected -= 1
+                        setattr(row, field, None)
+        if self._names_hold_colons or b"\\" in body or body.count(b":") != expected:
+            return _no_key_appears_twice(body)
+        return True
+
+
+def _no_key_appears_twice(body: bytes) -> bool:
+    """The certain way, at the price of another parser."""
+    try:
+        json.loads(body, object_pairs_hook=_keys_once)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _keys_once(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a key appears twice")
+
+
+def _getter(fields: Sequence[str]) -> Any:
+    """All values of a row as a tuple, also where there is one field only."""
+    if len(fields) > 1:
+        return attrgetter(*fields)
+    only = attrgetter(fields[0])
+    return lambda row: (only(row),)
+
+
+def _field(feature: Feature) -> tuple[Any, ...]:
+    """A field's type, and its default where it may be left out."""
+    annotation = _annotation(feature)
+    return (annotation | None | UnsetType, UNSET) if feature.nullable else (annotation,)
+
+
+def _annotation(feature: Feature) -> Any:
+    if feature.type == "boolean":
+        return bool
+    if feature.type == "integer":
+        low = -LARGEST_INTEGER if feature.minimum is None else math.ceil(feature.minimum)
+        high = LARGEST_INTEGER if feature.maximum is None else math.floor(feature.maximum)
+        return Annotated[int, Meta(ge=max(low, -LARGEST_INTEGER), le=min(high, LARGEST_INTEGER))]
+    if feature.type == "number":
+        return Annotated[float, Meta(ge=feature.minimum, le=feature.maximum)]
+    if feature.categories is not None:
+        return Literal[feature.categories]
+    return Annotated[str, Meta(min_length=1, max_length=MAXIMUM_TEXT)]
+
+
+def is_plain(text: str | None) -> bool:
+    """Whether silver reads the text as it stands: nothing to trim, no word for a missing value."""
+    return text is None or (text == text.strip() and text.lower() not in NULL_WORDS)

@@ -1,0 +1,266 @@
+"""The service's Prometheus metrics.
+
+Several workers count into files of one folder (`PROMETHEUS_MULTIPROC_DIR`, which must be set
+before prometheus_client is imported), so whichever worker is scraped answers for all.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from goldpath.contract import Contract
+from goldpath.serving.report_metrics import ReportCollector
+from goldpath.serving.worker_processes import is_alive
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+NO_MODEL = "none"
+REGRESSION_LABEL = "value"
+# Dashboards and alert rules are tested against these names.
+METRIC_NAMES = (
+    "ml_requests_total",
+    "ml_request_seconds",
+    "ml_requests_in_flight",
+    "ml_requests_rate_limited_total",
+    "ml_predictions_total",
+    "ml_shadow_difference",
+    "ml_model_loaded",
+    "ml_model_load_failures_total",
+    "ml_prediction_log_failures_total",
+    "ml_validation_errors_total",
+    "ml_drift_detected",
+    "ml_drift_column_effect",
+    "ml_drift_checked_timestamp_seconds",
+    "ml_drift_rows",
+    "ml_model_test_metric",
+    "ml_live_metric",
+    "ml_live_labelled",
+    "ml_live_checked_timestamp_seconds",
+)
+# The fast lane answers within tens of microseconds.
+BUCKETS = (
+    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01),
+    *(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+)
+SHADOW_BUCKETS = (1e-9, 1e-6, 1e-3, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
+TOO_MANY = 429
+PREDICTION_ROUTES = ("/predict", "/predict/batch")
+_METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
+
+# One `_created` series beside each counter doubles what Prometheus keeps, and nothing reads it.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class Metrics:
+    """The metrics of one app.
+
+    Args:
+        contract: Names the classes that are counted.
+        reports: Folder of `drift.json` and `training.json`; need not exist.
+    """
+
+    def __init__(self, contract: Contract, reports: Path) -> None:
+        self._labels = contract.target.classes or (REGRESSION_LABEL,)
+        self._is_regression = contract.problem == "regression"
+        self._reports = ReportCollector(reports)
+        own = CollectorRegistry()
+        self._own = own
+        self._requests = Counter(
+            "ml_requests", "Requests answered.", ["route", "method", "status"], registry=own
+        )
+        self._seconds = Histogram(
+            "ml_request_seconds", "Time to answer.", ["route"], registry=own, buckets=BUCKETS
+        )
+        self._in_flight = Gauge(
+            "ml_requests_in_flight",
+            "Requests that FastAPI's app is answering.",
+            registry=own,
+            multiprocess_mode="livesum",
+        )
+        self._rate_limited = Counter(
+            "ml_requests_rate_limited",
+            "Requests refused since a client sent too many.",
+            ["route"],
+            registry=own,
+        )
+        self._predictions = Counter(
+            "ml_predictions", "Rows scored.", ["model_version", "prediction"], registry=own
+        )
+        self._loaded = Gauge(
+            "ml_model_loaded",
+            "1 for the model version that serves.",
+            ["model_version"],
+            registry=own,
+            multiprocess_mode="livemax",
+        )
+        self._load_failures = Counter(
+            "ml_model_load_failures",
+            "Attempts to load a model version that failed.",
+            registry=own,
+        )
+        self._shadow = Histogram(
+            "ml_shadow_difference",
+            "How far a shadow's score is from that of the model that answered.",
+            ["model_version"],
+            registry=own,
+            buckets=SHADOW_BUCKETS,
+        )
+        self._log_failures = Counter(
+            "ml_prediction_log_failures", "Predictions that could not be logged.", registry=own
+        )
+        self._invalid = Counter(
+            "ml_validation_errors", "Requests that the contract refused.", ["route"], registry=own
+        )
+        # A counter that starts at its first event hides that event from rate().
+        for route in PREDICTION_ROUTES:
+            self._requests.labels(route, "POST", "200")
+            self._invalid.labels(route)
+            self._rate_limited.labels(route)
+        self._loaded.labels(NO_MODEL).set(0)
+        self._version = NO_MODEL
+
+    def request_answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one answer; methods and routes that do not exist share a label each."""
+        known = method if method in _METHODS else "other"
+        self._requests.labels(route, known, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def request_begins(self) -> None:
+        """Count a request that the app is to answer."""
+        self._in_flight.inc()
+
+    def request_ends(self) -> None:
+        """The app has answered, or will not."""
+        self._in_flight.dec()
+
+    def rate_limited(self, route: str) -> None:
+        """Count a request that was refused since its client sent too many."""
+        self._rate_limited.labels(route).inc()
+
+    def request_timer(self, route: str) -> Callable[[float], None]:
+        """What counts one answer with status 200 to a POST, without looking labels up each time."""
+        answered = self._requests.labels(route, "POST", "200")
+        seconds = self._seconds.labels(route)
+
+        def count(took: float) -> None:
+            answered.inc()
+            seconds.observe(took)
+
+        return count
+
+    def prediction_counters(self, model_version: str) -> Mapping[str, Callable[[float], None]]:
+        """What counts rows of a model version, by their predicted label."""
+        return {label: self._predictions.labels(model_version, label).inc for label in self._labels}
+
+    def validation_failed(self, route: str) -> None:
+        """Count a request that the contract refused."""
+        self._invalid.labels(route).inc()
+
+    def predicted(self, model_version: str, values: Iterable[object]) -> None:
+        """Count the rows of one request by what was predicted."""
+        for value in values:
+            label = REGRESSION_LABEL if self._is_regression else str(value)
+            self._predictions.labels(model_version, label).inc()
+
+    def shadow_compared(self, model_version: str, difference: float) -> None:
+        """Count a row that a shadow scored, too.
+
+        Args:
+            model_version: The shadow.
+            difference: Between its score and that of the model that answered.
+        """
+        self._shadow.labels(model_version).observe(abs(difference))
+
+    def log_failed(self, predictions: int) -> None:
+        """Count predictions that are not in the prediction log."""
+        self._log_failures.inc(predictions)
+
+    def model_loaded(self, model_version: str) -> None:
+        """State which version serves now."""
+        self._loaded.labels(self._version).set(0)
+        self._loaded.labels(model_version).set(1)
+        self._version = model_version
+        for label in self._labels:
+            self._predictions.labels(model_version, label)
+
+    def model_load_failed(self) -> None:
+        """Count a version that was to serve and could not be loaded."""
+        self._load_failures.inc()
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format, over all workers."""
+        reports = CollectorRegistry()
+        reports.register(self._reports)
+        return generate_latest(self.registry()) + generate_latest(reports)
+
+    def registry(self) -> CollectorRegistry:
+        """The service's own metrics, over all workers."""
+        folder = os.environ.get(MULTIPROCESS_FOLDER)
+        if not folder:
+            return self._own
+        registry = CollectorRegistry()
+        _forget_dead_workers(Path(folder))
+        MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+        return registry
+
+
+class RequestMetrics:
+    """Measures every request (pure ASGI); the route's template is the label, never the path."""
+
+    def __init__(self, app: "ASGIApp", metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Pass the request on and measure it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        self.metrics.request_begins()
+        status = 500  # stays where the app fails before it answers
+
+        async def send_and_note(message: "Message") -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        finally:
+            self.metrics.request_ends()
+            seconds = time.perf_counter() - started
+            route = route_of(scope)
+            self.metrics.request_answered(route, scope["method"], status, seconds)
+            if status == TOO_MANY:
+                self.metrics.rate_limited(route)
+
+
+def route_of(scope: "Scope") -> str:
+    """The template of the route that answers, `unmatched` where there is none."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))
+
+
+def _forget_dead_workers(folder: Path) -> None:
+    """Drop the gauges of workers that were killed; Uvicorn has no hook for it. Counters stay."""
+    for file in folder.glob("gauge_live*_*.db"):
+        pid = file.stem.rpartition("_")[2]
+        if pid.isdecimal() and not is_alive(int(pid)):
+            with suppress(FileNotFoundError):  # another worker was asked at the same time
+                mark_process_dead(int(pid), str(folder))  # type: ignore[no-untyped-call]

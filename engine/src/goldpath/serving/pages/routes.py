@@ -1,0 +1,32 @@
+"""The routes of the pages for people: `/` and `/reference`."""
+
+from functools import cache
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from goldpath.contract import Contract
+from goldpath.serving.pages.home import page_headers, render_page
+from goldpath.serving.pages.reference import render_reference
+
+
+def page_router(contract: Contract) -> APIRouter:
+    """The pages; they hold nothing that only some may see, so anybody may load them."""
+    router = APIRouter(include_in_schema=False)
+
+    @cache
+    def page(needs_key: bool) -> str:
+        return render_page(contract, needs_key=needs_key)
+
+    @router.get("/")
+    async def home(request: Request) -> HTMLResponse:
+        anonymous = request.app.state.access.anonymous
+        may_read = anonymous is not None and "read-metrics" in anonymous.roles
+        return HTMLResponse(page(not may_read), headers=page_headers())
+
+    @router.get("/reference")
+    def reference(request: Request) -> HTMLResponse:
+        text = render_reference(request.app.openapi(), str(request.base_url))
+        return HTMLResponse(text, headers=page_headers(script=False))
+
+    return router

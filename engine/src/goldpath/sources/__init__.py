@@ -1,0 +1,1 @@
+"""Sources as text: files, folders, S3 prefixes and SQL queries."""

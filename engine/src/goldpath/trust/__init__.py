@@ -1,0 +1,1 @@
+"""Signed models, the audit log, and scans for pickles."""

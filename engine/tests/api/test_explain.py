@@ -1,0 +1,118 @@
+"""`POST /explain` over the service."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goldpath.judging.explanation import Explainer, Explanation
+from goldpath.serving.explanations import MOST_ROWS, MOST_WAITING
+
+from .conftest import MakeClient, until
+from .examples import (
+    PROBLEMS,
+    Shelf,
+    TestClient,
+    client_of,
+    contract_of,
+    fitted,
+    random_rows,
+    settings_of,
+)
+
+
+class ShelfWithBackground(Shelf):
+    def load_for_serving(self, version: Any) -> Any:
+        model = super().load_for_serving(version)
+        object.__setattr__(model, "background", tuple(random_rows(model.contract, 30, seed=4)))
+        return model
+
+
+def shelf_of(problem: str, *, compiled: bool = True) -> Shelf:
+    shelf = ShelfWithBackground(compiled=compiled)
+    shelf.put(fitted(problem))
+    return shelf
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_an_explanation_adds_up_to_the_prediction(
+    problem: str, compiled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = random_rows(contract_of(problem), 3, seed=6)
+    made = settings_of(tmp_path, monkeypatch)
+    with client_of(made, problem, shelf_of(problem, compiled=compiled)) as client:
+        until(lambda: client.get("/ready").status_code == 200)
+        one = client.post("/explain", json={"features": rows[0]}).json()
+        several = client.post("/explain/batch", json={"instances": rows}).json()
+        predicted = client.post("/predict", json={"features": rows[0]}).json()
+
+    assert {**one, "model_name": "small", "model_version": "1"} == one
+    assert several["explanations"][0] == {
+        name: value for name, value in one.items() if not name.startswith("model")
+    }
+    assert one["prediction"] == predicted["prediction"]
+    if problem == "regression":
+        assert one["value"] == pytest.approx(predicted["prediction"])
+    else:
+        assert one["value"] == pytest.approx(predicted["probabilities"][one["prediction"]])
+    for explained, row in zip(several["explanations"], rows, strict=True):
+        parts = explained["contributions"]
+        total = sum(part["contribution"] for part in parts)
+        assert total == pytest.approx(explained["value"] - explained["baseline"], abs=1e-9)
+        assert {part["feature"]: part["value"] for part in parts} == row
+
+
+def test_a_model_without_background_says_what_to_do(served: TestClient) -> None:
+    row = random_rows(contract_of("binary"), 1)[0]
+
+    answer = served.post("/explain", json={"features": row})
+
+    assert answer.status_code == 409
+    assert "make train-local" in answer.json()["fix"]
+
+
+def test_wrong_rows_and_too_many_are_refused(make_client: MakeClient) -> None:
+    client = make_client(shelf=shelf_of("binary"))
+    row = random_rows(contract_of("binary"), 1)[0]
+
+    wrong = client.post("/explain", json={"features": {**row, "class": "x"}})
+    many = client.post("/explain/batch", json={"instances": [row] * (MOST_ROWS + 1)})
+
+    assert (wrong.status_code, many.status_code) == (422, 422)
+    assert wrong.json()["errors"][0]["field"] == "features.class"
+
+
+def test_predictions_go_on_while_explanations_wait_and_the_queue_is_bounded(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    original = Explainer.explain
+
+    def waits(explainer: Explainer, row: Any) -> Explanation:
+        assert go_on.wait(30)
+        return original(explainer, row)
+
+    monkeypatch.setattr(Explainer, "explain", waits)
+    client = make_client(shelf=shelf_of("binary"))
+    row = random_rows(contract_of("binary"), 1)[0]
+    statuses: list[int] = []
+    threads = [
+        threading.Thread(
+            target=lambda: statuses.append(
+                client.post("/explain", json={"features": row}).status_code
+            )
+        )
+        for _ in range(MOST_WAITING + 2)
+    ]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(statuses) == 2)
+    predicted = client.post("/predict", json={"features": row}).status_code
+    go_on.set()
+    for thread in threads:
+        thread.join()
+
+    assert predicted == 200
+    assert sorted(statuses) == [200] * MOST_WAITING + [429] * 2

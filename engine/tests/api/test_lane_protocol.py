@@ -1,0 +1,306 @@
+"""What is answered straight from the connection is what HTTP and the app would have answered."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
+
+from goldpath.serving.api import create_service
+from goldpath.serving.lane.fast_lane import FastLane
+from goldpath.serving.lane.protocol import LaneProtocol
+from goldpath.serving.prediction_log import read_log
+
+from .examples import Shelf, contract_of, fitted, random_rows, settings_of
+from .raw_http import RawAnswer, Wire
+
+KEEP_ALIVE = 1
+READ_SECONDS = 2.0
+ROWS = random_rows(contract_of("binary"), 40, seed=5)
+
+
+@dataclass
+class Served:
+    """A service that really listens.
+
+    Attributes:
+        passed_on: Requests that the app answered.
+    """
+
+    port: int
+    lane: FastLane
+    server: uvicorn.Server
+    log: Path
+    passed_on: list[str] = field(default_factory=list)
+
+    def wire(self) -> Wire:
+        return Wire(self.port)
+
+
+def serve(folder: Path, *, compiled: bool) -> Iterator[Served]:
+    with pytest.MonkeyPatch.context() as patch:
+        made = settings_of(folder, patch, read_seconds=READ_SECONDS)
+        shelf = Shelf(compiled=compiled)
+        shelf.put(fitted("binary"))
+        lane = create_service(made, contract_of("binary"), shelf)
+        app = lane.app
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            config = uvicorn.Config(
+                lane, http=LaneProtocol, log_config=None, timeout_keep_alive=KEEP_ALIVE
+            )
+            served = Served(
+                listener.getsockname()[1],
+                lane,
+                uvicorn.Server(config),
+                folder / made.serving.prediction_log,
+            )
+
+            async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+                served.passed_on.append(scope.get("path", ""))
+                await app(scope, receive, send)
+
+            lane.app = counted
+            thread = threading.Thread(target=served.server.run, kwargs={"sockets": [listener]})
+            thread.start()
+            try:
+                deadline = time.monotonic() + 20
+                while lane._traffic.loaded_versions() == frozenset():
+                    assert time.monotonic() < deadline
+                    time.sleep(0.02)
+                served.passed_on.clear()
+                yield served
+            finally:
+                served.server.should_exit = True
+                thread.join(20)
+                assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    yield from serve(tmp_path_factory.mktemp("protocol"), compiled=True)
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The same with a pipeline, which answers from a thread."""
+    yield from serve(tmp_path_factory.mktemp("pipeline"), compiled=False)
+
+
+def body_of(number: int) -> bytes:
+    return json.dumps({"features": ROWS[number % len(ROWS)]}).encode()
+
+
+def request_of(body: bytes, *lines: str, path: str = "/predict") -> bytes:
+    head = [f"POST {path} HTTP/1.1", "Host: here", "Content-Type: application/json", *lines]
+    return "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body
+
+
+def facts(answer: RawAnswer | None) -> Any:
+    assert answer is not None
+    found = answer.json()
+    found.pop("prediction_id", None)
+    return answer.status, found
+
+
+def expected(number: int) -> float:
+    scored = fitted("binary").predict([ROWS[number % len(ROWS)]])
+    return float(scored.scores[0])
+
+
+def score_of(answer: RawAnswer | None) -> float:
+    assert answer is not None
+    assert answer.status == 200, answer.body
+    return float(answer.json()["probabilities"]["yes"])
+
+
+@pytest.mark.parametrize("kind", ["served", "slow"])
+def test_one_connection_answers_request_after_request(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    service: Served = request.getfixturevalue(kind)
+    before = len(service.passed_on)
+    with service.wire() as wire:
+        for number in range(40):
+            wire.send(request_of(body_of(number)))
+            answer = wire.answer()
+            assert score_of(answer) == pytest.approx(expected(number), abs=1e-9)
+            assert answer is not None
+            assert {"date", "content-type", "x-content-type-options"} <= answer.headers.keys()
+            logged = read_log(service.log, 1)[0]
+            assert logged["prediction_id"] == answer.json()["prediction_id"]
+    assert len(service.passed_on) == before
+
+
+@pytest.mark.parametrize("kind", ["served", "slow"])
+@given(cuts=st.lists(st.integers(1, 600), max_size=5), together=st.integers(1, 4))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_how_requests_are_cut_into_packets_does_not_matter(
+    kind: str, request: pytest.FixtureRequest, cuts: list[int], together: int
+) -> None:
+    service: Served = request.getfixturevalue(kind)
+    content = b"".join(request_of(body_of(number)) for number in range(together))
+    places = sorted({cut for cut in cuts if cut < len(content)})
+    with service.wire() as wire:
+        for start, end in zip([0, *places], [*places, len(content)], strict=True):
+            wire.send(content[start:end])
+            time.sleep(0.002)  # so that the server reads each part on its own
+        for number in range(together):
+            assert score_of(wire.answer()) == pytest.approx(expected(number), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (lambda body: request_of(body, path="/predict?x=1"), 200),
+        (lambda body: request_of(body, "X-Model-Version: 9"), 200),
+        (lambda body: request_of(body).replace(b"HTTP/1.1", b"HTTP/1.0", 1), 200),
+        (lambda body: request_of(body, "Connection: close"), 200),
+        (lambda body: request_of(body, "Expect: 100-continue"), 100),
+        (lambda body: request_of(body, "Content-Encoding: gzip"), 200),
+        (lambda body: request_of(body, "Content-Length: 3"), 400),
+        (lambda body: request_of(body, "Transfer-Encoding: chunked"), 400),
+        (lambda body: request_of(body).replace(b"POST", b"PUT ", 1), 405),
+        (lambda body: request_of(body, path="/predict/nowhere"), 404),
+        (lambda body: request_of(body).replace(b"application/json", b"text/plain", 1), 415),
+        (lambda body: request_of(body[:-1]), 400),
+        (lambda body: request_of(b'{"features": {}}'), 422),
+    ],
+)
+def test_what_is_unusual_is_the_apps(served: Served, change: Any, status: int) -> None:
+    """And a good request is answered on a new connection afterwards."""
+    with served.wire() as wire:
+        wire.send(change(body_of(0)))
+        answer = wire.answer()
+        assert answer is not None
+        if status != 200:
+            assert answer.status == status
+    with served.wire() as wire:
+        wire.send(request_of(body_of(1)))
+        assert score_of(wire.answer()) == pytest.approx(expected(1), abs=1e-9)
+
+
+def test_a_connection_goes_from_lane_to_app_and_back(served: Served) -> None:
+    with served.wire() as wire:
+        for number in range(6):
+            wire.send(request_of(body_of(number)))
+            assert score_of(wire.answer()) == pytest.approx(expected(number), abs=1e-9)
+            wire.send(b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert facts(wire.answer())[0] == 200
+            wire.send(request_of(b'{"features": {"nonsense": 1}}'))
+            assert facts(wire.answer())[0] == 422
+
+
+def test_request_ids_come_back_and_odd_ones_do_not(served: Served) -> None:
+    with served.wire() as wire:
+        wire.send(request_of(body_of(0), "X-Request-Id: order-17.a"))
+        answer = wire.answer()
+        assert answer is not None
+        assert answer.headers["x-request-id"] == "order-17.a"
+        wire.send(request_of(body_of(0), "X-Request-Id: <script>"))
+        answer = wire.answer()
+        assert answer is not None
+        assert answer.headers.get("x-request-id") != "<script>"
+
+
+def test_many_connections_share_turns_and_nobody_gets_anothers_answer(served: Served) -> None:
+    before = len(served.passed_on)
+    wanted = [expected(number) for number in range(40)]
+
+    def ask(start: int) -> None:
+        with served.wire() as wire:
+            for number in range(start, start + 60):
+                wire.send(request_of(body_of(number)))
+                found = score_of(wire.answer())
+                assert found == pytest.approx(wanted[number % 40], abs=1e-9)
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(ask, range(16)))
+    assert len(served.passed_on) == before
+
+
+def test_large_batches_arrive_in_parts(served: Served) -> None:
+    rows = (ROWS * 25)[:1000]
+    body = json.dumps({"instances": rows}).encode()
+    wanted = [expected(number) for number in range(40)] * 25
+    with served.wire() as wire:
+        for _ in range(3):
+            wire.send(request_of(body, path="/predict/batch"))
+            answer = wire.answer()
+            assert answer is not None
+            assert answer.status == 200
+            scores = [item["probabilities"]["yes"] for item in answer.json()["predictions"]]
+            assert scores == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [b"", b"POST /predict HTTP/1.1\r\nHost", request_of(body_of(0))[:-5], b"GET /health"],
+    ids=["nothing", "half a head", "half a body", "half a request of the app's"],
+)
+def test_a_request_that_never_ends_loses_its_connection(served: Served, beginning: bytes) -> None:
+    with served.wire() as wire:
+        wire.send(beginning)
+        started = time.monotonic()
+        answer = wire.answer(READ_SECONDS + 3 * KEEP_ALIVE + 3)
+        assert answer is None or answer.status == 408
+        assert time.monotonic() - started >= READ_SECONDS
+
+
+def test_a_silent_connection_is_closed_and_a_busy_one_is_not(served: Served) -> None:
+    with served.wire() as wire, served.wire() as silent:
+        silent.send(request_of(body_of(0)))
+        assert score_of(silent.answer()) > 0
+        for _ in range(8):
+            wire.send(request_of(body_of(0)))
+            assert score_of(wire.answer()) > 0
+            time.sleep(KEEP_ALIVE / 2)
+        assert silent.answer(1) is None
+
+
+def test_answers_that_are_due_are_given_before_the_server_ends(tmp_path: Path) -> None:
+    """A request that is in when the signal comes is answered, then the connection ends."""
+    services = serve(tmp_path, compiled=False)
+    service = next(services)
+    with service.wire() as wire:
+        wire.send(request_of(body_of(3)))
+        assert score_of(wire.answer()) == pytest.approx(expected(3), abs=1e-9)
+        wire.send(request_of(body_of(4))[:-9])
+        time.sleep(0.1)
+        service.server.should_exit = True
+        time.sleep(0.3)
+        wire.send(request_of(body_of(4))[-9:])
+        assert score_of(wire.answer()) == pytest.approx(expected(4), abs=1e-9)
+        assert wire.answer(3) is None
+    assert next(services, None) is None
+
+
+def test_a_model_that_fails_is_the_apps_to_explain(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1e308 in every number overflows in a linear model; here the kernel itself fails."""
+    with served.wire() as wire:
+        wire.send(request_of(body_of(0)))
+        assert score_of(wire.answer()) == pytest.approx(expected(0), abs=1e-9)
+    (model,) = served.lane._models.values()
+
+    def fails(_: object) -> None:
+        raise MemoryError("no memory")
+
+    monkeypatch.setattr(model._engine, "now", fails)
+    before = len(served.passed_on)
+    with served.wire() as wire:
+        wire.send(request_of(body_of(0)))
+        assert score_of(wire.answer()) == pytest.approx(expected(0), abs=1e-9)
+    assert len(served.passed_on) == before + 1

@@ -1,0 +1,198 @@
+"""The figures that dashboards and alerts stand on."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from goldpath.serving.monitoring import METRIC_NAMES
+from goldpath.serving.schemas import example_features
+
+from .conftest import MakeClient, until
+from .examples import Shelf, TestClient, contract_of, fitted
+
+ROW = {"features": example_features(contract_of("binary"))}
+DRIFT = {
+    "verdict": "drift",
+    "exit_code": 1,
+    "checked_at": "2026-11-20T12:00:00+00:00",
+    "columns": [
+        {"name": "class", "effect": 0.5, "p_value": 0.0, "drifted": True},
+        {"name": 'a "b"\n', "effect": 0.0, "p_value": 1.0, "drifted": False},
+        {"name": "copy", "effect": None, "p_value": None, "drifted": False},
+    ],
+    "rows": 500,
+    "model_version": "1",
+}
+FEEDBACK = {
+    "checked_at": "2026-11-20T10:00:00+00:00",
+    "versions": [
+        {"model_version": "2", "labelled": 40, "metrics": {"accuracy": 0.75, "roc_auc": None}},
+        {"model_version": "3", "labelled": "many", "metrics": None},
+        "torn",
+    ],
+}
+
+
+def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(client: TestClient, name: str, **labels: str) -> float | None:
+    return samples(client.get("/metrics").text).get((name, tuple(sorted(labels.items()))))
+
+
+def write_reports(root: Path, **files: object) -> None:
+    (root / "reports").mkdir(exist_ok=True)
+    for name, content in files.items():
+        text = content if isinstance(content, str) else json.dumps(content)
+        (root / "reports" / f"{name}.json").write_text(text)
+
+
+def test_every_promised_metric_is_there(make_client: MakeClient, tmp_path: Path) -> None:
+    client = make_client()
+    write_reports(
+        tmp_path, drift=DRIFT, training={"metric": "roc_auc", "value": 0.83}, feedback=FEEDBACK
+    )
+    client.post("/predict", json=ROW)
+    app: Any = client.app
+    app.app.state.metrics.shadow_compared("2", -0.02)  # a shadow is there once it has scored
+
+    answer = client.get("/metrics")
+
+    names = {name for name, _ in samples(answer.text)}
+    assert "version=" in answer.headers["content-type"]
+    for name in METRIC_NAMES:
+        assert name in names or f"{name}_bucket" in names
+    ours = {
+        name.removesuffix("_bucket").removesuffix("_count").removesuffix("_sum") for name in names
+    }
+    assert ours == set(METRIC_NAMES)
+
+
+def test_requests_are_counted_by_route_and_status(make_client: MakeClient) -> None:
+    client = make_client()
+    count = {"method": "POST", "route": "/predict"}
+    assert value(client, "ml_requests_total", status="200", **count) == 0
+
+    for _ in range(3):
+        client.post("/predict", json=ROW)
+    client.post("/predict", json={})
+    client.get("/any/path/1")
+    client.get("/any/path/2")
+    client.request("BREW", "/predict")
+
+    assert value(client, "ml_requests_total", status="200", **count) == 3
+    assert value(client, "ml_requests_total", status="422", **count) == 1
+    assert value(client, "ml_validation_errors_total", route="/predict") == 1
+    assert value(client, "ml_request_seconds_count", route="/predict") == 5
+    unmatched = {"route": "unmatched", "method": "GET", "status": "404"}
+    assert value(client, "ml_requests_total", **unmatched) == 2
+    brewed = {"route": "/predict", "method": "other", "status": "405"}
+    assert value(client, "ml_requests_total", **brewed) == 1
+
+
+def test_predictions_are_counted_by_version_and_class(make_client: MakeClient) -> None:
+    client = make_client()
+    labels = {"model_version": "1"}
+    assert value(client, "ml_predictions_total", prediction="no", **labels) == 0
+
+    client.post("/predict/batch", json={"instances": [ROW["features"]] * 7})
+
+    counted = [value(client, "ml_predictions_total", prediction=p, **labels) for p in ("no", "yes")]
+    assert sorted(counted, key=str) == [0, 7]
+
+
+def test_regression_counts_under_one_label(make_client: MakeClient) -> None:
+    client = make_client("regression")
+
+    client.post("/predict", json=ROW)
+
+    assert value(client, "ml_predictions_total", model_version="1", prediction="value") == 1
+
+
+def test_loaded_model_moves_with_the_champion(make_client: MakeClient) -> None:
+    shelf = Shelf()
+    client = make_client(shelf=shelf)
+    assert value(client, "ml_model_loaded", model_version="none") == 0
+    shelf.put(fitted("binary", "1"))
+    until(lambda: value(client, "ml_model_loaded", model_version="1") == 1)
+
+    shelf.put(fitted("binary", "2"))
+    until(lambda: value(client, "ml_model_loaded", model_version="2") == 1)
+
+    assert value(client, "ml_model_loaded", model_version="1") == 0
+
+
+def test_drift_and_training_figures_come_from_the_reports(
+    make_client: MakeClient, tmp_path: Path
+) -> None:
+    client = make_client()
+    write_reports(tmp_path, drift=DRIFT, training={"metric": "roc_auc", "value": 0.83})
+
+    assert value(client, "ml_drift_detected") == 1
+    assert value(client, "ml_drift_column_effect", column="class") == 0.5
+    assert value(client, "ml_drift_column_effect", column='a "b"\n') == 0
+    assert value(client, "ml_drift_column_effect", column="copy") is None
+    assert value(client, "ml_drift_checked_timestamp_seconds") == 1795176000
+    assert value(client, "ml_drift_rows") == 500
+    assert value(client, "ml_model_test_metric", metric="roc_auc") == 0.83
+    write_reports(tmp_path, drift={**DRIFT, "verdict": "ok"})
+    assert value(client, "ml_drift_detected") == 0
+    write_reports(tmp_path, drift={**DRIFT, "verdict": "insufficient"})
+    assert value(client, "ml_drift_detected") is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", '{"verdict": "dri', "[]", "null", '{"columns": 3, "rows": "many", "checked_at": 5}',
+     '{"columns": [1, {"name": "x"}], "value": true, "metric": "m", "rows": NaN}', "\ufeff{}"],
+)  # fmt: skip
+def test_unreadable_reports_are_absent_not_an_error(
+    make_client: MakeClient, tmp_path: Path, content: str
+) -> None:
+    client = make_client()
+    write_reports(tmp_path, drift=content, training=content)
+
+    answer = client.get("/metrics")
+
+    assert answer.status_code == 200
+    assert "ml_drift" not in answer.text
+    assert "ml_model_test_metric" not in answer.text
+
+
+def test_serving_needs_no_more_than_the_serving_image_has() -> None:
+    """Importing the app loads nothing heavy, and nothing that requirements/serving.txt lacks."""
+    absent = ["duckdb", "ibis", "matplotlib", "mlflow", "optuna", "pyarrow", "sklearn", "skops"]
+    program = (
+        "import sys\n"
+        f"for name in {absent!r}: sys.modules[name] = None\n"
+        "import goldpath.serving.api\n"
+        "import goldpath.serving.process.server\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_live_performance_is_read_at_each_scrape(make_client: MakeClient, tmp_path: Path) -> None:
+    client = make_client()
+    assert value(client, "ml_live_labelled", model_version="2") is None
+    write_reports(tmp_path, feedback=FEEDBACK)
+    assert value(client, "ml_live_labelled", model_version="2") == 40
+    assert value(client, "ml_live_metric", model_version="2", metric="accuracy") == 0.75
+    assert value(client, "ml_live_metric", model_version="2", metric="roc_auc") is None
+    assert value(client, "ml_live_labelled", model_version="3") is None
+    write_reports(tmp_path, feedback='{"versions": ')
+    assert value(client, "ml_live_labelled", model_version="2") is None

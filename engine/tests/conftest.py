@@ -1,0 +1,87 @@
+"""Fixtures that every test may use: an empty project, and one that was trained once."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# Tests run side by side; OpenMP threads that spin on the same cores make each of them slower.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest
+
+from goldpath.contract import Contract, load_contract
+from goldpath.jobs.data.refresh import DataResult, refresh
+from goldpath.jobs.promotion.promote import PromotionResult, promote
+from goldpath.jobs.training.stages import TrainingResult, train
+from goldpath.sample.customers import write_sample
+from goldpath.settings import Settings, load_settings
+
+from .locations import PROJECT
+
+SAMPLE_CONTRACT = Path(__file__).parent / "sample_contract.yaml"
+ROWS = 3_000
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A project with data and a champion."""
+
+    settings: Settings
+    contract: Contract
+    data: DataResult
+    candidate: TrainingResult
+    gate: PromotionResult
+
+
+@pytest.fixture(autouse=True)
+def clean_environment() -> Iterator[None]:
+    """No variable of the person who runs the tests changes what they see."""
+    forget_variables()
+    yield
+    forget_variables()
+
+
+def forget_variables() -> None:
+    """Delete every setting for good.
+
+    MLflow and `load_settings` set variables for child processes, in fixtures, too: what is put back
+    after a test would lead the next module's fixture to another fixture's registry.
+    """
+    for name in [name for name in os.environ if name.startswith(("MLOPS_", "MLFLOW_"))]:
+        if name != "MLOPS_AIRFLOW_VENV":
+            del os.environ[name]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Settings:
+    """A project with its configuration and the sample's contract, and nothing else."""
+    return make_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A project whose champion was trained on a small sample; tests must not change it."""
+    forget_variables()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLOPS_TRAINING__TRIALS", "3")
+        settings = make_project(tmp_path_factory.mktemp("trained"))
+    contract = load_contract(settings.root)
+    write_sample(settings.root / contract.source.path, ROWS, 7, {})
+    data = refresh(settings, contract)
+    candidate = train(settings, contract, "first")
+    gate = promote(settings, contract, candidate.model_version)
+    forget_variables()
+    return Trained(settings, contract, data, candidate, gate)
+
+
+def make_project(root: Path) -> Settings:
+    """Copy the configuration, with the sample's contract even where `adopt` wrote another."""
+    shutil.copytree(PROJECT / "config", root / "config")
+    shutil.copy(SAMPLE_CONTRACT, root / "config" / "project.yaml")
+    # A million rows are for real models; test_compiled.py proves what finds the faults.
+    training = root / "config" / "training.yaml"
+    text = training.read_text(encoding="utf-8")
+    training.write_text(text.replace("parity_rows: 1000000 ", "parity_rows: 5000 "), "utf-8")
+    return load_settings(root)

@@ -1,0 +1,133 @@
+"""The data page shows the lake as it is, and nothing in the data can break out of it."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from goldpath.contract import Contract
+from goldpath.jobs.data.refresh import refresh
+from goldpath.jobs.data.report import write_data_report
+from goldpath.lake.lakehouse import LakehouseError
+from goldpath.settings import Settings
+
+ATTACK = "</title></script><img src=x onerror=alert(1)>"
+
+
+def contract(**changes: object) -> Contract:
+    values: dict[str, object] = {
+        "dataset": "shop",
+        "problem": "classification",
+        "source": {"path": "in"},
+        "entity": "id",
+        "event_time": {"column": "day"},
+        "target": {"column": "bought", "classes": ["no", "yes"]},
+        "features": [
+            {"name": "amount", "type": "number", "maximum": 1000},
+            {"name": "note", "type": "category", "nullable": True},
+        ],
+    }
+    return Contract.model_validate(values | changes)
+
+
+def deliver(settings: Settings) -> None:
+    folder = settings.root / "in"
+    folder.mkdir()
+    lines = [
+        "id,day,amount,bought,note",
+        f'1,2026-01-05,10,no,"{ATTACK}"',
+        "2,2026-01-06,20,yes,b",
+        "2,2026-01-06,25,yes,b",
+        "3,2026-02-06,5000,yes,b",
+        "4,2026-02-07,40,yes,",
+    ]
+    (folder / "a.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+class Tags(HTMLParser):
+    """Every element of a page, and whatever it would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.loaded: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.loaded += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def page_of(settings: Settings, made: str) -> str:
+    return (settings.root / made).read_text(encoding="utf-8")
+
+
+def test_every_interval_is_on_the_page_and_adds_up(project: Settings) -> None:
+    deliver(project)
+    refresh(project, contract())
+    report = write_data_report(project, contract())
+    page = page_of(project, report.page)
+    assert (report.intervals, report.columns, report.gold_rows) == (2, 3, 3)
+    assert report.unaccounted == ()
+    rows = re.findall(r"<tr><td>(2026-\d\d)</td>((?:<td>[\d,]+</td>){4})", page)
+    figures = {name: [int(n) for n in re.findall(r"\d+", cells)] for name, cells in rows}
+    assert figures == {"2026-01": [3, 2, 1, 0], "2026-02": [2, 1, 0, 1]}
+    assert page.count("✓") == 2
+    assert "amount: is above 1000" in page
+    assert "33.3% missing" in page
+
+
+def test_values_cannot_break_out_and_nothing_is_loaded(project: Settings) -> None:
+    deliver(project)
+    refresh(project, contract())
+    tags = Tags()
+    tags.feed(page_of(project, write_data_report(project, contract()).page))
+    assert not {"img", "script", "link", "iframe"} & set(tags.names)
+    assert tags.loaded == []
+
+
+def test_values_of_personal_columns_are_not_shown(project: Settings) -> None:
+    deliver(project)
+    private = contract(personal=["note", "amount"])
+    refresh(project, private)
+    page = page_of(project, write_data_report(project, private).page)
+    assert page.count("personal: not shown") == 2
+    assert "onerror" not in page
+
+
+def test_data_without_a_time_and_without_an_entity(project: Settings) -> None:
+    deliver(project)
+    plain = contract(event_time=None, entity=None)
+    refresh(project, plain)
+    report = write_data_report(project, plain)
+    assert report.intervals == 1
+    assert "no time" in page_of(project, report.page)
+
+
+def test_an_empty_lake_says_what_to_run(project: Settings) -> None:
+    with pytest.raises(LakehouseError, match="make data"):
+        write_data_report(project, contract())
+    assert not (project.reports / "data.html").exists()
+
+
+def test_histogram_counts_every_value(project: Settings, tmp_path: Path) -> None:
+    from goldpath.lake.column_summary import summarise_columns
+    from goldpath.lake.connection import open_lakehouse
+    from goldpath.lake.tables import gold_table
+
+    folder = project.root / "in"
+    folder.mkdir()
+    lines = [f"{n},2026-01-01,{n / 7},no,x{n % 12}" for n in range(500)]
+    lines.append("999,2026-01-01,1,yes,x1")
+    (folder / "a.csv").write_text("id,day,amount,bought,note\n" + "\n".join(lines) + "\n")
+    refresh(project, contract())
+    lakehouse = open_lakehouse(project)
+    rows = lakehouse.read(gold_table(contract()))
+    amount, note, bought = summarise_columns(lakehouse, rows, contract())
+    assert sum(count for _, count in amount.counts) == 501
+    assert len(amount.counts) == 20
+    assert amount.minimum == 0
+    assert amount.maximum == pytest.approx(499 / 7)
+    assert len(note.counts) == 8
+    assert note.distinct == 12
+    assert dict(bought.counts) == {"no": 500, "yes": 1}

@@ -1,0 +1,240 @@
+"""The drift check as a person runs it: a champion, rows from three places, a verdict on disk."""
+
+import json
+import shutil
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from goldpath.contract import Contract
+from goldpath.drift.profile import REJECTED_ROWS, DriftError
+from goldpath.errors import NotEnoughDataError
+from goldpath.jobs.batch.table import predict_batch
+from goldpath.jobs.drift.check import check_drift
+from goldpath.jobs.upkeep.log_compaction import compact_logs
+from goldpath.sample.customers import write_sample
+from goldpath.serving.log.personal import PersonalValues
+from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
+from goldpath.settings import Settings, load_settings
+
+from ..conftest import Trained
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def copied(trained: Trained, tmp_path: Path) -> Settings:
+    """The trained project, where a test may write."""
+    root = tmp_path / "project"
+    shutil.copytree(trained.settings.root, root)
+    return load_settings(root)
+
+
+def customers(settings: Settings, drift: dict[str, float], rows: int = 1500) -> Path:
+    file = settings.root / "data" / "now.csv"
+    write_sample(file, rows, 99, drift)
+    return file
+
+
+def report_of(settings: Settings) -> dict[str, object]:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    text = (settings.reports / "drift.json").read_text(encoding="utf-8")
+    values = json.loads(text, parse_constant=refuse)
+    assert isinstance(values, dict)
+    return values
+
+
+def log_predictions(
+    settings: Settings,
+    contract: Contract,
+    rows: int,
+    version: str,
+    personal: PersonalValues | None = None,
+) -> None:
+    """What a service leaves that answered the same customer again and again."""
+    values = {"number": 10.0, "integer": 20, "boolean": True}
+    features = {
+        f.name: f.categories[0] if f.categories else None if f.nullable else values[f.type]
+        for f in contract.features
+    }
+    start = datetime.now(UTC)
+    PredictionLog(settings.root / settings.serving.prediction_log, personal=personal).write(
+        [
+            LoggedPrediction(
+                prediction_id=f"{version}-{number}",
+                at=(start + timedelta(seconds=number)).isoformat(),
+                model_version=version,
+                features=features,
+                prediction="no",
+                score=0.1,
+            )
+            for number in range(rows)
+        ]
+    )
+
+
+def test_customers_like_those_of_the_training_are_no_drift(
+    copied: Settings, trained: Trained
+) -> None:
+    result = check_drift(copied, trained.contract, customers(copied, {}), html=False)
+
+    assert (result.verdict, result.exit_code, result.drifted_columns) == ("ok", 0, {})
+    assert result.rejected_rows > 0  # the sample brings bad rows, as many as the training data had
+    report = report_of(copied)
+    assert (report["verdict"], report["exit_code"], report["html"]) == ("ok", 0, None)
+    json.dumps(asdict(result), allow_nan=False)  # what --json prints
+
+
+def test_shifted_customers_are_drift_and_the_report_says_how_much(
+    copied: Settings, trained: Trained
+) -> None:
+    data = customers(copied, {"monthly_charges": 1.0})
+
+    result = check_drift(copied, trained.contract, data, html=False)
+
+    assert (result.verdict, result.exit_code) == ("drift", 1)
+    assert next(iter(result.drifted_columns)) == "monthly_charges"
+    report = report_of(copied)
+    assert report["model_version"] == trained.candidate.model_version
+    assert datetime.fromisoformat(str(report["checked_at"])).tzinfo is not None
+    columns = report["columns"]
+    assert isinstance(columns, list)
+    named = {column["name"]: column for column in columns}
+    expected = {*trained.contract.feature_names, "prediction", REJECTED_ROWS}
+    assert set(named) == expected
+    assert named["monthly_charges"]["effect"] == pytest.approx(1.0, abs=0.15)
+    assert named["monthly_charges"]["drifted"] is True
+    assert named["age"]["drifted"] is False
+    assert (copied.root / str(report["plot"])).is_file()
+
+
+def test_personal_columns_that_are_not_logged_are_left_out(
+    copied: Settings, trained: Trained
+) -> None:
+    contract = trained.contract.model_copy(update={"personal": ("age", "contract")})
+    version = trained.candidate.model_version
+    log_predictions(copied, contract, 1000, version, PersonalValues(copied, contract))
+
+    check_drift(copied, contract, None, html=True)
+
+    columns = report_of(copied)["columns"]
+    assert isinstance(columns, list)
+    named = {column["name"]: column for column in columns}
+    assert {*contract.feature_names, "prediction"} - set(named) == {"age", "contract"}
+    assert named["prediction"]["drifted"], "the scores of the log, which are all the same"
+
+
+def test_few_customers_give_no_verdict(copied: Settings, trained: Trained) -> None:
+    result = check_drift(copied, trained.contract, customers(copied, {}, rows=100), html=False)
+
+    assert (result.verdict, result.exit_code) == ("insufficient", 3)
+    assert report_of(copied)["exit_code"] == 3
+
+
+def test_page_is_written_and_no_older_page_stays_beside_a_newer_verdict(
+    copied: Settings, trained: Trained
+) -> None:
+    data = customers(copied, {"monthly_charges": 1.0})
+
+    first = check_drift(copied, trained.contract, data, html=True)
+    assert first.html == "reports/drift.html"
+    page = (copied.root / first.html).read_text(encoding="utf-8")
+    assert f"DRIFT: {first.message}" in page
+
+    second = check_drift(copied, trained.contract, data, html=False)
+    assert second.html is None
+    assert not (copied.root / first.html).exists()
+
+
+def test_file_that_breaks_the_contract_is_drift_although_its_good_rows_are_clean(
+    copied: Settings, trained: Trained
+) -> None:
+    data = customers(copied, {})
+    header, *rows = data.read_text(encoding="utf-8").splitlines()
+    place = header.split(",").index("contract")
+    broken = []
+    for number, row in enumerate(rows):
+        fields = row.split(",")
+        if number % 4 == 0:
+            fields[place] = "three-year"
+        broken.append(",".join(fields))
+    data.write_text("\n".join([header, *broken]) + "\n", encoding="utf-8")
+
+    result = check_drift(copied, trained.contract, data, html=False)
+
+    assert result.exit_code == 1
+    assert list(result.drifted_columns) == [REJECTED_ROWS]
+
+
+def test_file_without_a_usable_row_is_not_enough_data(copied: Settings, trained: Trained) -> None:
+    data = customers(copied, {})
+    header, *rows = data.read_text(encoding="utf-8").splitlines()
+    data.write_text("\n".join([header, *("," * header.count(",") for _ in rows)]), encoding="utf-8")
+
+    with pytest.raises(NotEnoughDataError, match="refuses all"):
+        check_drift(copied, trained.contract, data, html=False)
+
+
+def test_newest_batch_run_is_checked_where_no_file_is_named(
+    copied: Settings, trained: Trained
+) -> None:
+    predict_batch(copied, trained.contract, customers(copied, {"age": 2.0}), "older")
+    predict_batch(copied, trained.contract, None, "newer")
+
+    result = check_drift(copied, trained.contract, None, html=False)
+
+    assert result.source == "batch run newer"
+    assert result.verdict == "ok"
+
+
+def test_service_log_goes_before_a_batch_run(copied: Settings, trained: Trained) -> None:
+    predict_batch(copied, trained.contract, None, "batch")
+    log_predictions(copied, trained.contract, 300, trained.candidate.model_version)
+
+    result = check_drift(copied, trained.contract, None, html=False)
+
+    assert result.source == "the service's last 300 predictions"
+    assert result.verdict == "drift"  # one and the same customer, three hundred times
+    assert "prediction" in result.drifted_columns
+
+
+def test_what_was_moved_into_the_lake_is_still_judged(copied: Settings, trained: Trained) -> None:
+    version = trained.candidate.model_version
+    log_predictions(copied, trained.contract, 300, version)
+    before = check_drift(copied, trained.contract, None, html=False)
+    assert compact_logs(copied, trained.contract).predictions == 300
+
+    after = check_drift(copied, trained.contract, None, html=False)
+
+    assert after == before
+
+
+def test_log_of_a_few_rows_does_not_hide_a_batch_run(copied: Settings, trained: Trained) -> None:
+    predict_batch(copied, trained.contract, None, "batch")
+    log_predictions(copied, trained.contract, 3, trained.candidate.model_version)
+
+    assert check_drift(copied, trained.contract, None, html=False).source == "batch run batch"
+
+
+def test_predictions_of_another_version_are_not_judged_by_the_champion(
+    copied: Settings, trained: Trained
+) -> None:
+    log_predictions(copied, trained.contract, 300, "41")
+
+    with pytest.raises(NotEnoughDataError) as raised:
+        check_drift(copied, trained.contract, None, html=False)
+    assert "make batch-predict" in raised.value.fix
+
+
+def test_project_without_a_champion_says_which_command_brings_one(
+    project: Settings, trained: Trained
+) -> None:
+    with pytest.raises(DriftError) as raised:
+        check_drift(project, trained.contract, None, html=False)
+    assert raised.value.fix == "make train-local"
+    assert raised.value.exit_code == 2
+    assert not (project.reports / "drift.json").exists()

@@ -1,0 +1,98 @@
+"""A run that is killed at any moment, and done again, leaves what an undisturbed one does."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from goldpath.contract import load_contract
+from goldpath.lake.lakehouse import TableName
+from goldpath.lake.local_lakehouse import LocalLakehouse
+from goldpath.lake.run_log import read_records
+from goldpath.sample.customers import write_sample
+from goldpath.settings import Settings, load_settings
+
+from ..conftest import make_project
+from ..killed_work import KILLED, killed_work
+
+pytestmark = pytest.mark.slow
+
+KILLS = 20
+LAYERS = ("bronze", "silver", "quarantine", "gold")
+IMPORTS = """
+from goldpath.jobs.data.refresh import refresh
+import duckdb, ibis, pandas, pyarrow.csv, pyarrow.parquet
+import pyiceberg.catalog.sql, pyiceberg.io.pyarrow
+import sqlalchemy, sqlalchemy.dialects.sqlite
+ibis.duckdb
+"""
+
+
+def new_project(root: Path) -> Settings:
+    settings = make_project(root)
+    contract = load_contract(settings.root)
+    write_sample(settings.root / contract.source.path, 2000, 7, {})
+    # A few intervals at a time, so that there are several commits of each table to be killed in.
+    lake = settings.root / "config" / "lake.yaml"
+    text = lake.read_text(encoding="utf-8")
+    lake.write_text(text.replace("rows_at_once: 2000000", "rows_at_once: 600"), encoding="utf-8")
+    return load_settings(settings.root)
+
+
+def content(settings: Settings) -> dict[str, list[str]]:
+    """Every row of every layer, without the moment of its ingestion."""
+    lakehouse = LocalLakehouse(settings)
+    found = {}
+    for layer in LAYERS:
+        rows = lakehouse.collect(lakehouse.read(TableName(layer, "customer_churn")))
+        names = [name for name in rows.column_names if name != "_ingested_at"]
+        found[layer] = sorted(str(row) for row in rows.select(sorted(names)).to_pylist())
+    return found
+
+
+def account(settings: Settings) -> None:
+    """Whatever a reader sees is whole: no interval of silver holds more than bronze can explain."""
+    lakehouse = LocalLakehouse(settings)
+    bronze, silver = (TableName(layer, "customer_churn") for layer in ("bronze", "silver"))
+    if not lakehouse.exists(bronze) or not lakehouse.exists(silver):
+        return
+    counts = []
+    for table in (silver, bronze):
+        rows = lakehouse.read(table)
+        grouped = lakehouse.collect(rows.group_by("_interval").aggregate(n=rows.count()))
+        counts.append({row["_interval"]: row["n"] for row in grouped.to_pylist()})
+    for interval, kept in counts[0].items():
+        assert 0 < kept <= counts[1][interval]
+    keys = lakehouse.collect(lakehouse.read(silver).select("customer_id", "event_time"))
+    assert keys.num_rows == len(set(map(str, keys.to_pylist())))
+
+
+def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
+    with killed_work(IMPORTS, "refresh(settings, contract)", {}) as runner:
+        undisturbed = new_project(tmp_path / "undisturbed")
+        assert runner.run(undisturbed.root) == 0
+        timed = new_project(tmp_path / "timed")
+        started = time.perf_counter()
+        assert runner.run(timed.root) == 0
+        duration = time.perf_counter() - started
+        expected = content(undisturbed)
+
+        moments = random.Random(20261121)
+        killed, kills, projects = 0, 0, 0
+        while kills < KILLS:
+            # Four kills in a row in each project, so that a run also continues after several.
+            settings = new_project(tmp_path / f"killed-{projects}")
+            projects += 1
+            for _ in range(4):
+                code = runner.run(settings.root, moments.uniform(0, duration))
+                kills += 1
+                killed += code == KILLED
+                if code == 0:
+                    duration *= 0.8  # the timed run was slower than this one: the machine is shared
+                account(settings)
+            assert runner.run(settings.root) == 0
+            assert content(settings) == expected
+            records = read_records(LocalLakehouse(settings), load_contract(settings.root), "gold")
+            assert len({record.subject for record in records}) == 13
+    assert killed >= KILLS // 2, f"only {killed} of {KILLS} runs were hit"

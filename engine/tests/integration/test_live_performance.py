@@ -1,0 +1,201 @@
+"""Labels find their predictions, wherever both are, and give each version its figures."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from goldpath.contract import Contract, load_contract, parse_contract
+from goldpath.errors import NotEnoughDataError, NothingToDoError
+from goldpath.jobs.drift.live_performance import live_performance
+from goldpath.jobs.privacy.forgetting import forget
+from goldpath.jobs.privacy.person_export import export_person
+from goldpath.jobs.upkeep.log_compaction import compact_logs
+from goldpath.jobs.upkeep.log_status import log_status
+from goldpath.lake.connection import open_lakehouse
+from goldpath.lake.tables import feedback_table, served_table
+from goldpath.serving.feedback import FeedbackLog
+from goldpath.serving.monitoring import Metrics
+from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
+from goldpath.settings import Settings
+
+NOW = datetime.now(UTC)
+
+
+def identity(number: int) -> str:
+    return str(UUID(int=number))
+
+
+def predict(
+    settings: Settings,
+    numbers: range,
+    *,
+    version: str = "1",
+    days_ago: int = 0,
+    values: tuple[str | float, str | float] = ("no", "yes"),
+    entity: str | None = None,
+) -> None:
+    """Odd numbers are predicted the second value, even ones the first."""
+    log = PredictionLog(settings.root / settings.serving.prediction_log)
+    at = (NOW - timedelta(days=days_ago)).isoformat()
+    log.write(
+        [
+            LoggedPrediction(
+                identity(number),
+                at,
+                version,
+                {},
+                values[number % 2],
+                values[number % 2] if isinstance(values[0], float) else 0.9 if number % 2 else 0.2,  # type: ignore[arg-type]
+                entity,
+            )
+            for number in numbers
+        ]
+    )
+    log.close()
+
+
+def label(settings: Settings, labels: dict[int, str | float], at: datetime | None = None) -> None:
+    log = FeedbackLog(settings)
+    log.write(
+        [
+            {"prediction_id": identity(number), "label": value, "at": at}
+            for number, value in labels.items()
+        ]
+    )
+    log.close()
+
+
+def test_each_version_has_its_figures(project: Settings) -> None:
+    contract = load_contract(project.root)
+    predict(project, range(10))
+    predict(project, range(10, 20), version="2")
+    predict(project, range(20, 24), version="2", days_ago=1)
+    label(project, {number: "yes" if number % 2 else "no" for number in range(6)})
+    label(project, {11: "yes", 12: "no", 13: "no", 14: "no", 99: "no"})
+
+    result = live_performance(project, contract)
+
+    first, second = result.versions
+    assert (first.predictions, first.labelled) == (10, 6)
+    assert (first.metrics["accuracy"], first.metrics["roc_auc"]) == (1.0, 1.0)
+    assert first.metrics["brier"] == pytest.approx((0.1**2 + 0.2**2) / 2)
+    assert (second.predictions, second.labelled) == (14, 4)
+    assert second.metrics["accuracy"] == 0.75
+    assert [(day.model_version, day.predictions) for day in result.days] == [
+        ("1", 10),
+        ("2", 4),
+        ("2", 10),
+    ]
+    assert result.days[1].metrics == {}
+    assert (result.labels, result.unmatched_labels) == (11, 1)
+    report = json.loads((project.reports / "feedback.json").read_text(encoding="utf-8"))
+    assert report["versions"][0]["metrics"]["accuracy"] == 1.0
+    text = Metrics(contract, project.reports).render().decode()
+    assert 'ml_live_metric{metric="accuracy",model_version="2"} 0.75' in text
+    assert 'ml_live_labelled{model_version="1"} 6.0' in text
+
+
+def test_it_is_the_same_before_during_and_after_the_move(project: Settings) -> None:
+    contract = load_contract(project.root)
+    predict(project, range(8))
+    label(project, dict.fromkeys(range(4), "yes"))
+    before = live_performance(project, contract)
+
+    folders = [project.serving.prediction_log, project.prediction_log.feedback]
+    kept = {
+        file: file.read_bytes()
+        for folder in folders
+        for file in (project.root / folder).glob("*.jsonl")
+    }
+    result = compact_logs(project, contract)
+    assert (result.predictions, result.labels, result.segments) == (8, 4, 2)
+    assert live_performance(project, contract) == before
+    for file, content in kept.items():
+        file.write_bytes(content)  # a run that was killed before it deleted them
+    assert live_performance(project, contract) == before
+    compact_logs(project, contract)
+    status = log_status(project, contract)
+    assert (status.predictions_in_lake, status.labels_in_lake, status.segments) == (8, 4, 0)
+
+
+def test_of_several_labels_the_one_known_last_counts(project: Settings) -> None:
+    contract = load_contract(project.root)
+    predict(project, range(2))
+    label(project, {0: "no", 1: "yes"}, at=NOW)
+    label(project, {0: "yes", 1: "no"}, at=NOW - timedelta(days=3))  # late news of an older state
+    label(project, {0: "no"}, at=NOW)  # sent again
+    result = live_performance(project, contract)
+    assert result.versions[0].metrics["accuracy"] == 1.0
+    assert (result.labels, result.versions[0].labelled) == (2, 2)
+
+
+def test_a_regression_is_measured_by_its_errors(project: Settings, tmp_path: Path) -> None:
+    contract = parse_contract(
+        "dataset: small\nproblem: regression\nsource: {path: rows.csv}\n"
+        "target: {column: amount}\nfeatures: [{name: a, type: number}]\n"
+    )
+    predict(project, range(4), values=(1.0, 3.0))
+    label(project, {0: 1.0, 1: 5.0, 2: 1.0, 3: 3.0})
+    compact_logs(project, contract)
+    (found,) = live_performance(project, contract).versions
+    assert found.metrics["rmse"] == pytest.approx(1.0)
+    assert found.metrics["mae"] == pytest.approx(0.5)
+
+
+def test_without_labels_it_says_how_to_send_them(project: Settings) -> None:
+    contract = load_contract(project.root)
+    predict(project, range(2))
+    with pytest.raises(NotEnoughDataError, match="2 predictions, 0 labels") as found:
+        live_performance(project, contract)
+    assert "/feedback" in found.value.fix
+    label(project, {77: "no"})
+    with pytest.raises(NotEnoughDataError, match="1 labels"):
+        live_performance(project, contract)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_person_is_forgotten_in_log_lake_and_labels(
+    project: Settings, contract_with_entity: Contract, moved: bool
+) -> None:
+    contract = contract_with_entity
+    predict(project, range(2), entity="C7-000001")
+    predict(project, range(2, 4), entity="C7-000002")
+    label(project, {0: "no", 2: "yes"})
+    if moved:
+        compact_logs(project, contract)
+    exported = export_person(project, contract, "C7-000001", project.root / "person.json")
+    document = json.loads((project.root / "person.json").read_text(encoding="utf-8"))
+    assert exported.feedback == 1
+    assert [line["prediction_id"] for line in document["feedback"]] == [identity(0)]
+
+    done = forget(project, contract, "C7-000001", yes=True)
+
+    assert done.feedback == 1
+    assert (done.prediction_log, done.rows) == (
+        (0, {f"prediction_log.{contract.dataset}": 2}) if moved else (2, {})
+    )
+    lakehouse = open_lakehouse(project)
+    if moved:
+        rows = lakehouse.collect(lakehouse.read(served_table(contract))).to_pylist()
+        assert {row[contract.entity_column] for row in rows} == {"C7-000002"}
+        labels = lakehouse.collect(lakehouse.read(feedback_table(contract))).to_pylist()
+        assert [row["prediction_id"] for row in labels] == [identity(2)]
+        assert len(lakehouse.snapshots(feedback_table(contract))) == 1
+    for folder in ("logs", "lake"):
+        for file in (project.root / folder).rglob("*"):
+            if file.is_file() and "privacy" not in file.parts:
+                assert b"C7-000001" not in file.read_bytes(), file
+                if "feedback" in file.parts:
+                    assert identity(0).encode() not in file.read_bytes(), file
+    with pytest.raises(NothingToDoError):
+        export_person(project, contract, "C7-000001", project.root / "none.json")
+
+
+@pytest.fixture
+def contract_with_entity(project: Settings) -> Contract:
+    contract = load_contract(project.root)
+    assert contract.entity is not None
+    return contract

@@ -1,0 +1,27 @@
+"""Move what the service logged into the lake, and see how good its predictions were.
+
+1. **compact_logs** moves the sealed segments of the prediction log and of the labels into their
+   tables. A run that was killed is finished by the next one; nothing is lost or doubled.
+2. **live_performance** joins the labels with the predictions, by version and day. It is skipped
+   where no label has come back yet.
+
+The same steps by hand: `make compact-logs`, then `make live-performance`.
+"""
+
+from airflow.sdk import DAG
+from steps import DAG_ARGUMENTS, NOT_ENOUGH_DATA, NOTHING_TO_DO, step
+
+with DAG(
+    "ml_prediction_log_pipeline",
+    description="The service's predictions and labels into the lake, and how good they were",
+    doc_md=__doc__,
+    tags=["ml", "inference", "feedback"],
+    **DAG_ARGUMENTS,
+):
+    compact_logs = step("compact_logs", ["logs", "compact"])
+    live_performance = step(
+        "live_performance",
+        ["logs", "performance"],
+        skip_on_exit_code=[NOTHING_TO_DO, NOT_ENOUGH_DATA],
+    )
+    compact_logs >> live_performance

@@ -1,0 +1,52 @@
+# Airflow in its own environment, beside the environment that runs the project's commands.
+#
+# They must not share one: Airflow pins FastAPI below the version that the project locks, and a resolver
+# that may choose falls back to an older Airflow without a word. The DAGs call PROJECT_PYTHON.
+FROM python:3.11-slim AS environments
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/airflow && python -m venv /opt/environment
+COPY requirements/airflow.txt requirements/monitoring.txt /tmp/
+RUN /opt/airflow/bin/pip install --require-hashes --only-binary :all: -r /tmp/airflow.txt
+# requirements/monitoring.txt is core (data, training, batch), Evidently (drift-check) and the service,
+# which a candidate is tried behind before it becomes the champion.
+RUN /opt/environment/bin/pip install --require-hashes --only-binary :all: -r /tmp/monitoring.txt
+RUN echo /app/src > "$(/opt/environment/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
+
+FROM python:3.11-slim
+# LightGBM is linked against GNU's OpenMP, which the slim image lacks.
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
+RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin app
+WORKDIR /app
+COPY --from=environments /opt/airflow /opt/airflow
+COPY --from=environments /opt/environment /opt/environment
+COPY airflow/dags airflow/dags
+COPY config config
+COPY src src
+COPY infra/docker/airflow-entrypoint.sh infra/docker/airflow-health.sh /usr/local/bin/
+# What tasks write; a named volume takes the owner of the folder that it is mounted over.
+RUN folders=".airflow .secrets audit data/sample keys lake logs mlflow reports run" && mkdir -p $folders && chown app:app $folders
+ENV PATH=/opt/airflow/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    GIT_PYTHON_REFRESH=quiet \
+    DO_NOT_TRACK=true \
+    MLOPS_ROOT=/app \
+    PROJECT_ROOT=/app \
+    PROJECT_PYTHON=/opt/environment/bin/python \
+    AIRFLOW_HOME=/app/.airflow \
+    AIRFLOW__CORE__DAGS_FOLDER=/app/airflow/dags \
+    AIRFLOW__CORE__LOAD_EXAMPLES=False \
+    AIRFLOW__CORE__EXECUTOR=LocalExecutor \
+    AIRFLOW__CORE__PARALLELISM=4 \
+    AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=/app/.airflow/passwords.json \
+    AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False
+USER app
+# Not /app: Python would find its folder `airflow` there.
+WORKDIR /app/.airflow
+EXPOSE 8080
+# The answer is 200 even where the scheduler is dead; what it says about it is in the text.
+HEALTHCHECK --interval=15s --timeout=10s --start-period=180s --retries=5 \
+    CMD ["sh", "/usr/local/bin/airflow-health.sh"]
+# On SIGTERM, Airflow's children outlive it; on Ctrl-C's signal they end cleanly.
+STOPSIGNAL SIGINT
+ENTRYPOINT ["sh", "/usr/local/bin/airflow-entrypoint.sh"]
+CMD ["airflow", "standalone"]

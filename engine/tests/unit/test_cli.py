@@ -1,0 +1,88 @@
+"""The door: help is instant, errors are text, and exit codes mean what the design says."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from goldpath.settings import Settings
+
+PACKAGE = "goldpath"
+
+
+def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", PACKAGE, *arguments],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = f"""
+import sys
+sys.argv = ["x", "--help"]
+from {PACKAGE}.cli.app import main
+try:
+    main()
+except SystemExit:
+    pass
+heavy = set("mlflow sklearn ibis evidently pandas numpy optuna pydantic".split())
+print("HEAVY", sorted(heavy & set(sys.modules)))
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
+    assert "batch-predict" in done.stdout
+
+
+def test_error_is_one_sentence_and_a_fix(project: Settings) -> None:
+    done = run(project.root, "sample", "--drift", "colour=1")
+    assert done.returncode == 2
+    assert "'colour' is not a numeric feature" in done.stderr
+    assert "Fix:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_error_as_json_is_one_object(project: Settings) -> None:
+    done = run(project.root, "sample", "--drift", "colour=1", "--json")
+    assert json.loads(done.stdout)["exit_code"] == 2
+    assert done.returncode == 2
+
+
+def test_outside_a_project_the_error_says_so(tmp_path: Path) -> None:
+    done = run(tmp_path, "status")
+    assert done.returncode == 2
+    assert "no config/project.yaml" in done.stderr
+
+
+def test_training_before_data_names_the_command(project: Settings) -> None:
+    done = run(project.root, "train")
+    assert done.returncode == 2
+    assert "make data" in done.stderr
+
+
+def test_every_command_takes_json() -> None:
+    from typer.main import get_command
+
+    from goldpath.cli.app import app
+
+    def leaves(command: Any, name: str) -> list[tuple[str, Any]]:
+        below = getattr(command, "commands", {})
+        inner = [leaf for key, found in below.items() for leaf in leaves(found, f"{name} {key}")]
+        # A group that runs by itself, such as `data`, is a command, too.
+        itself = getattr(command, "invoke_without_command", False) or not below
+        return [*([(name, command)] if itself else []), *inner]
+
+    commands = leaves(get_command(app), "")
+    without = [
+        name
+        for name, command in commands
+        if not any("--json" in option.opts for option in command.params)
+    ]
+    assert len(commands) >= 30
+    assert without == []

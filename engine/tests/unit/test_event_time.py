@@ -1,0 +1,59 @@
+"""Dates are read as `strptime` reads them, and a bad one is null, not an error."""
+
+from datetime import datetime
+
+import ibis
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goldpath.contract import ContractError, EventTime
+from goldpath.lake.engine import connect_duckdb
+from goldpath.lake.event_time import format_pattern, parse_event_time
+
+
+def read_all(texts: list[str], format_: str | None) -> list[datetime | None]:
+    rows = ibis.memtable({"at": texts}, schema={"at": "string"})
+    moment = parse_event_time(rows, EventTime(column="at", format=format_))
+    engine = connect_duckdb()
+    found: list[datetime | None] = engine.to_pyarrow(rows.select(at=moment))["at"].to_pylist()
+    engine.disconnect()
+    return found
+
+
+def read(text: str, format_: str | None) -> datetime | None:
+    return read_all([text], format_)[0]
+
+
+moments = st.datetimes(datetime(1970, 1, 1), datetime(2068, 12, 31))
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    st.lists(moments.map(lambda moment: moment.replace(microsecond=0)), min_size=1, max_size=30),
+    st.sampled_from(["%Y-%m-%d %H:%M:%S", "%d.%m.%Y %H:%M:%S", "%m/%d/%y %H:%M:%S"]),
+)
+def test_format_is_read_as_strptime_reads_it(moments: list[datetime], format_: str) -> None:
+    texts = [moment.strftime(format_) for moment in moments]
+    assert read_all(texts, format_) == [datetime.strptime(text, format_) for text in texts]
+
+
+@pytest.mark.parametrize("text", ["", "31/31/2024", "2024", "1/1/2024 extra", "Ω"])
+def test_text_that_is_no_date_is_null(text: str) -> None:
+    assert read(text, "%d/%m/%Y") is None
+
+
+def test_offsets_are_converted_to_utc() -> None:
+    texts = ["2024-05-06 07:08:09+02:00", "2024-05-06T07:08:09Z", "2024-05-06 07:08:09"]
+    hours = [moment.hour for moment in read_all(texts, None) if moment]
+    assert hours == [5, 7, 7]
+
+
+def test_iso_8601_needs_no_format() -> None:
+    assert read("2024-05-06T07:08:09", None) == datetime(2024, 5, 6, 7, 8, 9)
+
+
+@pytest.mark.parametrize("format_", ["%d %b %Y", "%H:%M", "%j/%Y"])
+def test_unsupported_format_is_refused(format_: str) -> None:
+    with pytest.raises(ContractError, match="event_time"):
+        format_pattern(format_)

@@ -1,0 +1,351 @@
+"""What is committed in infra/, .github/ and .env.example fits the code."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from goldpath.serving.monitoring import METRIC_NAMES
+from goldpath.settings import ENVIRONMENT_PREFIX, Settings
+
+from ..locations import ENGINE, PROJECT
+
+INFRA = PROJECT / "infra"
+COMPOSE = INFRA / "docker" / "compose.yaml"
+DASHBOARDS = sorted((INFRA / "grafana" / "dashboards").glob("*.json"))
+RULES = sorted((INFRA / "prometheus" / "rules").glob("*.yml"))
+WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
+METRIC = re.compile(r"\b(ml_[a-z_]+?)(?:_bucket|_count|_sum)?\b(?=[\s{\[)]|$)")
+
+
+def read_yaml(file: Path) -> Any:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def dashboard_queries(file: Path) -> Iterator[str]:
+    for panel in json.loads(file.read_text())["panels"]:
+        yield from (target["expr"] for target in panel["targets"])
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [
+        rule for file in RULES for group in read_yaml(file)["groups"] for rule in group["rules"]
+    ]
+
+
+def validate(schema: str, file: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(file)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def checked_out(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    return [step for job in workflow["jobs"].values() for step in job["steps"]]
+
+
+# --- metrics, dashboards, alerts ---
+
+
+def test_dashboards_and_alerts_name_only_metrics_that_the_service_exports() -> None:
+    queries = [query for file in DASHBOARDS for query in dashboard_queries(file)]
+    queries += [rule["expr"] for rule in alerts()]
+
+    named = {name for query in queries for name in METRIC.findall(query)}
+
+    assert named
+    assert named <= set(METRIC_NAMES)
+
+
+def test_every_metric_that_the_service_exports_is_on_a_dashboard() -> None:
+    shown = {
+        name
+        for file in DASHBOARDS
+        for query in dashboard_queries(file)
+        for name in METRIC.findall(query)
+    }
+
+    assert set(METRIC_NAMES) <= shown
+
+
+@pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
+def test_dashboards_name_the_provisioned_datasource(file: Path) -> None:
+    provisioned = {
+        source["uid"]
+        for config in (INFRA / "grafana" / "provisioning" / "datasources").glob("*.yml")
+        for source in read_yaml(config)["datasources"]
+    }
+    dashboard = json.loads(file.read_text())
+
+    used = {panel["datasource"]["uid"] for panel in dashboard["panels"]}
+    used |= {
+        target["datasource"]["uid"] for panel in dashboard["panels"] for target in panel["targets"]
+    }
+
+    assert used == provisioned == {"prometheus"}
+
+
+@pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
+def test_a_dashboard_can_be_provisioned(file: Path) -> None:
+    dashboard = json.loads(file.read_text())
+    panels = dashboard["panels"]
+    cells = [
+        (x, y)
+        for position in (panel["gridPos"] for panel in panels)
+        for x in range(position["x"], position["x"] + position["w"])
+        for y in range(position["y"], position["y"] + position["h"])
+    ]
+
+    assert dashboard["id"] is None  # a number would be another installation's
+    assert dashboard["uid"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert all(panel["title"] and panel["description"] for panel in panels)
+    assert len(cells) == len(set(cells)), "panels overlap"
+    assert max(x for x, _ in cells) < 24
+
+
+def test_dashboards_are_mounted_where_grafana_looks_for_them() -> None:
+    file = INFRA / "grafana" / "provisioning" / "dashboards" / "files.yml"
+    (provider,) = read_yaml(file)["providers"]
+    volumes = read_yaml(COMPOSE)["services"]["grafana"]["volumes"]
+
+    assert f"../grafana/dashboards:{provider['options']['path']}:ro" in volumes
+
+
+def test_every_alert_says_what_happened_and_what_to_do() -> None:
+    for rule in alerts():
+        assert rule["annotations"]["summary"]
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert rule["annotations"]["runbook"] == f"docs/monitoring.md#{rule['alert'].lower()}"
+
+
+def test_every_alert_has_its_runbook() -> None:
+    text = (ENGINE / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    headings = {
+        line.lstrip("#").strip().lower() for line in text.splitlines() if line.startswith("#")
+    }
+
+    assert {rule["alert"].lower() for rule in alerts()} <= headings
+
+
+def test_every_alert_is_tested_to_fire_and_to_stay_silent() -> None:
+    cases = [
+        case
+        for group in read_yaml(INFRA / "prometheus" / "tests" / "service_test.yml")["tests"]
+        for case in group["alert_rule_test"]
+    ]
+    names = {rule["alert"] for rule in alerts()}
+
+    assert {case["alertname"] for case in cases if case.get("exp_alerts")} == names
+    assert {case["alertname"] for case in cases if not case.get("exp_alerts")} == names
+
+
+# --- containers ---
+
+
+def compose_config(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("docker-compose")
+    if program is None:
+        pytest.skip(
+            "docker-compose is not installed: compose.yaml is checked against its schema only"
+        )
+    clean = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("MLOPS_", "GRAFANA_"))
+    }
+    command = [program, "--file", str(COMPOSE), "config"]
+    return subprocess.run(
+        command, env={**clean, **environment}, capture_output=True, text=True, check=False
+    )
+
+
+CHOSEN = {"AIRFLOW_ADMIN_PASSWORD": "chosen", "GRAFANA_ADMIN_PASSWORD": "chosen"}
+
+
+def test_the_compose_file_fits_its_schema() -> None:
+    done = validate("vendor.compose-spec", COMPOSE)
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_docker_compose_accepts_the_compose_file() -> None:
+    done = compose_config(CHOSEN)
+
+    assert done.returncode == 0, done.stderr
+    services = set(yaml.safe_load(done.stdout)["services"])
+    assert services == {"airflow", "api", "grafana", "mlflow", "prometheus"}
+
+
+@pytest.mark.parametrize("missing", sorted(CHOSEN))
+def test_compose_refuses_to_run_without_a_password(missing: str) -> None:
+    done = compose_config({**CHOSEN, missing: ""})
+
+    assert done.returncode != 0
+    assert "set it in .env" in done.stderr
+
+
+def test_containers_are_published_on_this_machine_only() -> None:
+    for name, service in read_yaml(COMPOSE)["services"].items():
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
+
+
+def test_every_container_says_whether_it_is_healthy() -> None:
+    for name, service in read_yaml(COMPOSE)["services"].items():
+        in_image = "build" in service and "HEALTHCHECK" in dockerfile(service).read_text()
+        assert in_image or "healthcheck" in service, name
+
+
+def test_every_volume_is_declared_and_every_mounted_file_exists() -> None:
+    compose = read_yaml(COMPOSE)
+    sources = [v.split(":")[0] for s in compose["services"].values() for v in s.get("volumes", [])]
+    named = {source for source in sources if "/" not in source}
+
+    assert named == set(compose["volumes"])
+    for source in set(sources) - named:
+        assert (COMPOSE.parent / source).exists(), source
+
+
+def test_images_install_only_what_a_lock_says_and_do_not_run_as_root() -> None:
+    for file in (INFRA / "docker").glob("*.Dockerfile"):
+        text = file.read_text()
+        installs = re.findall(r"pip install .*", text)
+        locks = " ".join(re.findall(r"COPY (requirements/\S+.*) /tmp/", text)).split()
+
+        assert all("--require-hashes" in line for line in installs)
+        assert len(installs) == len(locks)
+        assert all((PROJECT / lock).is_file() for lock in locks)
+        assert re.findall(r"^USER (.+)$", text, re.MULTILINE) == ["app"]
+
+
+def test_what_images_copy_is_not_ignored() -> None:
+    ignored = (PROJECT / ".dockerignore").read_text().splitlines()
+    kept = [line[1:] for line in ignored if line.startswith("!")]
+    for file in (INFRA / "docker").glob("*.Dockerfile"):
+        for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", file.read_text(), re.MULTILINE):
+            for source in sources.split():
+                assert any(Path(source).is_relative_to(folder) for folder in kept), source
+                assert (PROJECT / source).exists(), source
+
+
+def test_no_password_is_written_in_a_committed_file() -> None:
+    assigned = re.compile(r"(?im)^[ -]*[a-z_]*(?:password|secret|_key|token) *[:=] *(\S.*)$")
+    files = [*INFRA.rglob("*.y*ml"), *INFRA.rglob("*.Dockerfile"), PROJECT / ".env.example"]
+
+    values = [value for file in files for value in assigned.findall(file.read_text())]
+
+    assert values
+    assert [value for value in values if not value.startswith("${")] == []
+
+
+def dockerfile(service: dict[str, Any]) -> Path:
+    return PROJECT / str(service["build"]["dockerfile"])
+
+
+# --- workflows ---
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+def test_workflows_fit_github_schema(file: Path) -> None:
+    done = validate("vendor.github-workflows", file)
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+def test_workflows_pin_actions_and_keep_no_credentials(file: Path) -> None:
+    workflow = read_yaml(file)
+
+    assert workflow["permissions"] == {"contents": "read"}
+    for step in checked_out(workflow):
+        if action := step.get("uses"):
+            assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action), action
+        if str(step.get("uses", "")).startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+def test_workflows_call_make_targets_that_exist(file: Path) -> None:
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    called = {
+        target
+        for step in checked_out(read_yaml(file))
+        for target in re.findall(r"^make (\S+)", step.get("run", ""), re.MULTILINE)
+    }
+
+    assert called
+    assert called <= targets
+
+
+def test_hooks_call_local_tools_only() -> None:
+    config = read_yaml(PROJECT / ".pre-commit-config.yaml")
+
+    assert [repository["repo"] for repository in config["repos"]] == ["local"]
+    assert all(hook["language"] == "system" for hook in config["repos"][0]["hooks"])
+
+
+# --- .env.example ---
+
+VARIABLES = re.findall(
+    r"^#?([A-Z][A-Z0-9_]+)=", (PROJECT / ".env.example").read_text(), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_every_variable_of_the_example_is_read_somewhere(name: str) -> None:
+    assert is_setting(name) or is_read_by_project(name) or is_read_by_library(name)
+
+
+def test_every_variable_of_the_compose_file_is_in_the_example() -> None:
+    assert set(re.findall(r"\$\{([A-Z0-9_]+)", COMPOSE.read_text())) <= set(VARIABLES)
+
+
+def test_the_example_holds_no_secret_and_sets_nothing_by_itself_but_privacy() -> None:
+    lines = (PROJECT / ".env.example").read_text().splitlines()
+    values = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+    assert {name for name, value in values.items() if value} == {"DO_NOT_TRACK"}
+
+
+def is_setting(name: str) -> bool:
+    path = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+    if not name.startswith(ENVIRONMENT_PREFIX) or path[0] not in Settings.model_fields:
+        return False
+    if len(path) == 1:
+        return True
+    section = Settings.model_fields[path[0]].annotation
+    return path[1] in getattr(section, "model_fields", {})
+
+
+def is_read_by_project(name: str) -> bool:
+    package = importlib.util.find_spec("goldpath")
+    assert package is not None
+    assert package.origin is not None
+    files = [
+        *Path(package.origin).parent.rglob("*.py"),
+        *(PROJECT / "airflow").rglob("*.py"),
+        COMPOSE,
+    ]
+    return any(name in file.read_text(encoding="utf-8") for file in files)
+
+
+def is_read_by_library(name: str) -> bool:
+    """In MLflow's list of variables, or in the AWS SDK that Arrow carries."""
+    mlflow = importlib.util.find_spec("mlflow")
+    arrow = importlib.util.find_spec("pyarrow")
+    assert mlflow is not None
+    assert mlflow.origin is not None
+    assert arrow is not None
+    assert arrow.origin is not None
+    if name in (Path(mlflow.origin).parent / "environment_variables.py").read_text():
+        return True
+    return any(
+        name.encode() in file.read_bytes() for file in Path(arrow.origin).parent.glob("libarrow.*")
+    )

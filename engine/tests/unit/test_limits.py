@@ -1,0 +1,276 @@
+"""A client has what it was promised, over all workers, and never more."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from goldpath.serving.access.client_table import RECORDS, ClientTable
+from goldpath.serving.access.clients import ANONYMOUS, Client
+from goldpath.serving.access.limits import SECOND, Limits
+from goldpath.serving.http.problem_error import ProblemError
+
+SHOP = Client("shop", frozenset({"predict"}))
+ANYBODY = Client(ANONYMOUS, frozenset({"predict"}))
+
+
+class Clock:
+    """Nanoseconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 10**15
+
+    def __call__(self) -> int:
+        return self.now
+
+
+Steps = list[tuple[int, int, int]]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    rate=st.sampled_from([0.5, 3, 40, 200, 1000, 30_000]),
+    burst_seconds=st.sampled_from([0.05, 0.2, 1, 3]),
+    steps=st.lists(
+        st.tuples(
+            st.one_of(st.integers(0, 10**6), st.integers(0, 60 * 10**6), st.integers(0, 10**10)),
+            st.integers(0, 2),
+            st.integers(1, 80),
+        ),
+        max_size=40,
+    ),
+)
+@example(200, 1, [(0, 0, 30), (60 * 10**6, 1, 80), (0, 2, 80), (10**6, 0, 80)])
+def test_no_stretch_of_time_has_more_than_rate_and_burst(
+    tmp_path_factory: pytest.TempPathFactory, rate: float, burst_seconds: float, steps: Steps
+) -> None:
+    clock = Clock()
+    file = tmp_path_factory.mktemp("limits") / "table"
+    workers = [Limits(file, rate, burst_seconds, clock=clock) for _ in range(3)]
+    admitted: list[int] = []
+    for wait, worker, count in steps:
+        clock.now += wait
+        admitted += [clock.now for _ in range(count) if workers[worker].admit(SHOP)]
+
+    burst = max(1, int(rate * burst_seconds))
+    # Within a burst each window begins and ends at a request, so these are all that matter.
+    moments = sorted(set(admitted))
+    before = {moment: admitted.index(moment) for moment in moments}
+    for place, first in enumerate(moments):
+        for last in moments[place:]:
+            end = before[last] + admitted.count(last)
+            allowed = burst + rate * (last - first) / SECOND
+            assert end - before[first] <= allowed + 1e-6
+    if steps:
+        assert admitted, "even the first request was refused"
+
+
+@pytest.mark.parametrize("rate", [5, 100, 2_000, 50_000])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_client_within_its_rate_is_never_refused(tmp_path: Path, rate: int, workers: int) -> None:
+    clock = Clock()
+    limits = [Limits(tmp_path / "table", rate, clock=clock) for _ in range(workers)]
+    refused = 0
+    for place in range(20_000):
+        clock.now += int(SECOND / (0.6 * rate))
+        refused += not limits[place % workers].admit(SHOP)
+    assert refused == 0
+
+
+def test_a_refused_client_is_told_when_to_come_back(tmp_path: Path) -> None:
+    clock = Clock()
+    limits = Limits(tmp_path / "table", 0.5, 4, clock=clock)
+    for _ in range(2):
+        with limits.request_of(SHOP):
+            pass
+
+    with pytest.raises(ProblemError) as caught, limits.request_of(SHOP):
+        pass
+
+    headers = dict(caught.value.headers or {})
+    assert caught.value.status_code == 429
+    assert headers["Retry-After"] == "2"
+    assert headers["RateLimit"] == '"requests";r=0;t=2'
+    assert headers["RateLimit-Policy"] == '"requests";q=2;w=4'
+    assert "MLOPS_ACCESS__REQUESTS_PER_SECOND" in caught.value.fix
+    clock.now += 2 * SECOND
+    assert limits.admit(SHOP)
+    assert not limits.admit(SHOP)
+
+
+def test_clients_do_not_use_up_each_others_share(tmp_path: Path) -> None:
+    limits = Limits(tmp_path / "table", 1, clock=Clock())
+    other = Client("other", frozenset())
+
+    assert [limits.admit(SHOP), limits.admit(SHOP), limits.admit(other)] == [True, False, True]
+    peers = ["10.0.0.1", "10.0.0.2", "10.0.0.1", "::ffff:10.0.0.2", "2001:db8::1", "2001:db8::2"]
+    admitted = [limits.admit(ANYBODY, peer) for peer in peers]
+    assert admitted == [True, True, False, False, True, False]
+
+
+def test_what_is_given_back_can_be_used_again(tmp_path: Path) -> None:
+    limits = Limits(tmp_path / "table", 1, clock=Clock())
+
+    assert limits.admit(SHOP)
+    limits.give_back(SHOP)
+
+    assert [limits.admit(SHOP), limits.admit(SHOP)] == [True, False]
+
+
+def test_no_limit_is_no_limit(tmp_path: Path) -> None:
+    limits = Limits(tmp_path / "table", 0, concurrent_requests=0)
+    assert all(limits.admit(SHOP) and limits.enter(SHOP) for _ in range(10_000))
+
+
+def test_a_restart_of_the_machine_shuts_nobody_out(tmp_path: Path) -> None:
+    clock = Clock()
+    assert Limits(tmp_path / "table", 1, 60, clock=clock).admit(SHOP)
+    clock.now = 10**9  # counts from zero again
+    again = Limits(tmp_path / "table", 1, 60, clock=clock)
+
+    assert sum(again.admit(SHOP) for _ in range(100)) == 60
+
+
+def test_more_clients_than_records_are_still_limited(tmp_path: Path) -> None:
+    clock = Clock()
+    limits = Limits(tmp_path / "table", 1, clock=clock)
+    for place in range(RECORDS + 500):
+        clock.now += SECOND // 10_000
+        limits.admit(Client(f"c{place}", frozenset()))
+    assert limits.admit(SHOP) or limits.retry_after(SHOP) <= 1
+    assert not limits.admit(SHOP)
+
+
+def test_requests_under_way_are_counted_over_workers(tmp_path: Path) -> None:
+    first = Limits(tmp_path / "table", 0, concurrent_requests=3)
+    second = Limits(tmp_path / "table", 0, concurrent_requests=3)
+
+    assert [first.enter(SHOP), second.enter(SHOP), second.enter(SHOP)] == [True] * 3
+    assert not first.enter(SHOP)
+    with pytest.raises(ProblemError) as caught, first.request_of(SHOP):
+        pass
+    assert caught.value.status_code == 429
+    second.leave(SHOP)
+    assert first.enter(SHOP)
+
+
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from goldpath.serving.access.clients import Client
+from goldpath.serving.access.limits import Limits
+
+limits = Limits(Path(sys.argv[1]), 0, concurrent_requests=2)
+shop = Client("shop", frozenset())
+print(limits.enter(shop), limits.enter(shop), flush=True)
+time.sleep(600)
+"""
+
+ASKER = """
+import json, sys, time
+from pathlib import Path
+from goldpath.serving.access.clients import Client
+from goldpath.serving.access.limits import Limits
+
+limits = Limits(Path(sys.argv[1]), 500, 0.5)
+shop = Client("shop", frozenset())
+print("ready", flush=True)
+sys.stdin.readline()
+started, admitted = time.monotonic(), 0
+while time.monotonic() - started < 1.5:
+    admitted += limits.admit(shop)
+print(json.dumps([started, time.monotonic(), admitted]), flush=True)
+"""
+
+
+def started(program: str, file: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), str(file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+
+
+@pytest.mark.slow
+def test_a_killed_workers_requests_are_not_under_way_any_more(tmp_path: Path) -> None:
+    limits = Limits(tmp_path / "table", 0, concurrent_requests=2)
+    holder = started(HOLDER, tmp_path / "table")
+    assert holder.stdout is not None
+    try:
+        assert holder.stdout.readline() == "True True\n"
+        assert not limits.enter(SHOP)
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
+
+    assert [limits.enter(SHOP), limits.enter(SHOP), limits.enter(SHOP)] == [True, True, False]
+
+
+@pytest.mark.slow
+def test_the_limit_holds_over_processes_that_ask_as_fast_as_they_can(tmp_path: Path) -> None:
+    askers = [started(ASKER, tmp_path / "table") for _ in range(2)]
+    try:
+        for asker in askers:
+            assert asker.stdout is not None
+            assert asker.stdout.readline() == "ready\n"
+        for asker in askers:
+            assert asker.stdin is not None
+            asker.stdin.write("go\n")
+            asker.stdin.flush()
+        found = [json.loads(asker.communicate(timeout=60)[0]) for asker in askers]
+    finally:
+        for asker in askers:
+            asker.kill()
+            asker.communicate()
+
+    seconds = max(end for _, end, _ in found) - min(begin for begin, _, _ in found)
+    total = sum(admitted for _, _, admitted in found)
+    assert total <= 250 + 500 * seconds + 1
+    assert total >= 0.7 * 500 * 1.5, "the limit refuses what it should allow"
+
+
+def test_a_folder_that_cannot_be_written_leaves_limits_of_each_worker(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    limits = Limits(tmp_path / "file" / "table", 1, clock=Clock())
+
+    assert [limits.admit(SHOP), limits.admit(SHOP)] == [True, False]
+
+
+def test_a_file_of_another_form_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "table").write_bytes(b"something else" * 1000)
+
+    table = ClientTable(tmp_path / "table")
+
+    assert table.is_shared
+    assert table.take("shop", 5, SECOND, 3 * SECOND)[0] == 3
+
+
+def test_guessing_passwords_is_slowed_down(tmp_path: Path) -> None:
+    clock = Clock()
+    limits = Limits(tmp_path / "table", 0, clock=clock)
+
+    def tries(user: str, peer: str, count: int) -> int:
+        refused: list[ProblemError] = []
+        for _ in range(count):
+            try:
+                limits.refuse_guessing(user, peer)
+            except ProblemError as problem:
+                refused.append(problem)
+        assert {problem.status_code for problem in refused} <= {429}
+        assert all("Retry-After" in dict(problem.headers or {}) for problem in refused)
+        return count - len(refused)
+
+    assert tries("ana", "10.0.0.1", 10) == 5
+    assert tries("ana", "10.0.0.2", 10) == 5, "a stranger elsewhere shuts nobody out"
+    assert sum(tries(f"user{n}", "10.0.0.3", 5) for n in range(10)) == 20
+    clock.now += 12 * SECOND
+    assert tries("ana", "10.0.0.1", 3) == 1

@@ -1,0 +1,237 @@
+"""Only tokens of this service, whole and in their time, say who somebody is."""
+
+import base64
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goldpath.serving.access.tokens import (
+    ALGORITHM,
+    TokenError,
+    TokenKey,
+    TokenKeyError,
+    TokenKeys,
+    keys_file,
+    rotate,
+)
+from goldpath.settings import Settings, load_settings
+
+MakeKeys = Callable[..., TokenKeys]
+
+
+def first_key(settings: Settings) -> TokenKey:
+    return TokenKey(**json.loads(keys_file(settings).read_text())[0])
+
+
+def forged(settings: Settings, headers: dict[str, Any] | None = None, **changed: Any) -> str:
+    """A token signed with the right key that says something else."""
+    key, now = first_key(settings), time.time()
+    claims = {
+        "iss": "mlops",
+        "aud": "predictions",
+        "sub": "ana",
+        "roles": ["predict"],
+        "iat": now,
+        "nbf": int(now),
+        "exp": int(now + 60),
+        "jti": "1",
+        **changed,
+    }
+    claims = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(claims, bytes.fromhex(key.secret), ALGORITHM, headers or {"kid": key.kid})
+
+
+def test_a_token_says_who_was_given_it(project: Settings) -> None:
+    text, seconds = TokenKeys(project).issue("ana", ["predict", "admin"])
+
+    claims = TokenKeys(project).read(text)
+
+    assert (claims.user, claims.roles) == ("ana", ("predict", "admin"))
+    assert seconds == 15 * 60
+    assert claims.expires_at == pytest.approx(time.time() + seconds, abs=5)
+    assert keys_file(project).stat().st_mode & 0o777 == 0o600
+    assert TokenKeys(project).read(forged(project)).user == "ana"
+
+
+class FromNow(int):
+    """Seconds from the moment of the test, which no test's name may hold."""
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"exp": 1_000_000_000},
+        {"exp": FromNow(-60)},
+        {"nbf": FromNow(3600)},
+        {"iat": FromNow(3600)},
+        {"aud": "another service"},
+        {"aud": ["another service"]},
+        {"iss": "somebody else"},
+        {"sub": 7},
+        {"roles": "admin"},
+        {"roles": None},
+        *({name: None} for name in ("exp", "iat", "nbf", "aud", "iss", "sub", "jti")),
+    ],
+    ids=str,
+)
+def test_what_a_token_must_say_is_checked(project: Settings, changed: dict[str, Any]) -> None:
+    changed = {
+        name: int(time.time()) + value if isinstance(value, FromNow) else value
+        for name, value in changed.items()
+    }
+    tokens = TokenKeys(project)
+    tokens.issue("ana", [])
+    with pytest.raises(TokenError):
+        tokens.read(forged(project, **changed))
+
+
+def test_a_token_without_signature_or_of_another_algorithm_is_refused(project: Settings) -> None:
+    tokens = TokenKeys(project)
+    text, _ = tokens.issue("ana", ["predict"])
+    key = first_key(project)
+    _, claims, signature = text.split(".")
+    secret = bytes.fromhex(key.secret)
+    content = jwt.decode(text, options={"verify_signature": False})
+
+    def head(algorithm: str) -> str:
+        values = json.dumps({"alg": algorithm, "kid": key.kid}).encode()
+        return base64.urlsafe_b64encode(values).rstrip(b"=").decode()
+
+    wrong = [
+        f"{head('none')}.{claims}.",
+        f"{head('None')}.{claims}.{signature}",
+        f"{head('none')}.{claims}.{signature}",
+        jwt.encode(content, secret * 2, "HS512", {"kid": key.kid}),
+        jwt.encode(content, secret, ALGORITHM, {"kid": "unknown"}),
+        jwt.encode(content, secret, ALGORITHM),
+        jwt.encode(content, b"x" * 32, ALGORITHM, {"kid": key.kid}),
+        jwt.encode(content, secret, ALGORITHM, {"kid": key.kid, "crit": ["x"], "x": 1}),
+        text + "x" * 5000,
+        "",
+        "..",
+    ]
+    for each in wrong:
+        with pytest.raises(TokenError):
+            tokens.read(each)
+
+
+def test_a_token_with_a_changed_byte_is_refused(project: Settings) -> None:
+    tokens = TokenKeys(project)
+    text, _ = tokens.issue("ana", ["predict"])
+
+    @settings(max_examples=200, deadline=None)
+    @given(place=st.integers(0, len(text) - 1), other=st.characters(codec="ascii"))
+    def check(place: int, other: str) -> None:
+        changed = text[:place] + other + text[place + 1 :]
+        parts = [_decoded(part) for part in changed.split(".")]
+        if parts == [_decoded(part) for part in text.split(".")]:
+            return  # the last character of base64 has bits that mean nothing
+        with pytest.raises(TokenError):
+            tokens.read(changed)
+
+    check()
+
+
+def _decoded(part: str) -> bytes | str:
+    try:
+        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except ValueError:
+        return part
+
+
+def test_rotation_keeps_tokens_that_are_out_and_signs_with_the_new_key(project: Settings) -> None:
+    service = TokenKeys(project)
+    before, _ = service.issue("ana", [])
+
+    made = rotate(project)
+    after, _ = service.issue("ana", [])
+
+    assert jwt.get_unverified_header(after)["kid"] == made.kid
+    assert service.read(before).user == service.read(after).user == "ana"
+    rotate(project, at_once=True)
+    for text in (before, after):
+        with pytest.raises(TokenError):
+            service.read(text)
+
+
+def test_a_replaced_key_ends_with_the_life_of_its_tokens(project: Settings) -> None:
+    service = TokenKeys(project)
+    text, _ = service.issue("ana", [])
+    rotate(project)
+    keys = json.loads(keys_file(project).read_text())
+    keys[1]["replaced_at"] -= 16 * 60
+    keys_file(project).write_text(json.dumps(keys))
+
+    with pytest.raises(TokenError):
+        TokenKeys(project).read(text)
+    rotate(project)
+    assert len(json.loads(keys_file(project).read_text())) == 2
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_no_key_is_made_outside_development(
+    project: Settings, monkeypatch: pytest.MonkeyPatch, environment: str
+) -> None:
+    monkeypatch.setenv("MLOPS_ENVIRONMENT", environment)
+    monkeypatch.setenv("MLOPS_SERVING__API_KEY", "0123456789abcdef0123")
+    settings = load_settings(project.root)
+
+    with pytest.raises(TokenKeyError, match="no key to sign tokens with"):
+        TokenKeys(settings).issue("ana", [])
+
+    assert not keys_file(settings).exists()
+    rotate(settings)
+    assert TokenKeys(settings).issue("ana", [])
+
+
+def test_keys_may_come_from_the_environment(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = json.dumps([{"kid": "a", "secret": "ab" * 32, "made_at": 0}])
+    monkeypatch.setenv("MLOPS_ACCESS__TOKEN_KEYS", value)
+    settings = load_settings(project.root)
+
+    text, _ = TokenKeys(settings).issue("ana", [])
+
+    assert jwt.get_unverified_header(text)["kid"] == "a"
+    assert TokenKeys(settings).read(text).user == "ana"
+    with pytest.raises(TokenKeyError, match="MLOPS_ACCESS__TOKEN_KEYS"):
+        rotate(settings)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{}", "[]", "[1]", '[{"kid": "a", "secret": "abcd", "made_at": 0}]', "\ud83d"],
+)
+def test_keys_that_are_none_are_one_clear_sentence(project: Settings, content: str) -> None:
+    file = keys_file(project)
+    file.parent.mkdir(mode=0o700)
+    file.write_bytes(content.encode("utf-8", "surrogatepass"))
+    file.chmod(0o600)
+
+    with pytest.raises(TokenKeyError, match=r"access rotate --now"):
+        TokenKeys(project).issue("ana", [])
+
+    rotate(project, at_once=True)
+    assert TokenKeys(project).issue("ana", [])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes")
+def test_keys_that_others_may_read_are_refused(project: Settings) -> None:
+    rotate(project)
+    keys_file(project).chmod(0o644)
+    with pytest.raises(TokenKeyError, match="others on this machine may read"):
+        TokenKeys(project).issue("ana", [])
+
+
+def test_workers_that_start_together_agree_on_a_key(project: Settings, tmp_path: Path) -> None:
+    made = {rotate(project, only_if_missing=True).kid for _ in range(3)}
+    assert len(made) == 1

@@ -1,6 +1,0 @@
-"""Lets `python -m` run the command line."""
-
-from .cli import main
-
-if __name__ == "__main__":
-    main()

@@ -1,1 +1,0 @@
-"""Getting rows in: sources, the contract's checks, and the lakehouse."""

@@ -1,1 +1,0 @@
-"""The model: estimators, search, evaluation, the registry and the promotion gate."""
