@@ -109,7 +109,7 @@ class AthenaEmulator:
         """One call of Athena's API.
 
         Raises:
-            InvalidRequestError: Where Athena would refuse the request.
+            InvalidRequestError: If Athena would refuse the request.
         """
         operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "StartQueryExecution": self._start,

@@ -142,7 +142,7 @@ def parse_athena(sql: str) -> exp.Expr:
     """The statement's tree.
 
     Raises:
-        AthenaError: Where Athena would not take it.
+        AthenaError: If Athena would not take it.
     """
     _refuse_foreign_words(sql)
     try:
@@ -194,7 +194,7 @@ def to_duckdb(tree: exp.Expr) -> str:
     """The statement in DuckDB's SQL, with Athena's meaning where the two differ.
 
     Raises:
-        AthenaError: Where this emulator cannot give it Athena's meaning.
+        AthenaError: If this emulator cannot give it Athena's meaning.
     """
     root = tree.copy()
     # Inner ones first: what `transform` puts in, it does not enter.

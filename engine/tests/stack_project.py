@@ -1,7 +1,6 @@
 """A project for `init-aws`: the template, and names that no other test has."""
 
 import shutil
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 

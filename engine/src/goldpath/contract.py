@@ -267,7 +267,7 @@ def load_contract(root: Path) -> Contract:
     """Read `config/project.yaml`.
 
     Raises:
-        ContractError: Where the file is missing or wrong; names the key, the value and the fix.
+        ContractError: If the file is missing or wrong; names the key, the value and the fix.
     """
     file = root / "config" / "project.yaml"
     if not file.is_file():
@@ -284,7 +284,7 @@ def parse_contract(text: str) -> Contract:
     """Read a contract from YAML text.
 
     Raises:
-        ContractError: Where the text is not YAML, or breaks a rule.
+        ContractError: If the text is not YAML, or breaks a rule.
     """
     try:
         values = yaml.load(text, Loader=_YAML)  # noqa: S506  # nosec B506  safe, either of them

@@ -9,7 +9,7 @@ def write_report(file: Path, values: object) -> None:
     """Write JSON in one step, so that a reader never sees half a file.
 
     Raises:
-        ValueError: Where a number is not finite, which JSON cannot say.
+        ValueError: If a number is not finite, which JSON cannot say.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.{os.getpid()}.part")

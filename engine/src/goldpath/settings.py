@@ -273,7 +273,7 @@ class PredictionLogSettings(Section):
         """Kafka needs an address.
 
         Raises:
-            ValueError: Where there is none.
+            ValueError: If there is none.
         """
         if self.stream == "kafka" and not self.kafka_servers:
             raise ValueError("stream is kafka, but kafka_servers is empty: set it to host:port")
@@ -543,7 +543,7 @@ def project_root() -> Path:
     """The folder that holds `config/project.yaml`: `MLOPS_ROOT`, else this folder or one above.
 
     Raises:
-        SettingsError: Where there is none.
+        SettingsError: If there is none.
     """
     if named := os.environ.get("MLOPS_ROOT"):
         return Path(named).resolve()
@@ -567,7 +567,7 @@ def load_settings(root: Path | None = None) -> Settings:
         The settings, checked.
 
     Raises:
-        SettingsError: Where a value is missing, of the wrong type or unsafe; names the setting.
+        SettingsError: If a value is missing, of the wrong type or unsafe; names the setting.
     """
     root = (root or project_root()).resolve()
     load_dotenv(root / ".env", override=False)

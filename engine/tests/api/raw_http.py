@@ -67,7 +67,7 @@ class Wire:
         """The next answer; None where the server has closed the connection instead.
 
         Raises:
-            SilentServerError: Where neither happens in time.
+            SilentServerError: If neither happens in time.
         """
         deadline = time.monotonic() + (self.patience if patience is None else patience)
         while b"\r\n\r\n" not in self._unread:
@@ -152,8 +152,8 @@ class Asker:
         """The answer to a well-framed request.
 
         Raises:
-            SilentServerError: Where there is none in time.
-            ConnectionError: Where a new connection is closed without an answer.
+            SilentServerError: If there is none in time.
+            ConnectionError: If a new connection is closed without an answer.
         """
         for _ in range(2):
             if self._wire is None:

@@ -103,7 +103,7 @@ def find_python() -> str:
     """The running Python where it is new enough, else `python3.X` on the PATH.
 
     Raises:
-        SystemExit: Where there is none; says which version is needed.
+        SystemExit: If there is none; says which version is needed.
     """
     needed = tuple(map(int, OLDEST.split(".")))
     if sys.version_info[:2] >= needed:

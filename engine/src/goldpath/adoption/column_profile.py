@@ -163,7 +163,7 @@ def require_column(profiles: Mapping[str, ColumnProfile], name: str, option: str
     """Find a column that was asked for.
 
     Raises:
-        AdoptionError: Where there is none; suggests names that are near.
+        AdoptionError: If there is none; suggests names that are near.
     """
     if name in profiles:
         return name

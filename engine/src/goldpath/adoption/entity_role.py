@@ -37,7 +37,7 @@ def decide_entity(
         time: The event time; with it, a subject may have several rows.
 
     Raises:
-        AdoptionError: Where the column asked for does not identify rows.
+        AdoptionError: If the column asked for does not identify rows.
     """
     if asked is not None and asked.lower() == "none" and asked not in profiles:
         return EntityRole(None, "the row's number, as asked")

@@ -112,7 +112,7 @@ def infer_contract(
         The contract, a decision for every column, and notes.
 
     Raises:
-        AdoptionError: Where the request does not fit the file, or nothing is left to learn from.
+        AdoptionError: If the request does not fit the file, or nothing is left to learn from.
     """
     profiles = {name: profile_column(name, raw[name]) for name in raw.column_names}
     roles = _decide_roles(profiles, request)

@@ -33,7 +33,7 @@ def decide_target(profile: ColumnProfile, asked: str | None) -> TargetRole:
         asked: `classification`, `regression`, or None to infer it.
 
     Raises:
-        AdoptionError: Where the values cannot be a target, or not of the problem asked for.
+        AdoptionError: If the values cannot be a target, or not of the problem asked for.
     """
     name = profile.name
     if asked not in (None, "classification", "regression"):

@@ -46,7 +46,7 @@ def decide_time(
         entity: The entity, where it was named: rows may then share a date.
 
     Raises:
-        AdoptionError: Where the column asked for holds no dates that the pipeline can read.
+        AdoptionError: If the column asked for holds no dates that the pipeline can read.
     """
     if asked is None:
         return _found_time(profiles, taken, entity)

@@ -75,7 +75,7 @@ def find_model(
         on_progress: Called with the learning curve's newest point after each configuration.
 
     Raises:
-        ProjectError: Where the table, the target or an argument cannot be used, or the budget is
+        ProjectError: If the table, the target or an argument cannot be used, or the budget is
             too small for so wide a table.
         NotEnoughDataError: For too few rows or one class only.
     """

@@ -203,8 +203,8 @@ class ExperimentManager:
             options: Further arguments of `find_model`.
 
         Raises:
-            ExperimentError: Where the id or the problem type cannot be, or the target is missing.
-            ProjectError: Where the table, the target or an argument cannot be used.
+            ExperimentError: If the id or the problem type cannot be, or the target is missing.
+            ProjectError: If the table, the target or an argument cannot be used.
             NotEnoughDataError: For too few rows or one class only.
         """
         _check_problem(problem_type, y)
@@ -253,7 +253,7 @@ class ExperimentManager:
         """An experiment and its runs' ids.
 
         Raises:
-            ExperimentError: Where there is none of this id.
+            ExperimentError: If there is none of this id.
         """
         file = self._file(_checked_id(experiment_id))
         try:
@@ -284,7 +284,7 @@ class ExperimentManager:
         """A former run's results with its model; the newest run where none is named.
 
         Raises:
-            ExperimentError: Where there is no such run.
+            ExperimentError: If there is no such run.
         """
         experiment = self.get_experiment(experiment_id)
         if run_id is None and experiment.runs:
@@ -466,7 +466,7 @@ def as_table(values: Any) -> pd.DataFrame:
     """Rows as a DataFrame whose columns have text for names.
 
     Raises:
-        ExperimentError: Where they have no rows and columns.
+        ExperimentError: If they have no rows and columns.
     """
     if not isinstance(values, pd.DataFrame):
         try:

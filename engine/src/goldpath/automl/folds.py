@@ -33,7 +33,7 @@ def make_folds(
 
     Raises:
         NotEnoughDataError: For fewer rows than folds, or one class only in a training part.
-        ProjectError: Where the arguments contradict each other.
+        ProjectError: If the arguments contradict each other.
     """
     rows = len(task.target)
     if rows < FEWEST_ROWS:

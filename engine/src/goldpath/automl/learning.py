@@ -35,7 +35,7 @@ class Parts:
         """The rows that the fit is judged on and their targets.
 
         Raises:
-            LookupError: Where all rows are learnt.
+            LookupError: If all rows are learnt.
         """
         if self.validation is None or self.validation_target is None:
             raise LookupError("all rows are learnt; none are held out")

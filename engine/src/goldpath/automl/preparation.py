@@ -65,7 +65,7 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             y: Class numbers, or values.
 
         Raises:
-            ProjectError: Where no column says anything.
+            ProjectError: If no column says anything.
         """
         check_table(X)
         self.columns_ = list(X.columns)
@@ -95,7 +95,7 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Encode rows; categories never seen count as missing.
 
         Raises:
-            ProjectError: Where a column of the training rows is not there.
+            ProjectError: If a column of the training rows is not there.
         """
         lacking = [str(name) for name in self.columns_ if name not in rows.table.columns]
         if lacking:

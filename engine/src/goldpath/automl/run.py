@@ -148,7 +148,7 @@ class Run:
         """Improve the ensemble's members with the time that is left, and put it together.
 
         Raises:
-            NotEnoughDataError: Where no configuration could be fitted.
+            NotEnoughDataError: If no configuration could be fitted.
         """
         if not self.found.finished():
             reasons = {one.family: one.reason or one.state for one in self.found.candidates}

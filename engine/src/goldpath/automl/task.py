@@ -95,7 +95,7 @@ def make_task(
 
     Raises:
         ProjectError: For an unknown problem or metric, missing values or text in a regression.
-        NotEnoughDataError: Where there is one class or one value only.
+        NotEnoughDataError: If there is one class or one value only.
     """
     if problem not in METRICS:
         raise ProjectError(

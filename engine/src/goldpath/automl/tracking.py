@@ -133,8 +133,8 @@ class ExperimentTracker:
             The run's id.
 
         Raises:
-            TrackingError: Where it is no such result.
-            RegistryError: Where MLflow cannot be reached.
+            TrackingError: If it is no such result.
+            RegistryError: If MLflow cannot be reached.
         """
         needed = ("run_id", "metrics", "leaderboard", "problem_type")
         missing = [name for name in needed if not hasattr(experiment_results, name)]

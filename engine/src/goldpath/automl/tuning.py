@@ -125,7 +125,7 @@ class HyperparameterTuner:
             budget_seconds: No fit is begun after it; the last fit on all rows comes on top.
 
         Raises:
-            TuningError: Where the method, the model type or the space cannot be, the rows do not
+            TuningError: If the method, the model type or the space cannot be, the rows do not
                 suit the estimator, or none of its configurations could be fitted.
         """
         if method not in METHODS:

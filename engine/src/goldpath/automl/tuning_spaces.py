@@ -146,7 +146,7 @@ def kind_of(model: Any, model_type: str | None) -> str:
     """The name of the space for an estimator: as it was called, or by its class.
 
     Raises:
-        TuningError: Where neither is known.
+        TuningError: If neither is known.
     """
     name = (model_type or "").strip().lower().replace("-", "_").replace(" ", "_")
     bare = name.removesuffix("_classifier").removesuffix("_regressor")
@@ -172,7 +172,7 @@ def space_of(model: Any, kind: str | None, own: Mapping[str, Any] | None) -> dic
         own: By name: a list of choices, or a tuple of the smallest and the largest value.
 
     Raises:
-        TuningError: Where the estimator has none of them, or a range is none.
+        TuningError: If the estimator has none of them, or a range is none.
     """
     known = model.get_params()
     if own is not None:

@@ -86,7 +86,7 @@ class Client:
             entity: The entity's key, such as `customer_id="C000123"`.
 
         Raises:
-            ServiceError: Where the service refuses, or does not answer.
+            ServiceError: If the service refuses, or does not answer.
         """
         body: dict[str, Any] = dict(entity)
         if features is not None:
@@ -100,7 +100,7 @@ class Client:
         Rows are taken as they are needed, so that a generator of millions fits into memory.
 
         Raises:
-            ServiceError: Where the service refuses a batch, or does not answer.
+            ServiceError: If the service refuses a batch, or does not answer.
         """
         source = iter(rows)
         under_way: deque[Future[list[Prediction]]] = deque()
@@ -123,7 +123,7 @@ class Client:
         """What each feature adds to the prediction of one row.
 
         Raises:
-            ServiceError: Where the service refuses, or does not answer.
+            ServiceError: If the service refuses, or does not answer.
         """
         return Explanation.read(self._post("/explain", {"features": features}))
 
@@ -131,7 +131,7 @@ class Client:
         """Tell what turned out to be true.
 
         Raises:
-            ServiceError: Where the service refuses, or does not answer.
+            ServiceError: If the service refuses, or does not answer.
         """
         self._post("/feedback", {"prediction_id": prediction_id, "label": label})
 
@@ -139,7 +139,7 @@ class Client:
         """What serves: name, version, and what each feature may be.
 
         Raises:
-            ServiceError: Where no model serves, or the service does not answer.
+            ServiceError: If no model serves, or the service does not answer.
         """
         facts: Mapping[str, Any] = self._json(self._send("GET", "/model"))
         return facts

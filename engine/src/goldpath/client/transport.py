@@ -89,8 +89,8 @@ class Transport:
         """Send a request until it has an answer that is not transient.
 
         Raises:
-            UnavailableError: Where there is none.
-            ServiceError: Where the last one is transient.
+            UnavailableError: If there is none.
+            ServiceError: If the last one is transient.
         """
         began = time.monotonic()
         attempt = 0

@@ -215,7 +215,7 @@ def read_form(folder: Path) -> CompiledForm:
     """Read a form, and check that nothing in it points outside of it.
 
     Raises:
-        CompiledFormError: Where a file is missing, damaged or of another format.
+        CompiledFormError: If a file is missing, damaged or of another format.
     """
     try:
         described = json.loads((folder / FORM_FILE).read_text(encoding="utf-8"))

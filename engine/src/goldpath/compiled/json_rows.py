@@ -102,7 +102,7 @@ class RowReader:
         most_rows: How many rows a request may hold.
 
     Raises:
-        CompiledFormError: Where the library cannot be loaded.
+        CompiledFormError: If the library cannot be loaded.
     """
 
     def __init__(self, fields: Sequence[Field], library: Path, most_rows: int) -> None:
@@ -190,7 +190,7 @@ class RowWriter:
         library: What `build_kernel` made.
 
     Raises:
-        CompiledFormError: Where the library cannot be loaded.
+        CompiledFormError: If the library cannot be loaded.
     """
 
     def __init__(self, parts: LineParts, outputs: int, library: Path) -> None:

@@ -127,7 +127,7 @@ class BlendScorer:
         library: What `build_kernel` made.
 
     Raises:
-        CompiledFormError: Where the library cannot be loaded.
+        CompiledFormError: If the library cannot be loaded.
     """
 
     def __init__(self, form: CompiledForm, library: Path) -> None:
@@ -157,7 +157,7 @@ class NativeScorer:
         library: What `build_kernel` made.
 
     Raises:
-        CompiledFormError: Where the library cannot be loaded.
+        CompiledFormError: If the library cannot be loaded.
     """
 
     def __init__(self, form: CompiledForm, library: Path) -> None:

@@ -84,7 +84,7 @@ def compare_frames(
         One profile a column, in the reference's order.
 
     Raises:
-        DriftError: Where a column is absent, or holds text where the reference holds numbers.
+        DriftError: If a column is absent, or holds text where the reference holds numbers.
     """
     before, after = as_table(reference), as_table(current)
     absent = [name for name in before.column_names if name not in after.column_names]
@@ -291,7 +291,7 @@ def read_numbers(name: str, values: pa.ChunkedArray) -> Numbers:
     """The finite numbers of a column, shape (n,).
 
     Raises:
-        DriftError: Where the column holds something else.
+        DriftError: If the column holds something else.
     """
     try:
         numbers = values.cast(pa.float64(), safe=False).to_numpy()

@@ -66,7 +66,7 @@ def write_html(
         title: First line, for example the model and where the rows come from.
 
     Raises:
-        ReportError: Where Evidently is not installed.
+        ReportError: If Evidently is not installed.
     """
     # Read when Evidently is imported, hence before. It sends usage data otherwise.
     os.environ.setdefault("DO_NOT_TRACK", "1")

@@ -67,7 +67,7 @@ def refuse_taken(columns: Sequence[str], chosen: Sequence[ChosenFeatures]) -> No
     """Check that no feature would overwrite a column.
 
     Raises:
-        FeatureError: Where one would.
+        FeatureError: If one would.
     """
     taken = [label for each in chosen for label in each.labels if label in columns]
     if taken:
@@ -81,7 +81,7 @@ def require_once(found: int, asked: int) -> None:
     """Check that each entity row came back once, which holds while gold keeps its promise.
 
     Raises:
-        FeatureError: Where it does not.
+        FeatureError: If it does not.
     """
     if found != asked:
         raise FeatureError(

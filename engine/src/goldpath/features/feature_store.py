@@ -87,7 +87,7 @@ class FeatureStore:
         store: Another online store than the settings'.
 
     Raises:
-        FeatureError: Where there is no feature view, or one is wrong.
+        FeatureError: If there is no feature view, or one is wrong.
     """
 
     def __init__(
@@ -127,8 +127,8 @@ class FeatureStore:
             The rows, in their order (an expression's rows have none), with the features added.
 
         Raises:
-            FeatureError: Where a column or a feature is missing, or a name would stand twice.
-            LakehouseError: Where a view's table or the snapshot does not exist.
+            FeatureError: If a column or a feature is missing, or a name would stand twice.
+            LakehouseError: If a view's table or the snapshot does not exist.
         """
         import ibis
 
@@ -193,9 +193,9 @@ class FeatureStore:
             end: Take rows up to this event time, itself included; now where not given.
 
         Raises:
-            FeatureError: Where no view is online, or a feature has a type that is not kept.
-            LakehouseError: Where a view's table does not exist.
-            OnlineStoreError: Where the store does not answer.
+            FeatureError: If no view is online, or a feature has a type that is not kept.
+            LakehouseError: If a view's table does not exist.
+            OnlineStoreError: If the store does not answer.
         """
         until = _utc(end) if end else datetime.now(UTC).replace(tzinfo=None)
         since = _utc(start) if start else None

@@ -49,7 +49,7 @@ def newest_rows(
         until: The last one.
 
     Raises:
-        FeatureError: Where a column is missing, or has a type that the online store cannot keep.
+        FeatureError: If a column is missing, or has a type that the online store cannot keep.
     """
     import ibis
 

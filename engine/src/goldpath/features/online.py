@@ -61,7 +61,7 @@ class OnlineStore(Protocol):
         """The entities' rows, in the order of the keys; None where there is none.
 
         Raises:
-            OnlineStoreError: Where there is no store yet, or it does not answer.
+            OnlineStoreError: If there is no store yet, or it does not answer.
         """
         ...
 
@@ -90,7 +90,7 @@ def open_online_store(settings: Settings) -> OnlineStore:
     """The store that `config/features.yaml` names; nothing is created before the first write.
 
     Raises:
-        OnlineStoreError: Where its client library is not installed.
+        OnlineStoreError: If its client library is not installed.
     """
     chosen = settings.features
     url = chosen.url.get_secret_value()

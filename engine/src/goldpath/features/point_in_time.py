@@ -63,7 +63,7 @@ def point_in_time_join(
         `entity_rows` with `columns` added.
 
     Raises:
-        FeatureError: Where a column is missing, a name is taken, or a type cannot be compared.
+        FeatureError: If a column is missing, a name is taken, or a type cannot be compared.
     """
     feature_time = feature_time or event_time
     needed = [entity, feature_time, *columns, *([created] if created else [])]

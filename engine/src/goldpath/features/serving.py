@@ -50,7 +50,7 @@ class OnlineReader:
         store: Another store than the settings'.
 
     Raises:
-        FeatureError: Where there is no feature view, or one is wrong.
+        FeatureError: If there is no feature view, or one is wrong.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class OnlineReader:
             full_feature_names: Call them `view__feature`.
 
         Raises:
-            FeatureError: Where a feature is unknown, or was not materialized.
-            OnlineStoreError: Where there is no store yet, or it does not answer.
+            FeatureError: If a feature is unknown, or was not materialized.
+            OnlineStoreError: If there is no store yet, or it does not answer.
         """
         wanted = (
             self._everything

@@ -72,7 +72,7 @@ def load_views(settings: Settings, contract: Contract) -> tuple[FeatureView, ...
     """The project's feature views.
 
     Raises:
-        FeatureError: Where there is none, or one is wrong; names the view and the fix.
+        FeatureError: If there is none, or one is wrong; names the view and the fix.
     """
     if not settings.features.views:
         raise FeatureError(
@@ -104,7 +104,7 @@ def choose_features(
         full_feature_names: Call them `view__feature`, so that views may have features of one name.
 
     Raises:
-        FeatureError: Where a name is unknown, or stands for several features.
+        FeatureError: If a name is unknown, or stands for several features.
     """
     names = [f"{view.name}:{name}" for view in views for name in view.features]
     chosen: dict[str, dict[str, str]] = {}
@@ -126,7 +126,7 @@ def require_columns(view: FeatureView, table: "ibis.Table", names: Sequence[str]
     """Check that the table has what the view needs of it.
 
     Raises:
-        FeatureError: Where it lacks a column.
+        FeatureError: If it lacks a column.
     """
     missing = [name for name in names if name not in table.columns]
     if missing:

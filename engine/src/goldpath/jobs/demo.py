@@ -57,8 +57,8 @@ def run_demo(settings: Settings, *, as_json: bool) -> None:
     """Run every step, check each answer, and print a summary.
 
     Raises:
-        DemoError: Where a step answered, but not as it must.
-        ProjectError: Where a step failed.
+        DemoError: If a step answered, but not as it must.
+        ProjectError: If a step failed.
     """
     started = time.monotonic()
     contract = load_contract(settings.root)

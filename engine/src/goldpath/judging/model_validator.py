@@ -66,7 +66,7 @@ class ModelValidator:
                 a `ValidationResult`; `BaseValidator` is a start.
 
         Raises:
-            ValidationSetupError: Where it has no such method.
+            ValidationSetupError: If it has no such method.
         """
         if not callable(getattr(validator, "validate", None)):
             raise ValidationSetupError(
@@ -80,7 +80,7 @@ class ModelValidator:
         """Leave a check out.
 
         Raises:
-            ValidationSetupError: Where there is none of that name.
+            ValidationSetupError: If there is none of that name.
         """
         if name not in self._checks:
             raise ValidationSetupError(
@@ -114,7 +114,7 @@ class ModelValidator:
             size_bytes: The stored model's size, where it is known.
 
         Raises:
-            ValidationSetupError: Where model, version or columns do not fit.
+            ValidationSetupError: If model, version or columns do not fit.
         """
         evidence = await asyncio.to_thread(
             lambda: self._gather(

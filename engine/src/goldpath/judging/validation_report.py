@@ -131,7 +131,7 @@ class ValidationReport:
         """The check of a name.
 
         Raises:
-            ValidationSetupError: Where no such check was made.
+            ValidationSetupError: If no such check was made.
         """
         for result in self.results:
             if result.name == name:

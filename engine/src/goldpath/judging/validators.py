@@ -160,7 +160,7 @@ def check_performance(evidence: Evidence) -> ValidationResult:
     """Every metric that has a threshold must reach it; one that could miss it by chance warns.
 
     Raises:
-        ValidationSetupError: Where a threshold names a metric that the problem does not have.
+        ValidationSetupError: If a threshold names a metric that the problem does not have.
     """
     thresholds, rows = evidence.validation.thresholds, len(evidence.rows)
     scores = {main_metric(evidence.contract): _main_score(evidence)}

@@ -42,7 +42,7 @@ def parse_event_time(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
         event_time: The contract's event time.
 
     Raises:
-        ContractError: Where the format holds a directive that is not supported.
+        ContractError: If the format holds a directive that is not supported.
     """
     text = raw[event_time.column].strip()
     iso = text if event_time.format is None else _as_iso(text, event_time.format)
@@ -85,7 +85,7 @@ def format_pattern(format_: str) -> tuple[str, list[str]]:
     """A `strptime` format as a regular expression and the directives of its groups, in order.
 
     Raises:
-        ContractError: Where a directive is not supported, or the date is not complete.
+        ContractError: If a directive is not supported, or the date is not complete.
     """
     pattern, directives = "", []
     for piece in re.findall(r"%.|[^%]+", format_):

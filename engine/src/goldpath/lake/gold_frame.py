@@ -13,7 +13,7 @@ def read_gold(
     """Rows of the gold table, in the order of time and entity.
 
     Raises:
-        LakehouseError: Where the table is missing, or was made with another contract.
+        LakehouseError: If the table is missing, or was made with another contract.
     """
     expression = lakehouse.read(gold_table(contract), snapshot_id)
     wanted = [contract.entity_column, *contract.feature_names, contract.target.column]
@@ -32,7 +32,7 @@ def gold_snapshot(lakehouse: Lakehouse, contract: Contract) -> Snapshot:
     """The gold table's current snapshot.
 
     Raises:
-        LakehouseError: Where there is none.
+        LakehouseError: If there is none.
     """
     snapshot = lakehouse.snapshot(gold_table(contract))
     if snapshot is None:

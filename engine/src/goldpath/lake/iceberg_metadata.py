@@ -35,7 +35,7 @@ def add_new_columns(table: TableName, iceberg: "Table", schema: "pa.Schema") -> 
     """Make the table hold every column of the rows.
 
     Raises:
-        LakehouseError: Where a column exists with another type; names it, both types and the fix.
+        LakehouseError: If a column exists with another type; names it, both types and the fix.
     """
     held = {field.name: plain_type(field.type) for field in iceberg.schema().as_arrow()}
     for field in schema:
@@ -105,7 +105,7 @@ def require_snapshot(table: TableName, iceberg: "Table", snapshot_id: int) -> No
     """Check that the table has the snapshot.
 
     Raises:
-        LakehouseError: Where it has not; names what it has.
+        LakehouseError: If it has not; names what it has.
     """
     if iceberg.snapshot_by_id(snapshot_id) is None:
         newest = [str(snapshot.snapshot_id) for snapshot in iceberg.snapshots()[-3:]]
@@ -148,7 +148,7 @@ def drop_snapshots(table: TableName, iceberg: "Table", snapshot_ids: Sequence[in
         The data and metadata files that no remaining snapshot needs.
 
     Raises:
-        LakehouseError: Where the current snapshot is among them.
+        LakehouseError: If the current snapshot is among them.
     """
     held = {snapshot.snapshot_id for snapshot in iceberg.snapshots()}
     chosen = sorted(held & set(snapshot_ids))

@@ -82,7 +82,7 @@ class Lakehouse(Protocol):
         """The table, or some of its partitions, as an expression: at a snapshot, or as it is now.
 
         Raises:
-            LakehouseError: Where there is no such table or snapshot.
+            LakehouseError: If there is no such table or snapshot.
         """
         ...
 
@@ -111,7 +111,7 @@ class Lakehouse(Protocol):
             partition_by: The text column that a new table is partitioned by.
 
         Raises:
-            LakehouseError: Where a column's type is not the table's; nothing is written then.
+            LakehouseError: If a column's type is not the table's; nothing is written then.
         """
         ...
 
@@ -131,7 +131,7 @@ class Lakehouse(Protocol):
             partition_by: The text column that a new table is partitioned by.
 
         Raises:
-            LakehouseError: Where a column's type is not the table's; nothing is written then.
+            LakehouseError: If a column's type is not the table's; nothing is written then.
         """
         ...
 
@@ -147,7 +147,7 @@ class Lakehouse(Protocol):
         table is partitioned by the partitions' column.
 
         Raises:
-            LakehouseError: Where a column's type is not the table's; nothing is written then.
+            LakehouseError: If a column's type is not the table's; nothing is written then.
         """
         ...
 
@@ -163,7 +163,7 @@ class Lakehouse(Protocol):
         """Every snapshot that was not expired, the oldest first.
 
         Raises:
-            LakehouseError: Where there is no such table.
+            LakehouseError: If there is no such table.
         """
         ...
 
@@ -179,7 +179,7 @@ class Lakehouse(Protocol):
         """Make an older snapshot the current one; the later ones stay readable by their number.
 
         Raises:
-            LakehouseError: Where the snapshot is not the table's.
+            LakehouseError: If the snapshot is not the table's.
         """
         ...
 
@@ -201,7 +201,7 @@ class Lakehouse(Protocol):
         table meanwhile.
 
         Raises:
-            LakehouseError: Where the current snapshot is among them.
+            LakehouseError: If the current snapshot is among them.
         """
         ...
 

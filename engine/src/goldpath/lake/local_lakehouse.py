@@ -101,7 +101,7 @@ class LocalLakehouse:
         Only this class writes them, and it never writes row-level deletes.
 
         Raises:
-            LakehouseError: Where there is no such table or snapshot.
+            LakehouseError: If there is no such table or snapshot.
         """
         iceberg = self._load(table)
         if snapshot_id is not None:
@@ -158,7 +158,7 @@ class LocalLakehouse:
         """Add rows in one commit; the table is created where it does not exist.
 
         Raises:
-            LakehouseError: Where a column's type is not the table's; nothing is written then.
+            LakehouseError: If a column's type is not the table's; nothing is written then.
         """
         import pyarrow as pa
 
@@ -180,7 +180,7 @@ class LocalLakehouse:
         """Add rows of any number in one commit, with memory for some of them only.
 
         Raises:
-            LakehouseError: Where a column's type is not the table's; nothing is written then.
+            LakehouseError: If a column's type is not the table's; nothing is written then.
         """
         files: list[str] = []
         for piece in _tables_of(batches):
@@ -199,7 +199,7 @@ class LocalLakehouse:
         """Replace the rows of some partitions, or all rows, in one commit.
 
         Raises:
-            LakehouseError: Where a column's type is not the table's; nothing is written then.
+            LakehouseError: If a column's type is not the table's; nothing is written then.
         """
         with self._expression(rows) as expression:
             column = partitions.column if partitions else None
@@ -379,7 +379,7 @@ class LocalLakehouse:
         """Every snapshot that was not expired, the oldest first.
 
         Raises:
-            LakehouseError: Where there is no such table.
+            LakehouseError: If there is no such table.
         """
         iceberg = self._load(table)
         return [describe(table, iceberg, snapshot) for snapshot in iceberg.snapshots()]
@@ -398,7 +398,7 @@ class LocalLakehouse:
         """Make an older snapshot the current one; the later ones stay readable by their number.
 
         Raises:
-            LakehouseError: Where the snapshot is not the table's.
+            LakehouseError: If the snapshot is not the table's.
         """
         with self._lock():
             iceberg = self._load(snapshot.table)
@@ -426,7 +426,7 @@ class LocalLakehouse:
         """Drop these snapshots, tagged or not, and at once every file that no other one needs.
 
         Raises:
-            LakehouseError: Where the current snapshot is among them.
+            LakehouseError: If the current snapshot is among them.
         """
         with self._lock():
             iceberg = self._load(table)

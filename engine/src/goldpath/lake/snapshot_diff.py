@@ -63,7 +63,7 @@ def row_key(contract: Contract, table: TableName) -> tuple[str, ...]:
     """The columns that tell a table's rows apart.
 
     Raises:
-        LakehouseError: Where the table is none of the contract's.
+        LakehouseError: If the table is none of the contract's.
     """
     time = [EVENT_TIME] if contract.has_time else []
     subject = [contract.entity_column, *time]
@@ -94,7 +94,7 @@ def diff_snapshots(
     that was scored with duplicates), they are compared in the order of their values.
 
     Raises:
-        LakehouseError: Where the rows have no key, or a snapshot was expired.
+        LakehouseError: If the rows have no key, or a snapshot was expired.
     """
     key = row_key(contract, after.table)
     left = lakehouse.read(before.table, before.snapshot_id)

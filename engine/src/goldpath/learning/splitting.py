@@ -43,7 +43,7 @@ def split_rows(frame: pd.DataFrame, contract: Contract, settings: TrainingSettin
         settings: `test_fraction`.
 
     Raises:
-        NotEnoughDataError: Where either part would be too small, or training rows lack a class.
+        NotEnoughDataError: If either part would be too small, or training rows lack a class.
     """
     kind = split_rule(frame, contract, settings)
     if kind == "time":
@@ -82,7 +82,7 @@ def split_rule(
     """The setting `split`, or what the data asks for where it says auto.
 
     Raises:
-        SettingsError: Where the setting needs a column that the contract lacks.
+        SettingsError: If the setting needs a column that the contract lacks.
     """
     repeated = contract.entity is not None and frame[contract.entity_column].duplicated().any()
     if settings.split == "auto":

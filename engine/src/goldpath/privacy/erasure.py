@@ -46,7 +46,7 @@ def hash_key(settings: Settings, *, create: bool) -> bytes:
     """The key of the hashes: `lake.privacy_key`, else a random file that the first erasure makes.
 
     Raises:
-        PrivacyError: Where there is none, and it is not to be made.
+        PrivacyError: If there is none, and it is not to be made.
     """
     if given := settings.lake.privacy_key.get_secret_value():
         return hashlib.sha256(given.encode()).digest()
@@ -122,7 +122,7 @@ def alone(settings: Settings) -> Iterator[None]:
     """Hold off every run that `uses_rows`.
 
     Raises:
-        PrivacyError: Where one is under way.
+        PrivacyError: If one is under way.
     """
     try:
         with _lock(settings, fcntl.LOCK_EX | fcntl.LOCK_NB):

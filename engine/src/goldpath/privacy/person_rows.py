@@ -51,7 +51,7 @@ def checked_entity(contract: Contract, entity: str) -> str:
     """The id as silver has it.
 
     Raises:
-        PrivacyError: Where the contract has no entity, or the id is none.
+        PrivacyError: If the contract has no entity, or the id is none.
     """
     if contract.entity is None:
         raise PrivacyError(

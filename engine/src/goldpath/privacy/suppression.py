@@ -79,7 +79,7 @@ class SuppressionList:
         """The list as it is now.
 
         Raises:
-            PrivacyError: Where it was made with another key, or the key is not here.
+            PrivacyError: If it was made with another key, or the key is not here.
         """
         if self._contract.entity is None or not self._lakehouse.exists(self.table):
             return Suppression()

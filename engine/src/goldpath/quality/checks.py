@@ -63,7 +63,7 @@ def check_rows(raw: "ibis.Table", contract: Contract, *, require_target: bool) -
     """Type the rows and divide them; `mark_rows` and `divide_rows` in one.
 
     Raises:
-        ContractError: Where a column of the contract is not in the source.
+        ContractError: If a column of the contract is not in the source.
     """
     return divide_rows(mark_rows(raw, contract, require_target=require_target))
 
@@ -81,7 +81,7 @@ def mark_rows(raw: "ibis.Table", contract: Contract, *, require_target: bool) ->
         private names, `_reasons` (empty where the row is fine), and the columns named `_…`.
 
     Raises:
-        ContractError: Where a column of the contract is not in the source.
+        ContractError: If a column of the contract is not in the source.
     """
     import ibis
 
@@ -137,7 +137,7 @@ def typed_frame(raw: "pa.Table", contract: Contract) -> "pa.Table":
         Typed columns in the order entity, event time, features, target (where the file has it).
 
     Raises:
-        ContractError: Where a column of the contract is not in the file.
+        ContractError: If a column of the contract is not in the file.
     """
     import ibis
 

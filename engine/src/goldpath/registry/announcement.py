@@ -109,7 +109,7 @@ def event_of_mlflow(payload: Mapping[str, Any]) -> RegistryEvent:
     """MLflow's webhook message as an event.
 
     Raises:
-        MessageError: Where it is none.
+        MessageError: If it is none.
     """
     data = payload.get("data")
     if not isinstance(data, Mapping) or "entity" not in payload:
@@ -143,7 +143,7 @@ def deliver(url: str, body: bytes, secret: str) -> None:
     """POST a message; signed where there is a secret.
 
     Raises:
-        MessageError: Where the receiver does not take it.
+        MessageError: If the receiver does not take it.
     """
     headers = {"Content-Type": "application/json", **sign_message(body, secret)}
     if not url.startswith(("https://", "http://")):
@@ -180,7 +180,7 @@ def verify_message(
         now: Seconds since 1970; the clock where not given.
 
     Raises:
-        MessageError: Where it must not be trusted.
+        MessageError: If it must not be trusted.
     """
     lower = {name.lower(): value for name, value in headers.items()}
     identity, moment, signatures = (

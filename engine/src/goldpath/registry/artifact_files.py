@@ -28,7 +28,7 @@ def has_file(store: RegistryStore, location: str, path: str) -> bool:
     """Whether there is a file of this path below the location.
 
     Raises:
-        RegistryError: Where the server does not answer.
+        RegistryError: If the server does not answer.
     """
     folder = _local(location)
     if folder is not None:
@@ -43,7 +43,7 @@ def fetch_file(store: RegistryStore, location: str, path: str, folder: Path) -> 
     """Copy one file into a folder, under its own name.
 
     Raises:
-        RegistryError: Where there is no such file, or the server does not answer.
+        RegistryError: If there is no such file, or the server does not answer.
     """
     target = folder / path.rpartition("/")[2]
     source = _local(location)
@@ -61,7 +61,7 @@ def fetch_folder(store: RegistryStore, location: str, folder: Path) -> None:
     """Copy everything below the location into a folder.
 
     Raises:
-        RegistryError: Where it is not there, or the server does not answer.
+        RegistryError: If it is not there, or the server does not answer.
     """
     source = _local(location)
     if source is None:

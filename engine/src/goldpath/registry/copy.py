@@ -27,8 +27,8 @@ def copy_version(source: "Lifecycle", version: ModelVersion, target: "Lifecycle"
     """Copy a version; a second call finds the copy and makes none.
 
     Raises:
-        SignatureError: Where the version is not what was signed.
-        RegistryError: Where source and target are the same, or the run is gone.
+        SignatureError: If the version is not what was signed.
+        RegistryError: If source and target are the same, or the run is gone.
     """
     here = source.settings.tracking_uri == target.settings.tracking_uri
     if here and source.model_name == target.model_name:

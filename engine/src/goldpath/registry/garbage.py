@@ -64,7 +64,7 @@ def collect_garbage(
         backend_store_uri: The server's database, which MLflow purges from; not needed on SQLite.
 
     Raises:
-        RegistryError: Where a server's database is not named, or MLflow refuses.
+        RegistryError: If a server's database is not named, or MLflow refuses.
     """
     found = find_garbage(manager, older_than_days)
     uri = manager.settings.tracking_uri

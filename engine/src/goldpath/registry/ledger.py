@@ -58,7 +58,7 @@ def position(store: RegistryStore, name: str, alias: str) -> Position:
     """Where an alias is now.
 
     Raises:
-        RegistryError: Where there is no such model, or somebody is moving the alias right now.
+        RegistryError: If there is no such model, or somebody is moving the alias right now.
     """
     model = store.model(name)
     if model is None:
@@ -101,7 +101,7 @@ def move_alias(
         The audit record.
 
     Raises:
-        AliasMovedError: Where somebody else moved it meanwhile.
+        AliasMovedError: If somebody else moved it meanwhile.
     """
     with audit_writer(settings) as writer:
         record = writer.draft(

@@ -113,8 +113,8 @@ class Lifecycle(Lookup):
         """Give the registered model another name, and sign its versions anew for it; recorded.
 
         Raises:
-            SignatureError: Where a signed version is not what was signed.
-            RegistryError: Where the name is taken.
+            SignatureError: If a signed version is not what was signed.
+            RegistryError: If the name is taken.
         """
         if self.store.model(name) is not None:
             raise RegistryError(f"there is a model {name} already", "choose another name")
@@ -132,7 +132,7 @@ class Lifecycle(Lookup):
         """Delete a version; recorded. MLflow would drop its aliases without a word.
 
         Raises:
-            RegistryError: Where an alias points at it and it is not forced.
+            RegistryError: If an alias points at it and it is not forced.
         """
         found = self.version(version)
         if found.aliases and not force:
@@ -150,7 +150,7 @@ class Lifecycle(Lookup):
         """Delete the registered model with all its versions; recorded.
 
         Raises:
-            RegistryError: Where an alias points at a version and it is not forced.
+            RegistryError: If an alias points at a version and it is not forced.
         """
         model = self.registered_model()
         if model is None:

@@ -22,7 +22,7 @@ class Lookup(Registration):
         """A version of the registered model, by its number.
 
         Raises:
-            RegistryError: Where there is no such version.
+            RegistryError: If there is no such version.
         """
         found = self.store.version(self.model_name, str(version))
         if found is None:
@@ -80,7 +80,7 @@ class Lookup(Registration):
         """A version by number, alias, stage or semantic version: 3, champion, Production, 1.4.2.
 
         Raises:
-            RegistryError: Where nothing is called that.
+            RegistryError: If nothing is called that.
         """
         found: ModelVersion | None
         if reference.isdigit():

@@ -90,7 +90,7 @@ class MLflowManager(Lifecycle):
         """Let the MLflow server call a URL on events such as model_version_alias.created.
 
         Raises:
-            RegistryError: Where there is no server, or it refuses URL or event.
+            RegistryError: If there is no server, or it refuses URL or event.
         """
         self._require_server("webhooks")
         with self.translate("creating the webhook"):

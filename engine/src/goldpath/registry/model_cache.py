@@ -59,7 +59,7 @@ def kept_model(settings: Settings, model_name: str) -> tuple[ModelVersion, Path]
     """The version that was kept and its folder, verified now; None where there is none.
 
     Raises:
-        SignatureError: Where the files are not those that were signed.
+        SignatureError: If the files are not those that were signed.
     """
     cache = _cache(settings, model_name)
     try:

@@ -108,7 +108,7 @@ class Registration(Tracking):
             description: What people shall read.
 
         Raises:
-            RegistryError: Where MLflow refuses it or does not answer.
+            RegistryError: If MLflow refuses it or does not answer.
         """
         try:
             created = self.store.create_version(
@@ -134,8 +134,8 @@ class Registration(Tracking):
         """A version's pipeline and the contract it was trained with, verified before it is read.
 
         Raises:
-            SignatureError: Where it is unsigned, altered, signed for another model or a pickle.
-            RegistryError: Where the files are missing or hold a type that is not allowed.
+            SignatureError: If it is unsigned, altered, signed for another model or a pickle.
+            RegistryError: If the files are missing or hold a type that is not allowed.
         """
         # A service loads each new champion for months: the downloads must not pile up.
         with TemporaryDirectory(prefix="model-") as name:
@@ -157,8 +157,8 @@ class Registration(Tracking):
         """A version as it serves: its compiled form where it has one, else its pipeline.
 
         Raises:
-            SignatureError: Where it is unsigned, altered, signed for another model or a pickle.
-            RegistryError: Where the files are missing or hold a type that is not allowed.
+            SignatureError: If it is unsigned, altered, signed for another model or a pickle.
+            RegistryError: If the files are missing or hold a type that is not allowed.
         """
         from goldpath.registry.model_cache import keep_model
 
@@ -175,7 +175,7 @@ class Registration(Tracking):
         It needs no registry.
 
         Raises:
-            SignatureError: Where its files were changed.
+            SignatureError: If its files were changed.
         """
         from goldpath.registry.model_cache import kept_model
 
@@ -214,8 +214,8 @@ class Registration(Tracking):
         """Fetch a version's files and contract into an empty folder, and verify them.
 
         Raises:
-            SignatureError: Where they are not what was signed for this model.
-            RegistryError: Where they cannot be fetched.
+            SignatureError: If they are not what was signed for this model.
+            RegistryError: If they cannot be fetched.
         """
         signature = self.signature(version)
         self._fetch_files(version, folder)
@@ -227,7 +227,7 @@ class Registration(Tracking):
         """The signature that was stored for a version; nothing is verified.
 
         Raises:
-            SignatureError: Where there is none.
+            SignatureError: If there is none.
         """
         path = version.tags.get(SIGNATURE_TAG, SIGNATURE_FILE)
         if not version.run_id or not self.has_artifact(version.run_id, path):

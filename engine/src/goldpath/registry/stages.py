@@ -43,7 +43,7 @@ def parse_stage(text: str) -> Stage:
     """A stage's name, in any case.
 
     Raises:
-        RegistryError: Where it is none.
+        RegistryError: If it is none.
     """
     for stage in STAGES:
         if stage.lower() == text.lower():
@@ -82,7 +82,7 @@ def plan_transition(
             the champion keeps its alias, and the second in Production becomes the challenger.
 
     Raises:
-        RegistryError: Where the version is the champion and is to leave Production.
+        RegistryError: If the version is the champion and is to leave Production.
     """
     version = next((item for item in versions if item.version == number), None)
     if version is None:

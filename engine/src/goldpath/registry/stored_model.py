@@ -24,7 +24,7 @@ def read_pipeline(file: Path, uri: str) -> Any:
     write that list.
 
     Raises:
-        RegistryError: Where the file is missing or holds a type that is not allowed.
+        RegistryError: If the file is missing or holds a type that is not allowed.
     """
     from skops.io import load
     from skops.io.exceptions import UntrustedTypesFoundException

@@ -58,7 +58,7 @@ class Tracking:
         """MLflow's own client, for whatever this class does not offer.
 
         Raises:
-            RegistryError: Where the tracking URI is none.
+            RegistryError: If the tracking URI is none.
         """
         client = MlflowStore(self.settings.tracking_uri).client
         import mlflow
@@ -127,7 +127,7 @@ class Tracking:
             folder: Where to put a copy; where not given, MLflow's own file or a temporary one.
 
         Raises:
-            RegistryError: Where the run has no such artifact.
+            RegistryError: If the run has no such artifact.
         """
         location = self._light_location(run_id)
         if folder is not None and location:

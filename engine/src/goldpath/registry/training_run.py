@@ -148,7 +148,7 @@ def open_run(manager: MLflowManager, run_key: str, tags: Mapping[str, str]) -> T
     """The run of this key; a new one where there is none.
 
     Raises:
-        RegistryError: Where MLflow cannot be reached, or the run belongs to another data set.
+        RegistryError: If MLflow cannot be reached, or the run belongs to another data set.
     """
     found = find_run(manager, run_key)
     if found is not None:
@@ -164,7 +164,7 @@ def find_run(manager: MLflowManager, run_key: str) -> TrainingRun | None:
     """The run of this key, or None.
 
     Raises:
-        RegistryError: Where the key cannot be searched for.
+        RegistryError: If the key cannot be searched for.
     """
     if "'" in run_key:
         raise RegistryError(f"the run id {run_key!r} holds a quote", "choose one without")

@@ -101,7 +101,7 @@ class VersionManager:
             For the example, on "1.0.0": ("1.1.0", "new features; a significant gain (0.1)").
 
         Raises:
-            VersionError: Where the current version is not a semantic one, or a number is none.
+            VersionError: If the current version is not a semantic one, or a number is none.
         """
         if not current:
             return self._settings.first, "the first version"
@@ -188,7 +188,7 @@ def parse_version(text: str) -> "Version":
     """A semantic version.
 
     Raises:
-        VersionError: Where the text is none.
+        VersionError: If the text is none.
     """
     from semver import Version
 

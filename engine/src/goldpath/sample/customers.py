@@ -64,7 +64,7 @@ def parse_drift(texts: list[str]) -> dict[str, float]:
     """Read `feature=amount` texts.
 
     Raises:
-        SampleError: Where a text has another form, or names no numeric feature of the sample.
+        SampleError: If a text has another form, or names no numeric feature of the sample.
     """
     shifts = {}
     for text in texts:

@@ -33,7 +33,7 @@ class AirflowApi:
         """The answer to `GET /api/v2/<path>`.
 
         Raises:
-            AirflowApiError: Where there is none, or it is an error.
+            AirflowApiError: If there is none, or it is an error.
         """
         return self._authorised("GET", path, None)
 
@@ -41,7 +41,7 @@ class AirflowApi:
         """The answer to `POST /api/v2/<path>`.
 
         Raises:
-            AirflowApiError: Where there is none, or it is an error.
+            AirflowApiError: If there is none, or it is an error.
         """
         return self._authorised("POST", path, body)
 

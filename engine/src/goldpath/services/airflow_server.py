@@ -53,7 +53,7 @@ def start_airflow(settings: Settings) -> ServerStatus:
         What became of the server, where it answers and how to sign in.
 
     Raises:
-        ServerError: Where the port is taken, the environment cannot be made, or Airflow or one of
+        ServerError: If the port is taken, the environment cannot be made, or Airflow or one of
             the DAG files does not come up.
     """
     home = settings.root / ".airflow"
@@ -219,7 +219,7 @@ class _Readiness:
         """What Airflow still lacks, empty when it is ready.
 
         Raises:
-            ServerError: Where a DAG file does not import.
+            ServerError: If a DAG file does not import.
         """
         try:
             health = self._api.get("monitor/health")

@@ -92,7 +92,7 @@ class ChangeSet:
             outputs and tags are executed, but not listed.
 
         Raises:
-            AwsStackError: Where CloudFormation refuses the template or a parameter.
+            AwsStackError: If CloudFormation refuses the template or a parameter.
         """
         pages: list[dict[str, Any]] = []
 
@@ -134,7 +134,7 @@ class ChangeSet:
         """Ask again and again, as long as the answer is yes.
 
         Raises:
-            AwsStackError: Where it takes too long.
+            AwsStackError: If it takes too long.
         """
         deadline = time.monotonic() + PLAN_SECONDS
         while condition():

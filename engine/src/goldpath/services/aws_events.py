@@ -42,7 +42,7 @@ class StackEvents:
             The stack's last status.
 
         Raises:
-            AwsStackError: Where it takes too long; AWS goes on.
+            AwsStackError: If it takes too long; AWS goes on.
         """
         self._history = []
         deadline = time.monotonic() + DEPLOY_SECONDS

@@ -59,7 +59,7 @@ def deploy(
         The changes and the stack's outputs.
 
     Raises:
-        AwsStackError: Where the account cannot be reached or refuses, the stack is in a state that
+        AwsStackError: If the account cannot be reached or refuses, the stack is in a state that
             only a person can mend, or a resource fails; names the first failures.
     """
     aws = settings.aws

@@ -102,7 +102,7 @@ def project_registry(settings: Settings, database: str | None = None) -> Registr
     """The project's own registry, or the database behind a server.
 
     Raises:
-        BackupError: Where MLflow is a server and its database is not named.
+        BackupError: If MLflow is a server and its database is not named.
     """
     uri = database or settings.tracking_uri
     if uri.startswith("http"):
@@ -122,7 +122,7 @@ def backup(place: RegistryPlace, target: Path) -> BackupResult:
     """Save a registry, while it is in use, into a new folder or `.tar` file.
 
     Raises:
-        BackupError: Where the target exists, or the database cannot be read.
+        BackupError: If the target exists, or the database cannot be read.
     """
     if target.exists():
         raise BackupError(f"{target} exists", "name a new one: a backup overwrites nothing")
@@ -167,7 +167,7 @@ def restore(source: Path, place: RegistryPlace, *, force: bool = False) -> Backu
         force: Whether a registry that is there is replaced.
 
     Raises:
-        BackupError: Where the backup is damaged, or there is a registry already.
+        BackupError: If the backup is damaged, or there is a registry already.
     """
     with _opened(source) as folder:
         manifest = verify_backup(folder)

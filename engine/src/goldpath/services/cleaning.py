@@ -55,7 +55,7 @@ def clean_project(settings: Settings, everything: bool) -> CleanResult:
         The paths that went, relative to the project, and those that stayed.
 
     Raises:
-        CleaningError: Where one of the project's servers runs.
+        CleaningError: If one of the project's servers runs.
     """
     refuse_while_running(settings)
     deleted: list[str] = []

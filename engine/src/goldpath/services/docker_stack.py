@@ -48,8 +48,8 @@ def start_stack(settings: Settings) -> StackStatus:
         The URLs.
 
     Raises:
-        DockerError: Where a password or Docker is missing, or a container does not come up.
-        ServerError: Where another program holds one of the ports.
+        DockerError: If a password or Docker is missing, or a container does not come up.
+        ServerError: If another program holds one of the ports.
     """
     require_passwords(os.environ)
     compose = find_compose()
@@ -69,7 +69,7 @@ def stop_stack(settings: Settings) -> StackStatus:
     """Stop and remove the containers; their volumes stay.
 
     Raises:
-        DockerError: Where Docker is missing or its engine does not run.
+        DockerError: If Docker is missing or its engine does not run.
     """
     _compose(find_compose(), settings, "down")
     return StackStatus("stopped", {}, "The volumes with data and models stay.")
@@ -99,7 +99,7 @@ def find_compose() -> list[str]:
         `docker compose` (version 2), else `docker-compose`.
 
     Raises:
-        DockerError: Where the client, the engine or compose is missing; says which.
+        DockerError: If the client, the engine or compose is missing; says which.
     """
     docker = shutil.which("docker")
     if docker is None:

@@ -22,7 +22,7 @@ def start_mlflow(settings: Settings) -> ServerStatus:
         What became of the server, and where it answers.
 
     Raises:
-        ServerError: Where the port is taken or the server does not come up.
+        ServerError: If the port is taken or the server does not come up.
     """
     store = settings.root / "mlflow"
     artifacts = store / "artifacts"

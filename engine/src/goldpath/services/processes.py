@@ -118,7 +118,7 @@ def start_server(spec: ServerSpec, run_directory: Path) -> ServerStatus:
         `started`, or `already running` where it was.
 
     Raises:
-        ServerError: Where the port is taken, a command ends early or the time is up. Nothing of
+        ServerError: If the port is taken, a command ends early or the time is up. Nothing of
             the server is left running then.
     """
     run_directory.mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ def stop_server(name: str, run_directory: Path, grace: float = 20.0) -> ServerSt
         `stopped`, or `not running` where there was nothing to stop.
 
     Raises:
-        ServerError: Where a process survives all of that.
+        ServerError: If a process survives all of that.
     """
     path = run_directory / f"{name}.json"
     found = _PidFile.read(path)
@@ -177,7 +177,7 @@ def require_free_port(port: int, setting: str) -> None:
         setting: The setting that chose it, `section.name`; named in the error.
 
     Raises:
-        ServerError: Where the port cannot be used.
+        ServerError: If the port cannot be used.
     """
     variable = ENVIRONMENT_PREFIX + setting.upper().replace(".", "__")
     another = port + 1 if port < 65535 else port - 1

@@ -31,8 +31,8 @@ def start_prometheus(settings: Settings) -> ServerStatus:
         `started`, or `already running`; then it watches the service's port as it is set now.
 
     Raises:
-        MonitoringError: Where the program or its configuration is missing.
-        ServerError: Where the port is taken or the start fails.
+        MonitoringError: If the program or its configuration is missing.
+        ServerError: If the port is taken or the start fails.
     """
     program = find_prometheus()
     configuration = settings.root / "infra" / "prometheus" / "prometheus.yml"
@@ -69,7 +69,7 @@ def find_prometheus() -> str:
     """The path of the `prometheus` program.
 
     Raises:
-        MonitoringError: Where it is not on the PATH; says how to get it.
+        MonitoringError: If it is not on the PATH; says how to get it.
     """
     program = shutil.which(NAME)
     if program is None:

@@ -32,7 +32,7 @@ class WebhookRelay(ThreadingHTTPServer):
         port: The port; 0 for a free one.
 
     Raises:
-        MessageError: Where no receiver or no secret is set.
+        MessageError: If no receiver or no secret is set.
     """
 
     def __init__(self, settings: Settings, host: str = "127.0.0.1", port: int = 0) -> None:

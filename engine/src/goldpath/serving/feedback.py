@@ -57,7 +57,7 @@ class FeedbackLog:
         """Store labels: `prediction_id`, `label` and `at`, when it was known.
 
         Raises:
-            OSError: Where they are not on disk.
+            OSError: If they are not on disk.
         """
         received = datetime.now(UTC).isoformat()
         lines = "".join(

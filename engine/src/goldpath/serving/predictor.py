@@ -207,7 +207,7 @@ class Predictor:
         """The model that answers now; hold it for the whole of one request.
 
         Raises:
-            NoModelError: Where there is none; says which command brings it.
+            NoModelError: If there is none; says which command brings it.
         """
         champion, trouble = self._champion, self._trouble
         if champion is None:
@@ -364,7 +364,7 @@ def score_rows(model: ServedModel, rows: list[dict[str, Any]]) -> list[ScoredRow
         One prediction a row, in their order.
 
     Raises:
-        UnscorableError: Where the values overflow inside the model, as 1e300 may.
+        UnscorableError: If the values overflow inside the model, as 1e300 may.
     """
     try:
         with np.errstate(all="ignore"):  # an overflow is reported below, not as a warning

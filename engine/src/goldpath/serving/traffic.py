@@ -50,7 +50,7 @@ class Traffic:
             body: Of the request; equal ones are answered by the same model.
 
         Raises:
-            NoModelError: Where there is none.
+            NoModelError: If there is none.
         """
         if self._below and zlib.crc32(body) < self._below:
             challenger = self._challenger.loaded()

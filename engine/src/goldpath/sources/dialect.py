@@ -37,7 +37,7 @@ def detect_dialect(path: Path) -> Source:
         The source that `read_raw` takes, with the path as it was given.
 
     Raises:
-        SourceError: Where the file is missing, empty, or neither text nor Parquet.
+        SourceError: If the file is missing, empty, or neither text nor Parquet.
     """
     (_, first), *_ = find_files(str(path), Path())
     require_content(first)

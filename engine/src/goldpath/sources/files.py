@@ -42,7 +42,7 @@ def find_files(path: str, root: Path) -> list[tuple[str, Path]]:
         (a glob may name another suffix: `*.dat`).
 
     Raises:
-        SourceError: Where there is none.
+        SourceError: If there is none.
     """
     place = root / path
     if place.is_file():
@@ -98,7 +98,7 @@ def require_content(file: Path) -> None:
     """Check that there is a file, that it holds something, and that it is not an archive.
 
     Raises:
-        SourceError: Where it is not so.
+        SourceError: If it is not so.
     """
     if not file.is_file():
         raise SourceError(

@@ -31,7 +31,7 @@ def json_batches(file: Path, source: Source) -> tuple[list[str], Iterator[pa.Rec
     The file is read twice: which keys there are is only known at its end.
 
     Raises:
-        SourceError: Where a line is not an object; names the line.
+        SourceError: If a line is not an object; names the line.
     """
     names: dict[str, None] = {}
     for row in _objects(file, source, _FLAT.decode):
@@ -43,7 +43,7 @@ def json_text(document: str | bytes) -> str | None:
     """One JSON document as the text of a cell.
 
     Raises:
-        ValueError: Where it is not JSON.
+        ValueError: If it is not JSON.
     """
     return _text(_NESTED.decode(document if isinstance(document, str) else document.decode()))
 

@@ -57,7 +57,7 @@ def list_parts(source: Source, root: Path) -> list[SourcePart]:
         root: Where a relative path starts.
 
     Raises:
-        SourceError: Where there is nothing, or it cannot be reached.
+        SourceError: If there is nothing, or it cannot be reached.
     """
     if source.query is not None:
         return [_query_part(source)]

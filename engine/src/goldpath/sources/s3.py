@@ -43,7 +43,7 @@ def list_objects(address: str) -> list[S3Object]:
         whose suffix says something else than data are left out.
 
     Raises:
-        SourceError: Where there is none, or the bucket cannot be read.
+        SourceError: If there is none, or the bucket cannot be read.
     """
     bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
     with _s3_errors(address):

@@ -39,7 +39,7 @@ def spool_query(source: Source, folder: TemporaryDirectory[str]) -> tuple[Path, 
         The file, and a digest of the rows that does not depend on their order.
 
     Raises:
-        SourceError: Where the variable is not set, the database does not answer or refuses the
+        SourceError: If the variable is not set, the database does not answer or refuses the
             query, or there is no row. The URL's password is in no message.
     """
     from sqlalchemy.exc import SQLAlchemyError

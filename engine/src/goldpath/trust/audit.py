@@ -111,7 +111,7 @@ def append_record(
         The record, which is on the disk.
 
     Raises:
-        AuditError: Where the log cannot be written, or its end is damaged.
+        AuditError: If the log cannot be written, or its end is damaged.
     """
     with audit_writer(settings) as writer:
         return writer.append(writer.draft(actor(settings), action, model, version, details))

@@ -117,7 +117,7 @@ class AuditWriter:
         """Write a draft. When this returns, the record survives a crash of process or machine.
 
         Raises:
-            AuditError: Where the disk refuses it, or another record was written since the draft.
+            AuditError: If the disk refuses it, or another record was written since the draft.
         """
         if not self.follows(record):
             raise AuditError("the draft of an audit record is out of date", "run the command again")
@@ -148,7 +148,7 @@ def writing(file: Path, was_done: Callable[[AuditRecord], bool]) -> Iterator[Aud
         was_done: Asked of what a killed process announced and did not record.
 
     Raises:
-        AuditError: Where the log's end is damaged, so that a new record would hide it.
+        AuditError: If the log's end is damaged, so that a new record would hide it.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -190,7 +190,7 @@ def read_head(file: Path) -> Head | None:
     """What the head file says; None where there is none.
 
     Raises:
-        AuditError: Where it is not what a writer leaves.
+        AuditError: If it is not what a writer leaves.
     """
     head = _head_file(file)
     try:

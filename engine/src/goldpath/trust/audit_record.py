@@ -84,7 +84,7 @@ def parse_line(line: bytes) -> AuditRecord:
     """A line as a record.
 
     Raises:
-        ValueError: Where it is not exactly what was written; says why.
+        ValueError: If it is not exactly what was written; says why.
     """
     try:
         values = json.loads(line.decode("ascii"))

@@ -82,7 +82,7 @@ def sign_folder(folder: Path, subject: str, settings: Settings) -> Signature:
         settings: Say where the key is; development makes one on first use.
 
     Raises:
-        SignatureError: Where there is no key to sign with, or a file must not be signed.
+        SignatureError: If there is no key to sign with, or a file must not be signed.
     """
     files = {name: file_digest(file) for name, file in model_files(folder)}
     _refuse_pickles(folder, files)
@@ -93,7 +93,7 @@ def sign_contents(contents: Mapping[str, bytes], subject: str, settings: Setting
     """Sign files that are in memory; equal to signing a folder that holds them.
 
     Raises:
-        SignatureError: Where there is no key to sign with, or a path is not a relative one.
+        SignatureError: If there is no key to sign with, or a path is not a relative one.
     """
     return _sign(content_digests(contents), subject, settings)
 
@@ -139,7 +139,7 @@ def read_signature(folder: Path) -> Signature:
     """The signature that lies in a model's folder.
 
     Raises:
-        SignatureError: Where there is none, which is to say the model is unsigned.
+        SignatureError: If there is none, which is to say the model is unsigned.
     """
     file = folder / SIGNATURE_FILE
     if not file.is_file() or file.is_symlink():

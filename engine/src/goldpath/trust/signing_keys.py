@@ -51,7 +51,7 @@ def signing_key(settings: Settings) -> "tuple[str, Ed25519PrivateKey]":
     chosen to trust it.
 
     Raises:
-        SignatureError: Where there is no key, it cannot be read, or its public half is not trusted.
+        SignatureError: If there is no key, it cannot be read, or its public half is not trusted.
     """
     text, file = settings.registry.signing_key.get_secret_value(), private_file(settings)
     if text:
@@ -82,7 +82,7 @@ def trusted_keys(settings: Settings) -> "dict[str, Ed25519PublicKey]":
     """Every trusted public key by its id.
 
     Raises:
-        SignatureError: Where a file of the folder is no Ed25519 public key.
+        SignatureError: If a file of the folder is no Ed25519 public key.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -115,7 +115,7 @@ def keygen(settings: Settings, *, rotate: bool = False) -> KeyPair:
             trusted, so that models that it signed still load; removing that is how it is revoked.
 
     Raises:
-        SignatureError: Where there is a key already, or the environment gives it, which a new file
+        SignatureError: If there is a key already, or the environment gives it, which a new file
             would not replace.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -79,9 +79,9 @@ def predict_file(settings: Settings, contract: Contract, data: Path, out: Path) 
         out: The file to write; one that is there is replaced when the new one is whole.
 
     Raises:
-        RegistryError: Where there is no champion.
-        SourceError: Where a file is not Parquet, or a column is missing or of another type.
-        NothingToDoError: Where there is no row.
+        RegistryError: If there is no champion.
+        SourceError: If a file is not Parquet, or a column is missing or of another type.
+        NothingToDoError: If there is no row.
     """
     step("load: the champion and the files")
     files = [file for _, file in find_files(str(data.resolve()), settings.root)]
@@ -146,7 +146,7 @@ def score_files(
         settings: Shortens the files' names in messages.
 
     Raises:
-        SourceError: Where a column is missing or of another type, or a file is damaged.
+        SourceError: If a column is missing or of another type, or a file is damaged.
     """
     import pyarrow.parquet as pq
 

@@ -65,8 +65,8 @@ def predict_batch(
             same call twice changes nothing.
 
     Raises:
-        RegistryError: Where there is no champion.
-        NothingToDoError: Where there is no row to score.
+        RegistryError: If there is no champion.
+        NothingToDoError: If there is no row to score.
     """
     lakehouse = open_lakehouse(settings)
     manager = MLflowManager(settings, contract)

@@ -41,8 +41,8 @@ def adopt_file(
         What was decided about each column, and why.
 
     Raises:
-        SourceError: Where the file cannot be read.
-        AdoptionError: Where the request does not fit the file.
+        SourceError: If the file cannot be read.
+        AdoptionError: If the request does not fit the file.
     """
     file = _locate(settings.root, data)
     detected = detect_dialect(file)

@@ -60,7 +60,7 @@ def ingest(
         suppression: Whose rows are not taken in.
 
     Raises:
-        SourceError: Where the source is missing or cannot be read; bronze is as it was then.
+        SourceError: If the source is missing or cannot be read; bronze is as it was then.
     """
     if contract.source.path == SAMPLE and not (root / SAMPLE).exists():
         write_sample(root / SAMPLE, SAMPLE_ROWS, SAMPLE_SEED, {})

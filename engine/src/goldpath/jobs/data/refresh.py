@@ -80,8 +80,8 @@ def refresh(
         end: The first day after the period.
 
     Raises:
-        SourceError: Where the source cannot be read.
-        LakehouseError: Where no row fulfils the contract, or a column's type changed.
+        SourceError: If the source cannot be read.
+        LakehouseError: If no row fulfils the contract, or a column's type changed.
     """
     lakehouse = open_lakehouse(settings)
     run_id = f"data-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"

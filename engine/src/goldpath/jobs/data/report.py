@@ -80,7 +80,7 @@ def write_data_report(settings: Settings, contract: Contract) -> DataReport:
     """Write `reports/data.html`: one file, with nothing to load from elsewhere.
 
     Raises:
-        LakehouseError: Where there is no data yet.
+        LakehouseError: If there is no data yet.
     """
     state = _lake_state(open_lakehouse(settings), contract)
     page = settings.reports / PAGE

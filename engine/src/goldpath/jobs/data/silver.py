@@ -57,7 +57,7 @@ def refine(
     """Make silver and quarantine of some intervals anew from bronze.
 
     Raises:
-        LakehouseError: Where a row is neither in silver, nor quarantined, nor a duplicate.
+        LakehouseError: If a row is neither in silver, nor quarantined, nor a duplicate.
     """
     import ibis
 

@@ -103,7 +103,7 @@ def list_versions(settings: Settings, contract: Contract, table: str | None = No
         table: `layer.table`, or a layer; all tables where not given.
 
     Raises:
-        LakehouseError: Where there is no such table.
+        LakehouseError: If there is no such table.
     """
     lakehouse = open_lakehouse(settings)
     names = [find_table(lakehouse, contract, table)] if table else lakehouse.tables()
@@ -127,8 +127,8 @@ def diff_snapshots(
         after: The same.
 
     Raises:
-        LakehouseError: Where there is no such table or snapshot.
-        NothingToDoError: Where the table has one snapshot only, so nothing is previous.
+        LakehouseError: If there is no such table or snapshot.
+        NothingToDoError: If the table has one snapshot only, so nothing is previous.
     """
     lakehouse = open_lakehouse(settings)
     name = find_table(lakehouse, contract, table)
@@ -147,8 +147,8 @@ def rollback(settings: Settings, contract: Contract, table: str, snapshot: str) 
         snapshot: As in `diff_snapshots`.
 
     Raises:
-        LakehouseError: Where there is no such table or snapshot, or the table is the lake's own.
-        NothingToDoError: Where the table is at that snapshot already.
+        LakehouseError: If there is no such table or snapshot, or the table is the lake's own.
+        NothingToDoError: If the table is at that snapshot already.
     """
     lakehouse = open_lakehouse(settings)
     name = find_table(lakehouse, contract, table)
@@ -202,7 +202,7 @@ def find_table(lakehouse: Lakehouse, contract: Contract, text: str) -> TableName
     """The table that a person means: `layer.table`, or the dataset's table of a layer.
 
     Raises:
-        LakehouseError: Where there is none; names those that exist.
+        LakehouseError: If there is none; names those that exist.
     """
     layer, _, name = text.partition(".")
     table = TableName(layer, name or contract.dataset)
@@ -219,8 +219,8 @@ def find_snapshot(lakehouse: Lakehouse, table: TableName, text: str) -> Snapshot
     """The snapshot that a person means: its number, `previous`, `current` or `run:<training run>`.
 
     Raises:
-        LakehouseError: Where there is none.
-        NothingToDoError: Where nothing is previous.
+        LakehouseError: If there is none.
+        NothingToDoError: If nothing is previous.
     """
     held = lakehouse.snapshots(table)
     current = lakehouse.snapshot(table)

@@ -103,8 +103,8 @@ def check_drift(
         html: Whether to write Evidently's report too.
 
     Raises:
-        DriftError: Where there is no champion, or its reference cannot be compared.
-        NotEnoughDataError: Where there are no rows at all.
+        DriftError: If there is no champion, or its reference cannot be compared.
+        NotEnoughDataError: If there are no rows at all.
     """
     manager = MLflowManager(settings, contract)
     champion = _require_champion(manager, contract)

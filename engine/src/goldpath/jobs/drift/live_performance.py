@@ -83,7 +83,7 @@ def live_performance(
         days: How far back; `prediction_log.performance_days` where not given.
 
     Raises:
-        NotEnoughDataError: Where no label found its prediction.
+        NotEnoughDataError: If no label found its prediction.
     """
     lakehouse = open_lakehouse(settings)
     since = datetime.now(UTC) - timedelta(

@@ -73,8 +73,8 @@ def forget(
         reason: For the audit record, such as the request's number.
 
     Raises:
-        PrivacyError: Where the contract has no entity, the id is none, or a run is under way.
-        NothingToDoError: Where nothing is held about the person.
+        PrivacyError: If the contract has no entity, the id is none, or a run is under way.
+        NothingToDoError: If nothing is held about the person.
     """
     entity = checked_entity(contract, entity_id)
     lakehouse = open_lakehouse(settings)

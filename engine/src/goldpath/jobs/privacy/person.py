@@ -57,7 +57,7 @@ def find_person(settings: Settings, contract: Contract, lakehouse: Lakehouse, en
     """Look for a person in the lake and its snapshots, the online store, the log and the source.
 
     Raises:
-        OnlineStoreError: Where the online store does not answer.
+        OnlineStoreError: If the online store does not answer.
     """
     sources = [view.source for view in person_views(settings, contract)]
     tables = tables_of_person(lakehouse, contract, sources)

@@ -56,8 +56,8 @@ def export_person(
         output: The file; one that exists is replaced.
 
     Raises:
-        PrivacyError: Where the contract has no entity, or the id is none.
-        NothingToDoError: Where nothing is held about the person; no file is written then.
+        PrivacyError: If the contract has no entity, or the id is none.
+        NothingToDoError: If nothing is held about the person; no file is written then.
     """
     entity = checked_entity(contract, entity_id)
     lakehouse = open_lakehouse(settings)

@@ -67,9 +67,9 @@ def promote(
         alias: What the candidate becomes: champion, or challenger.
 
     Raises:
-        RegistryError: Where there is no candidate.
-        CheckFailedError: Where a check says no, or the alias was moved meanwhile; it stays then.
-        SignatureError: Where the candidate is not what was signed.
+        RegistryError: If there is no candidate.
+        CheckFailedError: If a check says no, or the alias was moved meanwhile; it stays then.
+        SignatureError: If the candidate is not what was signed.
     """
     manager = MLflowManager(settings, contract)
     candidate = manager.version(version) if version else manager.newest_version()

@@ -49,9 +49,9 @@ def rollback(settings: Settings, contract: Contract, to: str | None = None) -> R
         to: The version; the one before today's champion where not given.
 
     Raises:
-        RegistryError: Where no former champion is known, or the version never was champion.
-        NothingToDoError: Where the version is the champion.
-        AliasMovedError: Where somebody else moved the alias meanwhile.
+        RegistryError: If no former champion is known, or the version never was champion.
+        NothingToDoError: If the version is the champion.
+        AliasMovedError: If somebody else moved the alias meanwhile.
     """
     manager = MLflowManager(settings, contract)
     start = position(manager.store, manager.model_name, CHAMPION)

@@ -48,7 +48,7 @@ def direct_traffic(manager: MLflowManager, reference: str, plan: TrafficPlan) ->
         plan: What the challenger is for.
 
     Raises:
-        RegistryError: Where the version is the champion, or does not exist.
+        RegistryError: If the version is the champion, or does not exist.
     """
     version = manager.find(reference)
     if CHAMPION in version.aliases:

@@ -140,9 +140,9 @@ def run_automl(
         on_progress: Called with the learning curve's newest point after each configuration.
 
     Raises:
-        CheckFailedError: Where a feature gives the target away, or the data is not fit.
-        NotEnoughDataError: Where there are too few rows.
-        TrainingError: Where another process is at the same run, or the run is no AutoML run.
+        CheckFailedError: If a feature gives the target away, or the data is not fit.
+        NotEnoughDataError: If there are too few rows.
+        TrainingError: If another process is at the same run, or the run is no AutoML run.
     """
     if budget_seconds is None and trials is None:
         budget_seconds = settings.automl.budget_seconds

@@ -98,7 +98,7 @@ def _rows(
     """The features and the target of a request's rows or file.
 
     Raises:
-        ProjectError: Where the target's column is missing.
+        ProjectError: If the target's column is missing.
     """
     if request.has_rows:
         table = pd.DataFrame.from_records(store.take_rows(job_id))

@@ -36,7 +36,7 @@ def stored_ensemble(manager: MLflowManager, run_id: str) -> Any:
     """The ensemble that a search stored, read with the allow-list.
 
     Raises:
-        RegistryError: Where it is missing or holds a type that is not allowed.
+        RegistryError: If it is missing or holds a type that is not allowed.
     """
     with TemporaryDirectory(prefix="automl-") as name:
         file = manager.download_artifact(run_id, MODEL_FILE, Path(name))

@@ -51,8 +51,8 @@ def deploy(settings: Settings, contract: Contract, version: str | None = None) -
         version: The candidate; the newest version where not given.
 
     Raises:
-        RegistryError: Where there is no candidate.
-        CheckFailedError: Where the service answers wrongly, or the gate says no.
+        RegistryError: If there is no candidate.
+        CheckFailedError: If the service answers wrongly, or the gate says no.
     """
     manager = MLflowManager(settings, contract)
     candidate = manager.version(version) if version else manager.newest_version()
@@ -80,7 +80,7 @@ def smoke_test(
     """Ask a real server for rows of the candidate's snapshot, and compare with the model itself.
 
     Raises:
-        CheckFailedError: Where the server does not come up with this version, or answers wrongly.
+        CheckFailedError: If the server does not come up with this version, or answers wrongly.
     """
     model = manager.load(candidate)
     snapshot = int(candidate.tags[SNAPSHOT_TAG])

@@ -68,8 +68,8 @@ def reproduce(settings: Settings, contract: Contract, run_id: str) -> Reproducti
         run_id: An MLflow run of a training, or a version's number.
 
     Raises:
-        RegistryError: Where there is no such training, or it did not come to its evaluation.
-        CheckFailedError: Where the outcome is another one; says what differs.
+        RegistryError: If there is no such training, or it did not come to its evaluation.
+        CheckFailedError: If the outcome is another one; says what differs.
     """
     manager = MLflowManager(settings, contract)
     if run_id.isdigit():

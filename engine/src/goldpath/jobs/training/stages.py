@@ -103,9 +103,9 @@ def train(settings: Settings, contract: Contract, run_key: str | None = None) ->
             data, contract and settings that was killed is taken up again.
 
     Raises:
-        CheckFailedError: Where a feature gives the target away, or the data is not fit.
-        NotEnoughDataError: Where there are too few rows.
-        TrainingError: Where another process is at the same run.
+        CheckFailedError: If a feature gives the target away, or the data is not fit.
+        NotEnoughDataError: If there are too few rows.
+        TrainingError: If another process is at the same run.
     """
     manager = MLflowManager(settings, contract)
     if run_key and (existing := manager.version_of_run_key(run_key)):
@@ -133,7 +133,7 @@ def run_stage(
         run_key: The training's name, the same for all of its stages.
 
     Raises:
-        TrainingError: Where a former stage is missing.
+        TrainingError: If a former stage is missing.
     """
     stages: Mapping[str, Callable[[TrainingWork], Mapping[str, Any] | TrainingResult]] = {
         "extract": extract,
@@ -166,7 +166,7 @@ def extract(work: TrainingWork) -> dict[str, Any]:
     """Pin gold's snapshot, tag it so that it is never expired, and check that it is fit.
 
     Raises:
-        CheckFailedError: Where rows lie in the future, or too many were refused.
+        CheckFailedError: If rows lie in the future, or too many were refused.
     """
     if done := work.run.stage("extract"):
         return done
@@ -193,7 +193,7 @@ def prepare_features(work: TrainingWork) -> dict[str, Any]:
     What the features are turned into is fitted inside the model's pipeline, on training rows.
 
     Raises:
-        CheckFailedError: Where a feature determines the target, or rows lie in the future.
+        CheckFailedError: If a feature determines the target, or rows lie in the future.
     """
     if done := work.run.stage("features"):
         return done

@@ -103,7 +103,7 @@ class TrainingWork:
         """What a former stage left.
 
         Raises:
-            TrainingError: Where it was not done.
+            TrainingError: If it was not done.
         """
         values = self.run.stage(stage)
         if values is None:
@@ -119,7 +119,7 @@ def only_process(settings: Settings, run: TrainingRun) -> Iterator[None]:
     """Keep a second process of this machine off the same training.
 
     Raises:
-        TrainingError: Where another process is at it.
+        TrainingError: If another process is at it.
     """
     settings.run_directory.mkdir(parents=True, exist_ok=True)
     with (settings.run_directory / f"training-{run.run_id}.lock").open("w") as lock:

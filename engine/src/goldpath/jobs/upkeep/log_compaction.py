@@ -86,8 +86,8 @@ def compact_logs(settings: Settings, contract: Contract, *, seal: bool = True) -
         seal: Ask a running service first to seal what it writes to.
 
     Raises:
-        LogError: Where the logs cannot be read or deleted.
-        LakehouseError: Where the lake cannot be written; the segments stay then.
+        LogError: If the logs cannot be read or deleted.
+        LakehouseError: If the lake cannot be written; the segments stay then.
     """
     lakehouse = open_lakehouse(settings)
     folder = settings.root / settings.serving.prediction_log

@@ -71,8 +71,8 @@ def ship_log(settings: Settings, *, follow: bool) -> Shipped:
     """Send what the stream lacks: once, or until Ctrl-C.
 
     Raises:
-        StreamError: Where there is no stream, another process ships, or the stream refuses.
-        NothingToDoError: Where the stream has everything.
+        StreamError: If there is no stream, another process ships, or the stream refuses.
+        NothingToDoError: If the stream has everything.
     """
     stream = open_stream(settings)
     if stream is None:

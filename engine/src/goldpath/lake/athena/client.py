@@ -75,7 +75,7 @@ class AthenaClient:
         """Run a statement that gives no rows; one that lost a race for the commit runs again.
 
         Raises:
-            LakehouseError: Where it fails; says what to do.
+            LakehouseError: If it fails; says what to do.
         """
         require_length(sql)
         retry_conflicts(lambda: self._execute(sql))
@@ -84,7 +84,7 @@ class AthenaClient:
         """Run an OPTIMIZE, which may ask to be run again.
 
         Raises:
-            LakehouseError: Where it fails, or asks too often.
+            LakehouseError: If it fails, or asks too often.
         """
         for _ in range(OPTIMIZE_RUNS):
             try:
@@ -104,7 +104,7 @@ class AthenaClient:
             schema: The columns in the order of the SELECT.
 
         Raises:
-            LakehouseError: Where it fails; says what to do.
+            LakehouseError: If it fails; says what to do.
         """
         cursor = self._execute(sql)
         location = urlparse(cursor.output_location)

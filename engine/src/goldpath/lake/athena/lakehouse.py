@@ -111,7 +111,7 @@ class AwsLakehouse:
         """The table, or some of its partitions, as an expression: at a snapshot, or as it is now.
 
         Raises:
-            LakehouseError: Where there is no such table or snapshot.
+            LakehouseError: If there is no such table or snapshot.
         """
         import ibis
 
@@ -189,7 +189,7 @@ class AwsLakehouse:
         """Add rows in one commit; the table is created where it does not exist.
 
         Raises:
-            LakehouseError: Where a column's type is not the table's; nothing is written then.
+            LakehouseError: If a column's type is not the table's; nothing is written then.
         """
         with self._expression(rows) as expression:
             schema = self._prepare(table, expression, partition_by)
@@ -208,7 +208,7 @@ class AwsLakehouse:
         """Add rows of any number in one commit, with memory for some of them only.
 
         Raises:
-            LakehouseError: Where there is no row, or a column's type is not the table's; nothing
+            LakehouseError: If there is no row, or a column's type is not the table's; nothing
                 is written then.
         """
         rest = iter(batches)
@@ -227,7 +227,7 @@ class AwsLakehouse:
         """Replace the rows of some partitions, or all rows, in one commit.
 
         Raises:
-            LakehouseError: Where a column's type is not the table's, or where the partitions are
+            LakehouseError: If a column's type is not the table's, or where the partitions are
                 more than Athena writes at once; nothing is written then.
         """
         if partitions is not None and len(partitions.values) > MOST_PARTITIONS:
@@ -323,7 +323,7 @@ class AwsLakehouse:
         """Every snapshot that was not expired, the oldest first.
 
         Raises:
-            LakehouseError: Where there is no such table.
+            LakehouseError: If there is no such table.
         """
         iceberg = self._load(table)
         return [describe(table, iceberg, snapshot) for snapshot in iceberg.snapshots()]
@@ -342,7 +342,7 @@ class AwsLakehouse:
         """Make an older snapshot the current one; the later ones stay readable by their number.
 
         Raises:
-            LakehouseError: Where the snapshot is not the table's.
+            LakehouseError: If the snapshot is not the table's.
         """
 
         def set_current() -> None:
@@ -377,7 +377,7 @@ class AwsLakehouse:
         rewritten first. The bucket keeps old versions of what is deleted for its recovery days.
 
         Raises:
-            LakehouseError: Where the current snapshot is among them.
+            LakehouseError: If the current snapshot is among them.
         """
         chosen = list(snapshot_ids)
         marked = self._load(table).current_snapshot()

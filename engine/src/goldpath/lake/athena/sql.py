@@ -68,7 +68,7 @@ class TableReference:
         """Read `name` back.
 
         Raises:
-            LakehouseError: Where the table does not come from this lakehouse.
+            LakehouseError: If the table does not come from this lakehouse.
         """
         parts = re.fullmatch(r"(.+)@(\d*)#(\d+)", name)
         if parts is None:
@@ -91,7 +91,7 @@ def physical_names(columns: "list[str] | tuple[str, ...]") -> dict[str, str]:
     """Each column's name in Glue.
 
     Raises:
-        LakehouseError: Where two columns would have the same one.
+        LakehouseError: If two columns would have the same one.
     """
     names: dict[str, str] = {}
     taken: dict[str, str] = {}
@@ -117,7 +117,7 @@ def athena_sql(expression: "ibis.Table", database: str) -> str:
         SQL whose columns have their names in Glue.
 
     Raises:
-        LakehouseError: Where the expression holds what Athena lacks; names it.
+        LakehouseError: If the expression holds what Athena lacks; names it.
     """
     import ibis
     import sqlglot
@@ -145,7 +145,7 @@ def require_length(sql: str) -> None:
     """Check Athena's limit.
 
     Raises:
-        LakehouseError: Where the statement is longer.
+        LakehouseError: If the statement is longer.
     """
     if len(sql.encode()) > LONGEST_STATEMENT:
         raise LakehouseError(
@@ -158,7 +158,7 @@ def _refuse_lost_constructs(operation: "Node") -> None:
     """Refuse what Ibis compiles to SQL that Athena lacks, or that means something else.
 
     Raises:
-        LakehouseError: Where there is such a construct; names it.
+        LakehouseError: If there is such a construct; names it.
     """
     from ibis.expr import operations as ops
 

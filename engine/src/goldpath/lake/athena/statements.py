@@ -30,7 +30,7 @@ def athena_type(kind: "pa.DataType") -> str:
     """A column's type in Athena's words.
 
     Raises:
-        LakehouseError: Where the lake holds no such type.
+        LakehouseError: If the lake holds no such type.
     """
     import pyarrow as pa
 

@@ -43,7 +43,7 @@ class MlflowStore:
         """MLflow's own client.
 
         Raises:
-            RegistryError: Where the tracking URI names a folder, which MLflow 3 no longer serves.
+            RegistryError: If the tracking URI names a folder, which MLflow 3 no longer serves.
         """
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)

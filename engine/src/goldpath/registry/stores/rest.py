@@ -233,7 +233,7 @@ class RestStore:
             once: Never send it twice, even where the connection broke.
 
         Raises:
-            RegistryError: Where the server cannot be reached.
+            RegistryError: If the server cannot be reached.
         """
         target = self._parts.path.rstrip("/") + target
         headers = self._headers

@@ -144,7 +144,7 @@ def open_store(settings: Settings) -> RegistryStore:
     """The lightest way to the registry that works.
 
     Raises:
-        RegistryError: Where the tracking URI is none.
+        RegistryError: If the tracking URI is none.
     """
     from goldpath.registry.stores.mlflow import MlflowStore
     from goldpath.registry.stores.rest import RestStore

@@ -35,7 +35,7 @@ class PasswordChecker:
         """Whether the password is the one that was hashed; without a hash it is not.
 
         Raises:
-            BusyError: Where too many wait.
+            BusyError: If too many wait.
         """
         if self._waiting >= WAITING:
             raise BusyError("too many passwords are being checked", "try again in a second")
@@ -58,7 +58,7 @@ def hash_password(password: str) -> str:
     """The hash of a password that is to be kept.
 
     Raises:
-        PasswordError: Where it is too short or too long.
+        PasswordError: If it is too short or too long.
     """
     if not SHORTEST <= len(password) <= LONGEST:
         raise PasswordError(

@@ -79,7 +79,7 @@ class TokenKeys:
             The token, and for how many seconds it is valid.
 
         Raises:
-            TokenKeyError: Where there is no key and none may be made.
+            TokenKeyError: If there is no key and none may be made.
         """
         import jwt
 
@@ -104,7 +104,7 @@ class TokenKeys:
         """What a token says.
 
         Raises:
-            TokenError: Where it is not one of ours, or not valid now. It does not say why: only a
+            TokenError: If it is not one of ours, or not valid now. It does not say why: only a
                 forger wants to know.
         """
         import jwt
@@ -181,7 +181,7 @@ def rotate(settings: Settings, *, at_once: bool = False, only_if_missing: bool =
         only_if_missing: Leave a key that is there alone.
 
     Raises:
-        TokenKeyError: Where the keys come from the environment, or cannot be read.
+        TokenKeyError: If the keys come from the environment, or cannot be read.
     """
     if settings.access.token_keys.get_secret_value():
         raise TokenKeyError(

@@ -131,7 +131,7 @@ class JobStore:
             rows: Its rows, where `request.has_rows`; the job deletes its copy of them.
 
         Raises:
-            BusyError: Where as many run as may.
+            BusyError: If as many run as may.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._one_at_a_time():
@@ -156,7 +156,7 @@ class JobStore:
         """A job as it is now.
 
         Raises:
-            NoJobError: Where there is none of this id.
+            NoJobError: If there is none of this id.
         """
         job = self._read(job_id)
         if job.state in FINAL or self._is_alive(job_id):
@@ -181,8 +181,8 @@ class JobStore:
         """Stop a job and every process that it has started.
 
         Raises:
-            NoJobError: Where there is none of this id.
-            JobEndedError: Where it came to its end before.
+            NoJobError: If there is none of this id.
+            JobEndedError: If it came to its end before.
         """
         job = self.get(job_id)
         if job.state in FINAL:
@@ -296,7 +296,7 @@ def data_file(root: Path, name: str) -> Path:
     """A file below `data/`, however it is written.
 
     Raises:
-        JobError: Where it lies elsewhere, also by a link, is missing or of another kind.
+        JobError: If it lies elsewhere, also by a link, is missing or of another kind.
     """
     data = (root / "data").resolve()
     file = (data / name.replace("\0", "?").removeprefix("data/")).resolve()

@@ -70,7 +70,7 @@ def start_tracing(settings: Settings, service: str) -> "Tracing | None":
         service: The service's name in the traces, unless OTEL_SERVICE_NAME gives one.
 
     Raises:
-        TracingError: Where the packages are missing.
+        TracingError: If the packages are missing.
     """
     if not is_traced(settings):
         return None

@@ -197,8 +197,8 @@ class FastLane:
         """The model for a request, with everything that it needs.
 
         Raises:
-            NoModelError: Where there is none.
-            ProblemError: Where the request asks for another, and may not or cannot have it.
+            NoModelError: If there is none.
+            ProblemError: If the request asks for another, and may not or cannot have it.
         """
         if head.pin:
             if PIN_ROLE not in client.roles:

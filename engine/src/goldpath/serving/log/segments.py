@@ -77,7 +77,7 @@ class SegmentWriter:
         """Append whole lines with one `write`.
 
         Raises:
-            OSError: Where they are not all written. What was written of them ends its segment, so
+            OSError: If they are not all written. What was written of them ends its segment, so
                 that no other line continues it.
         """
         with self._lock:
@@ -98,7 +98,7 @@ class SegmentWriter:
         """Put on disk what was written until now.
 
         Raises:
-            OSError: Where the disk refuses.
+            OSError: If the disk refuses.
         """
         with self._lock:
             ended, self._ended = self._ended, []
@@ -276,7 +276,7 @@ def sealed(file: Path) -> Iterator[IO[bytes] | None]:
     Gives None where a process still writes to it, where another one holds it, or where it is gone.
 
     Raises:
-        OSError: Where the file system has no locks.
+        OSError: If the file system has no locks.
     """
     try:
         content = file.open("rb")
@@ -296,7 +296,7 @@ def ask_to_seal(folder: Path, seconds: float) -> None:
     """Have every writer seal its segment, and wait for it so long; an idle one does so, too.
 
     Raises:
-        OSError: Where the folder cannot be written.
+        OSError: If the folder cannot be written.
     """
     waiting = [file for file in segments(folder) if not _is_sealed(file)]
     if not waiting:

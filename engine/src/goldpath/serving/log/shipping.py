@@ -46,8 +46,8 @@ def ship(folder: Path, stream: LogStream) -> Shipped:
     """Deliver what the stream does not have yet; only one process at a time may.
 
     Raises:
-        StreamError: Where the stream does not take the records; what it took is not sent again.
-        OSError: Where the segments cannot be read, or the offsets not written.
+        StreamError: If the stream does not take the records; what it took is not sent again.
+        OSError: If the segments cannot be read, or the offsets not written.
     """
     offsets = read_offsets(folder)
     files = segments(folder)

@@ -43,7 +43,7 @@ class LogStream(Protocol):
         """Return when the stream has every record.
 
         Raises:
-            StreamError: Where it has not; some of them may have arrived.
+            StreamError: If it has not; some of them may have arrived.
         """
         ...
 
@@ -103,7 +103,7 @@ class KafkaStream:
         """Return when every record is on all replicas.
 
         Raises:
-            StreamError: Where one is not.
+            StreamError: If one is not.
         """
         failures: list[str] = []
         acknowledged = 0
@@ -161,7 +161,7 @@ class KinesisStream:
         """Return when every record is in its shard.
 
         Raises:
-            StreamError: Where one is not.
+            StreamError: If one is not.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 

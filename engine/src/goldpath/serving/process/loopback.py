@@ -52,7 +52,7 @@ class LoopbackService:
         """The JSON answer to a JSON body.
 
         Raises:
-            LoopbackError: Where the answer is not 200.
+            LoopbackError: If the answer is not 200.
         """
         headers = {"Content-Type": "application/json"}
         if self.api_key:
@@ -95,7 +95,7 @@ def loopback_service(
         variables: Environment variables for the service beside those of this process.
 
     Raises:
-        LoopbackError: Where it ends, or is not ready in time; says what it lacks.
+        LoopbackError: If it ends, or is not ready in time; says what it lacks.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -60,9 +60,9 @@ def run_server(settings: Settings, production: bool, *, as_json: bool = False) -
         as_json: Say where it serves as one JSON object.
 
     Raises:
-        ContractError: Where `config/project.yaml` is wrong.
-        TracingError: Where traces are asked for and their packages are missing.
-        ServingError: Where the port is taken or the host is not this machine's.
+        ContractError: If `config/project.yaml` is wrong.
+        TracingError: If traces are asked for and their packages are missing.
+        ServingError: If the port is taken or the host is not this machine's.
     """
     contract = load_contract(settings.root)
     require_tracing(settings)
