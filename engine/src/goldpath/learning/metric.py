@@ -1,0 +1,125 @@
+"""A metric of one's own: a function of labels, probabilities, decisions or rows."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from goldpath.contract import Contract
+from goldpath.learning.predictions import Predictions
+from goldpath.project import ProjectDefinitionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+INPUTS = ("truth", "probability", "decided", "rows")
+"""What a metric may ask for, by the names of its parameters."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure for how good predictions are.
+
+    Attributes:
+        name: As it is logged and shown.
+        function: Computes it from the inputs that its parameters name.
+        inputs: The names of these parameters, in order.
+        greater_is_better: Whether more is better.
+        unit: What it is counted in, for people.
+    """
+
+    name: str
+    function: Callable[..., float]
+    inputs: tuple[str, ...]
+    greater_is_better: bool = True
+    unit: str = ""
+
+    def value(
+        self, contract: Contract, truth: np.ndarray, predictions: Predictions, rows: "pd.DataFrame"
+    ) -> float:
+        """The metric of some rows.
+
+        Args:
+            contract: The contract that the model was trained with.
+            truth: The target, shape (rows,).
+            predictions: What the model says.
+            rows: The rows themselves, for costs that depend on a row's columns.
+        """
+        available: dict[str, Callable[[], Any]] = {
+            "truth": lambda: truth,
+            "probability": lambda: probability_of(contract, predictions),
+            "decided": lambda: np.asarray(predictions.values),
+            "rows": lambda: rows,
+        }
+        return float(self.function(*(available[name]() for name in self.inputs)))
+
+
+def metric(
+    *, greater_is_better: bool = True, unit: str = "", name: str | None = None
+) -> Callable[[Callable[..., float]], Metric]:
+    """Make a metric of a function; the names of its parameters choose what it is given.
+
+    `truth` are the true labels or values, shape (rows,). `probability` is P(positive), shape
+    (rows,), or the matrix of all classes' probabilities where there are more than two.
+    `decided` are the predicted labels or values, shape (rows,). `rows` is the DataFrame of the
+    rows, one for each prediction.
+
+    Args:
+        greater_is_better: Whether more is better. The main metric of a model must be one of which
+            more is better: return costs with a minus.
+        unit: What it is counted in, such as dollars a customer.
+        name: As it is logged and shown; the function's name where not given.
+
+    Returns:
+        The decorator; what is decorated becomes a `Metric`.
+
+    Raises:
+        ProjectDefinitionError: If a parameter has another name than the four above.
+
+    Example:
+        >>> import numpy as np
+        >>> from goldpath import metric
+        >>> @metric(unit="share of rows")
+        ... def accuracy(truth, decided):
+        ...     return np.mean(truth == decided)
+        >>> accuracy.name, accuracy.inputs
+        ('accuracy', ('truth', 'decided'))
+    """
+
+    def decorate(function: Callable[..., float]) -> Metric:
+        inputs = tuple(inspect.signature(function).parameters)
+        unknown = [each for each in inputs if each not in INPUTS]
+        if unknown or not inputs:
+            code = function.__code__
+            raise ProjectDefinitionError(
+                f"{code.co_filename}:{code.co_firstlineno}: the metric {function.__name__} asks "
+                f"for {', '.join(unknown) or 'nothing'}",
+                f"name its parameters after what it needs: {', '.join(INPUTS)}",
+            )
+        return Metric(name or function.__name__, function, inputs, greater_is_better, unit)
+
+    return decorate
+
+
+def probability_of(contract: Contract, predictions: Predictions) -> np.ndarray:
+    """P(positive) of a binary target, the matrix of probabilities of several classes.
+
+    Raises:
+        TypeError: If the predictions carry no probabilities: those of a regression.
+    """
+    if predictions.probabilities is None:
+        raise TypeError("a regression's predictions carry no probabilities; ask for `decided`")
+    return predictions.probabilities[:, 1] if contract.is_binary else predictions.probabilities
+
+
+def take(predictions: Predictions, rows: np.ndarray) -> Predictions:
+    """The predictions of some rows, by number."""
+    probabilities = predictions.probabilities
+    values: Any = [predictions.values[row] for row in rows]
+    return Predictions(
+        values,
+        None if probabilities is None else probabilities[rows],
+        [predictions.scores[row] for row in rows],
+    )

@@ -1,0 +1,160 @@
+"""What a project hands to the engine: its definitions, in one typed object.
+
+A project's `project.py` makes one `Project` and its `__main__.py` runs the command line with it.
+The engine never imports a project by name: each process is told once which project it runs, and
+a child process starts as `python -m NAME`, so it is told the same way.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from goldpath.errors import ProjectError
+
+if TYPE_CHECKING:
+    import ibis
+    import pyarrow as pa
+    from fastapi import APIRouter
+
+    from goldpath.judging.validators import Validator
+    from goldpath.learning.families import Family
+    from goldpath.learning.metric import Metric
+    from goldpath.settings import Section
+
+ENGINE = "goldpath"
+"""The name of the project that holds nothing of its own: the engine by itself."""
+
+
+class ProjectDefinitionError(ProjectError):
+    """What a project hands over cannot be used."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """How this project's data becomes the table that models learn from.
+
+    Each function takes and returns an Ibis table; what is not given changes nothing. Files that
+    are scored or checked for drift pass through `bronze` and `silver` like rows of the lake.
+
+    Attributes:
+        bronze: Raw rows as they are stored, every column text. It may drop, rename or add columns,
+            but must keep each row.
+        silver: Raw rows as the contract reads them. It may change values, but must keep each row
+            and the columns that the contract names.
+        gold: The rows of silver that models learn from and that the batch scores. It may leave
+            rows out, but must keep the columns.
+    """
+
+    bronze: "Callable[[ibis.Table], ibis.Table] | None" = None
+    silver: "Callable[[ibis.Table], ibis.Table] | None" = None
+    gold: "Callable[[ibis.Table], ibis.Table] | None" = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """How this project's model is found, judged and used.
+
+    Attributes:
+        families: Kinds of models that the search chooses from; the engine's own where empty.
+        metric: What the search maximises and the gate compares; the problem's usual one (area
+            under the ROC curve, R²) where not given.
+        metrics: Further metrics, reported beside the main one.
+        validators: Checks of the gate beside the built-in ones, by name.
+        training: The steps of a training, in order; the engine's own where empty.
+        batch: The steps of a batch inference, in order; the engine's own where empty.
+        compared: The rows as the drift check sees them: applied to the reference and to the
+            current rows alike. All columns are compared where it is not given.
+        tags: Tags of a training's MLflow run and of the version that it registers, made from the
+            run's facts.
+        description: What lists of versions show, made from the training's result; the engine's
+            own sentence where not given.
+    """
+
+    families: "Sequence[Family]" = ()
+    metric: "Metric | None" = None
+    metrics: "Sequence[Metric]" = ()
+    validators: "Mapping[str, Validator]" = field(default_factory=dict)
+    training: Sequence[Callable[[Any], Any]] = ()
+    batch: Sequence[Callable[[Any], Any]] = ()
+    compared: "Callable[[pa.Table], pa.Table] | None" = None
+    tags: Callable[[Mapping[str, Any]], Mapping[str, str]] | None = None
+    description: Callable[[Mapping[str, Any]], str] | None = None
+
+
+@dataclass(frozen=True)
+class Service:
+    """What this project adds to the HTTP service.
+
+    Attributes:
+        routers: FastAPI routers; their routes ask for a credential like `/predict` does.
+    """
+
+    routers: "Sequence[APIRouter]" = ()
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project's table of contents.
+
+    Each part is a function that is called when it is first needed, so that `--help` imports none
+    of them and the service imports nothing that only training needs.
+
+    Args:
+        name: The package's name: `python -m NAME` runs the project.
+        data: Makes the data recipes.
+        models: What makes each model's definitions, by the model's name; one for now.
+        service: Makes the service's.
+        sections: Sections of the settings of one's own, by name: `config/NAME.yaml`.
+
+    Example:
+        >>> from goldpath import Model, Project
+        >>> project = Project(name="customer_churn", models={"churn": lambda: Model()})
+        >>> project.definitions.families
+        ()
+    """
+
+    name: str = ENGINE
+    data: Callable[[], Data] = Data
+    models: Mapping[str, Callable[[], Model]] = field(default_factory=dict)
+    service: Callable[[], Service] = Service
+    sections: "Mapping[str, type[Section]]" = field(default_factory=dict)
+
+    @cached_property
+    def recipes(self) -> Data:
+        """The data recipes."""
+        return self.data()
+
+    @cached_property
+    def definitions(self) -> Model:
+        """The model's definitions; the engine's own where the project has none.
+
+        Raises:
+            ProjectDefinitionError: If there are several models.
+        """
+        if len(self.models) > 1:
+            raise ProjectDefinitionError(
+                f"the project {self.name} names {len(self.models)} models: "
+                f"{', '.join(self.models)}; the engine takes one",
+                "leave one of them in `models=` of project.py",
+            )
+        return next(iter(self.models.values()), Model)()
+
+    @cached_property
+    def extensions(self) -> Service:
+        """What is added to the service."""
+        return self.service()
+
+
+_running = Project()
+
+
+def run_as(project: Project) -> None:
+    """Say which project this process runs; called once, at the door."""
+    global _running  # noqa: PLW0603
+    _running = project
+
+
+def running_project() -> Project:
+    """The project that this process runs; the bare engine where nobody said."""
+    return _running
