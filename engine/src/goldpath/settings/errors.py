@@ -1,0 +1,124 @@
+"""The error of settings that cannot be used: the key, its value, and where it was set."""
+
+import json
+import os
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+
+from goldpath.errors import ProjectError
+from goldpath.settings.section import (
+    ENVIRONMENT_DELIMITER,
+    ENVIRONMENT_PREFIX,
+    section_class,
+    section_file,
+    variable,
+)
+
+
+class SettingsError(ProjectError):
+    """A setting is missing, has the wrong type, or is not safe to run with."""
+
+
+def invalid(error: ValidationError, model: type[BaseModel], root: Path) -> SettingsError:
+    """What is wrong with each value, with the file or the variable that it came from."""
+    problems = "; ".join(_describe(details, model, root) for details in error.errors())
+    return SettingsError(
+        f"invalid settings: {problems}",
+        "correct config/*.yaml, .env or the MLOPS_… environment variable",
+    )
+
+
+def not_json(error: Exception) -> SettingsError:
+    """A variable that must hold JSON and does not.
+
+    Args:
+        error: What pydantic-settings raised; its cause holds the text, but no variable's name.
+    """
+    cause = error.__cause__
+    text = cause.doc if isinstance(cause, json.JSONDecodeError) else None
+    names = [
+        name
+        for name, value in os.environ.items()
+        if value == text and name.upper().startswith(ENVIRONMENT_PREFIX)
+    ]
+    return SettingsError(
+        f"invalid settings: {' or '.join(names) or error} is not valid JSON: {cause}",
+        """write a list as '["a", "b"]', a group of settings as '{"key": "value"}'""",
+    )
+
+
+def _describe(details: ErrorDetails, model: type[BaseModel], root: Path) -> str:
+    path = tuple(str(part) for part in details["loc"])
+    key = ".".join(path) or "settings"
+    where = _origin(path, model, root)
+    if details["type"] == "missing":
+        return f"{key}: {details['msg']}; set it in {_file(path, model)} or {variable(*path)}"
+    if details["type"] == "extra_forbidden":
+        return f"{key}{where}: unknown key{_suggestion(path, model)}"
+    value = details["input"]
+    # A whole section may hold a secret, and so may an address.
+    plain = isinstance(value, str | int | float) and not ("://" in str(value) and "@" in str(value))
+    shown = f"={value!r}" if plain and not _holds_secret(_annotation(path, model)) else ""
+    return f"{key}{shown}{where}: {details['msg'].removeprefix('Value error, ')}"
+
+
+def _origin(path: tuple[str, ...], model: type[BaseModel], root: Path) -> str:
+    """The variables or the file that set a value, in brackets; empty if neither did."""
+    variables = {name.upper(): name for name, value in os.environ.items() if value}
+    for length in range(len(path), 0, -1):
+        for name in (variable(*path[:length]), path[0]):
+            if name in variables:
+                return f" ({variables[name]})"
+    places = []
+    if len(path) == 1:  # keys that contradict each other, wherever they were set
+        group = variable(*path) + ENVIRONMENT_DELIMITER
+        places = sorted(shown for name, shown in variables.items() if name.startswith(group))
+    file = _file(path, model)
+    if file and (root / file).is_file():
+        places.append(file)
+    return f" ({', '.join(places)})" if places else ""
+
+
+def _file(path: tuple[str, ...], model: type[BaseModel]) -> str:
+    field = model.model_fields.get(path[0]) if path else None
+    section = section_class(field) if field else None
+    return section_file(path[0], section) if section else ""
+
+
+def _suggestion(path: tuple[str, ...], model: type[BaseModel]) -> str:
+    """The key that was perhaps meant."""
+    parent = _model(_annotation(path[:-1], model))
+    near = get_close_matches(path[-1], parent.model_fields, n=1) if parent else []
+    return f", did you mean {near[0]}?" if near else ""
+
+
+def _annotation(path: tuple[str, ...], model: type[BaseModel]) -> Any:
+    """The type of a setting, or of the innermost group around it that is known."""
+    annotation: Any = model
+    for name in path:
+        inner = _model(annotation)
+        if inner is None or name not in inner.model_fields:
+            break
+        annotation = inner.model_fields[name].annotation
+    return annotation
+
+
+def _model(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _holds_secret(annotation: Any) -> bool:
+    kind = get_origin(annotation) or annotation
+    if isinstance(kind, type):
+        if issubclass(kind, Secret | SecretStr | SecretBytes):
+            return True
+        if issubclass(kind, BaseModel):
+            return any(_holds_secret(field.annotation) for field in kind.model_fields.values())
+    return any(_holds_secret(part) for part in get_args(annotation))

@@ -1,0 +1,104 @@
+"""Reads the settings of the project around the current folder."""
+
+import os
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic_settings
+from dotenv import load_dotenv
+from pydantic import Field, ValidationError, create_model
+
+from goldpath.settings.errors import SettingsError, invalid, not_json
+from goldpath.settings.section import Section
+from goldpath.settings.settings import Settings
+from goldpath.settings.sources import SectionFiles
+
+SettingsT = TypeVar("SettingsT", bound=SectionFiles)
+
+
+def project_root() -> Path:
+    """The folder that holds `config/project.yaml`: `MLOPS_ROOT`, else this folder or one above.
+
+    Raises:
+        SettingsError: If there is none.
+    """
+    if named := os.environ.get("MLOPS_ROOT"):
+        return Path(named).resolve()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "config" / "project.yaml").is_file():
+            return folder
+    raise SettingsError(
+        f"no config/project.yaml in {here} or in a folder above it",
+        "run the command inside the project, or set MLOPS_ROOT",
+    )
+
+
+def load_settings(
+    root: Path | None = None, sections: Mapping[str, type[Section]] | None = None
+) -> Settings:
+    """Read `.env`, `config/*.yaml` and the environment.
+
+    Args:
+        root: The project's folder; found from the current one where it is not given.
+        sections: The project's own sections by name, beside the engine's.
+
+    Returns:
+        The settings, checked.
+
+    Raises:
+        SettingsError: If a value is missing, of the wrong type or unsafe; names the setting.
+    """
+    root = (root or project_root()).resolve()
+    load_dotenv(root / ".env", override=False)
+    os.environ["MLOPS_ROOT"] = str(root)
+    settings = _read(Settings, root)
+    if sections:
+        own = _read(_own_sections(tuple(sections.items())), root)
+        settings._sections = {name: getattr(own, name) for name in sections}
+    return settings
+
+
+def _read(model: type[SettingsT], root: Path) -> SettingsT:
+    try:
+        return model(root=root)
+    except ValidationError as error:
+        raise invalid(error, model, root) from error
+    except pydantic_settings.SettingsError as error:
+        raise not_json(error) from error
+
+
+@lru_cache
+def _own_sections(sections: tuple[tuple[str, type[Section]], ...]) -> type[SectionFiles]:
+    """A model with the project's sections as its fields.
+
+    Raises:
+        SettingsError: If a name is taken or cannot be a variable's, or a class is no section.
+    """
+    for name, section in sections:
+        _check(name, section)
+    # An empty mapping as the default, so that a required key is missed under its own name.
+    fields: dict[str, Any] = {
+        name: (section, Field(default_factory=dict)) for name, section in sections
+    }
+    return create_model("ProjectSections", __base__=SectionFiles, **fields)
+
+
+def _check(name: str, section: type[Section]) -> None:
+    fix = "correct Project(settings={NAME: CLASS}) in project.py"
+    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
+        raise SettingsError(
+            f"{name!r} cannot name a section of the settings: expected lowercase letters, digits "
+            "and single underscores, such as 'churn'",
+            fix,
+        )
+    if hasattr(Settings, name) or name in Settings.model_fields:
+        raise SettingsError(f"the settings already have {name!r}: choose another name", fix)
+    if not (isinstance(section, type) and issubclass(section, Section)):
+        raise SettingsError(
+            f"the settings' section {name!r} is {section!r}, not a subclass of goldpath.Section",
+            fix,
+        )

@@ -1,0 +1,39 @@
+"""How a model is searched for, judged and compared with the champion."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from goldpath.settings.section import Section
+
+
+class TrainingSettings(Section):
+    """How the model is searched for, judged and promoted."""
+
+    config_file: ClassVar[str] = "training.yaml"
+
+    trials: int = Field(default=12, ge=1, description="Optuna trials, the defaults included")
+    timeout_seconds: float = Field(default=60, gt=0, description="no trial starts after this")
+    cv_folds: int = Field(default=3, ge=2)
+    split: Literal["auto", "time", "group", "stratified"] = Field(
+        default="auto",
+        description="auto: by time where there is one, by entity where entities repeat",
+    )
+    test_fraction: float = Field(default=0.2, gt=0, lt=0.5)
+    maximum_quarantine_share: float = Field(
+        default=0.2, ge=0, le=1, description="no training where more rows were refused than this"
+    )
+    seed: int = 42
+    bootstrap_samples: int = Field(default=500, ge=100)
+    minimum_test_rows: int = Field(default=200, ge=20)
+    champion_tolerance: float = Field(
+        default=0.005, ge=0, description="how much worse than the champion a candidate may be"
+    )
+    leak_threshold: float = Field(
+        default=0.995, gt=0.5, le=1, description="a single feature's score that counts as a leak"
+    )
+    parity_rows: int = Field(
+        default=1_000_000,
+        ge=1000,
+        description="rows on which the compiled model must answer as the fitted pipeline does",
+    )

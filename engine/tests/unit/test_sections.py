@@ -1,0 +1,180 @@
+"""A project adds sections of its own; every error says which key, which value and where."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+from pydantic import Field, SecretStr
+
+from goldpath.settings import LakeSettings, Section, Settings, SettingsError, load_settings
+
+
+class ChurnSettings(Section):
+    """What a project may want to configure."""
+
+    call_cost: float = Field(default=4, gt=0)
+    regions: tuple[str, ...] = ()
+    token: SecretStr = SecretStr("")
+
+
+class Required(Section):
+    """A section that is of no use without its key."""
+
+    config_file = "campaign.yaml"
+
+    budget: int
+
+
+SECTIONS = {"churn": ChurnSettings}
+
+
+def test_a_section_of_the_project_is_read_typed_from_its_file_and_the_environment(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(project, "churn.yaml", "call_cost: 6\nregions: [north]\n")
+    monkeypatch.setenv("MLOPS_CHURN__CALL_COST", "7.5")
+
+    churn = load_settings(project.root, SECTIONS).section(ChurnSettings)
+
+    assert (churn.call_cost, churn.regions) == (7.5, ("north",))
+
+
+def test_a_section_without_file_and_variables_has_its_defaults(project: Settings) -> None:
+    assert load_settings(project.root, SECTIONS).section(ChurnSettings) == ChurnSettings()
+
+
+def test_the_engines_sections_are_found_by_their_class_too(project: Settings) -> None:
+    assert project.section(LakeSettings) is project.lake
+
+
+def test_a_section_that_was_not_handed_over_is_named(project: Settings) -> None:
+    with pytest.raises(SettingsError, match=r"no section ChurnSettings\n.*project\.py"):
+        project.section(ChurnSettings)
+
+
+def test_settings_carry_the_projects_sections_through_a_copy_and_into_a_process(
+    project: Settings,
+) -> None:
+    settings = load_settings(project.root, SECTIONS)
+    copy = settings.model_copy(update={"environment": "staging"})
+
+    assert copy.section(ChurnSettings) == ChurnSettings()
+    carried = pickle.loads(pickle.dumps(settings))  # noqa: S301  our own bytes
+    assert carried.section(ChurnSettings) == ChurnSettings()
+
+
+def test_an_unknown_key_names_its_file_and_the_key_that_was_meant(project: Settings) -> None:
+    write(project, "churn.yaml", "call_cots: 6\n")
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings(project.root, SECTIONS)
+
+    assert "churn.call_cots (config/churn.yaml): unknown key, did you mean call_cost?" in str(
+        caught.value
+    )
+
+
+def test_an_unknown_variable_of_a_section_is_refused_by_its_name(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_CHURN__COST", "6")
+
+    with pytest.raises(SettingsError, match=r"churn\.cost \(MLOPS_CHURN__COST\): unknown key"):
+        load_settings(project.root, SECTIONS)
+
+
+def test_a_wrong_value_is_shown_with_the_file_or_the_variable_that_set_it(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(project, "churn.yaml", "call_cost: -1\n")
+    with pytest.raises(SettingsError, match=r"churn\.call_cost=-1 \(config/churn\.yaml\): "):
+        load_settings(project.root, SECTIONS)
+
+    monkeypatch.setenv("MLOPS_SERVING__PORT", "eighty")
+    with pytest.raises(SettingsError, match=r"serving\.port='eighty' \(MLOPS_SERVING__PORT\): "):
+        load_settings(project.root, SECTIONS)
+
+
+def test_no_secret_is_shown_in_an_error(project: Settings) -> None:
+    write(project, "churn.yaml", "token: 123456789\n")
+
+    with pytest.raises(SettingsError, match=r"churn\.token") as caught:
+        load_settings(project.root, SECTIONS)
+
+    assert "123456789" not in str(caught.value)
+
+
+def test_a_missing_key_says_where_it_may_be_set(project: Settings) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(project.root, {"campaign_plan": Required})
+
+    assert "campaign_plan.budget: Field required" in str(caught.value)
+    assert "config/campaign.yaml or MLOPS_CAMPAIGN_PLAN__BUDGET" in str(caught.value)
+
+
+def test_a_file_that_is_no_yaml_is_named(project: Settings) -> None:
+    write(project, "lake.yaml", "backend: [local\n")
+    with pytest.raises(SettingsError, match=r"config/lake\.yaml is not valid YAML"):
+        load_settings(project.root)
+
+    write(project, "lake.yaml", "- local\n")
+    with pytest.raises(SettingsError, match=r"config/lake\.yaml holds a list"):
+        load_settings(project.root)
+
+
+def test_a_variable_that_is_no_json_is_named(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_CARD__TAGS", "churn, telecom")
+
+    with pytest.raises(SettingsError, match="MLOPS_CARD__TAGS is not valid JSON"):
+        load_settings(project.root)
+
+
+def test_keys_that_contradict_each_other_name_every_place_that_set_them(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_SERVING__TLS_KEY", "key.pem")
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings(project.root)
+
+    assert (
+        "serving (MLOPS_SERVING__TLS_KEY, config/serving.yaml): "
+        "tls_certificate and tls_key belong together" in str(caught.value)
+    )
+
+
+@pytest.mark.parametrize("name", ["lake", "root", "section", "reports", "model_config"])
+def test_a_section_may_not_take_a_name_of_the_engines(project: Settings, name: str) -> None:
+    with pytest.raises(SettingsError, match=rf"already have '{name}'"):
+        load_settings(project.root, {name: ChurnSettings})
+
+
+@pytest.mark.parametrize("name", ["Churn", "call__cost", "_churn", "2nd", "call-cost", ""])
+def test_a_name_that_no_variable_can_have_is_refused(project: Settings, name: str) -> None:
+    with pytest.raises(SettingsError, match="cannot name a section"):
+        load_settings(project.root, {name: ChurnSettings})
+
+
+def test_a_class_that_is_no_section_is_refused(project: Settings) -> None:
+    with pytest.raises(SettingsError, match=r"'churn' is <class 'dict'>, not a subclass"):
+        load_settings(project.root, {"churn": dict})  # type: ignore[dict-item]
+
+
+def test_each_file_of_config_but_the_contract_fills_one_section(project: Settings) -> None:
+    from goldpath.settings.section import section_class, section_file
+
+    sections = {
+        section_file(name, section)
+        for name, field in Settings.model_fields.items()
+        if (section := section_class(field))
+    }
+    files = {f"config/{file.name}" for file in (project.root / "config").glob("*.yaml")}
+
+    assert files - sections == {"config/project.yaml"}
+    assert sections - files == {"config/servers.yaml"}  # ports, set by variables alone
+
+
+def write(project: Settings, name: str, text: str) -> None:
+    Path(project.root / "config" / name).write_text(text, "utf-8")
