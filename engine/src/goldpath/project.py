@@ -6,7 +6,7 @@ a child process starts as `python -m NAME`, so it is told the same way.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +120,10 @@ class Project:
     service: Callable[[], Service] = Service
     sections: "Mapping[str, type[Section]]" = field(default_factory=dict)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process gets: the functions by name, and nothing that they have made."""
+        return {part.name: getattr(self, part.name) for part in fields(self)}
+
     @cached_property
     def recipes(self) -> Data:
         """The data recipes."""
@@ -151,7 +155,7 @@ _running = Project()
 
 def run_as(project: Project) -> None:
     """Say which project this process runs; called once, at the door."""
-    global _running  # noqa: PLW0603
+    global _running
     _running = project
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field, SecretStr
 
+from goldpath.project import Project, run_as
 from goldpath.settings import LakeSettings, Section, Settings, SettingsError, load_settings
 
 
@@ -25,7 +26,7 @@ class Required(Section):
     budget: int
 
 
-SECTIONS = {"churn": ChurnSettings}
+CHURN = Project(name="churn", sections={"churn": ChurnSettings})
 
 
 def test_a_section_of_the_project_is_read_typed_from_its_file_and_the_environment(
@@ -34,13 +35,25 @@ def test_a_section_of_the_project_is_read_typed_from_its_file_and_the_environmen
     write(project, "churn.yaml", "call_cost: 6\nregions: [north]\n")
     monkeypatch.setenv("MLOPS_CHURN__CALL_COST", "7.5")
 
-    churn = load_settings(project.root, SECTIONS).section(ChurnSettings)
+    churn = load_settings(project.root, CHURN).section(ChurnSettings)
 
     assert (churn.call_cost, churn.regions) == (7.5, ("north",))
 
 
+def test_settings_carry_the_project_that_this_process_runs(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goldpath.project._running", Project())
+    assert load_settings(project.root).project == Project()
+
+    run_as(CHURN)
+
+    assert load_settings(project.root).project is CHURN
+    assert load_settings(project.root).section(ChurnSettings) == ChurnSettings()
+
+
 def test_a_section_without_file_and_variables_has_its_defaults(project: Settings) -> None:
-    assert load_settings(project.root, SECTIONS).section(ChurnSettings) == ChurnSettings()
+    assert load_settings(project.root, CHURN).section(ChurnSettings) == ChurnSettings()
 
 
 def test_the_engines_sections_are_found_by_their_class_too(project: Settings) -> None:
@@ -55,19 +68,22 @@ def test_a_section_that_was_not_handed_over_is_named(project: Settings) -> None:
 def test_settings_carry_the_projects_sections_through_a_copy_and_into_a_process(
     project: Settings,
 ) -> None:
-    settings = load_settings(project.root, SECTIONS)
+    settings = load_settings(project.root, CHURN)
+    assert settings.project.definitions.families == ()  # made here, and not sent along
     copy = settings.model_copy(update={"environment": "staging"})
 
     assert copy.section(ChurnSettings) == ChurnSettings()
+    assert copy.project is CHURN
     carried = pickle.loads(pickle.dumps(settings))  # noqa: S301  our own bytes
     assert carried.section(ChurnSettings) == ChurnSettings()
+    assert carried.project == CHURN
 
 
 def test_an_unknown_key_names_its_file_and_the_key_that_was_meant(project: Settings) -> None:
     write(project, "churn.yaml", "call_cots: 6\n")
 
     with pytest.raises(SettingsError) as caught:
-        load_settings(project.root, SECTIONS)
+        load_settings(project.root, CHURN)
 
     assert "churn.call_cots (config/churn.yaml): unknown key, did you mean call_cost?" in str(
         caught.value
@@ -80,7 +96,7 @@ def test_an_unknown_variable_of_a_section_is_refused_by_its_name(
     monkeypatch.setenv("MLOPS_CHURN__COST", "6")
 
     with pytest.raises(SettingsError, match=r"churn\.cost \(MLOPS_CHURN__COST\): unknown key"):
-        load_settings(project.root, SECTIONS)
+        load_settings(project.root, CHURN)
 
 
 def test_a_wrong_value_is_shown_with_the_file_or_the_variable_that_set_it(
@@ -88,25 +104,25 @@ def test_a_wrong_value_is_shown_with_the_file_or_the_variable_that_set_it(
 ) -> None:
     write(project, "churn.yaml", "call_cost: -1\n")
     with pytest.raises(SettingsError, match=r"churn\.call_cost=-1 \(config/churn\.yaml\): "):
-        load_settings(project.root, SECTIONS)
+        load_settings(project.root, CHURN)
 
     monkeypatch.setenv("MLOPS_SERVING__PORT", "eighty")
     with pytest.raises(SettingsError, match=r"serving\.port='eighty' \(MLOPS_SERVING__PORT\): "):
-        load_settings(project.root, SECTIONS)
+        load_settings(project.root, CHURN)
 
 
 def test_no_secret_is_shown_in_an_error(project: Settings) -> None:
     write(project, "churn.yaml", "token: 123456789\n")
 
     with pytest.raises(SettingsError, match=r"churn\.token") as caught:
-        load_settings(project.root, SECTIONS)
+        load_settings(project.root, CHURN)
 
     assert "123456789" not in str(caught.value)
 
 
 def test_a_missing_key_says_where_it_may_be_set(project: Settings) -> None:
     with pytest.raises(SettingsError) as caught:
-        load_settings(project.root, {"campaign_plan": Required})
+        load_settings(project.root, Project(sections={"campaign_plan": Required}))
 
     assert "campaign_plan.budget: Field required" in str(caught.value)
     assert "config/campaign.yaml or MLOPS_CAMPAIGN_PLAN__BUDGET" in str(caught.value)
@@ -148,18 +164,18 @@ def test_keys_that_contradict_each_other_name_every_place_that_set_them(
 @pytest.mark.parametrize("name", ["lake", "root", "section", "reports", "model_config"])
 def test_a_section_may_not_take_a_name_of_the_engines(project: Settings, name: str) -> None:
     with pytest.raises(SettingsError, match=rf"already have '{name}'"):
-        load_settings(project.root, {name: ChurnSettings})
+        load_settings(project.root, Project(sections={name: ChurnSettings}))
 
 
 @pytest.mark.parametrize("name", ["Churn", "call__cost", "_churn", "2nd", "call-cost", ""])
 def test_a_name_that_no_variable_can_have_is_refused(project: Settings, name: str) -> None:
     with pytest.raises(SettingsError, match="cannot name a section"):
-        load_settings(project.root, {name: ChurnSettings})
+        load_settings(project.root, Project(sections={name: ChurnSettings}))
 
 
 def test_a_class_that_is_no_section_is_refused(project: Settings) -> None:
     with pytest.raises(SettingsError, match=r"'churn' is <class 'dict'>, not a subclass"):
-        load_settings(project.root, {"churn": dict})  # type: ignore[dict-item]
+        load_settings(project.root, Project(sections={"churn": dict}))  # type: ignore[dict-item]
 
 
 def test_each_file_of_config_but_the_contract_fills_one_section(project: Settings) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ import pydantic_settings
 from dotenv import load_dotenv
 from pydantic import Field, ValidationError, create_model
 
+from goldpath.project import Project, running_project
 from goldpath.settings.errors import SettingsError, invalid, not_json
 from goldpath.settings.section import Section
 from goldpath.settings.settings import Settings
@@ -37,14 +37,13 @@ def project_root() -> Path:
     )
 
 
-def load_settings(
-    root: Path | None = None, sections: Mapping[str, type[Section]] | None = None
-) -> Settings:
+def load_settings(root: Path | None = None, project: Project | None = None) -> Settings:
     """Read `.env`, `config/*.yaml` and the environment.
 
     Args:
         root: The project's folder; found from the current one where it is not given.
-        sections: The project's own sections by name, beside the engine's.
+        project: Adds its own sections to the engine's, and is found again as `settings.project`;
+            the project that this process runs where it is not given.
 
     Returns:
         The settings, checked.
@@ -55,10 +54,12 @@ def load_settings(
     root = (root or project_root()).resolve()
     load_dotenv(root / ".env", override=False)
     os.environ["MLOPS_ROOT"] = str(root)
+    project = project or running_project()
     settings = _read(Settings, root)
-    if sections:
-        own = _read(_own_sections(tuple(sections.items())), root)
-        settings._sections = {name: getattr(own, name) for name in sections}
+    settings._project = project
+    if project.sections:
+        own = _read(_own_sections(tuple(project.sections.items())), root)
+        settings._sections = {name: getattr(own, name) for name in project.sections}
     return settings
 
 
@@ -88,7 +89,7 @@ def _own_sections(sections: tuple[tuple[str, type[Section]], ...]) -> type[Secti
 
 
 def _check(name: str, section: type[Section]) -> None:
-    fix = "correct Project(settings={NAME: CLASS}) in project.py"
+    fix = "correct Project(sections={NAME: CLASS}) in project.py"
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
         raise SettingsError(
             f"{name!r} cannot name a section of the settings: expected lowercase letters, digits "

@@ -16,7 +16,7 @@ class Section(BaseModel):
 
     Attributes:
         config_file: The file of `config/` with its values; `NAME.yaml` if empty, where NAME is what
-            the section is called in `Settings`, or in `Project(settings={NAME: ...})`.
+            the section is called in `Settings`, or in `Project(sections={NAME: ...})`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

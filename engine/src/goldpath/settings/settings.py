@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from goldpath.project import Project, running_project
 from goldpath.settings.access import AccessSettings
 from goldpath.settings.automl import AutoMLSettings
 from goldpath.settings.aws import AwsSettings
@@ -67,6 +68,7 @@ class Settings(SectionFiles):
     features: FeatureSettings = FeatureSettings()
     aws: AwsSettings | None = None
 
+    _project: Project = PrivateAttr(default_factory=running_project)
     _sections: Mapping[str, Section] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
@@ -96,11 +98,16 @@ class Settings(SectionFiles):
             )
         return self
 
+    @property
+    def project(self) -> Project:
+        """The project whose settings these are: its families, metrics, steps and routes."""
+        return self._project
+
     def section(self, kind: type[SectionT]) -> SectionT:
         """One section by its class: the way to a section that the project has added.
 
         Args:
-            kind: The section's class, as handed over in `Project(settings={NAME: kind})`.
+            kind: The section's class, as handed over in `Project(sections={NAME: kind})`.
 
         Returns:
             The section with its values, typed as its class.
@@ -114,7 +121,7 @@ class Settings(SectionFiles):
                 return section
         raise SettingsError(
             f"the settings have no section {kind.__name__}",
-            f"hand it over in project.py: Project(settings={{NAME: {kind.__name__}}})",
+            f"hand it over in project.py: Project(sections={{NAME: {kind.__name__}}})",
         )
 
     @property
