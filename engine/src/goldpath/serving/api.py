@@ -222,7 +222,7 @@ def _operations(predictor: Predictor) -> APIRouter:
             aliases=list(version.aliases),
             description=version.description,
             engine=getattr(champion.model, "engine", "pipeline"),
-            compiled=version.tags.get("compiled"),
+            compiled=version.tags.get(COMPILED_TAG),
             from_copy=champion.kept,
             gold_snapshot=version.tags.get("gold_snapshot"),
             problem=contract.problem,
