@@ -1,21 +1,39 @@
-"""Make the first commit where git is there, and print the next three commands.
+"""Record where the project came from, make the first commit, and print the next three commands.
 
 Runs in the finished project. Whatever is missing or fails here, the bake has worked: the exit code
 is always 0. Standard library only, Python 3.9 or newer, no network.
+
+Cruft renders the template into temporary folders when it updates a project or shows the difference;
+it then compares these folders file by file, so a repository in one of them breaks the comparison.
 """
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from urllib.parse import urlsplit
+
+RECORD = ".cruft.json"
+# Places on the machine that baked: of no use to the next reader of the record.
+LOCAL_ANSWERS = ("_output_dir", "_repo_dir", "_checkout", "_jinja2_env_vars")
+# Addresses of archives, as GitHub, GitLab, Gitea and Bitbucket form them from a repository's.
+ARCHIVE = re.compile(r"(https?://.+?)(?:/-)?/(?:archive|get)/.+\.zip", re.IGNORECASE)
 
 
 def main():
-    """Commit, then say what to do next."""
+    """Record and commit, then say what to do next."""
     # tojson escapes single quotes, line breaks and what is not ASCII: no answer ends this string.
-    answers = json.loads(r'''{{ cookiecutter | tojson }}''')  # fmt: skip
+    answers = dict(json.loads(r'''{{ cookiecutter.items() | list | tojson }}'''))  # fmt: skip
+    if is_temporary_render(answers):
+        return
     sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        write_record(answers)
+    except (OSError, ValueError) as error:
+        print(f"{RECORD} was not written ({error}); make template-update needs it")
     git_line = first_commit(answers["author_name"], answers["author_email"])
     print(
         f"\n{answers['project_name']} is in {os.getcwd()}\n  {git_line}\n\nNext:\n"
@@ -23,6 +41,111 @@ def main():
         "  make setup        # the environment, from locks with hashes\n"
         "  make demo         # sample data to a served, monitored model\n"
     )
+
+
+def is_temporary_render(answers):
+    """Whether cruft updates or compares a project, and throws this folder away afterwards.
+
+    `cruft create` calls this hook with the same answers, in the folder where the project stays.
+    """
+    if "_output_dir" in answers:  # Cookiecutter's own command line sets it, cruft does not
+        return False
+    command = cruft_command()
+    if command is not None:
+        return command != "create"
+    # Called as a library: its folders come from Python's tempfile and hold this render alone.
+    parent = os.path.realpath(os.path.dirname(os.getcwd()))
+    return (
+        os.path.dirname(parent) == os.path.realpath(tempfile.gettempdir())
+        and re.fullmatch(r"tmp[a-z0-9_]{8}", os.path.basename(parent)) is not None
+        and len(os.listdir(parent)) == 1
+    )
+
+
+def cruft_command():
+    """The subcommand of the cruft that runs this hook; None if it is not seen among processes."""
+    try:
+        with open(f"/proc/{os.getppid()}/cmdline", "rb") as file:
+            words = os.fsdecode(file.read()).split("\0")
+    except OSError:  # not Linux
+        words = parent_arguments().split()
+    for word, after in zip(words, words[1:]):
+        program = os.path.splitext(os.path.basename(word))[0]
+        if program == "cruft" and after in ("create", "update", "diff"):
+            return after
+    return None
+
+
+def parent_arguments():
+    """The command line of the parent process, as ps prints it; empty without ps."""
+    command = ["ps", "-o", "args=", "-p", str(os.getppid())]
+    try:
+        return subprocess.run(command, capture_output=True, timeout=10, text=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def write_record(answers):
+    """Write template, commit and answers as cruft does, so that it can update the project."""
+    template, commit, directory = origin(answers)
+    kept = {name: value for name, value in answers.items() if name not in LOCAL_ANSWERS}
+    kept["_template"], kept["_commit"] = template, commit
+    record = {
+        "template": template,
+        "commit": commit,
+        "checkout": answers.get("_checkout"),
+        "context": {"cookiecutter": kept},
+        "directory": directory,
+    }
+    # In cruft's own format: `cruft create` writes the file again, after the first commit.
+    text = json.dumps(record, ensure_ascii=False, indent=2, separators=(",", ": ")) + "\n"
+    with open(RECORD, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def origin(answers):
+    """The template's address, commit (None if it cannot be known) and folder in its repository."""
+    if "_commit" in answers:
+        return answers["_template"], answers["_commit"], None
+    template = answers.get("_template", "")
+    archived = answers.get("_template_commit", "")
+    commit = archived if re.fullmatch(r"[0-9a-f]{40}", archived) else None
+    if not template:  # a program that rendered the files itself
+        return "", commit, None
+    if template.lower().endswith(".zip"):
+        repository = ARCHIVE.fullmatch(template)
+        address = repository[1] if repository else absolute(template, answers)
+        return without_password(address), commit, None
+    folder = absolute(answers.get("_repo_dir", template), answers)
+    try:
+        git("-C", folder, "ls-files", "--error-unmatch", "cookiecutter.json")
+        commit = git("-C", folder, "rev-parse", "HEAD").stdout.strip()
+        directory = git("-C", folder, "rev-parse", "--show-prefix").stdout.strip().rstrip("/")
+        repository = git("-C", folder, "rev-parse", "--show-toplevel").stdout.strip()
+        if folder != absolute(template, answers):  # a clone that Cookiecutter made of an address
+            repository = git("-C", folder, "config", "remote.origin.url").stdout.strip()
+    except (OSError, subprocess.SubprocessError):  # no git, or a folder that is not under git
+        return without_password(absolute(template, answers)), commit, None
+    return without_password(repository), commit, directory or None
+
+
+def absolute(path, answers):
+    """A local path as seen from where Cookiecutter was called; an address as it is."""
+    path = os.path.expanduser(path)
+    # The hook's own folder is the project; a program that calls Cookiecutter may not set PWD.
+    for called_from in (os.environ.get("PWD", ""), answers.get("_output_dir", "")):
+        found = os.path.normpath(os.path.join(called_from, path))
+        if os.path.isabs(found) and os.path.exists(found):
+            return found
+    return path
+
+
+def without_password(address):
+    """An address as a file in a repository may hold it: no user, no token."""
+    parts = urlsplit(address)
+    if parts.scheme in ("http", "https") and "@" in parts.netloc:
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return address
 
 
 def shown_folder():

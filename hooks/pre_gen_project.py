@@ -33,27 +33,29 @@ STANDARD_LIBRARY = set(sys.builtin_module_names) | set(
     getattr(sys, "stdlib_module_names", ())  # Python 3.10
     or (module.name for module in pkgutil.iter_modules([os.path.dirname(os.__file__)]))
 )
+LONGEST_NAME = 60  # of the project, its folder and its package; each is derived from the one before
 KEYWORDS = set(keyword.kwlist) | {"_", "case", "match", "type"}
 # A package of one of these names would be imported in place of the library, or of a folder.
 TAKEN = set(
     (
         "airflow alembic altair anyio argon2 arrow attr attrs audit automl azure bandit "
-        "bootstrap boto3 botocore build cachetools catboost certifi cffi click cloudpickle "
-        "config confluent_kafka conftest connexion coverage cryptography dags data databricks "
-        "demo dist docker docs dotenv duckdb evidently examples fairlearn faker fastapi flask "
-        "flask_appbuilder google grimp grpc grpcio gunicorn h11 hatchling hooks httpcore httpx "
-        "hypothesis ibis idna importlinter infra jinja2 joblib jose jwt kubernetes lake "
-        "lightgbm logs lxml main mako markdown matplotlib mlflow msgspec multipart mypy "
-        "notebooks numpy opentelemetry optuna package packaging pandas pandas_stubs pandera "
-        "pendulum pip pip_audit pkg_resources playwright plotly polars prettytable project "
+        "bootstrap boto3 botocore build cachetools catboost certifi cffi cfnlint "
+        "check_jsonschema click cloudpickle config confluent_kafka conftest connexion "
+        "coverage cryptography dags data databricks demo dist docker docs dotenv duckdb "
+        "evidently examples fairlearn faker fastapi flask flask_appbuilder goldpath google "
+        "grimp grpc grpcio gunicorn h11 hatchling hooks httpcore httpx hypothesis ibis idna "
+        "importlinter infra jinja2 joblib jose jwt kubernetes lake lightgbm logs lxml main "
+        "mako markdown matplotlib mlflow moto msgspec multipart mypy notebooks numpy "
+        "opentelemetry optuna package packaging pandas pandas_stubs pandera pendulum pip "
+        "pip_audit pkg_resources playwright plotly polars pre_commit prettytable project "
         "prometheus_client protobuf psutil psycopg pwdlib pyarrow pyathena pydantic "
-        "pydantic_core pydantic_settings pygments pyiceberg pyparsing pytest python "
-        "python_dotenv pytz pyyaml redis reports requests requirements rich ruff run "
+        "pydantic_core pydantic_settings pygments pyiceberg pyparsing pytest pytest_cov "
+        "python python_dotenv pytz pyyaml redis reports requests requirements rich ruff run "
         "schemathesis scikit_learn scipy scripts semver setup setuptools shap six skinny "
         "skl2onnx sklearn skops sqlalchemy sqlglot sqlparse src starlette steps structlog "
-        "tabulate tenacity test tests threadpoolctl torch tqdm typer typing_extensions tzdata "
-        "ujson urllib3 uv uvicorn uvloop virtualenv waitress watchfiles websockets werkzeug "
-        "wheel xdist xgboost xgboost_cpu yaml"
+        "tabulate tenacity test tests threadpoolctl torch tqdm typer typing_extensions "
+        "tzdata ujson urllib3 uv uvicorn uvloop vendor virtualenv waitress watchfiles "
+        "websockets werkzeug wheel xdist xgboost xgboost_cpu yaml"
     ).split()
 )
 
@@ -89,30 +91,30 @@ def slug(value, separator):
 
 def check_project_name(value):
     """A title for people: one line that holds a letter."""
-    if problem := one_line(value, 60):
+    if problem := one_line(value, LONGEST_NAME):
         return problem[0], problem[1] or "Customer Churn"
     if not any(letter.isalpha() for letter in value):
-        return "has no letter in it", f"Project {value}"[:60]
+        return "has no letter in it", f"Project {value}"[:LONGEST_NAME]
     return None
 
 
 def check_repo_name(value):
     """The folder's and the distribution's name."""
-    mended = slug(value, "-")[:50].strip("-") or "customer-churn"
+    mended = slug(value, "-")[:LONGEST_NAME].strip("-") or "customer-churn"
     if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", value) is None:
         return "must be lower-case letters and digits, with single hyphens between them", mended
-    if len(value) > 50:
-        return f"has {len(value)} characters, 50 at most", mended
+    if len(value) > LONGEST_NAME:
+        return f"has {len(value)} characters, {LONGEST_NAME} at most", mended
     return None
 
 
 def check_package_name(value):
     """The name that Python imports."""
-    mended = slug(value, "_").lstrip("0123456789_")[:40].strip("_") or "customer_churn"
+    mended = slug(value, "_").lstrip("0123456789_")[:LONGEST_NAME].strip("_") or "customer_churn"
     if re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", value) is None:
         problem = "must be lower-case letters, digits and single underscores, a letter first"
-    elif len(value) > 40:
-        problem = f"has {len(value)} characters, 40 at most"
+    elif len(value) > LONGEST_NAME:
+        problem = f"has {len(value)} characters, {LONGEST_NAME} at most"
     elif value in KEYWORDS:
         problem = "is a keyword of Python"
     elif value in STANDARD_LIBRARY:
@@ -122,7 +124,7 @@ def check_package_name(value):
     else:
         return None
     if mended in KEYWORDS | STANDARD_LIBRARY | TAKEN:
-        mended = f"{mended[:34]}_model"
+        mended = f"{mended[: LONGEST_NAME - 6]}_model"
     return problem, mended
 
 

@@ -29,7 +29,7 @@ BAD_ANSWERS = [
     ("repo_name", "snake_case", "Type instead: snake-case"),
     ("repo_name", "-leading", "Type instead: leading"),
     ("repo_name", "été", "Type instead: ete"),
-    ("repo_name", "x" * 51, "50 at most"),
+    ("repo_name", "x" * 61, "60 at most"),
     ("repo_name", "x" * 300, "cannot be the name of a folder"),
     ("repo_name", "two\nlines", "Type instead: two-lines"),
     ("package_name", "class", "keyword of Python"),
@@ -37,12 +37,14 @@ BAD_ANSWERS = [
     ("package_name", "json", "standard library"),
     ("package_name", "pandas", "Type instead: pandas_model"),
     ("package_name", "mlflow", "library or a folder"),
+    ("package_name", "goldpath", "library or a folder"),
+    ("package_name", "vendor", "library or a folder"),
     ("package_name", "airflow", "library or a folder"),
     ("package_name", "tests", "library or a folder"),
     ("package_name", "3abc", "Type instead: abc"),
     ("package_name", "my-package", "Type instead: my_package"),
     ("package_name", "CamelCase", "lower-case"),
-    ("package_name", "x" * 41, "40 at most"),
+    ("package_name", "x" * 61, "60 at most"),
     ("package_name", "", "lower-case"),
     ("description", "", "is empty"),
     ("description", "two\nlines", "Type instead: two lines"),
@@ -142,6 +144,26 @@ def test_hard_but_legal_text_survives_in_every_place(bake: Bake) -> None:
     assert log.output == f"{author} <o'brien+lake@mail.example.co.uk>\n"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        'L\'équipe "Été" prédit les départs de ses abonnés à Montréal!',
+        "É" * 60,
+        "Straßenverkehrsordnungswidrigkeitenanzeigenvorhersagegrößen'",  # its slug is longer
+        "顧客の解約を予測する機械学習モデルのためのデータパイプライン" * 2,
+    ],
+    ids=ascii,
+)
+def test_longest_project_name_bakes_with_names_derived_from_it(bake: Bake, name: str) -> None:
+    assert len(name) == 60
+    project = bake(project_name=name)
+    assert project.read("README.md").startswith(f"# {name}\n")
+    metadata = tomllib.loads(project.read("pyproject.toml"))["project"]
+    assert metadata["name"] == project.root.name
+    assert 40 < len(metadata["name"]) <= 60
+    assert yaml.safe_load(project.read("config/aws_config.yaml"))["bucket"].endswith("-lake")
+
+
 @pytest.mark.parametrize("name", ["123", "2024-01-01", "true", "1e3", "null"])
 def test_names_that_yaml_reads_as_something_else_stay_text(bake: Bake, name: str) -> None:
     project = bake(repo_name=name, package_name="churn_model", s3_bucket=f"{name}-lake")
@@ -160,11 +182,22 @@ def test_unusual_regions_are_accepted(bake: Bake, region: str) -> None:
 
 def test_names_of_direct_dependencies_are_refused(default_project: BakedProject) -> None:
     """A package named like a library would be imported in its place."""
-    metadata = tomllib.loads(default_project.read("pyproject.toml"))
-    extras = metadata["project"]["optional-dependencies"].values()
-    listed = [*metadata["project"]["dependencies"], *(name for extra in extras for name in extra)]
+    engine = (TEMPLATE / "engine" / "pyproject.toml").read_text(encoding="utf-8")
+    tables = [tomllib.loads(text) for text in (engine, default_project.read("pyproject.toml"))]
+    listed = [
+        name
+        for table in tables
+        for names in (
+            table["project"]["dependencies"],
+            *table["project"].get("optional-dependencies", {}).values(),
+            *table.get("dependency-groups", {}).values(),
+        )
+        for name in names
+    ]
     imported_as = {"python-dotenv": "dotenv", "scikit-learn": "sklearn", "pyyaml": "yaml"}
     imported_as |= {"ibis-framework": "ibis", "mlflow-skinny": "mlflow", "pyjwt": "jwt"}
+    imported_as |= {"import-linter": "importlinter", "cfn-lint": "cfnlint", "types-PyYAML": "yaml"}
+    imported_as |= {"pytest-xdist": "xdist"}
     imported_as |= dict.fromkeys(
         ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"), "opentelemetry"
     )

@@ -14,6 +14,7 @@ import yaml
 from conftest import TEMPLATE, Bake, BakedProject, clean_environment, run
 
 TOP_LEVEL = {
+    ".cruft.json",
     ".dockerignore",
     ".env.example",
     ".git",
@@ -75,8 +76,8 @@ PYTHONS = ("3.11", "3.12", "3.13")
 UNUSUAL = {
     "longest-names": {
         "project_name": "A" * 60,
-        "repo_name": "r" * 50,
-        "package_name": "p" * 40,
+        "repo_name": "r" * 60,
+        "package_name": "p" * 60,
         "author_name": 'Zoë "Dr" O\'Brien \\ 🚀',
         "s3_bucket": "b" * 63,
     },

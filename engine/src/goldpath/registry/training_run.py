@@ -12,8 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from goldpath.learning.search import Trial
-from goldpath.registry.layout import RUN_KEY
-from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
+from goldpath.registry.mlflow_manager import RUN_KEY, MLflowManager, RegistryError
 
 STAGE_FOLDER = "stages"
 PARENT = "mlflow.parentRunId"

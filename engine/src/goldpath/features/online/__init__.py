@@ -1,1 +1,0 @@
-"""The online store: the newest features of each entity, by key, in SQLite, Redis or DynamoDB."""
