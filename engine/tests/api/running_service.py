@@ -15,7 +15,8 @@ import pytest
 
 from goldpath.contract import dump_contract
 from goldpath.learning.frames import model_frame
-from goldpath.registry.mlflow_manager import CONTRACT_FILE, MLflowManager
+from goldpath.registry.layout import CONTRACT_FILE
+from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.settings import load_settings
 
 from ..ports import free_port

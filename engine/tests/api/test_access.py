@@ -14,10 +14,11 @@ from fastapi import FastAPI
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from goldpath.serving.access import clients as access_module
-from goldpath.serving.access.clients import ROLES, Access
+from goldpath.serving.access.clients import Access
 from goldpath.serving.access.limits import Limits
 from goldpath.serving.access.login import TOKEN_PATH
 from goldpath.serving.access.records import AccessError, StoreError
+from goldpath.serving.access.roles import ROLES
 from goldpath.serving.access.store import AccessStore, open_or_make
 from goldpath.serving.access.tables import AUDIT, faults
 from goldpath.serving.api import create_app, create_service

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from goldpath.contract import dump_contract, parse_contract
-from goldpath.features.online import OnlineRow, open_online_store
+from goldpath.features.online.open_store import open_online_store
+from goldpath.features.online.store import OnlineRow
 from goldpath.serving.api import create_app
 from goldpath.serving.log.erasure import lines_of
 from goldpath.serving.schemas import example_features

@@ -13,7 +13,8 @@ from goldpath.jobs.training.automl import AutoMLTraining, run_automl
 from goldpath.jobs.training.automl_store import stored_held_out
 from goldpath.jobs.training.reproduction import reproduce
 from goldpath.jobs.training.stages import run_stage
-from goldpath.registry.mlflow_manager import REFERENCE_FILE, MLflowManager, RegistryError
+from goldpath.registry.layout import REFERENCE_FILE
+from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
 from goldpath.sample.customers import write_sample
 from goldpath.settings import Settings
 

@@ -13,7 +13,9 @@ import pytest
 
 from goldpath.contract import Contract, load_contract
 from goldpath.features.feature_store import FeatureStore
-from goldpath.features.online import OnlineStoreError, SqliteOnlineStore, open_online_store
+from goldpath.features.online.open_store import open_online_store
+from goldpath.features.online.sqlite import SqliteOnlineStore
+from goldpath.features.online.store import OnlineStoreError
 from goldpath.features.serving import OnlineReader
 from goldpath.features.views import FeatureError, load_views
 from goldpath.lake.connection import open_lakehouse

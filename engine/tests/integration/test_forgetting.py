@@ -21,7 +21,7 @@ from pyiceberg.io.pyarrow import PyArrowFileIO
 from goldpath.contract import Contract, dump_contract
 from goldpath.errors import NothingToDoError
 from goldpath.features.feature_store import FeatureStore
-from goldpath.features.online import open_online_store
+from goldpath.features.online.open_store import open_online_store
 from goldpath.jobs.data.refresh import DataResult, refresh
 from goldpath.jobs.privacy.forgetting import ForgetResult, forget
 from goldpath.jobs.privacy.person_export import export_person

@@ -16,16 +16,11 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from goldpath.features.online import (
-    OnlineRow,
-    OnlineStore,
-    OnlineStoreError,
-    SqliteOnlineStore,
-    Value,
-    open_online_store,
-)
-from goldpath.features.online_dynamodb import DynamoDbOnlineStore
-from goldpath.features.online_redis import RedisOnlineStore
+from goldpath.features.online.dynamodb import DynamoDbOnlineStore
+from goldpath.features.online.open_store import open_online_store
+from goldpath.features.online.redis import RedisOnlineStore
+from goldpath.features.online.sqlite import SqliteOnlineStore
+from goldpath.features.online.store import OnlineRow, OnlineStore, OnlineStoreError, Value
 from goldpath.settings import load_settings
 
 from ..conftest import make_project

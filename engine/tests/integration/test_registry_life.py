@@ -12,8 +12,8 @@ from goldpath.jobs.promotion.registry_audit import champion_at, verify_audit
 from goldpath.jobs.promotion.rollback import rollback
 from goldpath.registry.mlflow_manager import CHALLENGER, CHAMPION, MLflowManager, RegistryError
 from goldpath.registry.stores.mlflow import MlflowStore
+from goldpath.registry.stores.open_store import open_store
 from goldpath.registry.stores.sqlite import SqliteStore
-from goldpath.registry.stores.store import open_store
 from goldpath.trust.audit import history, verify
 from goldpath.trust.signing import SignatureError
 

@@ -14,7 +14,7 @@ import pytest
 from goldpath.errors import CheckFailedError, NothingToDoError
 from goldpath.jobs.promotion.registry_audit import champion_at, verify_audit
 from goldpath.jobs.promotion.rollback import rollback
-from goldpath.registry.ledger import move_alias, position
+from goldpath.registry.alias_moves import move_alias, position
 from goldpath.registry.mlflow_manager import CHAMPION, MLflowManager, RegistryError
 from goldpath.trust.audit import history
 
@@ -33,7 +33,7 @@ import sys, time
 from pathlib import Path
 from goldpath.contract import load_contract
 from goldpath.errors import ProjectError
-from goldpath.registry.ledger import move_alias, position
+from goldpath.registry.alias_moves import move_alias, position
 from goldpath.registry.mlflow_manager import CHAMPION, MLflowManager
 from goldpath.settings import load_settings
 

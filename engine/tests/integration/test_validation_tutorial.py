@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 
 from goldpath.contract import Contract
-from goldpath.jobs.training.record import SNAPSHOT_TAG
 from goldpath.judging.model_validator import ModelValidator, create_model_validator
 from goldpath.judging.validation_report import (
     ValidationReport,
@@ -27,6 +26,7 @@ from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
 from goldpath.learning.scoring import LoadedModel
 from goldpath.learning.splitting import split_rows
+from goldpath.registry.layout import SNAPSHOT_TAG
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.registry.versions import VersionManager
 

@@ -15,7 +15,8 @@ import pytest
 from goldpath.automl.budget import Budget
 from goldpath.automl.engine import find_model
 from goldpath.automl.result import HistoryPoint
-from goldpath.automl.sharing import find_model_parallel, open_storage
+from goldpath.automl.sharing import find_model_parallel
+from goldpath.automl.storage import open_storage
 from goldpath.errors import ProjectError
 
 from ..ports import free_port
@@ -104,7 +105,7 @@ def test_hosts_share_a_search_through_the_grpc_proxy(tmp_path: Path) -> None:
     port = free_port()
     code = (
         "from pathlib import Path; "
-        "from goldpath.automl.sharing import serve_storage; "
+        "from goldpath.automl.storage import serve_storage; "
         f"serve_storage(Path({str(tmp_path / 'journal.log')!r}), '127.0.0.1', {port})"
     )
     with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path) as server:

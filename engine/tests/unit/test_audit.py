@@ -14,23 +14,16 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from goldpath.registry.recording import append_record
 from goldpath.settings import Settings
-from goldpath.trust.audit import (
-    Anchor,
-    append_record,
-    audit_file,
-    champion_on,
-    check_log,
-    history,
-    verify,
-)
+from goldpath.trust.audit import Anchor, audit_file, champion_on, check_log, history, verify
 from goldpath.trust.audit_log import RECOVERED, read_head, writing
 from goldpath.trust.audit_record import AuditError, Head
 
 WRITER = """
 import sys
 from pathlib import Path
-from goldpath.trust.audit import append_record
+from goldpath.registry.recording import append_record
 from goldpath.settings import Settings
 
 settings = Settings(root=Path(sys.argv[1]))

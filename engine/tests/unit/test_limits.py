@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from goldpath.serving.access.client_table import RECORDS, ClientTable
-from goldpath.serving.access.clients import ANONYMOUS, Client
 from goldpath.serving.access.limits import SECOND, Limits
+from goldpath.serving.access.roles import ANONYMOUS, Client
 from goldpath.serving.http.problem_error import ProblemError
 
 SHOP = Client("shop", frozenset({"predict"}))
@@ -164,7 +164,7 @@ def test_requests_under_way_are_counted_over_workers(tmp_path: Path) -> None:
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from goldpath.serving.access.clients import Client
+from goldpath.serving.access.roles import Client
 from goldpath.serving.access.limits import Limits
 
 limits = Limits(Path(sys.argv[1]), 0, concurrent_requests=2)
@@ -176,7 +176,7 @@ time.sleep(600)
 ASKER = """
 import json, sys, time
 from pathlib import Path
-from goldpath.serving.access.clients import Client
+from goldpath.serving.access.roles import Client
 from goldpath.serving.access.limits import Limits
 
 limits = Limits(Path(sys.argv[1]), 500, 0.5)

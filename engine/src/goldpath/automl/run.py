@@ -17,6 +17,7 @@ from goldpath.automl.learning import Learner
 from goldpath.automl.result import AutoMLResult, HistoryPoint, LeaderboardEntry
 from goldpath.automl.search import Search
 from goldpath.automl.search_space import usable_families
+from goldpath.automl.storage import open_storage
 from goldpath.automl.task import GREATER_IS_BETTER, Task
 from goldpath.errors import NotEnoughDataError
 
@@ -106,8 +107,6 @@ class Run:
         Returns:
             All candidates; those that an ensemble may be chosen from have models.
         """
-        from goldpath.automl.sharing import open_storage
-
         self.found = self._new_search(
             None if storage is None else open_storage(storage), study, seed
         )

@@ -1,114 +1,39 @@
 """One search by several processes or hosts.
 
-Processes of one machine share an Optuna journal (a file that is appended to under a lock); hosts
-share it through Optuna's gRPC proxy. SQLite is refused: its locks are not made for many writers.
-
 On one machine, `find_model_parallel` searches beside the workers that it starts, and puts one
 ensemble together from what all of them found. Across hosts, one runs `serve_storage`; every host
 calls `find_model(..., storage="grpc://HOST:PORT")` with the same rows, and each gets a model: the
 trials are shared, and what another host found to be better is tried anew at the end.
 """
 
-import contextlib
 import multiprocessing
 import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
 
 from goldpath.automl.budget import LEAST_SECONDS, Budget
+from goldpath.automl.engine import find_model, run_of
 from goldpath.automl.result import AutoMLResult, HistoryPoint
+from goldpath.automl.run import Run
+from goldpath.automl.storage import refuse_sqlite
 from goldpath.automl.task import Problem
 from goldpath.errors import ProjectError
 from goldpath.presentation import step
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
-
     from goldpath.automl.evaluation import Candidate
-    from goldpath.automl.run import Run
 
-GRPC_PORT = 13_000
 SHARE_OF_SEARCH = 0.7
 """Of the wall time; the rest is for the ensemble of what was found."""
 LATEST = 0.8
 """Of the wall time; what a worker brings later is left out."""
-
-
-def open_storage(storage: "str | Path | BaseStorage") -> "BaseStorage":
-    """The place of a shared search.
-
-    Args:
-        storage: A journal's path, `grpc://HOST:PORT`, or a storage of Optuna's.
-
-    Raises:
-        ProjectError: For SQLite or another database, or where gRPC is not installed.
-    """
-    if not isinstance(storage, str | Path):
-        _refuse_sqlite(str(getattr(storage, "url", "")))
-        return storage
-    text = str(storage)
-    _refuse_sqlite(text)
-    if text.startswith("grpc://"):
-        address = urlsplit(text)
-        if not address.hostname:
-            raise ProjectError(f"{text!r} names no host", "say grpc://HOST:PORT")
-        try:
-            from optuna.storages import GrpcStorageProxy
-
-            with _experimental():
-                return GrpcStorageProxy(host=address.hostname, port=address.port or GRPC_PORT)
-        except ImportError as error:
-            raise ProjectError(
-                f"a search across hosts needs gRPC: {error}",
-                "install the extra: pip install '.[distributed]'",
-            ) from error
-    if "://" in text:
-        raise ProjectError(
-            f"{text!r} is no storage for a shared search",
-            "give the path of a journal file, or grpc://HOST:PORT",
-        )
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-
-    path = Path(text)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The default lock is a symbolic link, which Windows and some network shares refuse.
-    return JournalStorage(JournalFileBackend(text, lock_obj=JournalFileOpenLock(text)))
-
-
-def serve_storage(journal: Path, host: str = "127.0.0.1", port: int = GRPC_PORT) -> None:
-    """Serve a journal to other hosts until interrupted.
-
-    There is no authentication: listen on a network that only the workers reach.
-    """
-    try:
-        from optuna.storages import run_grpc_proxy_server
-    except ImportError as error:
-        raise ProjectError(
-            f"a search across hosts needs gRPC: {error}",
-            "install the extra: pip install '.[distributed]'",
-        ) from error
-    with _experimental():
-        run_grpc_proxy_server(open_storage(journal), host=host, port=port)
-
-
-@contextlib.contextmanager
-def _experimental() -> Iterator[None]:
-    """Optuna calls its proxy experimental; those who chose it need no warning each time."""
-    import optuna
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield
 
 
 def find_model_parallel(
@@ -140,12 +65,10 @@ def find_model_parallel(
     Raises:
         ProjectError: For SQLite, or a budget in CPU seconds.
     """
-    from goldpath.automl.engine import find_model, run_of
-
     if processes < 1:
         raise ProjectError(f"{processes} processes; expected 1 or more", "say processes=2")
     if storage is not None:
-        _refuse_sqlite(str(storage))
+        refuse_sqlite(str(storage))
     if processes == 1:
         return find_model(
             features,
@@ -214,8 +137,6 @@ def _work(
     options: dict[str, Any],
 ) -> "list[Candidate]":
     """One worker: its candidates, the best ones with their models."""
-    from goldpath.automl.engine import run_of
-
     run = run_of(features, target, problem, budget, **options)
     end = np.inf
     if until is not None:
@@ -227,11 +148,3 @@ def _work(
     return run.search(
         storage, study, run.task.seed + number, until=end, adopt=False, ends_here=False
     )
-
-
-def _refuse_sqlite(address: str) -> None:
-    if address.startswith("sqlite"):
-        raise ProjectError(
-            f"{address!r}: SQLite loses trials and locks up when several processes write to it",
-            "give the path of a journal file, such as automl/journal.log",
-        )

@@ -19,7 +19,8 @@ from goldpath.features.materialization import (
     newest_rows,
     withdrawn_rows,
 )
-from goldpath.features.online import OnlineRow, OnlineStore, open_online_store
+from goldpath.features.online.open_store import open_online_store
+from goldpath.features.online.store import OnlineRow, OnlineStore
 from goldpath.features.point_in_time import point_in_time_join
 from goldpath.features.serving import OnlineFeatures, OnlineReader
 from goldpath.features.views import (

@@ -5,13 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from goldpath.contract import Contract
-from goldpath.features.online import (
-    OnlineRow,
-    OnlineStore,
-    OnlineStoreError,
-    Value,
-    open_online_store,
-)
+from goldpath.features.online.open_store import open_online_store
+from goldpath.features.online.store import OnlineRow, OnlineStore, OnlineStoreError, Value
 from goldpath.features.views import (
     ChosenFeatures,
     FeatureError,

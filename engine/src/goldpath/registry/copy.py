@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from goldpath.model_version import ModelVersion
-from goldpath.registry.registration import DIGEST_TAG, KEY_TAG, MODEL_PATH, RUN_KEY, SIGNATURE_TAG
+from goldpath.registry.layout import DIGEST_TAG, KEY_TAG, MODEL_PATH, RUN_KEY, SIGNATURE_TAG
 from goldpath.registry.stages import STAGE_TAG
 from goldpath.registry.stores.store import RegistryError, RunRecord
 from goldpath.trust.signing import SIGNATURE_FILE, sign_folder

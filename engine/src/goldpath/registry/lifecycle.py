@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from goldpath.model_version import ModelVersion
-from goldpath.registry.ledger import ANCHOR_TAG, move_alias, position
+from goldpath.registry.alias_moves import move_alias, position
+from goldpath.registry.layout import SIGNATURE_TAG
+from goldpath.registry.ledger import ANCHOR_TAG
 from goldpath.registry.lookup import Lookup
-from goldpath.registry.registration import SIGNATURE_TAG
+from goldpath.registry.recording import append_record
 from goldpath.registry.stages import CHAMPION, STAGE_TAG, Stage, parse_stage, plan_transition
 from goldpath.registry.stores.store import RegistryError
-from goldpath.trust.audit import RENAMED, append_record
+from goldpath.trust.audit import RENAMED
 
 
 class Lifecycle(Lookup):

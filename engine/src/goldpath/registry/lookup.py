@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING
 
 from goldpath.model_version import ModelVersion
 from goldpath.registry.comparison import VersionComparison, compare
-from goldpath.registry.registration import RUN_KEY, Registration
+from goldpath.registry.layout import RUN_KEY, SEMANTIC_TAG
+from goldpath.registry.registration import Registration
 from goldpath.registry.stages import CHAMPION, in_stage, parse_stage
 from goldpath.registry.stores.store import RegisteredModel, RegistryError, RunRecord
 
 if TYPE_CHECKING:
     from goldpath.learning.scoring import LoadedModel
-
-SEMANTIC_TAG = "semantic_version"
 
 
 class Lookup(Registration):

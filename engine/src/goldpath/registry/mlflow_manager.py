@@ -7,9 +7,14 @@ from typing import Any
 from goldpath.model_version import ModelVersion
 from goldpath.registry.copy import copy_version
 from goldpath.registry.garbage import Garbage, collect_garbage, find_garbage
+from goldpath.registry.layout import (
+    CONTRACT_FILE,
+    MODEL_PATH,
+    REFERENCE_FILE,
+    RUN_KEY,
+    SEMANTIC_TAG,
+)
 from goldpath.registry.lifecycle import Lifecycle
-from goldpath.registry.lookup import SEMANTIC_TAG
-from goldpath.registry.registration import CONTRACT_FILE, MODEL_PATH, RUN_KEY
 from goldpath.registry.stages import CHALLENGER, CHAMPION, STAGING, stage_of
 from goldpath.registry.stores.store import RegisteredModel, RegistryError, RunRecord
 
@@ -29,8 +34,6 @@ __all__ = [
     "RunRecord",
     "stage_of",
 ]
-
-REFERENCE_FILE = "drift/reference.parquet"
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,20 @@ from typing import TYPE_CHECKING, Any
 from goldpath.contract import dump_contract, parse_contract
 from goldpath.model_version import ModelVersion
 from goldpath.registry.artifact_files import can_fetch, fetch_folder
+from goldpath.registry.layout import (
+    COMPILED_TAG,
+    CONTRACT_FILE,
+    DIGEST_TAG,
+    KEY_TAG,
+    MODEL_PATH,
+    RUN_KEY,
+    SIGNATURE_TAG,
+)
+from goldpath.registry.recording import append_record
 from goldpath.registry.stored_model import model_requirements, read_pipeline, trusted_types
 from goldpath.registry.stores.store import RegistryError
 from goldpath.registry.tracking import Tracking
-from goldpath.trust.audit import append_record, history
+from goldpath.trust.audit import history
 from goldpath.trust.signing import (
     SIGNATURE_FILE,
     Signature,
@@ -30,14 +40,7 @@ if TYPE_CHECKING:
     from goldpath.contract import Contract
     from goldpath.learning.scoring import LoadedModel
 
-MODEL_PATH = "model"
-CONTRACT_FILE = "contract.yaml"
-RUN_KEY = "run_key"
-SIGNATURE_TAG = "signature"
-DIGEST_TAG = "model_digest"
-KEY_TAG = "signed_by"
 REGISTERED = "registered"
-COMPILED = "compiled"
 LOGGED_MODEL = "models:/m-"
 
 
@@ -82,7 +85,7 @@ class Registration(Tracking):
                 model_id,
                 {
                     **tags,
-                    COMPILED: compiled,
+                    COMPILED_TAG: compiled,
                     SIGNATURE_TAG: SIGNATURE_FILE,
                     KEY_TAG: signature.key_id,
                     DIGEST_TAG: signature.digest,

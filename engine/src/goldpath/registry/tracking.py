@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from goldpath.contract import Contract
 from goldpath.registry.artifact_files import can_fetch, fetch_file, has_file
 from goldpath.registry.stores.mlflow import MlflowStore, translate
-from goldpath.registry.stores.store import SQLITE, RegistryError, RegistryStore, open_store
+from goldpath.registry.stores.open_store import open_store
+from goldpath.registry.stores.store import SQLITE, RegistryError, RegistryStore
 from goldpath.settings import Settings
 
 if TYPE_CHECKING:

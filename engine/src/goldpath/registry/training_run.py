@@ -12,7 +12,8 @@ from dataclasses import asdict
 from typing import Any
 
 from goldpath.learning.search import Trial
-from goldpath.registry.mlflow_manager import RUN_KEY, MLflowManager, RegistryError
+from goldpath.registry.layout import RUN_KEY
+from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
 
 STAGE_FOLDER = "stages"
 PARENT = "mlflow.parentRunId"

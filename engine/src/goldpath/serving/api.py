@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from goldpath.contract import Contract, load_contract
+from goldpath.registry.layout import COMPILED_TAG
 from goldpath.serving.access.control import install_access_control
 from goldpath.serving.explanations import explanations
 from goldpath.serving.feedback import FeedbackLog, feedback_router
@@ -222,7 +223,7 @@ def _operations(predictor: Predictor) -> APIRouter:
             aliases=list(version.aliases),
             description=version.description,
             engine=getattr(champion.model, "engine", "pipeline"),
-            compiled=version.tags.get("compiled"),
+            compiled=version.tags.get(COMPILED_TAG),
             from_copy=champion.kept,
             gold_snapshot=version.tags.get("gold_snapshot"),
             problem=contract.problem,

@@ -1,18 +1,15 @@
-"""The audit log: who did what to the registry, and whether the log and MLflow still agree."""
+"""Reading the audit log: who did what to the registry, and whether the log is what was written."""
 
 import getpass
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from goldpath.registry.stores.store import open_store
 from goldpath.settings import Settings
-from goldpath.trust.audit_log import INTERRUPTED, AuditWriter, read_head, read_log, writing
+from goldpath.trust.audit_log import INTERRUPTED, read_head, read_log
 from goldpath.trust.audit_record import FIRST, AuditError, AuditRecord, Head, parse_line
 
 __all__ = [
@@ -21,9 +18,7 @@ __all__ = [
     "AuditRecord",
     "AuditReport",
     "actor",
-    "append_record",
     "audit_file",
-    "audit_writer",
     "champion_on",
     "check_log",
     "history",
@@ -76,45 +71,6 @@ def actor(settings: Settings) -> str:
     except (KeyError, OSError):  # a container's user need not have a name
         user = f"uid-{os.getuid()}"
     return f"{user}@{socket.gethostname()}"
-
-
-@contextmanager
-def audit_writer(settings: Settings) -> Iterator[AuditWriter]:
-    """Hold the log's lock while something is done and written down."""
-
-    def was_done(record: AuditRecord) -> bool:
-        from goldpath.registry.ledger import was_moved  # which uses this module
-
-        return was_moved(open_store(settings), record)
-
-    with writing(audit_file(settings), was_done) as writer:
-        yield writer
-
-
-def append_record(
-    settings: Settings,
-    action: str,
-    model: str,
-    version: str | None = None,
-    details: Mapping[str, Any] | None = None,
-) -> AuditRecord:
-    """Append a record.
-
-    Args:
-        settings: Say where the log is, and who acts.
-        action: What was done.
-        model: The registered model.
-        version: The version.
-        details: Further facts, as JSON has them.
-
-    Returns:
-        The record, which is on the disk.
-
-    Raises:
-        AuditError: If the log cannot be written, or its end is damaged.
-    """
-    with audit_writer(settings) as writer:
-        return writer.append(writer.draft(actor(settings), action, model, version, details))
 
 
 def history(settings: Settings, model: str | None = None) -> list[AuditRecord]:

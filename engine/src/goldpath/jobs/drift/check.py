@@ -26,7 +26,8 @@ from goldpath.lake.tables import bronze_table, predictions_table, quarantine_tab
 from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.presentation import step
 from goldpath.quality.checks import typed_frame
-from goldpath.registry.mlflow_manager import REFERENCE_FILE, MLflowManager
+from goldpath.registry.layout import REFERENCE_FILE
+from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.serving.log.personal import hidden_columns
 from goldpath.settings import Settings
 from goldpath.sources.dialect import detect_dialect

@@ -9,7 +9,7 @@ from typing import Literal
 
 from goldpath.contract import Contract
 from goldpath.errors import NothingToDoError
-from goldpath.features.online import open_online_store
+from goldpath.features.online.open_store import open_online_store
 from goldpath.features.views import load_views
 from goldpath.jobs.privacy.person import Held, find_person, person_views
 from goldpath.jobs.privacy.person_feedback import erase_feedback

@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
-from goldpath.features.online import OnlineRow, open_online_store
+from goldpath.features.online.open_store import open_online_store
+from goldpath.features.online.store import OnlineRow
 from goldpath.features.views import FeatureError, FeatureView, load_views
 from goldpath.jobs.privacy.person_feedback import PersonFeedback, find_feedback
 from goldpath.lake.lakehouse import Lakehouse

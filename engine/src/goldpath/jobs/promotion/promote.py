@@ -14,8 +14,9 @@ from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
 from goldpath.model_version import ModelVersion
 from goldpath.presentation import step
+from goldpath.registry.alias_moves import AliasMovedError, Position, move_alias, position
 from goldpath.registry.announcement import announce, event_of
-from goldpath.registry.ledger import AliasMovedError, Position, move_alias, position
+from goldpath.registry.layout import SNAPSHOT_TAG
 from goldpath.registry.mlflow_manager import CHAMPION, MLflowManager, RegistryError
 from goldpath.reports import write_report
 from goldpath.settings import Settings
@@ -108,7 +109,6 @@ def run_gate(
     settings: Settings, manager: MLflowManager, candidate: ModelVersion
 ) -> ValidationReport:
     """Every check, on the test rows of the snapshot that the candidate was trained on."""
-    from goldpath.jobs.training.record import SNAPSHOT_TAG
     from goldpath.judging.validation import log_report, validate_candidate, write_report_files
     from goldpath.learning.splitting import split_rows
 

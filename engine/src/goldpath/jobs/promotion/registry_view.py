@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from goldpath.model_version import ModelVersion
-from goldpath.registry.mlflow_manager import SEMANTIC_TAG, MLflowManager
-from goldpath.registry.registration import DIGEST_TAG, KEY_TAG, SIGNATURE_TAG
+from goldpath.registry.layout import DIGEST_TAG, KEY_TAG, SEMANTIC_TAG, SIGNATURE_TAG
+from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.registry.stages import STAGE_TAG, stage_of
 from goldpath.settings import Settings
 from goldpath.trust.audit import history

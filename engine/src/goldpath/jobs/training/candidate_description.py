@@ -13,7 +13,7 @@ from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.card import CardFacts, Lineage, write_card
 from goldpath.judging.validation import validate_candidate
 from goldpath.model_version import ModelVersion
-from goldpath.registry.mlflow_manager import CONTRACT_FILE, SEMANTIC_TAG
+from goldpath.registry.layout import CONTRACT_FILE, SEMANTIC_TAG
 from goldpath.registry.versions import (
     ChangelogEntry,
     PreviousVersion,

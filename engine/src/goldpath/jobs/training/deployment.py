@@ -12,11 +12,11 @@ import pandas as pd
 from goldpath.contract import Contract
 from goldpath.errors import CheckFailedError
 from goldpath.jobs.promotion.promote import PromotionResult, promote
-from goldpath.jobs.training.record import SNAPSHOT_TAG
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
 from goldpath.learning.scoring import LoadedModel, ModelVersion, Predictions
 from goldpath.presentation import step
+from goldpath.registry.layout import SNAPSHOT_TAG
 from goldpath.registry.mlflow_manager import STAGING, MLflowManager, RegistryError
 from goldpath.reports import write_report
 from goldpath.serving.process.loopback import LoopbackError, LoopbackService, loopback_service

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from goldpath.contract import Contract, dump_contract
-from goldpath.registry.mlflow_manager import CONTRACT_FILE, MLflowManager
+from goldpath.registry.layout import CONTRACT_FILE
+from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.settings import Settings
 
 INPUTS_FILE = "inputs/training.json"

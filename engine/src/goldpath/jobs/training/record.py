@@ -25,10 +25,9 @@ from goldpath.learning.metrics import metric_value
 from goldpath.learning.scoring import ModelVersion, Predictions
 from goldpath.learning.search import held_out_predictions
 from goldpath.presentation import step
-from goldpath.registry.mlflow_manager import REFERENCE_FILE, RUN_KEY, SEMANTIC_TAG
+from goldpath.registry.layout import REFERENCE_FILE, RUN_KEY, SEMANTIC_TAG, SNAPSHOT_TAG
 from goldpath.reports import write_report
 
-SNAPSHOT_TAG = "gold_snapshot"
 RESULT_FILE = "training.json"
 EVALUATION_FILE = "evaluation.json"
 PLOT_FILE = "evaluation.png"

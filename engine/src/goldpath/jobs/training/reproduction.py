@@ -18,7 +18,8 @@ from goldpath.learning.search import fit, search
 from goldpath.learning.splitting import split_rows
 from goldpath.presentation import step, trial_progress
 from goldpath.privacy.erasure import uses_rows
-from goldpath.registry.mlflow_manager import CONTRACT_FILE, MLflowManager, RegistryError
+from goldpath.registry.layout import CONTRACT_FILE
+from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
 from goldpath.registry.training_run import TrainingRun
 from goldpath.reports import write_report
 from goldpath.settings import Settings, TrainingSettings

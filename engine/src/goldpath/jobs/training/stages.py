@@ -33,7 +33,8 @@ from goldpath.learning.search import Trial, search
 from goldpath.learning.threads import sensible_threads
 from goldpath.presentation import step, trial_progress
 from goldpath.privacy.erasure import uses_rows
-from goldpath.registry.mlflow_manager import RUN_KEY, SEMANTIC_TAG, MLflowManager
+from goldpath.registry.layout import RUN_KEY, SEMANTIC_TAG
+from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.registry.training_run import INPUTS, find_run, open_run, unfinished_run
 from goldpath.reports import write_report
 from goldpath.sample.customers import true_probabilities

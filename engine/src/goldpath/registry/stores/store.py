@@ -1,8 +1,4 @@
-"""What the registry is asked for, whichever way it is reached.
-
-Three ways, the lightest that works is taken: HTTP to a server and SQLite's file without MLflow,
-whose import costs seconds, and MLflow's own client for everything else.
-"""
+"""What the registry is asked for, whichever way it is reached."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +6,6 @@ from typing import Protocol
 
 from goldpath.errors import ProjectError
 from goldpath.model_version import ModelVersion
-from goldpath.settings import Settings
 
 SQLITE = "sqlite:///"
 LEDGER_RUN = "registry_ledger_run"
@@ -138,21 +133,3 @@ class RegistryStore(Protocol):
     def create_ledger(self, name: str) -> str | None:
         """Make the experiment `name` with one run; None where another process made it first."""
         ...
-
-
-def open_store(settings: Settings) -> RegistryStore:
-    """The lightest way to the registry that works.
-
-    Raises:
-        RegistryError: If the tracking URI is none.
-    """
-    from goldpath.registry.stores.mlflow import MlflowStore
-    from goldpath.registry.stores.rest import RestStore
-    from goldpath.registry.stores.sqlite import SqliteStore
-
-    uri = settings.tracking_uri
-    if uri.startswith(("http://", "https://")):
-        return RestStore(uri) if RestStore.can_reach(uri) else MlflowStore(uri)
-    if uri.startswith(SQLITE):
-        return SqliteStore(uri) if SqliteStore.knows(uri) else MlflowStore(uri)
-    return MlflowStore(uri)

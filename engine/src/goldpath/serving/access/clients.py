@@ -12,11 +12,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from goldpath.errors import ProjectError
+from goldpath.serving.access.location import has_store
+from goldpath.serving.access.records import KEY_PREFIX
+from goldpath.serving.access.roles import EVERYBODY, OWNER, Client
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.security import API_KEY_HEADER, same_secret
 from goldpath.settings import Settings
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from goldpath.serving.access.store import AccessStore
     from goldpath.serving.access.tokens import TokenKeys
 
-Role = Literal["predict", "admin", "automl", "read-metrics"]
-ROLES: tuple[Role, ...] = ("predict", "admin", "automl", "read-metrics")
-ANONYMOUS, ENVIRONMENT = "anonymous", "environment"
-KEY_PREFIX = "mlops_"
 REMEMBERED, REMEMBERED_WRONG = 10_000, 1000
 FOR_EVER = float("inf")
 OUTAGE_SECONDS = 300.0
@@ -40,22 +37,6 @@ LONGEST_CREDENTIAL = 4096
 _KEY_HEADER, _TOKEN_HEADER = API_KEY_HEADER.lower().encode(), b"authorization"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Who asks.
-
-    Attributes:
-        name: Of the key or of the user; `environment` for the key of the settings.
-        roles: What the client may do.
-    """
-
-    name: str
-    roles: frozenset[str]
-
-
-EVERYBODY = Client(ANONYMOUS, frozenset(ROLES) - {"admin"})
 
 
 class _Entry:
@@ -97,7 +78,7 @@ class Access:
         self._store: AccessStore | None = None
         self._tokens: TokenKeys | None = None
         if self._key:  # known from the first request on, which then need not wait for the app
-            self._remember(_KEY_HEADER, self._key, _OWNER, FOR_EVER)
+            self._remember(_KEY_HEADER, self._key, OWNER, FOR_EVER)
 
     def known(self, header: bytes, value: bytes) -> Client | None:
         """Whose credential this is, where it was found good lately; else `authenticate` decides.
@@ -173,7 +154,7 @@ class Access:
         if client is not None:
             return client
         if header == _KEY_HEADER and self._key and same_secret(value, self._key):
-            return self._remember(header, value, _OWNER, FOR_EVER)
+            return self._remember(header, value, OWNER, FOR_EVER)
         if len(value) > LONGEST_CREDENTIAL:
             raise _refused("the credential is too long", "send a key or a token of this service")
         if self._clock() < self._wrong.get(value, 0.0):
@@ -195,13 +176,13 @@ class Access:
     def _remember(self, header: bytes, value: bytes, client: Client, expires: float) -> Client:
         entry = _Entry(client)
         entry.checked, entry.expires = self._clock(), expires
-        entry.believe(entry.checked, FOR_EVER if client is _OWNER else self._seconds)
+        entry.believe(entry.checked, FOR_EVER if client is OWNER else self._seconds)
         with self._lock:
             seen = self._seen[header]
             if len(seen) >= REMEMBERED:
                 seen.clear()
             seen[value] = entry
-            if self._thread is None and client is not _OWNER:
+            if self._thread is None and client is not OWNER:
                 self._thread = threading.Thread(
                     target=self._keep_asking, daemon=True, name="access"
                 )
@@ -220,7 +201,7 @@ class Access:
             if text.count(b".") == 2:
                 return self._look_up_token(text, now)
         if self._key and same_secret(text, self._key):
-            return _OWNER, FOR_EVER
+            return OWNER, FOR_EVER
         if not text.startswith(KEY_PREFIX.encode()) or (store := self._opened()) is None:
             return None, now
         found = store.key_by_digest(hashlib.sha256(text).hexdigest())
@@ -259,7 +240,7 @@ class Access:
         while not self._stopped.wait(self._seconds / 2):
             for header, seen in self._seen.items():
                 for value, entry in list(seen.items()):
-                    if entry.client is not _OWNER:
+                    if entry.client is not OWNER:
                         self._ask_again(header, value, entry)
 
     def _ask_again(self, header: bytes, value: bytes, entry: _Entry) -> None:
@@ -280,16 +261,6 @@ class Access:
         else:
             entry.client = client
             entry.believe(now, self._seconds)
-
-
-def store_file(settings: Settings) -> Path:
-    """Where users and keys are kept where no database is named."""
-    return settings.root / settings.access.store_file
-
-
-def has_store(settings: Settings) -> bool:
-    """Whether a database is named, or somebody has made the file."""
-    return bool(settings.access.store.get_secret_value()) or store_file(settings).exists()
 
 
 def needs_credential(settings: Settings) -> bool:
@@ -313,6 +284,3 @@ def _wrong(header: bytes) -> ProblemError:
         f"{named} is wrong: unknown, expired or revoked",
         "send a valid key (api-key create), or a new token (POST /auth/token)",
     )
-
-
-_OWNER = Client(ENVIRONMENT, frozenset(ROLES))

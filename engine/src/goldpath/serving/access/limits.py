@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from goldpath.serving.access.client_table import ClientTable
-from goldpath.serving.access.clients import ANONYMOUS, Client
+from goldpath.serving.access.roles import ANONYMOUS, Client
 from goldpath.serving.http.problem_error import ProblemError
 
 SECOND = 1_000_000_000

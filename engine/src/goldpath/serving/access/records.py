@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from goldpath.errors import ProjectError
-from goldpath.serving.access.clients import ANONYMOUS, ENVIRONMENT, ROLES
+from goldpath.serving.access.roles import ANONYMOUS, ENVIRONMENT, ROLES
 
+KEY_PREFIX = "mlops_"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.@-]{0,62}")
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from goldpath.errors import ProjectError
-from goldpath.serving.access.clients import Client, Role
+from goldpath.serving.access.roles import Client, Role
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import problem_answers
 from goldpath.serving.http.request_body import (

@@ -13,8 +13,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from goldpath.errors import ProjectError
-from goldpath.serving.access.clients import KEY_PREFIX, store_file
+from goldpath.serving.access.location import store_file
 from goldpath.serving.access.records import (
+    KEY_PREFIX,
     AccessError,
     ApiKey,
     StoreError,

@@ -14,8 +14,9 @@ from goldpath.serving.security import API_KEY_HEADER
 from goldpath.settings import ServingSettings
 
 if TYPE_CHECKING:
-    from goldpath.serving.access.clients import Access, Role
+    from goldpath.serving.access.clients import Access
     from goldpath.serving.access.limits import Limits
+    from goldpath.serving.access.roles import Role
 
 # Each unknown name would be described; half a million of them held up the service for seconds.
 MOST_NAMES = 5_000

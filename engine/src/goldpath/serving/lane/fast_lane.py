@@ -11,7 +11,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from goldpath.serving.access.clients import Client
+from goldpath.serving.access.roles import Client
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.lane.model import LaneModel
 from goldpath.serving.lane.request_heads import Head, RequestHeads, read_headers

@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
 from goldpath.compiled.json_rows import JsonRows
-from goldpath.serving.access.clients import Client
+from goldpath.serving.access.roles import Client
 from goldpath.serving.lane.answers import Answer
 from goldpath.serving.lane.model import LaneModel
 from goldpath.serving.lane.request_heads import Head

@@ -259,7 +259,7 @@ class RegistryFacts:
 
 def version_facts(version: "ModelVersion") -> VersionFacts:
     """A version as the routes show it."""
-    from goldpath.registry.registration import KEY_TAG
+    from goldpath.registry.layout import COMPILED_TAG, KEY_TAG
     from goldpath.registry.stages import stage_of
 
     return VersionFacts(
@@ -270,7 +270,7 @@ def version_facts(version: "ModelVersion") -> VersionFacts:
         gate=version.tags.get("gate"),
         created=datetime.fromtimestamp(version.created, UTC).isoformat(timespec="seconds"),
         signed_by=version.tags.get(KEY_TAG),
-        compiled=version.tags.get("compiled"),
+        compiled=version.tags.get(COMPILED_TAG),
         description=version.description.strip().split("\n")[0][:200],
     )
 

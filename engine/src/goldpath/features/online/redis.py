@@ -8,7 +8,13 @@ from typing import Any
 
 import redis
 
-from goldpath.features.online import OnlineRow, OnlineStoreError, dump_values, microseconds, moment
+from goldpath.features.online.store import (
+    OnlineRow,
+    OnlineStoreError,
+    dump_values,
+    microseconds,
+    moment,
+)
 
 WRITE_ROWS = 1_000
 # Times are compared as texts of one length: Lua's numbers are floats and would round them.

@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from goldpath.features.online import (
+from goldpath.features.online.store import (
     OnlineRow,
     OnlineStoreError,
     dump_values,

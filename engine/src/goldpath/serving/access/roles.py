@@ -1,0 +1,25 @@
+"""What clients are called and what each may do."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["predict", "admin", "automl", "read-metrics"]
+ROLES: tuple[Role, ...] = ("predict", "admin", "automl", "read-metrics")
+ANONYMOUS, ENVIRONMENT = "anonymous", "environment"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who asks.
+
+    Attributes:
+        name: Of the key or of the user; `environment` for the key of the settings.
+        roles: What the client may do.
+    """
+
+    name: str
+    roles: frozenset[str]
+
+
+EVERYBODY = Client(ANONYMOUS, frozenset(ROLES) - {"admin"})
+OWNER = Client(ENVIRONMENT, frozenset(ROLES))
