@@ -82,6 +82,13 @@ class Model:
     description: Callable[[Mapping[str, Any]], str] | None = None
 
 
+NO_RECIPES = Data()
+"""The recipes of a project that has none."""
+
+ENGINES_OWN = Model()
+"""The definitions of a project that has none of its own."""
+
+
 @dataclass(frozen=True)
 class Service:
     """What this project adds to the HTTP service.
@@ -134,7 +141,8 @@ class Project:
         """The model's definitions; the engine's own where the project has none.
 
         Raises:
-            ProjectDefinitionError: If there are several models.
+            ProjectDefinitionError: If there are several models, or the main metric is one of which
+                less is better.
         """
         if len(self.models) > 1:
             raise ProjectDefinitionError(
@@ -142,7 +150,17 @@ class Project:
                 f"{', '.join(self.models)}; the engine takes one",
                 "leave one of them in `models=` of project.py",
             )
-        return next(iter(self.models.values()), Model)()
+        if not self.models:
+            return ENGINES_OWN
+        (make,) = self.models.values()
+        definitions = make()
+        own = definitions.metric
+        if own is not None and not own.greater_is_better:
+            raise ProjectDefinitionError(
+                f"the main metric {own.name} says greater_is_better=False",
+                "return its negative: the search maximises the main metric",
+            )
+        return definitions
 
     @cached_property
     def extensions(self) -> Service:

@@ -1,7 +1,7 @@
 """The model that a search returns: one object that predicts for a table as it comes.
 
 It holds plain arrays, scikit-learn's classes and our own, so that skops stores it without pickle;
-`model.estimators.TRUSTED_TYPES` lists what loading it takes.
+`learning.families.TRUSTED_TYPES` lists what loading it takes.
 """
 
 from collections.abc import Sequence

@@ -10,7 +10,7 @@ import gc
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,9 @@ from goldpath.cli.logs import app as logs_app
 from goldpath.cli.registry import app as registry_app
 from goldpath.cli.traffic import app as traffic_app
 from goldpath.cli.training import app as training_app
+
+if TYPE_CHECKING:
+    from goldpath.project import Project
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -54,10 +57,17 @@ app.add_typer(users_app, name="user", rich_help_panel=SERVE)
 app.add_typer(access_app, name="access", rich_help_panel=SERVE)
 
 
-def main() -> None:
-    """Run a command; print an error that a person can mend as text, never as a traceback."""
-    from goldpath.errors import ProjectError
+def main(project: "Project | None" = None) -> None:
+    """Run a command; print an error that a person can mend as text, never as a traceback.
 
+    Args:
+        project: The project whose definitions the command uses; the engine's own where not given.
+    """
+    from goldpath.errors import ProjectError
+    from goldpath.project import run_as
+
+    if project is not None:
+        run_as(project)
     try:
         app()
     except ProjectError as error:

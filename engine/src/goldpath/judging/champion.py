@@ -1,16 +1,22 @@
 """Two models on the same rows: is the candidate worse than the champion?
 
-Two classes: DeLong's interval of the difference of two correlated areas under the ROC curve (DeLong
+Area under the ROC curve: DeLong's interval of the difference of two correlated areas under the ROC curve (DeLong
 et al. 1988), by midranks (Sun & Xu 2014). Else a paired bootstrap over rows.
 """
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from goldpath.contract import Contract
 from goldpath.judging.validation_report import ValidationResult, ValidationStatus
+from goldpath.learning.metric import Metric
 from goldpath.learning.metrics import bootstrap_difference, main_metric
 from goldpath.learning.scoring import Predictions
 from goldpath.settings import TrainingSettings, ValidationSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CHAMPION_CHECK = "not worse than the champion"
 NORMAL_QUANTILE = 1.959963984540054
@@ -25,16 +31,28 @@ def check_champion(
     champion: Predictions,
     training: TrainingSettings,
     validation: ValidationSettings,
+    own: Metric | None = None,
+    rows: "pd.DataFrame | None" = None,
 ) -> ValidationResult:
     """Judge the difference by its interval.
 
     By default the candidate is refused where it is worse by more than the tolerance and surely
     worse. A retrained model that is as good scores lower half of the time, so the difference alone
     is no reason. Under `proven_not_worse` the whole interval must lie above minus the tolerance.
+
+    Args:
+        contract: The candidate's contract.
+        truth: The target, shape (rows,).
+        candidate: What the candidate says about the rows.
+        champion: What the champion says about them.
+        training: The tolerance, bootstrap samples and seed.
+        validation: The rule.
+        own: The project's own main metric; the comparison follows it.
+        rows: The rows themselves, which a metric of one's own may look at.
     """
     tolerance = training.champion_tolerance
-    name = main_metric(contract)
-    if contract.is_binary:
+    name = main_metric(contract, own)
+    if contract.is_binary and own is None:
         positive = truth == contract.target.positive
         rarer = min(int(positive.sum()), int((~positive).sum()))
         if rarer < FEWEST_OF_A_CLASS:
@@ -49,7 +67,14 @@ def check_champion(
         method = "DeLong"
     else:
         difference, (low, high) = bootstrap_difference(
-            contract, truth, candidate, champion, training.bootstrap_samples, training.seed
+            contract,
+            truth,
+            candidate,
+            champion,
+            training.bootstrap_samples,
+            training.seed,
+            own,
+            rows,
         )
         method = "paired bootstrap"
     if not np.isfinite([difference, low, high]).all():

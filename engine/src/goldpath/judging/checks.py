@@ -42,6 +42,8 @@ def check_against_champion(evidence: Evidence) -> ValidationResult | None:
         theirs,
         evidence.training,
         evidence.validation,
+        evidence.definitions.metric,
+        evidence.rows,
     )
 
 

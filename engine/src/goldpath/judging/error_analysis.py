@@ -9,6 +9,7 @@ import pandas as pd
 
 from goldpath.contract import Contract
 from goldpath.learning.frames import model_frame, target_values
+from goldpath.learning.metric import Metric
 from goldpath.learning.metrics import metric_value, row_losses
 from goldpath.learning.scoring import LoadedModel, Predictions
 
@@ -42,7 +43,7 @@ class Slice:
 
 
 def analyse_errors(
-    model: LoadedModel, test: pd.DataFrame, predictions: Predictions
+    model: LoadedModel, test: pd.DataFrame, predictions: Predictions, own: Metric | None = None
 ) -> tuple[Slice, ...]:
     """Every slice of at least 30 test rows, the worst first.
 
@@ -50,6 +51,7 @@ def analyse_errors(
         model: Names the features.
         test: Rows that the model has not seen.
         predictions: What it says about them.
+        own: The project's own main metric.
     """
     from scipy.stats import ttest_ind
 
@@ -67,7 +69,13 @@ def analyse_errors(
                 Slice(
                     name=name,
                     rows=int(members.sum()),
-                    metric=metric_value(contract, truth[members], _part(predictions, members)),
+                    metric=metric_value(
+                        contract,
+                        truth[members],
+                        _part(predictions, members),
+                        own,
+                        test[members],
+                    ),
                     loss=float(inside.mean()),
                     loss_elsewhere=float(outside.mean()),
                     difference=(float(interval.low), float(interval.high)),

@@ -11,8 +11,10 @@ import pandas as pd
 from goldpath.contract import Contract
 from goldpath.judging.error_analysis import Slice, analyse_errors
 from goldpath.learning.frames import model_frame, target_values
+from goldpath.learning.metric import Metric
 from goldpath.learning.metrics import Score, bootstrap_score, metric_value, other_scores
 from goldpath.learning.scoring import LoadedModel, Predictions
+from goldpath.project import ENGINES_OWN, Model
 from goldpath.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -44,23 +46,34 @@ class Evaluation:
 
 
 def evaluate(
-    model: LoadedModel, train: pd.DataFrame, test: pd.DataFrame, settings: TrainingSettings
+    model: LoadedModel,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    settings: TrainingSettings,
+    definitions: Model = ENGINES_OWN,
 ) -> Evaluation:
-    """Score a model on test rows, beside a baseline fitted on the training rows."""
+    """Score a model on test rows, beside a baseline fitted on the training rows.
+
+    Args:
+        model: The model.
+        train: Rows that it learned from.
+        test: Rows that it has not seen.
+        settings: Bootstrap samples and seed.
+        definitions: The project's own metrics.
+    """
+    samples, seed, own = settings.bootstrap_samples, settings.seed, definitions.metric
     contract = model.contract
     truth = target_values(test, contract)
     predictions = model.predict(test)
     baseline = baseline_model(train, contract)
     return Evaluation(
-        score=bootstrap_score(
-            contract, truth, predictions, settings.bootstrap_samples, settings.seed
-        ),
-        baseline=metric_value(contract, truth, baseline.predict(test)),
+        score=bootstrap_score(contract, truth, predictions, samples, seed, own, test),
+        baseline=metric_value(contract, truth, baseline.predict(test), own, test),
         others=other_scores(
-            contract, truth, predictions, settings.bootstrap_samples, settings.seed
+            contract, truth, predictions, samples, seed, definitions.metrics, test
         ),
-        slices=analyse_errors(model, test, predictions),
-        importances=permutation_importances(model, test, settings.seed),
+        slices=analyse_errors(model, test, predictions, own),
+        importances=permutation_importances(model, test, seed, own),
         predictions=predictions,
     )
 
@@ -78,17 +91,20 @@ def baseline_model(train: pd.DataFrame, contract: Contract) -> LoadedModel:
     return LoadedModel(pipeline=model, contract=contract)
 
 
-def permutation_importances(model: LoadedModel, test: pd.DataFrame, seed: int) -> dict[str, float]:
+def permutation_importances(
+    model: LoadedModel, test: pd.DataFrame, seed: int, own: Metric | None = None
+) -> dict[str, float]:
     """How much the main metric loses when one feature's values are shuffled, largest first."""
     random = np.random.default_rng(seed)
     rows = test.sample(min(IMPORTANCE_ROWS, len(test)), random_state=seed)
     frame, truth = model_frame(rows, model.contract), target_values(rows, model.contract)
-    whole = metric_value(model.contract, truth, model.predict(frame))
+    whole = metric_value(model.contract, truth, model.predict(frame), own, rows)
     losses = {}
     for name in frame.columns:
         shuffled = frame.copy()
         shuffled[name] = shuffled[name].to_numpy()[random.permutation(len(shuffled))]
-        losses[name] = whole - metric_value(model.contract, truth, model.predict(shuffled))
+        found = metric_value(model.contract, truth, model.predict(shuffled), own, rows)
+        losses[name] = whole - found
     return dict(sorted(losses.items(), key=lambda item: -item[1]))
 
 

@@ -1,13 +1,13 @@
 """`ModelValidator`: every check of a registered model on rows of one's choice, and one's own."""
 
 import asyncio
-import inspect
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from goldpath.contract import Contract
+from goldpath.judging.own_checks import require_validator, run_own
 from goldpath.judging.checks import CHECKS, are_numbers, make_report, settle
 from goldpath.judging.validation_report import (
     ValidationReport,
@@ -18,6 +18,7 @@ from goldpath.judging.validation_report import (
 from goldpath.judging.validators import Check, Evidence, Validator
 from goldpath.learning.frames import target_values
 from goldpath.learning.scoring import LoadedModel, ModelVersion
+from goldpath.project import ENGINES_OWN
 from goldpath.settings import MonitoringSettings, Settings, TrainingSettings, ValidationSettings
 
 
@@ -40,8 +41,8 @@ class ModelValidator:
 
     Args:
         registry: Where models are looked up by name and version, such as `MLflowManager`.
-        settings: Their sections `validation`, `training` and `monitoring` hold the limits; the
-            defaults where not given.
+        settings: Their sections `validation`, `training` and `monitoring` hold the limits, and
+            their project its own checks; the defaults and none where not given.
     """
 
     def __init__(self, registry: Registry | None = None, settings: Settings | None = None) -> None:
@@ -49,8 +50,11 @@ class ModelValidator:
         self._validation = settings.validation if settings else ValidationSettings()
         self._training = settings.training if settings else TrainingSettings()
         self._monitoring = settings.monitoring if settings else MonitoringSettings()
+        self._definitions = settings.project.definitions if settings else ENGINES_OWN
         self._checks: dict[str, Check | None] = dict(CHECKS)
         self._own: dict[str, Validator] = {}
+        for name, validator in self._definitions.validators.items():
+            self.add_validator(name, validator)
 
     @property
     def validators(self) -> tuple[str, ...]:
@@ -68,11 +72,7 @@ class ModelValidator:
         Raises:
             ValidationSetupError: If it has no such method.
         """
-        if not callable(getattr(validator, "validate", None)):
-            raise ValidationSetupError(
-                f"validator {name!r} is a {type(validator).__name__} without a method `validate`",
-                "derive it from BaseValidator (docs/validation.md)",
-            )
+        require_validator(name, validator)
         self._checks[name] = None
         self._own[name] = validator
 
@@ -139,7 +139,7 @@ class ModelValidator:
             if check is not None:
                 result = await asyncio.to_thread(check, evidence)
             else:
-                result = await _run_own(name, self._own[name], evidence)
+                result = await run_own(name, self._own[name], evidence)
             if result is not None:
                 results.append(settle(result, self._validation))
             if name == "predictions" and not are_numbers(evidence.predictions):
@@ -186,6 +186,7 @@ class ModelValidator:
             reference=reference,
             champion=champion,
             size_bytes=size_bytes,
+            definitions=self._definitions,
         )
 
 
@@ -194,31 +195,6 @@ def create_model_validator(
 ) -> ModelValidator:
     """A `ModelValidator`, as guides make it."""
     return ModelValidator(registry, settings)
-
-
-async def _run_own(name: str, validator: Validator, evidence: Evidence) -> ValidationResult:
-    """A check of one's own; one that breaks has not passed."""
-    try:
-        answer = validator.validate(
-            evidence.model,
-            evidence.rows,
-            evidence.truth,
-            reference_data=evidence.reference,
-            contract=evidence.contract,
-            evidence=evidence,
-        )
-        result: object = await answer if inspect.isawaitable(answer) else answer
-    except Exception as error:  # noqa: BLE001  whatever people's own code raises
-        return ValidationResult(
-            name, ValidationStatus.FAILED, f"could not be made: {type(error).__name__}: {error}"
-        )
-    if not isinstance(result, ValidationResult):
-        return ValidationResult(
-            name,
-            ValidationStatus.FAILED,
-            f"returned a {type(result).__name__}, not a ValidationResult",
-        )
-    return result
 
 
 def _with_target(data: pd.DataFrame, target: Any, contract: Contract) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from goldpath.judging.champion import FEWEST_OF_A_CLASS, delong_areas
 from goldpath.judging.validation_report import ValidationResult, ValidationStatus
 from goldpath.judging.validators import Evidence
 from goldpath.learning.frames import model_frame, target_values
-from goldpath.learning.metrics import bootstrap_score, main_metric, metric_value
+from goldpath.learning.metrics import bootstrap_score, main_metric
 from goldpath.learning.scoring import LoadedModel, Predictions
 
 STABILITY_CHECK = "stability"
@@ -54,30 +54,33 @@ def check_stability(evidence: Evidence) -> ValidationResult | None:
     for learned, judged in folds.split(frame, None if maker is KFold else truth.astype(str)):
         pipeline = clone(evidence.model.pipeline).fit(frame.iloc[learned], truth[learned])
         fold = LoadedModel(pipeline, contract).predict(frame.iloc[judged])
-        score, variance = _score(evidence, truth[judged], fold)
+        score, variance = _score(evidence, truth[judged], fold, rows.iloc[judged])
         scores.append(score)
         variances.append(variance)
     return _judge(evidence, np.array(scores), np.array(variances))
 
 
-def _score(evidence: Evidence, truth: np.ndarray, fold: Predictions) -> tuple[float, float]:
+def _score(
+    evidence: Evidence, truth: np.ndarray, fold: Predictions, rows: pd.DataFrame
+) -> tuple[float, float]:
     """A fold's score and its sampling variance."""
-    contract = evidence.contract
-    if contract.is_binary:
+    contract, own = evidence.contract, evidence.definitions.metric
+    if contract.is_binary and own is None:
         areas, variance = delong_areas(
             truth == contract.target.positive, np.asarray(fold.scores)[None, :]
         )
         return float(areas[0]), float(variance[0, 0])
-    low, high = bootstrap_score(
-        contract, truth, fold, BOOTSTRAP_SAMPLES, evidence.training.seed
-    ).interval
-    return metric_value(contract, truth, fold), float(((high - low) / (2 * 1.96)) ** 2)
+    score = bootstrap_score(
+        contract, truth, fold, BOOTSTRAP_SAMPLES, evidence.training.seed, own, rows
+    )
+    low, high = score.interval
+    return score.value, float(((high - low) / (2 * 1.96)) ** 2)
 
 
 def _judge(evidence: Evidence, scores: np.ndarray, variances: np.ndarray) -> ValidationResult:
     from scipy.stats import chi2
 
-    limit, name = evidence.validation.stability_limit, main_metric(evidence.contract)
+    limit, name = evidence.validation.stability_limit, _name(evidence)
     spread = float(scores.std(ddof=1))
     weights = 1 / np.maximum(variances, 1e-12)
     middle = float(np.sum(weights * scores) / weights.sum())
@@ -100,3 +103,7 @@ def _judge(evidence: Evidence, scores: np.ndarray, variances: np.ndarray) -> Val
         score=spread,
         threshold=limit,
     )
+
+
+def _name(evidence: Evidence) -> str:
+    return main_metric(evidence.contract, evidence.definitions.metric)

@@ -1,10 +1,15 @@
-"""The promotion gate: every check must pass, and a check that cannot be made has not passed."""
+"""The promotion gate: every check must pass, and a check that cannot be made has not passed.
 
+The project's own checks run after the built-in ones; one of the same name takes a built-in's place.
+"""
+
+import asyncio
 from typing import TYPE_CHECKING
 
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
 from goldpath.judging.checks import CHECKS, are_numbers, champion_fault, make_report, settle
+from goldpath.judging.own_checks import require_validator, run_own
 from goldpath.judging.validation_report import ValidationReport, ValidationResult, ValidationStatus
 from goldpath.judging.validators import Evidence
 from goldpath.learning.frames import target_values
@@ -69,11 +74,16 @@ def _validate(
         return make_report(evidence, [fault])
     evidence = _evidence(settings, candidate, champion, split, contract, predictions)
     results = []
-    for name, check in CHECKS.items():
-        if name == "champion" and champion_error is not None:
-            result: ValidationResult | None = champion_fault("the champion", champion_error)
+    own = settings.project.definitions.validators
+    for name in dict.fromkeys((*CHECKS, *own)):
+        result: ValidationResult | None
+        if name in own:
+            require_validator(name, own[name])
+            result = asyncio.run(run_own(name, own[name], evidence))
+        elif name == "champion" and champion_error is not None:
+            result = champion_fault("the champion", champion_error)
         else:
-            result = check(evidence)
+            result = CHECKS[name](evidence)
         if result is not None:
             results.append(settle(result, settings.validation))
         if name == "predictions" and not are_numbers(predictions):
@@ -116,4 +126,5 @@ def _evidence(
         monitoring=settings.monitoring,
         train=split.train,
         champion=champion,
+        definitions=settings.project.definitions,
     )

@@ -27,6 +27,7 @@ from goldpath.learning.metrics import (
     other_scores,
 )
 from goldpath.learning.scoring import LoadedModel, Predictions
+from goldpath.project import ENGINES_OWN, Model
 from goldpath.settings import MonitoringSettings, TrainingSettings, ValidationSettings
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Evidence:
         reference: Rows that the judged rows are compared with; the training rows where not given.
         champion: Today's champion, where there is one.
         size_bytes: The stored model's size, where it is known.
+        definitions: The project's own metrics.
     """
 
     model: LoadedModel
@@ -67,6 +69,7 @@ class Evidence:
     reference: pd.DataFrame | None = None
     champion: LoadedModel | None = None
     size_bytes: int | None = None
+    definitions: Model = ENGINES_OWN
 
     @property
     def contract(self) -> Contract:
@@ -144,7 +147,9 @@ def check_baseline(evidence: Evidence) -> ValidationResult | None:
     if evidence.train is None:
         return None
     rival = baseline_model(evidence.train, evidence.contract).predict(evidence.rows)
-    baseline = metric_value(evidence.contract, evidence.truth, rival)
+    baseline = metric_value(
+        evidence.contract, evidence.truth, rival, evidence.definitions.metric, evidence.rows
+    )
     score = _main_score(evidence)
     low, high = score.interval
     return ValidationResult(
@@ -163,7 +168,8 @@ def check_performance(evidence: Evidence) -> ValidationResult:
         ValidationSetupError: If a threshold names a metric that the problem does not have.
     """
     thresholds, rows = evidence.validation.thresholds, len(evidence.rows)
-    scores = {main_metric(evidence.contract): _main_score(evidence)}
+    main_name = main_metric(evidence.contract, evidence.definitions.metric)
+    scores = {main_name: _main_score(evidence)}
     if set(thresholds) - set(scores):
         training = evidence.training
         scores |= other_scores(
@@ -172,12 +178,16 @@ def check_performance(evidence: Evidence) -> ValidationResult:
             evidence.predictions,
             training.bootstrap_samples,
             training.seed,
+            evidence.definitions.metrics,
+            evidence.rows,
         )
     if unknown := sorted(set(thresholds) - set(scores)):
         raise ValidationSetupError(
             f"validation.thresholds names {', '.join(unknown)}, which this problem does not have",
             f"it has: {', '.join(sorted(scores))}",
         )
+    own = {each.name for each in evidence.definitions.metrics if not each.greater_is_better}
+    errors = ERRORS | own
     details: dict[str, dict[str, float | str]] = {}
     missed, doubtful = [], []
     for name, score in scores.items():
@@ -186,7 +196,7 @@ def check_performance(evidence: Evidence) -> ValidationResult:
         if name not in thresholds:
             continue
         limit = details[name]["threshold"] = thresholds[name]
-        sign = -1 if name in ERRORS else 1
+        sign = -1 if name in errors else 1
         if not sign * score.value >= sign * limit:
             missed.append(
                 f"{name} {score.value:.4f}, {'at most' if sign < 0 else 'at least'} {limit:g}"
@@ -201,7 +211,7 @@ def check_performance(evidence: Evidence) -> ValidationResult:
         if doubtful
         else ValidationStatus.PASSED
     )
-    main = scores[main_metric(evidence.contract)]
+    main = scores[main_name]
     return ValidationResult(
         "performance",
         status,
@@ -263,4 +273,6 @@ def _main_score(evidence: Evidence) -> Score:
         evidence.predictions,
         training.bootstrap_samples,
         training.seed,
+        evidence.definitions.metric,
+        evidence.rows,
     )

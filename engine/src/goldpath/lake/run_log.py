@@ -74,9 +74,19 @@ def latest_by_subject(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
     return {record.subject: record for record in records}
 
 
-def fingerprint(contract: Contract, rows: int, newest: datetime | None) -> str:
-    """What an interval is made from: its bronze rows, which are append-only, and the contract."""
-    return f"{rows} rows, newest {newest}, contract {_rules_digest(contract)}"
+def fingerprint(
+    contract: Contract, rows: int, newest: datetime | None, recipes: str = ""
+) -> str:
+    """What an interval is made from: its bronze rows, which are append-only, and the contract.
+
+    Args:
+        contract: The contract.
+        rows: How many rows bronze holds of the interval.
+        newest: When the newest of them was taken in.
+        recipes: What stands for the project's own recipes of silver and gold, if it has some.
+    """
+    own = f", recipes {recipes}" if recipes else ""
+    return f"{rows} rows, newest {newest}{own}, contract {_rules_digest(contract)}"
 
 
 def is_same_contract(contract: Contract, made_from: str) -> bool:

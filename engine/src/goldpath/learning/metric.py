@@ -36,10 +36,10 @@ class Metric:
     greater_is_better: bool = True
     unit: str = ""
 
-    def value(
-        self, contract: Contract, truth: np.ndarray, predictions: Predictions, rows: "pd.DataFrame"
-    ) -> float:
-        """The metric of some rows.
+    def on_rows(
+        self, contract: Contract, truth: np.ndarray, predictions: Predictions, rows: "pd.DataFrame | None"
+    ) -> Callable[[np.ndarray | slice], float]:
+        """The metric as a function of row numbers: fast enough for hundreds of resamples.
 
         Args:
             contract: The contract that the model was trained with.
@@ -53,7 +53,13 @@ class Metric:
             "decided": lambda: np.asarray(predictions.values),
             "rows": lambda: rows,
         }
-        return float(self.function(*(available[name]() for name in self.inputs)))
+        inputs = [available[name]() for name in self.inputs]
+
+        def on(chosen: np.ndarray | slice) -> float:
+            parts = [each.iloc[chosen] if hasattr(each, "iloc") else each[chosen] for each in inputs]
+            return float(self.function(*parts))
+
+        return on
 
 
 def metric(
@@ -112,14 +118,3 @@ def probability_of(contract: Contract, predictions: Predictions) -> np.ndarray:
     if predictions.probabilities is None:
         raise TypeError("a regression's predictions carry no probabilities; ask for `decided`")
     return predictions.probabilities[:, 1] if contract.is_binary else predictions.probabilities
-
-
-def take(predictions: Predictions, rows: np.ndarray) -> Predictions:
-    """The predictions of some rows, by number."""
-    probabilities = predictions.probabilities
-    values: Any = [predictions.values[row] for row in rows]
-    return Predictions(
-        values,
-        None if probabilities is None else probabilities[rows],
-        [predictions.scores[row] for row in rows],
-    )

@@ -4,16 +4,18 @@ Binary classification: area under the ROC curve. Several classes: its mean, one 
 rest. Regression: R², the share of variance explained. For all three, more is better.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from goldpath.contract import Contract
+from goldpath.learning.metric import Metric, probability_of
+from goldpath.learning.predictions import Predictions
 
 if TYPE_CHECKING:
-    from goldpath.learning.scoring import Predictions
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -31,62 +33,109 @@ class Score:
     interval: tuple[float, float]
 
 
-def main_metric(contract: Contract) -> str:
-    """The metric that the search maximises and the gate compares."""
+def main_metric(contract: Contract, own: Metric | None = None) -> str:
+    """The name of the metric that the search maximises and the gate compares.
+
+    Args:
+        contract: Its problem decides where the project has no main metric of its own.
+        own: The project's own main metric.
+    """
+    if own is not None:
+        return own.name
     if contract.problem == "regression":
         return "r2"
     return "roc_auc" if contract.is_binary else "roc_auc_ovr"
 
 
-def metric_value(contract: Contract, truth: np.ndarray, predictions: "Predictions") -> float:
-    """The main metric of predictions, shape (rows,), against the truth, shape (rows,)."""
-    return _metric(contract)(truth, _scores(contract, predictions))
+def metric_value(
+    contract: Contract,
+    truth: np.ndarray,
+    predictions: Predictions,
+    own: Metric | None = None,
+    rows: "pd.DataFrame | None" = None,
+) -> float:
+    """The main metric of predictions, shape (rows,), against the truth, shape (rows,).
+
+    Args:
+        contract: Names the problem.
+        truth: The target, shape (rows,).
+        predictions: What the model says.
+        own: The project's own main metric.
+        rows: The rows themselves, which a metric of one's own may look at.
+    """
+    return _measured(contract, truth, predictions, own, rows)(slice(None))
 
 
 def bootstrap_score(
-    contract: Contract, truth: np.ndarray, predictions: "Predictions", samples: int, seed: int
+    contract: Contract,
+    truth: np.ndarray,
+    predictions: Predictions,
+    samples: int,
+    seed: int,
+    own: Metric | None = None,
+    rows: "pd.DataFrame | None" = None,
 ) -> Score:
-    """The main metric with its bootstrap interval."""
-    metric, scores = _metric(contract), _scores(contract, predictions)
-    values = [metric(truth[rows], scores[rows]) for rows in _resamples(len(truth), samples, seed)]
+    """The main metric with its bootstrap interval; the last two as for `metric_value`."""
+    metric = _measured(contract, truth, predictions, own, rows)
+    values = [metric(chosen) for chosen in _resamples(len(truth), samples, seed)]
     finite = [value for value in values if np.isfinite(value)]
     low, high = np.percentile(finite, [2.5, 97.5]) if finite else (float("nan"), float("nan"))
-    return Score(main_metric(contract), metric(truth, scores), (float(low), float(high)))
+    name = main_metric(contract, own)
+    return Score(name, metric(slice(None)), (float(low), float(high)))
 
 
 def bootstrap_difference(
     contract: Contract,
     truth: np.ndarray,
-    candidate: "Predictions",
-    champion: "Predictions",
+    candidate: Predictions,
+    champion: Predictions,
     samples: int,
     seed: int,
+    own: Metric | None = None,
+    rows: "pd.DataFrame | None" = None,
 ) -> tuple[float, tuple[float, float]]:
     """Candidate minus champion on the same rows: the difference and its paired 95 % interval."""
-    metric = _metric(contract)
-    ours, theirs = _scores(contract, candidate), _scores(contract, champion)
+    ours = _measured(contract, truth, candidate, own, rows)
+    theirs = _measured(contract, truth, champion, own, rows)
     differences = [
-        metric(truth[rows], ours[rows]) - metric(truth[rows], theirs[rows])
-        for rows in _resamples(len(truth), samples, seed)
+        ours(chosen) - theirs(chosen) for chosen in _resamples(len(truth), samples, seed)
     ]
     low, high = np.nanpercentile(differences, [2.5, 97.5])
-    return metric(truth, ours) - metric(truth, theirs), (float(low), float(high))
+    return ours(slice(None)) - theirs(slice(None)), (float(low), float(high))
 
 
 def other_scores(
-    contract: Contract, truth: np.ndarray, predictions: "Predictions", samples: int, seed: int
+    contract: Contract,
+    truth: np.ndarray,
+    predictions: Predictions,
+    samples: int,
+    seed: int,
+    own: Sequence[Metric] = (),
+    rows: "pd.DataFrame | None" = None,
 ) -> dict[str, Score]:
-    """Further metrics with their bootstrap intervals, for people; the gate does not need them."""
-    rows = _row_metrics(contract, truth, predictions)
+    """Further metrics with their bootstrap intervals, for people; the gate does not need them.
+
+    Args:
+        contract: Names the problem.
+        truth: The target, shape (rows,).
+        predictions: What the model says.
+        samples: How many resamples.
+        seed: Of the resamples.
+        own: The project's own further metrics.
+        rows: The rows themselves, which a metric of one's own may look at.
+    """
+    metrics: dict[str, Callable[[Any], float]] = dict(_row_metrics(contract, truth, predictions))
+    for each in own:
+        metrics[each.name] = _measured(contract, truth, predictions, each, rows)
     resamples = _resamples(len(truth), samples, seed)
     scores = {}
-    for name, metric in rows.items():
-        low, high = np.percentile([metric(chosen) for chosen in resamples], [2.5, 97.5])
+    for name, metric in metrics.items():
+        low, high = np.nanpercentile([metric(chosen) for chosen in resamples], [2.5, 97.5])
         scores[name] = Score(name, metric(np.arange(len(truth))), (float(low), float(high)))
     return scores
 
 
-def row_losses(contract: Contract, truth: np.ndarray, predictions: "Predictions") -> np.ndarray:
+def row_losses(contract: Contract, truth: np.ndarray, predictions: Predictions) -> np.ndarray:
     """What each row costs, shape (rows,): log loss of a class, absolute error of a value."""
     if contract.problem == "regression":
         return np.asarray(np.abs(np.asarray(predictions.values, dtype="float64") - truth))
@@ -117,7 +166,7 @@ def expected_calibration_error(positive: np.ndarray, probabilities: np.ndarray) 
 
 
 def _row_metrics(
-    contract: Contract, truth: np.ndarray, predictions: "Predictions"
+    contract: Contract, truth: np.ndarray, predictions: Predictions
 ) -> dict[str, Callable[[np.ndarray], float]]:
     """Each further metric as a function of row numbers, fast enough for hundreds of resamples."""
     losses = row_losses(contract, truth, predictions)
@@ -199,13 +248,27 @@ def _metric(contract: Contract) -> Callable[[np.ndarray, np.ndarray], float]:
     return one_against_rest
 
 
-def _scores(contract: Contract, predictions: "Predictions") -> np.ndarray:
+def _measured(
+    contract: Contract,
+    truth: np.ndarray,
+    predictions: Predictions,
+    own: Metric | None,
+    rows: "pd.DataFrame | None",
+) -> Callable[[np.ndarray | slice], float]:
+    """The main metric as a function of row numbers."""
+    if own is not None:
+        if rows is None and "rows" in own.inputs:
+            raise TypeError(f"the metric {own.name} asks for rows, and there are none here")
+        return own.on_rows(contract, truth, predictions, rows)
+    metric, scores = _metric(contract), _scores(contract, predictions)
+    return lambda chosen: metric(truth[chosen], scores[chosen])
+
+
+def _scores(contract: Contract, predictions: Predictions) -> np.ndarray:
     """What the metric ranks or measures: P(positive), the matrix of probabilities, or values."""
     if contract.problem == "regression":
         return np.asarray(predictions.values, dtype="float64")
-    if predictions.probabilities is None:
-        raise TypeError("a classifier's predictions carry probabilities")
-    return predictions.probabilities[:, 1] if contract.is_binary else predictions.probabilities
+    return probability_of(contract, predictions)
 
 
 def _r2(truth: np.ndarray, values: np.ndarray) -> float:

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 
 from goldpath.contract import Contract
-from goldpath.learning.families import FAMILIES
+from goldpath.learning.families import families_of, family_named
+from goldpath.learning.family import Family
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.metrics import metric_value
 from goldpath.learning.scoring import LoadedModel
 from goldpath.learning.splitting import split_rule
 from goldpath.learning.threads import sensible_threads
+from goldpath.project import ENGINES_OWN, Model
 from goldpath.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class Trial:
 
     Attributes:
         number: From 0 on.
-        family: A name in `FAMILIES`.
+        family: A name of one of the families.
         parameters: What the pipeline was built with.
         drawn: The sampler's values, from which the trial can be told to another study.
         fold_scores: The main metric on each fold; fewer than the folds where it was pruned.
@@ -57,7 +59,7 @@ class SearchResult:
     """The best configuration.
 
     Attributes:
-        family: A name in `FAMILIES`.
+        family: A name of one of the families.
         parameters: Its parameters.
         score: Mean of the main metric over the folds.
         fold_scores: The metric on each fold.
@@ -77,6 +79,7 @@ def search(
     settings: TrainingSettings,
     on_trial: Callable[[Trial, float], None],
     known: Sequence[Trial] = (),
+    definitions: Model = ENGINES_OWN,
 ) -> SearchResult:
     """Find the best family and parameters by cross-validation.
 
@@ -91,73 +94,100 @@ def search(
         settings: Trials, time limit, folds and seed.
         on_trial: Called after each new trial with it and the best score so far.
         known: Trials that an earlier process finished; they are not run again.
+        definitions: The project's families and its main metric.
     """
+    families = families_of(definitions)
     folds = make_folds(train, contract, settings)
-    study = _new_study(settings)
+    study = _new_study(settings, len(families))
+    attempt = _Attempt(train, contract, settings, definitions, families, folds)
     trials: list[Trial] = []
     with sensible_threads(len(train)):
-        for number in range(max(settings.trials, len(FAMILIES))):
+        for number in range(max(settings.trials, len(families))):
             spent = sum(trial.seconds for trial in trials)
-            if number >= len(FAMILIES) and spent > settings.timeout_seconds:
+            if number >= len(families) and spent > settings.timeout_seconds:
                 break
             study.sampler = _sampler(settings.seed + number)
             if number < len(known):
-                trials.append(_replay(study, known[number]))
+                trials.append(attempt.replay(study, known[number]))
             else:
-                trials.append(_try_next(study, number, train, contract, settings, folds))
+                trials.append(attempt.try_next(study, number))
                 on_trial(trials[-1], max(trial.score for trial in trials if not trial.pruned))
     finished = [trial for trial in trials if not trial.pruned]
     best = max(finished, key=lambda trial: trial.score)
-    best = _worth_leaving_the_defaults(best, finished[: len(FAMILIES)])
+    best = _worth_leaving_the_defaults(best, finished[: len(families)])
     return SearchResult(best.family, best.parameters, best.score, best.fold_scores, tuple(trials))
 
 
-def _try_next(
-    study: "Study",
-    number: int,
-    train: pd.DataFrame,
-    contract: Contract,
-    settings: TrainingSettings,
-    folds: list[tuple[np.ndarray, np.ndarray]],
-) -> Trial:
-    """Draw a configuration and judge it fold by fold, until it is pruned or done."""
-    started = time.monotonic()
-    if number < len(FAMILIES):
-        default = list(FAMILIES.values())[number]
-        study.enqueue_trial({"family": default.name, **default.defaults})
-    asked = study.ask()
-    family = FAMILIES[asked.suggest_categorical("family", list(FAMILIES))]
-    parameters = family.suggest(asked)
-    scores: list[float] = []
-    pruned = False
-    for score in _fold_scores(train, contract, folds, family.name, parameters, settings.seed):
-        scores.append(score)
-        asked.report(score, len(scores) - 1)
-        pruned = len(scores) < len(folds) and bool(asked.should_prune())
-        if pruned:
-            break
-    trial = Trial(
-        number=number,
-        family=family.name,
-        parameters=parameters,
-        drawn=dict(asked.params),
-        fold_scores=tuple(scores),
-        pruned=pruned,
-        seconds=time.monotonic() - started,
-    )
-    _tell(study, asked, trial)
-    return trial
+@dataclass(frozen=True)
+class _Attempt:
+    """What every trial of a search shares."""
 
+    train: pd.DataFrame
+    contract: Contract
+    settings: TrainingSettings
+    definitions: Model
+    families: Mapping[str, Family]
+    folds: list[tuple[np.ndarray, np.ndarray]]
 
-def _replay(study: "Study", trial: Trial) -> Trial:
-    """Tell a study what an earlier process found, as if it had been found here."""
-    study.enqueue_trial(dict(trial.drawn))
-    asked = study.ask()
-    FAMILIES[asked.suggest_categorical("family", list(FAMILIES))].suggest(asked)
-    for fold, score in enumerate(trial.fold_scores):
-        asked.report(score, fold)
-    _tell(study, asked, trial)
-    return trial
+    def try_next(self, study: "Study", number: int) -> Trial:
+        """Draw a configuration and judge it fold by fold, until it is pruned or done."""
+        started = time.monotonic()
+        if number < len(self.families):
+            default = list(self.families.values())[number]
+            study.enqueue_trial({"family": default.name, **default.defaults})
+        asked = study.ask()
+        family, parameters = self._draw(asked)
+        scores: list[float] = []
+        pruned = False
+        for score in self._fold_scores(family, parameters):
+            scores.append(score)
+            asked.report(score, len(scores) - 1)
+            pruned = len(scores) < len(self.folds) and bool(asked.should_prune())
+            if pruned:
+                break
+        trial = Trial(
+            number=number,
+            family=family.name,
+            parameters=parameters,
+            drawn=dict(asked.params),
+            fold_scores=tuple(scores),
+            pruned=pruned,
+            seconds=time.monotonic() - started,
+        )
+        _tell(study, asked, trial)
+        return trial
+
+    def replay(self, study: "Study", trial: Trial) -> Trial:
+        """Tell a study what an earlier process found, as if it had been found here."""
+        study.enqueue_trial(dict(trial.drawn))
+        asked = study.ask()
+        self._draw(asked)
+        for fold, score in enumerate(trial.fold_scores):
+            asked.report(score, fold)
+        _tell(study, asked, trial)
+        return trial
+
+    def _draw(self, asked: "OptunaTrial") -> tuple[Family, dict[str, Any]]:
+        family = self.families[asked.suggest_categorical("family", list(self.families))]
+        return family, family.suggest(asked, self.contract)
+
+    def _fold_scores(self, family: Family, parameters: Mapping[str, Any]) -> Iterator[float]:
+        """The main metric on each fold's validation part, one after the other."""
+        frame = model_frame(self.train, self.contract)
+        target = target_values(self.train, self.contract)
+        for learnt, held_out in self.folds:
+            pipeline = family.build(self.contract, parameters, self.settings.seed)
+            with warnings.catch_warnings():
+                _ignore_convergence()
+                pipeline.fit(frame.iloc[learnt], target[learnt])
+            predictions = LoadedModel(pipeline, self.contract).predict(frame.iloc[held_out])
+            yield metric_value(
+                self.contract,
+                target[held_out],
+                predictions,
+                self.definitions.metric,
+                self.train.iloc[held_out],
+            )
 
 
 def _tell(study: "Study", asked: "OptunaTrial", trial: Trial) -> None:
@@ -169,12 +199,12 @@ def _tell(study: "Study", asked: "OptunaTrial", trial: Trial) -> None:
         study.tell(asked, trial.score)
 
 
-def _new_study(settings: TrainingSettings) -> "Study":
+def _new_study(settings: TrainingSettings, families: int) -> "Study":
     """An empty study; the families' defaults, its first trials, are never pruned."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=len(FAMILIES) + 2)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=families + 2)
     return optuna.create_study(direction="maximize", sampler=_sampler(settings.seed), pruner=pruner)
 
 
@@ -246,10 +276,15 @@ def make_folds(
 
 
 def fit(
-    train: pd.DataFrame, contract: Contract, family: str, parameters: Mapping[str, Any], seed: int
+    train: pd.DataFrame,
+    contract: Contract,
+    family: str,
+    parameters: Mapping[str, Any],
+    seed: int,
+    definitions: Model = ENGINES_OWN,
 ) -> LoadedModel:
-    """Fit one configuration on rows."""
-    pipeline = FAMILIES[family].build(contract, parameters, seed)
+    """Fit one configuration of one of the project's families on rows."""
+    pipeline = family_named(definitions, family).build(contract, parameters, seed)
     with warnings.catch_warnings(), sensible_threads(len(train)):
         _ignore_convergence()
         pipeline.fit(model_frame(train, contract), target_values(train, contract))
@@ -262,6 +297,7 @@ def held_out_predictions(
     family: str,
     parameters: Mapping[str, Any],
     settings: TrainingSettings,
+    definitions: Model = ENGINES_OWN,
 ) -> pd.DataFrame:
     """Training rows with predictions by models that did not see them.
 
@@ -281,29 +317,11 @@ def held_out_predictions(
     kind = GroupKFold if grouped else KFold
     folds = kind(settings.cv_folds, shuffle=True, random_state=settings.seed)
     for learnt, held_out in folds.split(train, groups=groups):
-        model = fit(train.iloc[learnt], contract, family, parameters, settings.seed)
+        part = train.iloc[learnt]
+        model = fit(part, contract, family, parameters, settings.seed, definitions)
         predictions = model.predict(train.iloc[held_out])
         column.iloc[held_out] = predictions.values if many_classes else predictions.scores
     return train.assign(prediction=column)
-
-
-def _fold_scores(
-    rows: pd.DataFrame,
-    contract: Contract,
-    folds: list[tuple[np.ndarray, np.ndarray]],
-    family: str,
-    parameters: Mapping[str, Any],
-    seed: int,
-) -> Iterator[float]:
-    """The main metric on each fold's validation part, one after the other."""
-    frame, target = model_frame(rows, contract), target_values(rows, contract)
-    for learnt, held_out in folds:
-        pipeline = FAMILIES[family].build(contract, parameters, seed)
-        with warnings.catch_warnings():
-            _ignore_convergence()
-            pipeline.fit(frame.iloc[learnt], target[learnt])
-        predictions = LoadedModel(pipeline, contract).predict(frame.iloc[held_out])
-        yield metric_value(contract, target[held_out], predictions)
 
 
 def _ignore_convergence() -> None:

@@ -126,12 +126,17 @@ def divide_rows(marked: "ibis.Table") -> CheckedRows:
     )
 
 
-def typed_frame(raw: "pa.Table", contract: Contract) -> "pa.Table":
+def typed_frame(
+    raw: "pa.Table",
+    contract: Contract,
+    prepare: "Callable[[ibis.Table], ibis.Table] | None" = None,
+) -> "pa.Table":
     """The accepted rows of a file that is scored or compared; a label is not needed.
 
     Args:
         raw: Text columns as `sources.read_raw` gives them.
         contract: What a row must be.
+        prepare: Applied to the raw rows before they are read.
 
     Returns:
         Typed columns in the order entity, event time, features, target (where the file has it).
@@ -143,6 +148,8 @@ def typed_frame(raw: "pa.Table", contract: Contract) -> "pa.Table":
 
     engine = connect_duckdb()
     rows = ibis.memtable(number_rows(raw))
+    if prepare is not None:
+        rows = prepare(rows)
     accepted = check_rows(rows, contract, require_target=False).accepted
     table = engine.to_pyarrow(accepted.order_by(ROW_NUMBER).drop(ROW_NUMBER))
     engine.disconnect()

@@ -4,6 +4,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from goldpath.project import running_project
 from goldpath.registry.stores.store import RegistryError
 
 ALWAYS = ("numpy", "pandas", "scikit-learn", "skops")
@@ -11,14 +12,14 @@ BOOSTING = {"lightgbm": "lightgbm", "xgboost": "xgboost"}
 
 
 def trusted_types() -> tuple[str, ...]:
-    """The types that a stored pipeline may hold."""
-    from goldpath.learning.families import TRUSTED_TYPES
+    """The types that a stored pipeline may hold: the engine's, and what the families declare."""
+    from goldpath.learning import families
 
-    return tuple(TRUSTED_TYPES)
+    return families.trusted_types(running_project().definitions)
 
 
 def read_pipeline(file: Path, uri: str) -> Any:
-    """A stored pipeline, read with the allow-list in `estimators.py`.
+    """A stored pipeline, read with the allow-list of `trusted_types`.
 
     The list that MLflow stores beside the model is ignored, since whoever can write the model can
     write that list.
@@ -39,7 +40,7 @@ def read_pipeline(file: Path, uri: str) -> Any:
     except UntrustedTypesFoundException as error:
         raise RegistryError(
             f"{uri} holds types that are not allowed: {error}",
-            "extend TRUSTED_TYPES in model/estimators.py if you know them to be safe",
+            "if you know them to be safe, name them in trusted= of the family that makes them",
         ) from error
 
 

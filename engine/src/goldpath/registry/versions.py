@@ -118,6 +118,7 @@ class VersionManager:
         previous: PreviousVersion | None,
         taken: Iterable[str] = (),
         context: Mapping[str, Any] | None = None,
+        main: str | None = None,
     ) -> VersionSuggestion:
         """The version of a candidate, from its contract and its metrics.
 
@@ -127,13 +128,14 @@ class VersionManager:
             previous: The version that it follows; None for the first one.
             taken: Versions that exist; the suggestion lies above all of them.
             context: Further facts for rules of one's own.
+            main: The name of the main metric; the problem's usual one where not given.
         """
         if previous is None:
             version, reason = self.suggest_version(None, {})
             change, gain = ContractChange(), None
         else:
             change = contract_change(previous.contract, candidate)
-            gain = _gain(candidate, metrics, previous.metrics)
+            gain = _gain(candidate, metrics, previous.metrics, main)
             facts = {
                 BREAKING_CHANGE: bool(change.breaking),
                 NEW_FEATURE: bool(change.added),
@@ -235,9 +237,12 @@ def _step(old: "Version", new: "Version") -> Bump:
 
 
 def _gain(
-    contract: Contract, metrics: Mapping[str, float], before: Mapping[str, float]
+    contract: Contract,
+    metrics: Mapping[str, float],
+    before: Mapping[str, float],
+    main: str | None,
 ) -> float | None:
-    name = main_metric(contract)
+    name = main if main is not None else main_metric(contract)
     return metrics[name] - before[name] if name in metrics and name in before else None
 
 

@@ -31,6 +31,7 @@ from goldpath.serving.lane.fast_lane import FastLane
 from goldpath.serving.monitoring import Metrics, RequestMetrics
 from goldpath.serving.operations.routes import operations_router
 from goldpath.serving.pages.routes import page_router
+from goldpath.serving.own_routes import include_own_routes
 from goldpath.serving.predictor import ModelSource, NoModelError, Predictor
 from goldpath.serving.registry_hook import registry_hook
 from goldpath.serving.schemas import (
@@ -120,6 +121,10 @@ def app_around(
 
         for router in automl_routers(settings, contract):
             app.include_router(router)
+    app.state.scorer, app.state.row_model = scorer, models.row
+    include_own_routes(
+        app, settings.project.extensions.routers, settings.serving.maximum_body_bytes
+    )
     return app
 
 

@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import (
+    GC_COLLECTOR,
+    PLATFORM_COLLECTOR,
+    PROCESS_COLLECTOR,
+    REGISTRY,
     CollectorRegistry,
     Counter,
     Gauge,
@@ -206,7 +210,11 @@ class Metrics:
         """All metrics in Prometheus' text format, over all workers."""
         reports = CollectorRegistry()
         reports.register(self._reports)
-        return generate_latest(self.registry()) + generate_latest(reports)
+        parts = [self.registry(), reports]
+        if not os.environ.get(MULTIPROCESS_FOLDER):
+            # The project's own metrics; with several workers they lie in the shared folder.
+            parts.append(_own_metrics())
+        return b"".join(map(generate_latest, parts))
 
     def registry(self) -> CollectorRegistry:
         """The service's own metrics, over all workers."""
@@ -250,6 +258,19 @@ class RequestMetrics:
             self.metrics.request_answered(route, scope["method"], status, seconds)
             if status == TOO_MANY:
                 self.metrics.rate_limited(route)
+
+
+def _own_metrics() -> CollectorRegistry:
+    """What the project's code counts in prometheus_client's default registry.
+
+    Left out are the collectors of the process and of Python that the library puts there by itself.
+    """
+    usual = {PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR}
+    registry = CollectorRegistry()
+    for collector in list(REGISTRY._collector_to_names):
+        if collector not in usual:
+            registry.register(collector)
+    return registry
 
 
 def route_of(scope: "Scope") -> str:

@@ -9,6 +9,7 @@ from goldpath.compiled.encoded import EncodedModel
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.errors import NothingToDoError
+from goldpath.jobs.data.recipes import clean_file
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.lake.lakehouse import Partitions
@@ -85,7 +86,7 @@ def predict_batch(
         found = detect_dialect(data.resolve())
         suppression = SuppressionList(lakehouse, settings, contract).load()
         raw = suppression.keep_all(read_raw(found, settings.root))
-        rows = typed_frame(raw, contract)
+        rows = typed_frame(raw, contract, clean_file(contract, settings.project.recipes))
         source = settings.shown(data)
         digest = whole_digest(list_parts(found, settings.root))
         refused = raw.num_rows - rows.num_rows

@@ -1,4 +1,7 @@
-"""Bronze: raw rows exactly as they came, append-only, each with its file and its batch."""
+"""Bronze: raw rows as they came, append-only, each with its file and its batch.
+
+The project's recipe may add columns, or leave out those that must not be stored.
+"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldpath.contract import Contract
+from goldpath.jobs.data.recipes import store_raw
 from goldpath.lake.event_time import interval_of
 from goldpath.lake.lakehouse import Lakehouse
 from goldpath.lake.run_log import RunRecord, read_records
 from goldpath.lake.tables import BATCH, INGESTED_AT, INTERVAL, ROW_NUMBER, SOURCE_FILE, bronze_table
 from goldpath.privacy.suppression import Suppression
+from goldpath.project import NO_RECIPES, Data
 from goldpath.sample.customers import write_sample
 from goldpath.sources.read import SourcePart, list_parts, open_part
 
@@ -48,7 +53,12 @@ class _Count:
 
 
 def ingest(
-    lakehouse: Lakehouse, root: Path, contract: Contract, run_id: str, suppression: Suppression
+    lakehouse: Lakehouse,
+    root: Path,
+    contract: Contract,
+    run_id: str,
+    suppression: Suppression,
+    recipes: Data = NO_RECIPES,
 ) -> Delivery:
     """Append the files that bronze does not hold; all files of the same columns in one commit.
 
@@ -58,6 +68,7 @@ def ingest(
         contract: Names the source and the event time.
         run_id: The run, for the records.
         suppression: Whose rows are not taken in.
+        recipes: The project's own.
 
     Raises:
         SourceError: If the source is missing or cannot be read; bronze is as it was then.
@@ -73,7 +84,7 @@ def ingest(
     with ExitStack() as stack:
         opened = [(part, stack.enter_context(open_part(part))) for part in new]
         for _, same in groupby(opened, key=lambda pair: pair[1].schema.names):
-            records += _append(lakehouse, contract, run_id, list(same), suppression)
+            records += _append(lakehouse, contract, run_id, list(same), suppression, recipes)
     return Delivery(tuple(part.digest for part in parts), tuple(records))
 
 
@@ -93,13 +104,14 @@ def _append(
     run_id: str,
     opened: "list[tuple[SourcePart, pa.RecordBatchReader]]",
     suppression: Suppression,
+    recipes: Data,
 ) -> list[RunRecord]:
     now = datetime.now(UTC).replace(tzinfo=None)
     counts = {part.name: _Count() for part, _ in opened}
     snapshot = lakehouse.append_stream(
         bronze_table(contract),
         _numbered(opened, counts, suppression),
-        lambda raw: _with_interval(raw, contract, now),
+        lambda raw: _with_interval(store_raw(raw, contract, recipes), contract, now),
         partition_by=INTERVAL,
     )
     return [

@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime
 from goldpath.contract import Contract
 from goldpath.jobs.data.bronze import Delivery, ingest
 from goldpath.jobs.data.gold import publish
+from goldpath.jobs.data.recipes import recipes_digest
 from goldpath.jobs.data.silver import IntervalCounts, commonest_reasons, current_rows, refine
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.event_time import interval_of, intervals_between
-from goldpath.lake.lakehouse import Lakehouse, LakehouseError
+from goldpath.lake.lakehouse import Lakehouse, LakehouseError, Partitions
 from goldpath.lake.run_log import (
     RunRecord,
     fingerprint,
@@ -23,6 +24,7 @@ from goldpath.lake.tables import INGESTED_AT, INTERVAL, bronze_table, gold_table
 from goldpath.presentation import step
 from goldpath.privacy.erasure import uses_rows
 from goldpath.privacy.suppression import SuppressionList
+from goldpath.project import Data
 from goldpath.settings import Settings
 
 # Athena opens at most 100 partitions in one statement.
@@ -41,6 +43,7 @@ class DataResult:
         silver_rows: Rows that fulfil the contract, one for each entity and event time.
         quarantined_rows: Rows that do not, by reason in `quarantine_reasons`.
         duplicate_rows: Accepted rows that a later row for the same key replaced.
+        left_out_rows: Rows of silver that the project's recipe keeps out of gold.
         quarantine_reasons: The commonest reasons and their counts.
         gold_table: The table that training reads.
         gold_snapshot: Its snapshot.
@@ -53,6 +56,7 @@ class DataResult:
     silver_rows: int
     quarantined_rows: int
     duplicate_rows: int
+    left_out_rows: int
     quarantine_reasons: dict[str, int]
     gold_table: str
     gold_snapshot: int
@@ -87,7 +91,8 @@ def refresh(
     run_id = f"data-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     step("bronze: reading the source")
     suppression = SuppressionList(lakehouse, settings, contract).load()
-    delivery = ingest(lakehouse, settings.root, contract, run_id, suppression)
+    recipes = settings.project.recipes
+    delivery = ingest(lakehouse, settings.root, contract, run_id, suppression, recipes)
     write_records(lakehouse, contract, delivery.records)
     done = latest_by_subject(read_records(lakehouse, contract, "gold"))
     of_another_contract = not all(
@@ -96,23 +101,29 @@ def refresh(
     if of_another_contract or not (done or delivery.records):
         _keep_intervals_in_step(lakehouse, contract)
 
-    pending = _pending(lakehouse, contract, delivery, done, start, end)
+    pending = _pending(lakehouse, contract, delivery, recipes, done, start, end)
     for batch in _batches(pending, settings.lake.rows_at_once):
-        _recompute(lakehouse, contract, delivery, batch, run_id)
+        _recompute(lakehouse, contract, delivery, recipes, batch, run_id)
     return _result(lakehouse, contract, delivery, tuple(item.interval for item in pending))
 
 
 def _recompute(
-    lakehouse: Lakehouse, contract: Contract, delivery: Delivery, batch: list[_Pending], run_id: str
+    lakehouse: Lakehouse,
+    contract: Contract,
+    delivery: Delivery,
+    recipes: Data,
+    batch: list[_Pending],
+    run_id: str,
 ) -> None:
     """Silver, quarantine and gold of a few intervals, and then the record that they are done."""
     intervals = tuple(item.interval for item in batch)
     started = datetime.now(UTC).replace(tzinfo=None)
     shown = intervals[0] if len(intervals) == 1 else f"{intervals[0]} to {intervals[-1]}"
     step(f"silver: checking {sum(item.rows for item in batch)} rows of {shown}")
-    counts = refine(lakehouse, contract, delivery.batches, intervals)
+    counts = refine(lakehouse, contract, delivery.batches, intervals, recipes)
     step(f"gold: publishing {shown}")
-    gold = publish(lakehouse, contract, intervals)
+    gold = publish(lakehouse, contract, intervals, recipes)
+    published = _gold_rows(lakehouse, contract, recipes, intervals, counts)
     finished = datetime.now(UTC).replace(tzinfo=None)
 
     def record(name: str, item: _Pending, count: IntervalCounts) -> RunRecord:
@@ -122,7 +133,7 @@ def _recompute(
             step=name,
             subject=item.interval,
             rows_in=count.bronze if is_silver else count.silver,
-            rows_out=count.silver,
+            rows_out=count.silver if is_silver else published[item.interval],
             quarantined=count.quarantined if is_silver else 0,
             duplicates=count.duplicates if is_silver else 0,
             forgotten=0,
@@ -137,10 +148,28 @@ def _recompute(
     write_records(lakehouse, contract, records)
 
 
+def _gold_rows(
+    lakehouse: Lakehouse,
+    contract: Contract,
+    recipes: Data,
+    intervals: tuple[str, ...],
+    counts: list[IntervalCounts],
+) -> dict[str, int]:
+    """How many rows of each interval became gold: all of silver, unless a recipe chooses."""
+    if recipes.gold is None:
+        return {count.interval: count.silver for count in counts}
+    import ibis
+
+    rows = lakehouse.read(gold_table(contract), partitions=Partitions(INTERVAL, intervals))
+    held = lakehouse.collect(rows.group_by(INTERVAL).aggregate(rows=ibis._.count())).to_pylist()
+    return dict.fromkeys(intervals, 0) | {row[INTERVAL]: row["rows"] for row in held}
+
+
 def _pending(
     lakehouse: Lakehouse,
     contract: Contract,
     delivery: Delivery,
+    recipes: Data,
     done: dict[str, RunRecord],
     start: date | None,
     end: date | None,
@@ -149,6 +178,7 @@ def _pending(
     import ibis
 
     rows = current_rows(lakehouse, contract, delivery.batches)
+    own = recipes_digest(rows, contract, recipes)
     held = lakehouse.collect(
         rows.group_by(INTERVAL).aggregate(rows=ibis._.count(), newest=rows[INGESTED_AT].max())
     ).to_pylist()
@@ -156,7 +186,7 @@ def _pending(
     for vanished in set(done) - set(wanted):
         wanted[vanished] = (0, None)
     pending = [
-        _Pending(interval, count, fingerprint(contract, count, newest))
+        _Pending(interval, count, fingerprint(contract, count, newest, own))
         for interval, (count, newest) in sorted(wanted.items())
     ]
     if start is not None or end is not None:
@@ -201,6 +231,7 @@ def _result(
     lakehouse: Lakehouse, contract: Contract, delivery: Delivery, recomputed: tuple[str, ...]
 ) -> DataResult:
     records = latest_by_subject(read_records(lakehouse, contract, "silver")).values()
+    published = latest_by_subject(read_records(lakehouse, contract, "gold")).values()
     reasons = commonest_reasons(lakehouse, contract)
     snapshot = lakehouse.snapshot(gold_table(contract))
     silver_rows = sum(record.rows_out for record in records)
@@ -217,6 +248,7 @@ def _result(
         silver_rows=silver_rows,
         quarantined_rows=sum(record.quarantined for record in records),
         duplicate_rows=sum(record.duplicates for record in records),
+        left_out_rows=sum(record.rows_in - record.rows_out for record in published),
         quarantine_reasons=reasons,
         gold_table=str(snapshot.table),
         gold_snapshot=snapshot.snapshot_id,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from goldpath.contract import EVENT_TIME, Contract
+from goldpath.jobs.data.recipes import clean_raw
 from goldpath.lake.lakehouse import Lakehouse, LakehouseError, Partitions
 from goldpath.lake.tables import (
     BATCH,
@@ -20,6 +21,7 @@ from goldpath.lake.tables import (
     quarantine_table,
     silver_table,
 )
+from goldpath.project import NO_RECIPES, Data
 from goldpath.quality.checks import divide_rows, mark_rows
 
 if TYPE_CHECKING:
@@ -52,7 +54,11 @@ def current_rows(
 
 
 def refine(
-    lakehouse: Lakehouse, contract: Contract, batches: tuple[str, ...], intervals: tuple[str, ...]
+    lakehouse: Lakehouse,
+    contract: Contract,
+    batches: tuple[str, ...],
+    intervals: tuple[str, ...],
+    recipes: Data = NO_RECIPES,
 ) -> list[IntervalCounts]:
     """Make silver and quarantine of some intervals anew from bronze.
 
@@ -63,7 +69,8 @@ def refine(
 
     partitions = Partitions(INTERVAL, intervals)
     bronze = current_rows(lakehouse, contract, batches, partitions)
-    with lakehouse.materialized(mark_rows(bronze, contract, require_target=True)) as marked:
+    cleaned = clean_raw(bronze, contract, recipes)
+    with lakehouse.materialized(mark_rows(cleaned, contract, require_target=True)) as marked:
         checked = divide_rows(marked)
         lakehouse.overwrite(quarantine_table(contract), checked.rejected, partitions)
         silver = _latest_of_each_key(checked.accepted, contract)

@@ -18,6 +18,7 @@ from goldpath.drift.plot import write_plot
 from goldpath.drift.profile import DriftError, compare_frames, rejected_shift
 from goldpath.drift.report import write_html
 from goldpath.errors import NotEnoughDataError
+from goldpath.jobs.data.recipes import clean_file
 from goldpath.jobs.drift.served_predictions import newest_predictions
 from goldpath.jobs.upkeep.log_rows import ARROW_TYPES
 from goldpath.lake.connection import open_lakehouse
@@ -200,7 +201,8 @@ def _current_rows(
 
 def _rows_of_file(settings: Settings, contract: Contract, data: Path, limit: int) -> CurrentRows:
     raw = read_raw(detect_dialect(data.resolve()), settings.root)
-    typed = typed_frame(raw, contract).select(contract.feature_names)
+    prepare = clean_file(contract, settings.project.recipes)
+    typed = typed_frame(raw, contract, prepare).select(contract.feature_names)
     if typed.num_rows == 0:
         raise NotEnoughDataError(
             f"the contract refuses all {raw.num_rows} rows of {data}",

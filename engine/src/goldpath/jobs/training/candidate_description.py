@@ -111,7 +111,9 @@ def _suggest(
             contract=parse_contract(text.read_text(encoding="utf-8")),
             metrics={} if theirs is None else {judged["metric"]: theirs},
         )
-    return versions.suggest_for(work.contract, metrics, previous, taken)
+    return versions.suggest_for(
+        work.contract, metrics, previous, taken, main=work.done("evaluate")["metric"]
+    )
 
 
 def _card_facts(work: TrainingWork, suggestion: VersionSuggestion) -> CardFacts:

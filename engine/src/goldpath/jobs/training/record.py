@@ -130,7 +130,8 @@ def _champion_value(work: TrainingWork, truth: np.ndarray) -> float | None:
     except (ProjectError, KeyError, ValueError) as error:
         step(f"the champion cannot score these rows: {error}")
         return None
-    return metric_value(work.contract, truth, predictions)
+    own = work.definitions.metric
+    return metric_value(work.contract, truth, predictions, own, work.split.test)
 
 
 def _log_reference(work: TrainingWork) -> None:
@@ -148,7 +149,12 @@ def _log_reference(work: TrainingWork) -> None:
         predicted = rows.assign(prediction=known.loc[rows.index])
     else:
         predicted = held_out_predictions(
-            rows, work.contract, found["family"], found["parameters"], settings.training
+            rows,
+            work.contract,
+            found["family"],
+            found["parameters"],
+            settings.training,
+            work.definitions,
         )
     with TemporaryDirectory() as folder:
         file = Path(folder) / Path(REFERENCE_FILE).name

@@ -109,6 +109,7 @@ def _train_again(
     contract = parse_contract(text)
     inputs = json.loads(manager.download_artifact(run_id, INPUTS_FILE).read_text(encoding="utf-8"))
     found, judged = stages["train"], stages["evaluate"]
+    definitions = settings.project.definitions
     # The clock stopped that search; the number of its trials stops this one.
     limits = TrainingSettings(
         **{**inputs["settings"], "trials": found["trials"], "timeout_seconds": math.inf}
@@ -120,10 +121,15 @@ def _train_again(
     step(f"searching again: {limits.trials} trials on {len(split.train)} rows")
     with trial_progress(limits.trials) as show_trial:
         again = search(
-            split.train, contract, limits, lambda trial, best: show_trial(trial.number + 1, best)
+            split.train,
+            contract,
+            limits,
+            lambda trial, best: show_trial(trial.number + 1, best),
+            definitions=definitions,
         )
-    model = fit(split.train, contract, again.family, again.parameters, limits.seed)
-    evaluation = evaluate(model, split.train, split.test, limits)
+    parameters = again.parameters
+    model = fit(split.train, contract, again.family, parameters, limits.seed, definitions)
+    evaluation = evaluate(model, split.train, split.test, limits, definitions)
     now = library_versions()
     return Reproduction(
         run_id=run_id,

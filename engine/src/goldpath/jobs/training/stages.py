@@ -223,7 +223,8 @@ def search_and_fit(work: TrainingWork) -> dict[str, Any]:
     if done := work.run.stage("train"):
         return done
     work.done("features")
-    limits, metric = work.settings.training, main_metric(work.contract)
+    limits, definitions = work.settings.training, work.definitions
+    metric = main_metric(work.contract, definitions.metric)
     known = work.run.trials()
     going_on = f", {len(known)} of them done" if known else ""
     step(f"train: {limits.trials} trials on {len(work.split.train)} rows{going_on}")
@@ -233,7 +234,7 @@ def search_and_fit(work: TrainingWork) -> dict[str, Any]:
             work.run.log_trial(trial, metric)
             show_trial(trial.number + 1, best)
 
-        found = search(work.split.train, work.contract, limits, on_trial, known)
+        found = search(work.split.train, work.contract, limits, on_trial, known, definitions)
     values = {
         "family": found.family,
         "parameters": dict(found.parameters),
@@ -334,7 +335,7 @@ def _noise_ceiling(work: TrainingWork) -> float | None:
     """AUC of the generating process's own probabilities on the test rows, where they are known."""
     contract, test = work.contract, work.split.test
     probabilities = true_probabilities(Path(work.settings.root / contract.source.path))
-    if probabilities is None or not contract.is_binary:
+    if probabilities is None or work.done("evaluate")["metric"] != "roc_auc":
         return None
     known = probabilities.reindex(test[contract.entity_column]).to_numpy()
     if np.isnan(known).any():

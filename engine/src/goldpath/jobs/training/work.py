@@ -24,6 +24,7 @@ from goldpath.learning.scoring import LoadedModel
 from goldpath.learning.search import fit
 from goldpath.learning.splitting import Split, split_rows
 from goldpath.presentation import step
+from goldpath.project import Model
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.registry.training_run import TrainingRun
 from goldpath.settings import Settings
@@ -50,6 +51,11 @@ class TrainingWork:
         self.contract = contract
         self.manager = manager
         self.run = run
+
+    @property
+    def definitions(self) -> Model:
+        """The project's families, metrics and checks."""
+        return self.settings.project.definitions
 
     @cached_property
     def lakehouse(self) -> Lakehouse:
@@ -80,12 +86,19 @@ class TrainingWork:
             found["family"],
             found["parameters"],
             self.settings.training.seed,
+            self.definitions,
         )
 
     @cached_property
     def evaluation(self) -> Evaluation:
         """The winner, judged on the test rows."""
-        return evaluate(self.model, self.split.train, self.split.test, self.settings.training)
+        return evaluate(
+            self.model,
+            self.split.train,
+            self.split.test,
+            self.settings.training,
+            self.definitions,
+        )
 
     @cached_property
     def champion(self) -> LoadedModel | None:

@@ -27,7 +27,6 @@ from goldpath.errors import ProjectError
 from goldpath.reports import write_report
 from goldpath.settings import Settings
 
-PACKAGE = "goldpath"
 JOB_PATTERN = r"^[0-9a-f]{32}$"
 STATE_FILE, REQUEST_FILE, ROWS_FILE = "state.json", "request.json", "rows.json"
 PROCESS_FILE, ALIVE_FILE, LOG_FILE = "process.json", "alive.lock", "job.log"
@@ -242,7 +241,7 @@ class JobStore:
             # With its state others see the job, so the lock must be there before.
             self._write(job)
             process = subprocess.Popen(
-                [sys.executable, "-m", PACKAGE, "automl", "--job", folder.name, "--json"],
+                [sys.executable, "-m", self.settings.project.name, "automl", "--job", folder.name, "--json"],
                 cwd=self.settings.root,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -5,7 +5,8 @@ import platform
 import re
 import tomllib
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
 from pathlib import Path as File
 from typing import Annotated, Any
 
@@ -37,7 +38,6 @@ from goldpath.serving.predictor import NoModelError, Predictor
 from goldpath.serving.traffic import Traffic
 from goldpath.settings import Settings
 
-PACKAGE = "goldpath"
 COMMIT_VARIABLE = "GIT_COMMIT"
 REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 Reference = Annotated[
@@ -54,8 +54,9 @@ class MarkdownResponse(Response):
 class VersionAnswer(BaseModel):
     """The answer of `GET /version`."""
 
-    package: str
-    version: str | None = Field(description="Of the package; null where it is not known.")
+    package: str = Field(description="The project.")
+    version: str | None = Field(description="Of the project; null where it is not known.")
+    engine: str | None = Field(description="The version of goldpath.")
     commit: str | None = Field(description="The code's git commit, where it is known.")
     python: str
     environment: str
@@ -117,8 +118,9 @@ def operations_router(
         """Which code and which model answer."""
         serving = predictor.status().version
         return VersionAnswer(
-            package=PACKAGE,
-            version=package_version(settings.root),
+            package=settings.project.name,
+            version=package_version(settings.root, settings.project.name),
+            engine=installed_version("goldpath"),
             commit=code_commit(settings.root),
             python=platform.python_version(),
             environment=settings.environment,
@@ -203,7 +205,7 @@ _MARKDOWN: dict[int | str, dict[str, Any]] = {
 
 
 @cache
-def package_version(root: File) -> str | None:
+def package_version(root: File, package: str) -> str | None:
     """The project's version: by `pyproject.toml`, else of the installed package."""
     try:
         found = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
@@ -211,7 +213,7 @@ def package_version(root: File) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     try:
-        return version(PACKAGE.replace("_", "-"))
+        return installed_version(package.replace("_", "-"))
     except PackageNotFoundError:
         return None
 

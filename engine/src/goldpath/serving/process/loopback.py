@@ -20,7 +20,6 @@ from goldpath.errors import ProjectError
 from goldpath.serving.process.health import own_machine_opener
 from goldpath.settings import Settings
 
-PACKAGE = "goldpath"
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 ANSWER_SECONDS = 30.0
@@ -114,7 +113,7 @@ def loopback_service(
     environment["MLOPS_SERVING__API_KEY"] = key
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", PACKAGE, "serve"],
+            [sys.executable, "-m", settings.project.name, "serve"],
             cwd=settings.root,
             env=environment,
             stdout=output,

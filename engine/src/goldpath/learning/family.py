@@ -1,0 +1,161 @@
+"""A family: one kind of model, as a function that builds an estimator from a trial's draws."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from goldpath.contract import Contract
+from goldpath.learning.columns import Columns
+from goldpath.project import ProjectDefinitionError
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+
+class Trial(Protocol):
+    """Draws parameters; Optuna's trials do, and so does a trial of known parameters."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A number between two others, both included."""
+        ...
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        """A whole number between two others, both included."""
+        ...
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of some values."""
+        ...
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of model.
+
+    Attributes:
+        name: As it is logged.
+        function: Builds an unfitted estimator from a trial and the contract's columns.
+        defaults: Parameters that the search tries first; it draws these, too, where there are none.
+        trusted: Types of one's own or of another library that loading a fitted model may make,
+            beyond those of scikit-learn, as `module.Class`.
+    """
+
+    name: str
+    function: "Callable[[Any, Columns], BaseEstimator]"
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    trusted: tuple[str, ...] = ()
+
+    def build(
+        self, contract: Contract, parameters: Mapping[str, Any], seed: int
+    ) -> "BaseEstimator":
+        """An unfitted estimator with these parameters."""
+        return self.function(KnownTrial(self.name, parameters), Columns(contract, seed))
+
+    def suggest(self, trial: Trial, contract: Contract) -> dict[str, Any]:
+        """Draw parameters for a trial."""
+        recorder = _Recorder(trial)
+        self.function(recorder, Columns(contract, 0))
+        return recorder.drawn
+
+
+@dataclass(frozen=True)
+class KnownTrial:
+    """A trial whose parameters are known: what builds the model that a search has found."""
+
+    family: str
+    parameters: Mapping[str, Any]
+
+    def suggest_float(self, name: str, low: float, high: float, **_: Any) -> float:
+        """The known value."""
+        return float(self._known(name))
+
+    def suggest_int(self, name: str, low: int, high: int, **_: Any) -> int:
+        """The known value."""
+        return int(self._known(name))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """The known value."""
+        return self._known(name)
+
+    def _known(self, name: str) -> Any:
+        if name not in self.parameters:
+            raise ProjectDefinitionError(
+                f"the family {self.family} draws {name!r}, and its known parameters are "
+                f"{', '.join(self.parameters) or 'none'}",
+                f"give {name!r} in the family's defaults; a former version's parameters fit the "
+                "family as it was then",
+            )
+        return self.parameters[name]
+
+
+class _Recorder:
+    """Passes draws on to a trial and keeps them."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self.drawn: dict[str, Any] = {}
+
+    def suggest_float(self, name: str, low: float, high: float, **options: Any) -> float:
+        value = self._trial.suggest_float(name, low, high, **options)
+        return float(self.drawn.setdefault(name, value))
+
+    def suggest_int(self, name: str, low: int, high: int, **options: Any) -> int:
+        value = self._trial.suggest_int(name, low, high, **options)
+        return int(self.drawn.setdefault(name, value))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return self.drawn.setdefault(name, self._trial.suggest_categorical(name, choices))
+
+
+def family(
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    trusted: Sequence[str] = (),
+    name: str | None = None,
+) -> "Callable[[Callable[[Any, Columns], BaseEstimator]], Family]":
+    """Make a family of a function `(trial, columns) -> estimator`.
+
+    The function is called for each trial of the search and must do nothing but build: it draws
+    parameters from `trial` as with Optuna, and returns an unfitted scikit-learn estimator that
+    takes the contract's features as a DataFrame. `columns` knows the features and makes encoders.
+
+    Args:
+        defaults: Parameters to try first. A search prefers the best defaults unless another
+            configuration is better by more than the noise of the folds.
+        trusted: Types that loading a fitted model may make, beyond those of scikit-learn.
+        name: As it is logged; the function's name where not given.
+
+    Returns:
+        The decorator; what is decorated becomes a `Family`.
+
+    Raises:
+        ProjectDefinitionError: If the function does not take a trial and the columns.
+
+    Example:
+        >>> from goldpath import family
+        >>> @family(defaults={"max_depth": 8})
+        ... def forest(trial, columns):
+        ...     from sklearn.ensemble import RandomForestClassifier
+        ...     from sklearn.pipeline import make_pipeline
+        ...     depth = trial.suggest_int("max_depth", 3, 16)
+        ...     return make_pipeline(columns.encoded(), RandomForestClassifier(max_depth=depth))
+        >>> forest.name
+        'forest'
+    """
+
+    def decorate(function: "Callable[[Any, Columns], BaseEstimator]") -> Family:
+        if len(inspect.signature(function).parameters) != 2:
+            code = function.__code__
+            raise ProjectDefinitionError(
+                f"{code.co_filename}:{code.co_firstlineno}: the family {function.__name__} takes "
+                f"{inspect.signature(function)}",
+                "write it with two parameters: trial and columns",
+            )
+        return Family(name or function.__name__, function, dict(defaults or {}), tuple(trusted))
+
+    return decorate

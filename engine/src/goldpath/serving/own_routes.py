@@ -1,0 +1,105 @@
+"""The project's own routes: behind the same credentials, limits and problems as `/predict`."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+
+from goldpath.project import ProjectDefinitionError
+from goldpath.serving.http.problems import problem_answers
+from goldpath.serving.http.request_body import DOCUMENTED_CREDENTIALS
+from goldpath.serving.schemas import BatchItem
+from goldpath.serving.scorer import Scorer, Wish
+
+if TYPE_CHECKING:
+    from goldpath.serving.access.clients import Access
+    from goldpath.serving.access.limits import Limits
+
+
+def include_own_routes(app: FastAPI, routers: "Sequence[APIRouter]", maximum_body_bytes: int) -> None:
+    """Add the project's routers to the app.
+
+    Args:
+        app: With the engine's own routes already in it.
+        routers: The project's.
+        maximum_body_bytes: Larger bodies are refused.
+
+    Raises:
+        ProjectDefinitionError: If a route has the path and the method of one of the engine's.
+    """
+    taken = {
+        (route.path, method)
+        for route in app.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+    for router in routers:
+        for route in router.routes:
+            if isinstance(route, APIRoute):
+                _refuse_shadow(route, taken)
+        app.include_router(
+            router,
+            dependencies=[Depends(_caller), *DOCUMENTED_CREDENTIALS],
+            responses=problem_answers(401, 403, 422, 429),
+            max_body_size=maximum_body_bytes,
+        )
+
+
+def predict(request: Request, features: Mapping[str, Any]) -> BatchItem:
+    """Ask the model that serves, from a route of one's own; logged and counted as `/predict` is.
+
+    Args:
+        request: The request that the route answers.
+        features: A row, as `/predict` takes it in `features`.
+
+    Returns:
+        The prediction, its probabilities (classification) and its id.
+
+    Raises:
+        RequestValidationError: If the contract refuses the row; the caller gets a 422.
+        ProblemError: If there is no model; the caller gets a 503.
+
+    Example:
+        >>> from fastapi import APIRouter, Request
+        >>> from goldpath import predict
+        >>> router = APIRouter()
+        >>> @router.post("/offer")
+        ... def offer(request: Request, features: dict[str, object]) -> dict[str, bool]:
+        ...     return {"call": predict(request, features).prediction == "yes"}
+    """
+    state = request.app.state
+    scorer: Scorer = state.scorer
+    try:
+        row = state.row_model.model_validate(dict(features))
+    except ValidationError as error:
+        errors = [{**each, "loc": ("body", "features", *each["loc"])} for each in error.errors()]
+        raise RequestValidationError(errors) from error
+    values = row.model_dump(by_alias=True)
+    # The body chooses between champion and challenger, as it does for /predict.
+    wish = Wish(json.dumps(values, default=str).encode())
+    return scorer.score([values], wish).predictions[0]
+
+
+async def _caller(request: Request) -> AsyncIterator[None]:
+    """Ask who calls, and whether it is too often, before the route answers."""
+    access: Access = request.app.state.access
+    limits: Limits = request.app.state.limits
+    client = await access.authenticate(request, "predict")
+    request.state.client = client
+    with limits.request_of(client, request.client.host if request.client else ""):
+        yield
+
+
+def _refuse_shadow(route: APIRoute, taken: set[tuple[str, str]]) -> None:
+    for method in route.methods or ():
+        if (route.path, method) in taken:
+            code = route.endpoint.__code__
+            raise ProjectDefinitionError(
+                f"{code.co_filename}:{code.co_firstlineno}: {route.name} answers {method} "
+                f"{route.path}, which the service answers already",
+                "give it another path",
+            )
