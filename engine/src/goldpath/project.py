@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from goldpath.judging.validators import Validator
-    from goldpath.learning.families import Family
+    from goldpath.learning.family import Family
     from goldpath.learning.metric import Metric
     from goldpath.settings import Section
 

@@ -1,7 +1,8 @@
 """Two models on the same rows: is the candidate worse than the champion?
 
-Area under the ROC curve: DeLong's interval of the difference of two correlated areas under the ROC curve (DeLong
-et al. 1988), by midranks (Sun & Xu 2014). Else a paired bootstrap over rows.
+Where the main metric is the area under the ROC curve: DeLong's interval of the difference of two
+correlated areas (DeLong et al. 1988), by midranks (Sun & Xu 2014). Else a paired bootstrap over
+rows.
 """
 
 from typing import TYPE_CHECKING

@@ -69,9 +69,7 @@ def evaluate(
     return Evaluation(
         score=bootstrap_score(contract, truth, predictions, samples, seed, own, test),
         baseline=metric_value(contract, truth, baseline.predict(test), own, test),
-        others=other_scores(
-            contract, truth, predictions, samples, seed, definitions.metrics, test
-        ),
+        others=other_scores(contract, truth, predictions, samples, seed, definitions.metrics, test),
         slices=analyse_errors(model, test, predictions, own),
         importances=permutation_importances(model, test, seed, own),
         predictions=predictions,

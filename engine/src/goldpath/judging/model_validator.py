@@ -7,13 +7,12 @@ import numpy as np
 import pandas as pd
 
 from goldpath.contract import Contract
-from goldpath.judging.own_checks import require_validator, run_own
 from goldpath.judging.checks import CHECKS, are_numbers, make_report, settle
+from goldpath.judging.own_checks import require_validator, run_own
 from goldpath.judging.validation_report import (
     ValidationReport,
     ValidationResult,
     ValidationSetupError,
-    ValidationStatus,
 )
 from goldpath.judging.validators import Check, Evidence, Validator
 from goldpath.learning.frames import target_values

@@ -74,9 +74,7 @@ def latest_by_subject(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
     return {record.subject: record for record in records}
 
 
-def fingerprint(
-    contract: Contract, rows: int, newest: datetime | None, recipes: str = ""
-) -> str:
+def fingerprint(contract: Contract, rows: int, newest: datetime | None, recipes: str = "") -> str:
     """What an interval is made from: its bronze rows, which are append-only, and the contract.
 
     Args:

@@ -70,15 +70,15 @@ class KnownTrial:
     family: str
     parameters: Mapping[str, Any]
 
-    def suggest_float(self, name: str, low: float, high: float, **_: Any) -> float:
+    def suggest_float(self, name: str, *_: float, **__: Any) -> float:
         """The known value."""
         return float(self._known(name))
 
-    def suggest_int(self, name: str, low: int, high: int, **_: Any) -> int:
+    def suggest_int(self, name: str, *_: int, **__: Any) -> int:
         """The known value."""
         return int(self._known(name))
 
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+    def suggest_categorical(self, name: str, _: Sequence[Any]) -> Any:
         """The known value."""
         return self._known(name)
 

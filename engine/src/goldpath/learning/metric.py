@@ -37,7 +37,11 @@ class Metric:
     unit: str = ""
 
     def on_rows(
-        self, contract: Contract, truth: np.ndarray, predictions: Predictions, rows: "pd.DataFrame | None"
+        self,
+        contract: Contract,
+        truth: np.ndarray,
+        predictions: Predictions,
+        rows: "pd.DataFrame | None",
     ) -> Callable[[np.ndarray | slice], float]:
         """The metric as a function of row numbers: fast enough for hundreds of resamples.
 
@@ -56,7 +60,9 @@ class Metric:
         inputs = [available[name]() for name in self.inputs]
 
         def on(chosen: np.ndarray | slice) -> float:
-            parts = [each.iloc[chosen] if hasattr(each, "iloc") else each[chosen] for each in inputs]
+            parts = [
+                each.iloc[chosen] if hasattr(each, "iloc") else each[chosen] for each in inputs
+            ]
             return float(self.function(*parts))
 
         return on

@@ -30,8 +30,8 @@ from goldpath.serving.invocations import invocations
 from goldpath.serving.lane.fast_lane import FastLane
 from goldpath.serving.monitoring import Metrics, RequestMetrics
 from goldpath.serving.operations.routes import operations_router
-from goldpath.serving.pages.routes import page_router
 from goldpath.serving.own_routes import include_own_routes
+from goldpath.serving.pages.routes import page_router
 from goldpath.serving.predictor import ModelSource, NoModelError, Predictor
 from goldpath.serving.registry_hook import registry_hook
 from goldpath.serving.schemas import (

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from goldpath.serving.access.limits import Limits
 
 
-def include_own_routes(app: FastAPI, routers: "Sequence[APIRouter]", maximum_body_bytes: int) -> None:
+def include_own_routes(app: FastAPI, routers: Sequence[APIRouter], maximum_body_bytes: int) -> None:
     """Add the project's routers to the app.
 
     Args:

@@ -111,8 +111,7 @@ def _call(recipe: "Recipe", rows: "ibis.Table", name: str) -> "ibis.Table":
         raise
     except Exception as error:
         raise ProjectDefinitionError(
-            f"{_place(recipe)} cannot be applied to {name}'s rows: "
-            f"{type(error).__name__}: {error}",
+            f"{_place(recipe)} cannot be applied to {name}'s rows: {type(error).__name__}: {error}",
             f"the rows have the columns {', '.join(rows.columns)}",
         ) from error
     if not isinstance(result, ibis.Table):

@@ -236,12 +236,21 @@ class JobStore:
     def _start(self, folder: Path, job: Job) -> None:
         environment = {**os.environ, "MLOPS_ROOT": str(self.settings.root)}
         environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
+        package = self.settings.project.name
         with (folder / ALIVE_FILE).open("w") as alive, (folder / LOG_FILE).open("wb") as log:
             fcntl.flock(alive, fcntl.LOCK_EX)
             # With its state others see the job, so the lock must be there before.
             self._write(job)
             process = subprocess.Popen(
-                [sys.executable, "-m", self.settings.project.name, "automl", "--job", folder.name, "--json"],
+                [
+                    sys.executable,
+                    "-m",
+                    package,
+                    "automl",
+                    "--job",
+                    folder.name,
+                    "--json",
+                ],
                 cwd=self.settings.root,
                 env=environment,
                 stdin=subprocess.DEVNULL,
