@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from goldpath.judging.validators import Validator
     from goldpath.learning.family import Family
     from goldpath.learning.metric import Metric
-    from goldpath.settings import Section
+    from goldpath.settings import AwsSettings, Section
 
 ENGINE = "goldpath"
 """The name of the project that holds nothing of its own: the engine by itself."""
@@ -44,11 +44,14 @@ class Data:
             and the columns that the contract names.
         gold: The rows of silver that models learn from and that the batch scores. It may leave
             rows out, but must keep the columns.
+        aws: The names of the AWS resources, made from those of `config/aws_config.yaml` and the
+            environment: development, staging or production.
     """
 
     bronze: "Callable[[ibis.Table], ibis.Table] | None" = None
     silver: "Callable[[ibis.Table], ibis.Table] | None" = None
     gold: "Callable[[ibis.Table], ibis.Table] | None" = None
+    aws: "Callable[[AwsSettings, str], AwsSettings] | None" = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,9 @@ class Project:
 
     Args:
         name: The package's name: `python -m NAME` runs the project.
+        dataset: The `dataset` of the contract that the definitions are written for. With a contract
+            of another one, as `adopt` writes it, the engine's own definitions are used, and the
+            commands say so. Empty: they are used with every contract.
         data: Makes the data recipes.
         models: What makes each model's definitions, by the model's name; one for now.
         service: Makes the service's.
@@ -122,6 +128,7 @@ class Project:
     """
 
     name: str = ENGINE
+    dataset: str = ""
     data: Callable[[], Data] = Data
     models: Mapping[str, Callable[[], Model]] = field(default_factory=dict)
     service: Callable[[], Service] = Service
@@ -130,6 +137,16 @@ class Project:
     def __getstate__(self) -> dict[str, Any]:
         """What another process gets: the functions by name, and nothing that they have made."""
         return {part.name: getattr(self, part.name) for part in fields(self)}
+
+    def suits(self, dataset: str) -> bool:
+        """Whether the definitions are written for a contract of this dataset."""
+        return not self.dataset or not dataset or self.dataset == dataset
+
+    def for_dataset(self, dataset: str) -> "Project":
+        """This project, without its definitions where they are for another dataset."""
+        if self.suits(dataset):
+            return self
+        return Project(name=self.name, dataset=self.dataset, sections=self.sections)
 
     @cached_property
     def recipes(self) -> Data:
@@ -180,3 +197,14 @@ def run_as(project: Project) -> None:
 def running_project() -> Project:
     """The project that this process runs; the bare engine where nobody said."""
     return _running
+
+
+def unused_definitions(dataset: str) -> str:
+    """Why the running project's definitions are not used with a dataset; empty where they are."""
+    if _running.suits(dataset):
+        return ""
+    return (
+        f"project.py's definitions are for the dataset {_running.dataset}; this one is {dataset}, "
+        "so the engine's own families, steps and routes are used (change them to suit it, then "
+        f"write dataset={dataset!r} there)"
+    )

@@ -243,6 +243,18 @@ def status(as_json: Json = False) -> None:
     show(project_status(settings, load_contract(settings.root)), as_json)
 
 
+@app.command()
+def check(as_json: Json = False) -> None:
+    """Load what project.py hands over, try it without data, and list it."""
+    from goldpath.contract import load_contract
+    from goldpath.jobs.own_definitions import check_definitions
+    from goldpath.presentation import show
+    from goldpath.settings import load_settings
+
+    settings = load_settings()
+    show(check_definitions(settings, load_contract(settings.root)), as_json)
+
+
 @app.command(rich_help_panel=SERVERS)
 def mlflow_up(as_json: Json = False) -> None:
     """Start the MLflow server in the background."""

@@ -54,13 +54,29 @@ def load_settings(root: Path | None = None, project: Project | None = None) -> S
     root = (root or project_root()).resolve()
     load_dotenv(root / ".env", override=False)
     os.environ["MLOPS_ROOT"] = str(root)
-    project = project or running_project()
+    project = (project or running_project()).for_dataset(_dataset(root))
     settings = _read(Settings, root)
+    if settings.aws is not None and (name_resources := project.recipes.aws):
+        aws = name_resources(settings.aws, settings.environment)
+        settings = settings.model_copy(update={"aws": aws})
     settings._project = project
     if project.sections:
         own = _read(_own_sections(tuple(project.sections.items())), root)
         settings._sections = {name: getattr(own, name) for name in project.sections}
     return settings
+
+
+def _dataset(root: Path) -> str:
+    """The contract's dataset; empty where there is no contract yet.
+
+    One line is looked for: the whole contract is read, and judged, by whoever needs it.
+    """
+    try:
+        text = (root / "config" / "project.yaml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    found = re.search(r"^dataset:[ \t]*[\"']?([a-z0-9_]+)", text, re.MULTILINE)
+    return found.group(1) if found else ""
 
 
 def _read(model: type[SettingsT], root: Path) -> SettingsT:

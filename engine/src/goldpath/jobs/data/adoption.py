@@ -6,6 +6,7 @@ from pathlib import Path
 
 from goldpath.adoption.infer import Adoption, AdoptionRequest, infer_contract
 from goldpath.contract import Contract, Source, dataset_name, dump_contract, parse_contract
+from goldpath.jobs.own_definitions import unused_definitions
 from goldpath.settings import Settings
 from goldpath.sources.dialect import detect_dialect
 from goldpath.sources.files import GLOB_CHARACTERS
@@ -53,15 +54,27 @@ def adopt_file(
     inferred = infer_contract(
         raw, source, dataset_name(_title(file)), request, settings.training.leak_threshold
     )
+    contract = inferred.contract
     contract_file = settings.root / "config" / "project.yaml"
-    _write(contract_file, inferred.contract)
+    _write(contract_file, contract)
     return Adoption(
         file=str(data),
         contract_file=settings.shown(contract_file),
-        contract=inferred.contract.model_dump(mode="json", exclude_defaults=True),
+        contract=contract.model_dump(mode="json", exclude_defaults=True),
         decisions=inferred.decisions,
-        notes=(*_file_notes(source), *inferred.notes, *_size_notes(raw.num_rows, settings)),
+        notes=(
+            *_file_notes(source),
+            *inferred.notes,
+            *_size_notes(raw.num_rows, settings),
+            *_own(contract),
+        ),
     )
+
+
+def _own(contract: Contract) -> tuple[str, ...]:
+    """What becomes of the definitions that the project has for another dataset."""
+    unused = unused_definitions(contract)
+    return (unused,) if unused else ()
 
 
 def _locate(root: Path, data: Path) -> Path:

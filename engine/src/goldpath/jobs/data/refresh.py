@@ -24,7 +24,7 @@ from goldpath.lake.tables import INGESTED_AT, INTERVAL, bronze_table, gold_table
 from goldpath.presentation import step
 from goldpath.privacy.erasure import uses_rows
 from goldpath.privacy.suppression import SuppressionList
-from goldpath.project import Data
+from goldpath.project import Data, unused_definitions
 from goldpath.settings import Settings
 
 # Athena opens at most 100 partitions in one statement.
@@ -89,6 +89,8 @@ def refresh(
     """
     lakehouse = open_lakehouse(settings)
     run_id = f"data-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    if unused := unused_definitions(contract.dataset):
+        step(unused)
     step("bronze: reading the source")
     suppression = SuppressionList(lakehouse, settings, contract).load()
     recipes = settings.project.recipes

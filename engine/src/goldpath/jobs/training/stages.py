@@ -33,6 +33,7 @@ from goldpath.learning.search import Trial, search
 from goldpath.learning.threads import sensible_threads
 from goldpath.presentation import step, trial_progress
 from goldpath.privacy.erasure import uses_rows
+from goldpath.project import unused_definitions
 from goldpath.registry.layout import RUN_KEY, SEMANTIC_TAG
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.registry.training_run import INPUTS, find_run, open_run, unfinished_run
@@ -171,6 +172,8 @@ def extract(work: TrainingWork) -> dict[str, Any]:
     """
     if done := work.run.stage("extract"):
         return done
+    if unused := unused_definitions(work.contract.dataset):
+        step(unused)
     step("extract: pinning the gold table's snapshot")
     snapshot = gold_snapshot(work.lakehouse, work.contract)
     share = quarantine_share(work.lakehouse, work.contract)

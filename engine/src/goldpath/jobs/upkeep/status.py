@@ -12,6 +12,7 @@ from goldpath.lake.tables import (
     quarantine_table,
     silver_table,
 )
+from goldpath.project import unused_definitions
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.settings import Settings
 
@@ -24,6 +25,7 @@ class ProjectStatus:
     problem: str
     tables: dict[str, str]
     champion: str
+    definitions: str
     next_command: str
 
 
@@ -46,4 +48,5 @@ def project_status(settings: Settings, contract: Contract) -> ProjectStatus:
         following = "make train-local"
     else:
         following = "make serve"
-    return ProjectStatus(contract.dataset, contract.problem, tables, shown, following)
+    own = unused_definitions(contract.dataset) or f"those of {settings.project.name}"
+    return ProjectStatus(contract.dataset, contract.problem, tables, shown, own, following)

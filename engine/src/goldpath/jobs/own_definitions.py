@@ -1,0 +1,108 @@
+"""The project's own definitions, loaded and tried without data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from goldpath.contract import Contract
+from goldpath.errors import ProjectError
+from goldpath.project import ProjectDefinitionError, unused_definitions
+from goldpath.settings import Settings
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """What a project hands over, by name.
+
+    Attributes:
+        project: Its name.
+        used: Whether they are used with the present contract, or why not.
+        recipes: Bronze, silver, gold: those that the project has.
+        families: What the search chooses from.
+        metric: The main metric.
+        metrics: Further ones.
+        checks: The gate's own ones.
+        training: The steps of a training.
+        batch: The steps of a batch inference.
+        routes: The service's own ones.
+        settings: Sections of the settings.
+    """
+
+    project: str
+    used: str
+    recipes: Sequence[str]
+    families: Sequence[str]
+    metric: str
+    metrics: Sequence[str]
+    checks: Sequence[str]
+    training: Sequence[str]
+    batch: Sequence[str]
+    routes: Sequence[str]
+    settings: Sequence[str]
+
+
+def check_definitions(settings: Settings, contract: Contract) -> Definitions:
+    """Load everything that the project hands over, and try what can be tried without data.
+
+    Each recipe is traced on the contract's columns and each family builds an estimator.
+
+    Raises:
+        ProjectDefinitionError: Names file, line, name and fix of the first that cannot be used.
+    """
+    import ibis
+
+    from goldpath.jobs.data.recipes import recipes_digest, store_raw
+    from goldpath.learning.families import families_of
+    from goldpath.learning.metrics import main_metric
+
+    project = settings.project
+    recipes, model = project.recipes, project.definitions
+    private = {"_source_file": "string", "_batch": "string", "_row_number": "int64"}
+    raw = ibis.table({**dict.fromkeys(contract.raw_columns, "string"), **private}, name="raw")
+    recipes_digest(store_raw(raw, contract, recipes), contract, recipes)
+    for family in families_of(model).values():
+        try:
+            family.build(contract, family.suggest(_FirstTrial(), contract), 0)
+        except ProjectError:
+            raise
+        except Exception as error:
+            code = family.function.__code__
+            raise ProjectDefinitionError(
+                f"{code.co_filename}:{code.co_firstlineno}: the family {family.name} cannot be "
+                f"built: {type(error).__name__}: {error}",
+                "return an unfitted scikit-learn estimator",
+            ) from error
+    return Definitions(
+        project=project.name,
+        used=unused_definitions(contract.dataset) or "yes",
+        recipes=[name for name in ("bronze", "silver", "gold", "aws") if getattr(recipes, name)],
+        families=list(families_of(model)),
+        metric=main_metric(contract, model.metric),
+        metrics=[each.name for each in model.metrics],
+        checks=list(model.validators),
+        training=[_name(each) for each in model.training],
+        batch=[_name(each) for each in model.batch],
+        routes=[
+            str(getattr(route, "path", route))
+            for router in project.extensions.routers
+            for route in router.routes
+        ],
+        settings=list(project.sections),
+    )
+
+
+class _FirstTrial:
+    """Draws the first value that is allowed."""
+
+    def suggest_float(self, _name: str, low: float, *_: float, **__: Any) -> float:
+        return low
+
+    def suggest_int(self, _name: str, low: int, *_: int, **__: Any) -> int:
+        return low
+
+    def suggest_categorical(self, _name: str, choices: Sequence[Any]) -> Any:
+        return choices[0]
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__name__", function))

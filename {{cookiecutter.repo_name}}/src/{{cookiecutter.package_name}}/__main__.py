@@ -1,0 +1,8 @@
+"""The command line: goldpath's, with this project's definitions."""
+
+from goldpath import run
+
+from {{ cookiecutter.package_name }}.project import project
+
+if __name__ == "__main__":
+    run(project)

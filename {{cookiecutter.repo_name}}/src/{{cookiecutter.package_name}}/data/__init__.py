@@ -1,0 +1,1 @@
+"""Where this project's data lies."""

@@ -1,0 +1,1 @@
+"""The model: the families that are tried, what counts, and what keeps a candidate back."""

@@ -1,0 +1,46 @@
+"""What this project is, on one screen.
+
+Each function below hands a part of the project to the engine and is called when that part is first
+needed, so its imports stand inside.
+"""
+
+from goldpath import Data, Model, Project, Service
+
+
+def data() -> Data:
+    """From the source to the table that models learn from."""
+    from {{ cookiecutter.package_name }}.data import aws_integration
+    from {{ cookiecutter.package_name }}.pipelines.data_engineering import bronze, gold, silver
+
+    return Data(
+        bronze=bronze.store, silver=silver.clean, gold=gold.choose, aws=aws_integration.names
+    )
+
+
+def churn() -> Model:
+    """The model: what is tried, what counts, and what keeps a candidate back."""
+    from {{ cookiecutter.package_name }}.model import families, gates, metrics, mlflow_manager
+    from {{ cookiecutter.package_name }}.pipelines import batch_inference, monitoring, training
+
+    return Model(
+        families=[families.boosting, families.linear],
+        metrics=[metrics.saved_revenue],
+        validators={"regions": gates.NoRegionLeftBehind()},
+        training=training.steps,
+        batch=batch_inference.steps,
+        compared=monitoring.compared,
+        tags=mlflow_manager.tags,
+        description=mlflow_manager.description,
+    )
+
+
+def service() -> Service:
+    """What the HTTP service answers beyond predictions."""
+    from {{ cookiecutter.package_name }}.inference import api
+
+    return Service(routers=[api.router])
+
+
+project = Project(
+    name="{{ cookiecutter.package_name }}", data=data, models={"churn": churn}, service=service
+)
