@@ -6,7 +6,7 @@ from pathlib import Path
 
 from goldpath.adoption.infer import Adoption, AdoptionRequest, infer_contract
 from goldpath.contract import Contract, Source, dataset_name, dump_contract, parse_contract
-from goldpath.jobs.own_definitions import unused_definitions
+from goldpath.project import unused_definitions
 from goldpath.settings import Settings
 from goldpath.sources.dialect import detect_dialect
 from goldpath.sources.files import GLOB_CHARACTERS
@@ -73,7 +73,7 @@ def adopt_file(
 
 def _own(contract: Contract) -> tuple[str, ...]:
     """What becomes of the definitions that the project has for another dataset."""
-    unused = unused_definitions(contract)
+    unused = unused_definitions(contract.dataset)
     return (unused,) if unused else ()
 
 
