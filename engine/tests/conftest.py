@@ -19,9 +19,15 @@ from goldpath.sample.customers import write_sample
 from goldpath.settings import Settings, load_settings
 
 from .locations import PROJECT
+from .where_time_goes import TimeByFile
 
 SAMPLE_CONTRACT = Path(__file__).parent / "sample_contract.yaml"
 ROWS = 3_000
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let each run say what it spent its time on."""
+    config.pluginmanager.register(TimeByFile(), "time-by-file")
 
 
 @dataclass(frozen=True)
