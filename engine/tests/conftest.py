@@ -19,6 +19,8 @@ from goldpath.sample.customers import write_sample
 from goldpath.settings import Settings, load_settings
 
 from .locations import PROJECT
+from .prepared_projects import PreparedProjects
+from .ready_made import add_ready_made
 from .where_time_goes import TimeByFile
 
 SAMPLE_CONTRACT = Path(__file__).parent / "sample_contract.yaml"
@@ -67,12 +69,19 @@ def project(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
+def prepared_projects(tmp_path_factory: pytest.TempPathFactory) -> PreparedProjects:
+    """Projects that are filled once and put back for each test that begins with them."""
+    return PreparedProjects(tmp_path_factory.mktemp("prepared"), make_project)
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A project whose champion was trained on a small sample; tests must not change it."""
     forget_variables()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLOPS_TRAINING__TRIALS", "3")
         settings = make_project(tmp_path_factory.mktemp("trained"))
+    add_ready_made(settings)
     contract = load_contract(settings.root)
     write_sample(settings.root / contract.source.path, ROWS, 7, {})
     data = refresh(settings, contract)

@@ -1,6 +1,7 @@
 """Real MLflow servers for tests, on free ports of 127.0.0.1."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from goldpath.services.processes import ServerSpec, start_server, stop_server
 
 from .ports import free_port
+from .ready_made import empty_registry
 
 # Tests receive webhooks on 127.0.0.1, which MLflow refuses by default, and do not wait the minute
 # that MLflow takes to notice a new one.
@@ -47,7 +49,8 @@ def mlflow_server(
     port = free_port()
     artifacts = folder / "artifacts"
     artifacts.mkdir(parents=True, exist_ok=True)
-    database = database or f"sqlite:///{folder / 'mlflow.db'}"
+    if database is None:
+        database = f"sqlite:///{shutil.copy(empty_registry(), folder / 'mlflow.db')}"
     url = f"http://127.0.0.1:{port}"
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database),

@@ -10,6 +10,7 @@ from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.settings import load_settings
 
 from .api.examples import contract_of, fitted, random_rows, write_project
+from .ready_made import add_ready_made
 
 CONTRACT = contract_of("binary")
 EXAMPLE = random_rows(CONTRACT, 50)
@@ -20,6 +21,7 @@ def make_registry(root: Path, uri: str | None = None, model: str | None = None) 
     write_project(root)
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it to the registry it used last
     settings = load_settings(root)
+    add_ready_made(settings)
     if uri is not None:
         settings = settings.model_copy(update={"tracking_uri": uri})
     return MLflowManager(settings, CONTRACT, model)

@@ -5,7 +5,6 @@ for a timer costs nothing, one that computes takes its seconds from the others. 
 processes counts from the moment they have ended, for the test or the fixture that waited for them.
 """
 
-import os
 import resource
 import time
 from collections import defaultdict
@@ -68,9 +67,7 @@ class TimeByFile:
                 sum(spent.seconds for _, spent in files[SHOWN:]),
                 sum(spent.processor for _, spent in files[SHOWN:]),
             )
-            terminalreporter.write_line(
-                line_of(rest, whole, f"{len(files) - SHOWN} further files")
-            )
+            terminalreporter.write_line(line_of(rest, whole, f"{len(files) - SHOWN} further files"))
 
 
 def line_of(spent: Spent, whole: float, name: str) -> str:

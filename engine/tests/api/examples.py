@@ -1,7 +1,6 @@
 """Small contracts, and models that are really fitted, for the tests of the service."""
 
 import random
-import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +20,8 @@ from goldpath.learning.frames import model_frame
 from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.serving.api import create_service
 from goldpath.settings import Settings, load_settings
+
+from ..ready_made import kernels
 
 with warnings.catch_warnings():
     # Starlette 1.10 asks for httpx2, a fork of httpx, and runs on httpx as before.
@@ -103,12 +104,6 @@ def fitted(problem: str, version: str = "1", family: str = "boosting") -> Loaded
     return LoadedModel(pipeline, contract, ModelVersion("small", version, "run", ("champion",), {}))
 
 
-@cache
-def kernels() -> Path:
-    """Where the scoring kernel of this test run is built."""
-    return Path(tempfile.mkdtemp(prefix="kernels-"))
-
-
 @dataclass
 class Shelf:
     """A registry in memory, over models that are really fitted.
@@ -152,6 +147,8 @@ def write_project(root: Path, problem: str = "binary") -> None:
     (root / "config").mkdir(parents=True, exist_ok=True)
     text = dump_contract(contract_of(problem))
     (root / "config" / "project.yaml").write_text(text, encoding="utf-8")
+    # A million rows are for real models; test_compiled.py proves what finds the faults.
+    (root / "config" / "training.yaml").write_text("parity_rows: 2000\n", encoding="utf-8")
 
 
 def settings_of(root: Path, monkeypatch: pytest.MonkeyPatch, **serving: object) -> Settings:

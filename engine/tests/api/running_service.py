@@ -20,6 +20,7 @@ from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.settings import load_settings
 
 from ..ports import free_port
+from ..ready_made import add_ready_made
 from .examples import contract_of, fitted, random_rows, write_project
 
 
@@ -84,9 +85,10 @@ def project_with_champion(root: Path, problem: str = "binary", family: str = "bo
     write_project(root, problem)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLOPS_ROOT", str(root))
-        patch.setenv("MLOPS_TRAINING__PARITY_ROWS", "2000")
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        manager = MLflowManager(load_settings(root), contract)
+        settings = load_settings(root)
+        add_ready_made(settings)
+        manager = MLflowManager(settings, contract)
         example = model_frame(random_rows(contract, 50), contract)
         with manager.run("run-1", {}) as run_id:
             manager.log_text(run_id, dump_contract(contract), CONTRACT_FILE)

@@ -114,7 +114,6 @@ def test_nothing_is_wrong_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLOPS_ROOT", str(tmp_path))
-    monkeypatch.setenv("MLOPS_TRAINING__PARITY_ROWS", "2000")
     manager = make_registry(tmp_path)
     for seed in VERSIONS:
         add_version(manager, seed=seed)

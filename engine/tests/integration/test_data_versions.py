@@ -17,6 +17,8 @@ from goldpath.lake.lakehouse import LakehouseError, Partitions, Snapshot, TableN
 from goldpath.lake.local_lakehouse import LocalLakehouse
 from goldpath.settings import Settings
 
+from ..prepared_projects import PreparedProjects
+
 GOLD, BRONZE = TableName("gold", "shop"), TableName("bronze", "shop")
 
 
@@ -78,8 +80,15 @@ def two_deliveries(settings: Settings) -> tuple[Snapshot, Snapshot]:
     return before, current(settings)
 
 
-def test_every_snapshot_is_listed_and_one_of_each_table_is_current(project: Settings) -> None:
-    before, after = two_deliveries(project)
+@pytest.fixture
+def delivered(prepared_projects: PreparedProjects) -> Settings:
+    return prepared_projects.restore(two_deliveries)[0]
+
+
+def test_every_snapshot_is_listed_and_one_of_each_table_is_current(
+    prepared_projects: PreparedProjects,
+) -> None:
+    project, (before, after) = prepared_projects.restore(two_deliveries)
     LocalLakehouse(project).tag(before, "train-0123456789abcdef")
     versions = list_versions(project, contract()).versions
     tables = {version.table for version in versions}
@@ -92,8 +101,8 @@ def test_every_snapshot_is_listed_and_one_of_each_table_is_current(project: Sett
     assert gold == list_versions(project, contract(), "gold.shop").versions
 
 
-def test_rows_and_values_that_changed_are_counted(project: Settings) -> None:
-    before, after = two_deliveries(project)
+def test_rows_and_values_that_changed_are_counted(prepared_projects: PreparedProjects) -> None:
+    project, (before, after) = prepared_projects.restore(two_deliveries)
     diff = diff_snapshots(project, contract())
     assert (diff.before, diff.after) == (before.snapshot_id, after.snapshot_id)
     assert (diff.added, diff.removed, diff.changed, diff.unchanged) == (1, 0, 2, 1)
@@ -105,15 +114,14 @@ def test_rows_and_values_that_changed_are_counted(project: Settings) -> None:
     assert (back.added, back.removed, back.changed) == (0, 1, 2)
 
 
-def test_a_snapshot_does_not_differ_from_itself(project: Settings) -> None:
-    two_deliveries(project)
-    diff = diff_snapshots(project, contract(), "gold", "current", "current")
+def test_a_snapshot_does_not_differ_from_itself(delivered: Settings) -> None:
+    diff = diff_snapshots(delivered, contract(), "gold", "current", "current")
     assert (diff.added, diff.removed, diff.changed, diff.unchanged) == (0, 0, 0, 4)
     assert diff.examples == {}
 
 
-def test_a_training_run_names_its_snapshot(project: Settings) -> None:
-    before, _ = two_deliveries(project)
+def test_a_training_run_names_its_snapshot(prepared_projects: PreparedProjects) -> None:
+    project, (before, _) = prepared_projects.restore(two_deliveries)
     LocalLakehouse(project).tag(before, "train-0123456789abcdef")
     for name in ("run:0123456789abcdef", "run:01234567"):
         assert diff_snapshots(project, contract(), "gold", name).before == before.snapshot_id
@@ -124,9 +132,8 @@ def test_a_training_run_names_its_snapshot(project: Settings) -> None:
 @pytest.mark.parametrize(
     ("layer", "added", "removed"), [("bronze", 4, 0), ("silver", 1, 0), ("quarantine", 1, 0)]
 )
-def test_every_layer_is_compared(project: Settings, layer: str, added: int, removed: int) -> None:
-    two_deliveries(project)
-    diff = diff_snapshots(project, contract(), layer)
+def test_every_layer_is_compared(delivered: Settings, layer: str, added: int, removed: int) -> None:
+    diff = diff_snapshots(delivered, contract(), layer)
     assert (diff.added, diff.removed) == (added, removed)
 
 
@@ -187,41 +194,40 @@ def test_counts_against_brute_force(project: Settings, seed: int) -> None:
     }
 
 
-def test_rollback_restores_the_rows_and_keeps_the_later_snapshot(project: Settings) -> None:
-    two_deliveries(project)
-    later = held(project)
-    result = rollback(project, contract(), "gold", "previous")
+def test_rollback_restores_the_rows_and_keeps_the_later_snapshot(delivered: Settings) -> None:
+    later = held(delivered)
+    result = rollback(delivered, contract(), "gold", "previous")
     assert (result.rows_before, result.rows_now) == (4, 3)
     assert "leaves it so" in result.next_data_run
-    assert len(held(project)) == 3
-    lakehouse = LocalLakehouse(project)
+    assert len(held(delivered)) == 3
+    lakehouse = LocalLakehouse(delivered)
     again = lakehouse.collect(lakehouse.read(GOLD, result.from_snapshot)).to_pylist()
     assert sorted(again, key=str) == later
-    rollback(project, contract(), "gold", str(result.from_snapshot))
-    assert held(project) == later
+    rollback(delivered, contract(), "gold", str(result.from_snapshot))
+    assert held(delivered) == later
 
 
-def test_data_leaves_a_rolled_back_layer_until_it_is_asked_to_recompute(project: Settings) -> None:
-    two_deliveries(project)
-    later = held(project)
-    rollback(project, contract(), "gold", "previous")
-    assert refresh(project, contract()).recomputed == ()
-    assert len(held(project)) == 3
-    refresh(project, contract(), date(2026, 1, 1), date(2026, 4, 1))
-    assert held(project) == later
+def test_data_leaves_a_rolled_back_layer_until_it_is_asked_to_recompute(
+    delivered: Settings,
+) -> None:
+    later = held(delivered)
+    rollback(delivered, contract(), "gold", "previous")
+    assert refresh(delivered, contract()).recomputed == ()
+    assert len(held(delivered)) == 3
+    refresh(delivered, contract(), date(2026, 1, 1), date(2026, 4, 1))
+    assert held(delivered) == later
 
 
-def test_data_takes_the_files_in_again_after_bronze_went_back(project: Settings) -> None:
-    two_deliveries(project)
-    later = held(project)
-    result = rollback(project, contract(), "bronze", "previous")
+def test_data_takes_the_files_in_again_after_bronze_went_back(delivered: Settings) -> None:
+    later = held(delivered)
+    result = rollback(delivered, contract(), "bronze", "previous")
     assert "again" in result.next_data_run
-    assert refresh(project, contract()).new_batches == 1
-    assert held(project) == later
-    rollback(project, contract(), "bronze", str(result.to_snapshot))
-    (project.root / "in" / "b.csv").unlink()
-    assert refresh(project, contract()).silver_rows == 3
-    assert [row["id"] for row in held(project)] == ["c1", "c2", "c3"]
+    assert refresh(delivered, contract()).new_batches == 1
+    assert held(delivered) == later
+    rollback(delivered, contract(), "bronze", str(result.to_snapshot))
+    (delivered.root / "in" / "b.csv").unlink()
+    assert refresh(delivered, contract()).silver_rows == 3
+    assert [row["id"] for row in held(delivered)] == ["c1", "c2", "c3"]
 
 
 @pytest.mark.parametrize(
@@ -234,19 +240,17 @@ def test_data_takes_the_files_in_again_after_bronze_went_back(project: Settings)
     ],
 )
 def test_unknown_tables_and_snapshots_are_refused(
-    project: Settings, table: str, snapshot: str, message: str
+    delivered: Settings, table: str, snapshot: str, message: str
 ) -> None:
-    two_deliveries(project)
-    before = held(project)
+    before = held(delivered)
     with pytest.raises(LakehouseError, match=message):
-        rollback(project, contract(), table, snapshot)
-    assert held(project) == before
+        rollback(delivered, contract(), table, snapshot)
+    assert held(delivered) == before
 
 
-def test_going_back_to_where_a_table_is_changes_nothing(project: Settings) -> None:
-    two_deliveries(project)
+def test_going_back_to_where_a_table_is_changes_nothing(delivered: Settings) -> None:
     with pytest.raises(NothingToDoError, match="already"):
-        rollback(project, contract(), "gold", "current")
+        rollback(delivered, contract(), "gold", "current")
 
 
 def test_nothing_is_previous_to_the_first_snapshot(project: Settings) -> None:
@@ -267,9 +271,9 @@ def data_files(settings: Settings, table: TableName) -> Sequence[object]:
 
 
 def test_maintenance_forgets_old_snapshots_but_the_tagged_and_the_current(
-    project: Settings,
+    prepared_projects: PreparedProjects,
 ) -> None:
-    before, after = two_deliveries(project)
+    project, (before, after) = prepared_projects.restore(two_deliveries)
     lakehouse = LocalLakehouse(project)
     lakehouse.tag(before, "train-1")
     deliver(project, "c.csv", "c1,2026-01-01,11,red,no")

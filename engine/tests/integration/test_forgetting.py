@@ -32,6 +32,8 @@ from goldpath.privacy.erasure import PrivacyError, alone, uses_rows
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
 from goldpath.settings import Settings
 
+from ..prepared_projects import PreparedProjects
+
 # Sorts before and after everybody else, so that it would be a smallest or largest value.
 FIRST, LAST = "!ann-5f1e", "~zoe-9c7d"
 LAYERS = ("bronze", "silver", "quarantine", "gold")
@@ -71,6 +73,11 @@ def fill(settings: Settings) -> DataResult:
     refresh(settings, contract())
     deliver(settings, "b.csv", f"{FIRST},2026-03-07,99999,no", "c1,2026-03-09,5,no")
     return refresh(settings, contract())
+
+
+@pytest.fixture
+def filled(prepared_projects: PreparedProjects) -> Settings:
+    return prepared_projects.restore(fill)[0]
 
 
 def add_predictions(settings: Settings) -> None:
@@ -121,58 +128,53 @@ def files_with(folder: Path, person: str) -> list[str]:
     ]
 
 
-def test_no_file_of_the_lake_holds_the_person(project: Settings) -> None:
-    fill(project)
-    add_predictions(project)
-    materialize(project)
-    lake = project.root / "lake"
+def test_no_file_of_the_lake_holds_the_person(filled: Settings) -> None:
+    add_predictions(filled)
+    materialize(filled)
+    lake = filled.root / "lake"
     assert {file.split("/")[1] for file in files_with(lake, FIRST) if "/" in file} == {
         *LAYERS,
         "predictions",
     }
     for person in (FIRST, LAST):
-        assert forget(project, contract(), person, yes=True).state == "forgotten"
+        assert forget(filled, contract(), person, yes=True).state == "forgotten"
         assert files_with(lake, person) == []
     for layer in (*LAYERS, "predictions"):
-        assert not persons(project, layer) & {FIRST, LAST}
-    assert len(rows(project, "bronze")) == 61
+        assert not persons(filled, layer) & {FIRST, LAST}
+    assert len(rows(filled, "bronze")) == 61
 
 
-def test_files_that_a_killed_writer_left_go_too(project: Settings) -> None:
-    fill(project)
-    bronze = project.root / "lake" / "warehouse" / "bronze" / "shop"
+def test_files_that_a_killed_writer_left_go_too(filled: Settings) -> None:
+    bronze = filled.root / "lake" / "warehouse" / "bronze" / "shop"
     left = [bronze / "metadata" / "torn-m0.avro", bronze / "data" / "left.parquet"]
     for file in left:
         file.write_bytes(b"")
 
-    forget(project, contract(), FIRST, yes=True)
+    forget(filled, contract(), FIRST, yes=True)
 
     assert not any(file.exists() for file in left)
-    assert rows(project, "bronze")
+    assert rows(filled, "bronze")
 
 
-def test_metadata_holds_no_value_of_a_row(project: Settings) -> None:
-    fill(project)
-    found = files_with(project.root / "lake", FIRST)
-    manifests = [file for file in files_of_lake(project) if file.name.endswith("m0.avro")]
+def test_metadata_holds_no_value_of_a_row(filled: Settings) -> None:
+    found = files_with(filled.root / "lake", FIRST)
+    manifests = [file for file in files_of_lake(filled) if file.name.endswith("m0.avro")]
     assert manifests
     assert all(b".parquet" in content(file) for file in manifests)
     assert found
     assert {Path(name).suffix for name in found} == {".parquet"}
 
 
-def test_nobody_else_is_touched(project: Settings) -> None:
-    fill(project)
-    before = {layer: rows(project, layer) for layer in LAYERS}
-    forget(project, contract(), FIRST, yes=True)
+def test_nobody_else_is_touched(filled: Settings) -> None:
+    before = {layer: rows(filled, layer) for layer in LAYERS}
+    forget(filled, contract(), FIRST, yes=True)
     for layer, held in before.items():
-        assert rows(project, layer) == [row for row in held if row["id"].strip() != FIRST]
+        assert rows(filled, layer) == [row for row in held if row["id"].strip() != FIRST]
 
 
-def test_without_yes_it_is_only_said_what_would_go(project: Settings) -> None:
-    fill(project)
-    before = {str(file): file.read_bytes() for file in files_of_lake(project)}
-    plan = forget(project, contract(), f" {FIRST} ", yes=False)
+def test_without_yes_it_is_only_said_what_would_go(filled: Settings) -> None:
+    before = {str(file): file.read_bytes() for file in files_of_lake(filled)}
+    plan = forget(filled, contract(), f" {FIRST} ", yes=False)
     assert plan.exit_code == 1
     assert plan.rows == {
         "bronze.shop": 3,
@@ -186,7 +188,7 @@ def test_without_yes_it_is_only_said_what_would_go(project: Settings) -> None:
         "b.csv": "1 rows",
     }
     assert "--yes" in plan.message
-    assert {str(file): file.read_bytes() for file in files_of_lake(project)} == before
+    assert {str(file): file.read_bytes() for file in files_of_lake(filled)} == before
 
 
 def files_of_lake(settings: Settings) -> list[Path]:
@@ -220,8 +222,8 @@ def test_training_snapshots_are_listed_and_go_and_others_stay(project: Settings)
     assert sorted(held["id"].to_pylist()) == ["c1", "c2"]
 
 
-def test_the_next_data_run_brings_nobody_back(project: Settings) -> None:
-    before = fill(project)
+def test_the_next_data_run_brings_nobody_back(prepared_projects: PreparedProjects) -> None:
+    project, before = prepared_projects.restore(fill)
     forget(project, contract(), FIRST, yes=True)
     after = refresh(project, contract())
     assert after.new_batches == 0
@@ -241,33 +243,30 @@ def test_the_next_data_run_brings_nobody_back(project: Settings) -> None:
     assert numbers == {2}
 
 
-def test_a_file_of_a_forgotten_person_alone_is_read_once(project: Settings) -> None:
-    fill(project)
-    deliver(project, "only.csv", f"{LAST},2026-05-05,7,yes")
-    refresh(project, contract())
-    forget(project, contract(), LAST, yes=True)
-    refresh(project, contract())
-    again = refresh(project, contract())
+def test_a_file_of_a_forgotten_person_alone_is_read_once(filled: Settings) -> None:
+    deliver(filled, "only.csv", f"{LAST},2026-05-05,7,yes")
+    refresh(filled, contract())
+    forget(filled, contract(), LAST, yes=True)
+    refresh(filled, contract())
+    again = refresh(filled, contract())
     assert (again.new_batches, again.recomputed) == (0, ())
-    assert LAST not in persons(project, "bronze")
+    assert LAST not in persons(filled, "bronze")
 
 
-def test_forgetting_twice_is_nothing_new_and_a_stranger_is_an_error(project: Settings) -> None:
-    fill(project)
+def test_forgetting_twice_is_nothing_new_and_a_stranger_is_an_error(filled: Settings) -> None:
     with pytest.raises(NothingToDoError, match="nothing is held"):
-        forget(project, contract(), "nobody", yes=True)
-    forget(project, contract(), FIRST, yes=True)
-    (project.root / "in" / "a.csv").unlink()
-    (project.root / "in" / "b.csv").unlink()
-    again = forget(project, contract(), FIRST, yes=True)
+        forget(filled, contract(), "nobody", yes=True)
+    forget(filled, contract(), FIRST, yes=True)
+    (filled.root / "in" / "a.csv").unlink()
+    (filled.root / "in" / "b.csv").unlink()
+    again = forget(filled, contract(), FIRST, yes=True)
     assert (again.rows, again.snapshots) == ({}, {})
 
 
 @pytest.mark.parametrize("missing", ["", "  ", "NA", "null"])
-def test_rows_without_an_id_belong_to_nobody(project: Settings, missing: str) -> None:
-    fill(project)
+def test_rows_without_an_id_belong_to_nobody(filled: Settings, missing: str) -> None:
     with pytest.raises(PrivacyError, match="stands for a missing id"):
-        forget(project, contract(), missing, yes=True)
+        forget(filled, contract(), missing, yes=True)
 
 
 def test_a_contract_without_an_entity_knows_no_persons(project: Settings) -> None:
@@ -275,10 +274,9 @@ def test_a_contract_without_an_entity_knows_no_persons(project: Settings) -> Non
         forget(project, contract(entity=None), "c1", yes=True)
 
 
-def test_the_audit_record_names_no_person_and_nobody_else_reads_it(project: Settings) -> None:
-    fill(project)
-    done = forget(project, contract(), FIRST, yes=True, reason="request 17")
-    folder = project.root / "lake" / "privacy"
+def test_the_audit_record_names_no_person_and_nobody_else_reads_it(filled: Settings) -> None:
+    done = forget(filled, contract(), FIRST, yes=True, reason="request 17")
+    folder = filled.root / "lake" / "privacy"
     text = (folder / "audit.jsonl").read_text(encoding="utf-8")
     begun, ended = map(json.loads, text.splitlines())
     assert (begun["event"], ended["event"]) == ("erasure begun", "erasure done")
@@ -292,42 +290,39 @@ def test_the_audit_record_names_no_person_and_nobody_else_reads_it(project: Sett
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
 
 
-def test_without_the_key_no_row_is_taken_in(project: Settings) -> None:
-    fill(project)
-    forget(project, contract(), FIRST, yes=True)
-    key = project.root / "lake" / "privacy" / "key"
+def test_without_the_key_no_row_is_taken_in(filled: Settings) -> None:
+    forget(filled, contract(), FIRST, yes=True)
+    key = filled.root / "lake" / "privacy" / "key"
     content_of_key = key.read_bytes()
     key.unlink()
     with pytest.raises(PrivacyError, match="would come back"):
-        refresh(project, contract())
+        refresh(filled, contract())
     key.write_bytes(b"x" * 32)
     with pytest.raises(PrivacyError, match="another key"):
-        refresh(project, contract())
+        refresh(filled, contract())
     key.write_bytes(content_of_key)
-    assert refresh(project, contract()).bronze_rows == 62
+    assert refresh(filled, contract()).bronze_rows == 62
 
 
-def test_a_run_under_way_holds_the_erasure_off(project: Settings) -> None:
-    fill(project)
+def test_a_run_under_way_holds_the_erasure_off(filled: Settings) -> None:
 
     @uses_rows
     def run(settings: Settings) -> None:
         with pytest.raises(PrivacyError, match="under way"):
             forget(settings, contract(), FIRST, yes=True)
 
-    run(project)
-    with alone(project):
-        assert FIRST in persons(project, "gold")
-    assert forget(project, contract(), FIRST, yes=True).state == "forgotten"
+    run(filled)
+    with alone(filled):
+        assert FIRST in persons(filled, "gold")
+    assert forget(filled, contract(), FIRST, yes=True).state == "forgotten"
 
 
-def test_what_a_killed_writer_left_goes_too(project: Settings) -> None:
-    fill(project)
-    lake = project.root / "lake"
+def test_what_a_killed_writer_left_goes_too(filled: Settings) -> None:
+    lake = filled.root / "lake"
     held = next(lake / name for name in files_with(lake, FIRST) if "/silver/" in name)
     orphan = held.with_name("orphan.parquet")
     orphan.write_bytes(held.read_bytes())
-    forget(project, contract(), FIRST, yes=True)
+    forget(filled, contract(), FIRST, yes=True)
     assert files_with(lake, FIRST) == []
     assert not orphan.exists()
 
@@ -342,33 +337,31 @@ def logged(number: int, entity: str | None) -> LoggedPrediction:
     )
 
 
-def test_online_store_log_and_pages_forget_the_person(project: Settings) -> None:
-    fill(project)
-    materialize(project)
-    log_of(project).write([logged(1, FIRST), logged(2, LAST), logged(3, None)])
-    project.reports.mkdir(exist_ok=True)
-    page, other = project.reports / "data.html", project.reports / "drift.html"
+def test_online_store_log_and_pages_forget_the_person(filled: Settings) -> None:
+    materialize(filled)
+    log_of(filled).write([logged(1, FIRST), logged(2, LAST), logged(3, None)])
+    filled.reports.mkdir(exist_ok=True)
+    page, other = filled.reports / "data.html", filled.reports / "drift.html"
     page.write_text(f"<td>{FIRST}</td>", encoding="utf-8")
     other.write_text("<td>c1</td>", encoding="utf-8")
-    done = forget(project, contract(), FIRST, yes=True)
+    done = forget(filled, contract(), FIRST, yes=True)
     assert done.online_store == ("entity_features",)
     assert done.prediction_log == 1
     assert done.reports == ("reports/data.html",)
-    store = open_online_store(project)
+    store = open_online_store(filled)
     assert store.read("entity_features", [FIRST]) == [None]
     assert store.read("entity_features", [LAST]) != [None]
     assert not page.exists()
     assert other.exists()
-    assert files_with(project.root / "logs", FIRST) == []
-    assert files_with(project.root / "lake", FIRST) == []
+    assert files_with(filled.root / "logs", FIRST) == []
+    assert files_with(filled.root / "lake", FIRST) == []
 
 
-def test_the_export_holds_everything_and_only_its_owner_reads_it(project: Settings) -> None:
-    fill(project)
-    materialize(project)
-    log_of(project).write([logged(1, FIRST), logged(2, LAST)])
-    file = project.root / "out" / "person.json"
-    result = export_person(project, contract(), FIRST, file)
+def test_the_export_holds_everything_and_only_its_owner_reads_it(filled: Settings) -> None:
+    materialize(filled)
+    log_of(filled).write([logged(1, FIRST), logged(2, LAST)])
+    file = filled.root / "out" / "person.json"
+    result = export_person(filled, contract(), FIRST, file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     document = json.loads(file.read_text(encoding="utf-8"))
     tables = document["tables"]
@@ -388,12 +381,12 @@ def test_the_export_holds_everything_and_only_its_owner_reads_it(project: Settin
     assert [line["prediction_id"] for line in document["prediction_log"]] == ["p1"]
     assert LAST not in file.read_text(encoding="utf-8")
     with pytest.raises(NothingToDoError):
-        export_person(project, contract(), "nobody", project.root / "none.json")
-    assert not (project.root / "none.json").exists()
+        export_person(filled, contract(), "nobody", filled.root / "none.json")
+    assert not (filled.root / "none.json").exists()
 
 
-def test_reasons_do_not_quote_a_personal_value(project: Settings) -> None:
-    result = fill(project)
+def test_reasons_do_not_quote_a_personal_value(prepared_projects: PreparedProjects) -> None:
+    project, result = prepared_projects.restore(fill)
     assert [row["_reasons"] for row in rows(project, "quarantine")] == ["amount: is above 1000"]
     assert result.quarantine_reasons == {"amount: is above 1000": 1}
 

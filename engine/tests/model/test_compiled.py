@@ -37,6 +37,7 @@ from goldpath.learning.families import FAMILIES
 from goldpath.learning.scoring import LoadedModel
 from goldpath.learning.search import fit
 
+from .. import ready_made
 from .test_estimators import CLASSES, COLUMNS, contract, rows
 
 PARITY_ROWS = 20_000
@@ -44,8 +45,8 @@ needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="needs a C c
 
 
 @pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("kernels")
+def kernels() -> Path:
+    return ready_made.kernels()
 
 
 def forest(described: Contract, frame: pd.DataFrame) -> LoadedModel:

@@ -20,6 +20,8 @@ from goldpath.compiled.form import CompiledFormError
 from goldpath.compiled.json_rows import Field, JsonRows, LineParts, RowReader, RowWriter
 from goldpath.compiled.native import FLAGS, SOURCES, build_kernel, find_compiler
 
+from ..ready_made import kernels
+
 FIELDS = (
     Field("size", "number", 0, nullable=True),
     Field("plan", "category", 0, codes={"basic": 0, "größer": 1, 'a "b"\\': 2}),
@@ -33,8 +35,8 @@ pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C compiler")
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = build_kernel(tmp_path_factory.mktemp("kernels"))
+def library() -> Path:
+    found = build_kernel(kernels())
     assert found is not None
     return found
 

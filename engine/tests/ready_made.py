@@ -1,0 +1,46 @@
+"""What every project makes once and slowly, made once for all projects of a run.
+
+MLflow needs two seconds and a few hundred commits to bring an empty SQLite file up to its schema,
+and the C compiler as long for the scoring kernel. Where a test is not about that, its project gets
+a copy.
+"""
+
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from goldpath.compiled.native import build_kernel
+from goldpath.compiled.store import kernel_folder
+from goldpath.settings import Settings
+
+
+@cache
+def kernels() -> Path:
+    """A folder for the scoring kernel, which the first model that is served builds into it."""
+    return Path(tempfile.mkdtemp(prefix="kernels-"))
+
+
+@cache
+def empty_registry() -> Path:
+    """A SQLite file with MLflow's tables, and nothing in them."""
+    from mlflow.store.db.utils import (
+        _initialize_tables,
+        create_sqlalchemy_engine_with_retry,
+    )
+
+    file = Path(tempfile.mkdtemp(prefix="registry-")) / "mlflow.db"
+    engine = create_sqlalchemy_engine_with_retry(f"sqlite:///{file}")
+    _initialize_tables(engine)
+    engine.dispose()
+    return file
+
+
+def add_ready_made(settings: Settings) -> None:
+    """Give a project the kernel and, if it keeps its registry in a file, an empty registry."""
+    build_kernel(kernels())
+    shutil.copytree(kernels(), kernel_folder(settings), dirs_exist_ok=True)
+    kind, _, file = settings.tracking_uri.partition(":///")
+    if kind == "sqlite" and not Path(file).exists():
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(empty_registry(), file)
