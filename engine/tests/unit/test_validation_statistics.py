@@ -253,7 +253,7 @@ def drift_evidence(reference: pd.DataFrame, current: pd.DataFrame, rule: str = "
         current,
         nothing,
         Predictions(nothing.tolist(), None, nothing.tolist()),
-        validation=ValidationSettings.model_validate({"drift": rule}),
+        validation=ValidationSettings.model_validate({"on_drift": rule}),
         reference=reference,
     )
 
@@ -269,7 +269,7 @@ def test_rows_of_the_same_kind_rarely_count_as_drift() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "status"),
-    [("warn", ValidationStatus.WARNING), ("refuse", ValidationStatus.FAILED), ("off", None)],
+    [("warn", ValidationStatus.WARNING), ("refuse", ValidationStatus.FAILED), ("ignore", None)],
 )
 def test_drift_warns_refuses_or_is_not_looked_at(
     rule: str, status: ValidationStatus | None

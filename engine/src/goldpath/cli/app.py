@@ -24,6 +24,7 @@ from goldpath.cli.logs import app as logs_app
 from goldpath.cli.registry import app as registry_app
 from goldpath.cli.traffic import app as traffic_app
 from goldpath.cli.training import app as training_app
+from goldpath.cli.update import migrate
 
 if TYPE_CHECKING:
     from goldpath.project import Project
@@ -55,6 +56,7 @@ app.add_typer(traffic_app, name="traffic", rich_help_panel=SERVE)
 app.add_typer(keys_app, name="api-key", rich_help_panel=SERVE)
 app.add_typer(users_app, name="user", rich_help_panel=SERVE)
 app.add_typer(access_app, name="access", rich_help_panel=SERVE)
+app.command()(migrate)
 
 
 def main(project: "Project | None" = None) -> None:

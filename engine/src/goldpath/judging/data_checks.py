@@ -74,7 +74,7 @@ def check_drift(evidence: Evidence) -> ValidationResult | None:
     """Whether the judged rows come from where the reference rows do."""
     limits = evidence.validation
     before = evidence.reference if evidence.reference is not None else evidence.train
-    if before is None or limits.drift == "off":
+    if before is None or limits.on_drift == "ignore":
         return None
     names = [name for name in evidence.contract.feature_names if name in before.columns]
     reference = model_frame(before, evidence.contract)[names] if names else before
@@ -91,7 +91,7 @@ def check_drift(evidence: Evidence) -> ValidationResult | None:
         name for name, (index, noise) in indexes.items() if index > max(limits.psi_limit, noise)
     ]
     drifted = list(dict.fromkeys([*(column.name for column in decision.drifted), *moved]))
-    bad = ValidationStatus.FAILED if limits.drift == "refuse" else ValidationStatus.WARNING
+    bad = ValidationStatus.FAILED if limits.on_drift == "refuse" else ValidationStatus.WARNING
     return ValidationResult(
         DRIFT_CHECK,
         bad if drifted else ValidationStatus.PASSED,

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from goldpath.errors import ProjectError
+from goldpath.settings.renamed import renamed
 from goldpath.settings.section import (
     ENVIRONMENT_DELIMITER,
     ENVIRONMENT_PREFIX,
@@ -58,6 +59,9 @@ def _describe(details: ErrorDetails, model: type[BaseModel], root: Path) -> str:
     if details["type"] == "missing":
         return f"{key}: {details['msg']}; set it in {_file(path, model)} or {variable(*path)}"
     if details["type"] == "extra_forbidden":
+        if known := renamed(path):
+            new = f"{known.section}.{known.new}"
+            return f"{key}{where}: is called {new} now; `make migrate ARGS=--apply` renames it"
         return f"{key}{where}: unknown key{_suggestion(path, model)}"
     value = details["input"]
     # A whole section may hold a secret, and so may an address.

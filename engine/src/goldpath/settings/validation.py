@@ -19,7 +19,9 @@ class ValidationSettings(Section):
         default="not_surely_worse",
         description="whether doubt speaks for the candidate or for the champion",
     )
-    drift: Literal["off", "warn", "refuse"] = "warn"
+    on_drift: Literal["ignore", "warn", "refuse"] = Field(
+        default="warn", description="what the gate does if test rows drifted from training rows"
+    )
     psi_limit: float = Field(default=0.25, gt=0, description="population stability index")
     stability_folds: int = Field(default=3, ge=0, description="cross-validation folds; 0: none")
     stability_rows: int = Field(default=5_000, ge=100, description="at most so many are used")
