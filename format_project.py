@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 SOURCE = ROOT / "{{cookiecutter.repo_name}}"
 PACKAGE = "{{ cookiecutter.package_name }}"
-LONGEST = "p" * 60  # what hooks/pre_gen_project.py allows
+LONGEST = "p" * 50  # what hooks/pre_gen_project.py allows
 BIN = Path(sys.executable).parent
 
 

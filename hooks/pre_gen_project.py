@@ -33,7 +33,9 @@ STANDARD_LIBRARY = set(sys.builtin_module_names) | set(
     getattr(sys, "stdlib_module_names", ())  # Python 3.10
     or (module.name for module in pkgutil.iter_modules([os.path.dirname(os.__file__)]))
 )
-LONGEST_NAME = 60  # of the project, its folder and its package; each is derived from the one before
+LONGEST_NAME = 60  # of the project and its folder
+# `from PACKAGE.pipelines.data_engineering import (` inside a function fits into a line of 100.
+LONGEST_PACKAGE = 50
 KEYWORDS = set(keyword.kwlist) | {"_", "case", "match", "type"}
 # A package of one of these names would be imported in place of the library, or of a folder.
 TAKEN = set(
@@ -110,11 +112,12 @@ def check_repo_name(value):
 
 def check_package_name(value):
     """The name that Python imports."""
-    mended = slug(value, "_").lstrip("0123456789_")[:LONGEST_NAME].strip("_") or "customer_churn"
+    mended = slug(value, "_").lstrip("0123456789_")[:LONGEST_PACKAGE].strip("_")
+    mended = mended or "customer_churn"
     if re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", value) is None:
         problem = "must be lower-case letters, digits and single underscores, a letter first"
-    elif len(value) > LONGEST_NAME:
-        problem = f"has {len(value)} characters, {LONGEST_NAME} at most"
+    elif len(value) > LONGEST_PACKAGE:
+        problem = f"has {len(value)} characters, {LONGEST_PACKAGE} at most"
     elif value in KEYWORDS:
         problem = "is a keyword of Python"
     elif value in STANDARD_LIBRARY:
@@ -124,7 +127,7 @@ def check_package_name(value):
     else:
         return None
     if mended in KEYWORDS | STANDARD_LIBRARY | TAKEN:
-        mended = f"{mended[: LONGEST_NAME - 6]}_model"
+        mended = f"{mended[: LONGEST_PACKAGE - 6]}_model"
     return problem, mended
 
 

@@ -44,7 +44,7 @@ BAD_ANSWERS = [
     ("package_name", "3abc", "Type instead: abc"),
     ("package_name", "my-package", "Type instead: my_package"),
     ("package_name", "CamelCase", "lower-case"),
-    ("package_name", "x" * 61, "60 at most"),
+    ("package_name", "x" * 51, "50 at most"),
     ("package_name", "", "lower-case"),
     ("description", "", "is empty"),
     ("description", "two\nlines", "Type instead: two lines"),
@@ -161,6 +161,7 @@ def test_longest_project_name_bakes_with_names_derived_from_it(bake: Bake, name:
     metadata = tomllib.loads(project.read("pyproject.toml"))["project"]
     assert metadata["name"] == project.root.name
     assert 40 < len(metadata["name"]) <= 60
+    assert 40 < len(project.package.name) <= 50
     assert yaml.safe_load(project.read("config/aws_config.yaml"))["bucket"].endswith("-lake")
 
 

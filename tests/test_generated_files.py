@@ -77,7 +77,7 @@ UNUSUAL = {
     "longest-names": {
         "project_name": "A" * 60,
         "repo_name": "r" * 60,
-        "package_name": "p" * 60,
+        "package_name": "p" * 50,
         "author_name": 'Zoë "Dr" O\'Brien \\ 🚀',
         "s3_bucket": "b" * 63,
     },
