@@ -1,39 +1,68 @@
-# The template's own commands. The project that it generates has its own Makefile.
+# This repository's own commands. The project that the template generates has its own Makefile.
 PYTHON ?= python3
 VENV := .venv/bin
 DEMO := demo/customer-churn
+# Further options of pytest, for example: make test-engine ARGS="-k lane"
+ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format lock clean \
+.PHONY: help setup setup-engine demo test test-engine test-template test-fast test-uvicorn lint format typecheck coverage lock wheel check-wheel engine-project clean \
 	bench-cli bench-data bench-iceberg bench-pit bench-online bench-registry bench-automl bench-serving bench-batch-scoring
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## Create .venv with Cookiecutter and the test tools
 	@$(PYTHON) bootstrap.py
+
+setup-engine:  ## Create engine/.venv, and Airflow's environment for the engine's tests
+	@$(PYTHON) bootstrap.py engine > /dev/null
 
 demo: setup  ## Bake a project with the default answers into demo/ and run it end to end
 	@$(VENV)/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir demo
 	@$(MAKE) --no-print-directory -C $(DEMO) setup demo
 
-test: setup  ## Run all tests (bakes, installs, trains and serves; about half an hour)
-	@$(VENV)/python -m pytest --durations=10
+test: test-engine test-template  ## Run all tests: the engine's, then the template's
 
-test-fast: setup  ## Run the tests that only bake (about a minute)
-	@$(VENV)/python -m pytest -n auto -m "not slow"
+test-engine:  ## The engine's tests, without a bake
+	@airflow=$$($(PYTHON) bootstrap.py engine) && cd engine && MLOPS_AIRFLOW_VENV="$$airflow" .venv/bin/python -m pytest -n 2 --dist loadgroup --durations=15 $(ARGS)
 
-lint: setup  ## Check the hooks, the tests and the benchmarks
+test-template: setup  ## The template's tests: bakes, installs, trains, serves and updates
+	@$(VENV)/python -m pytest --durations=10 $(ARGS)
+
+test-fast: setup  ## The template's tests that only bake
+	@$(VENV)/python -m pytest -n auto -m "not slow" $(ARGS)
+
+test-uvicorn: setup-engine  ## The serving lane on the lowest and the highest Uvicorn that the engine allows
+	@cd engine && .venv/bin/python uvicorn_range.py $(ARGS)
+
+coverage: setup-engine  ## The engine's tests with branch coverage, and a page: engine/htmlcov/index.html
+	@$(MAKE) --no-print-directory test-engine ARGS="--cov --cov-report=term:skip-covered --cov-report=html $(ARGS)"
+
+lint: setup setup-engine  ## Check style, format and the engine's import contracts
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
+	@cd engine && .venv/bin/lint-imports --no-cache
 
-format: setup  ## Format them, and the generated project's sources
+format: setup  ## Format everything, the generated project's sources included
 	@$(VENV)/ruff check --fix --quiet .
 	@$(VENV)/ruff format .
 	@$(VENV)/python format_project.py
 
-lock:  ## Resolve requirements-dev.txt again
-	@$(PYTHON) bootstrap.py lock
+typecheck: setup-engine  ## Check the engine's types, strictly
+	@cd engine && .venv/bin/mypy
+
+lock:  ## Compile every lock after a change of dependencies; UPGRADE=1: with the newest versions
+	@$(PYTHON) bootstrap.py lock $(if $(UPGRADE),--upgrade)
+
+wheel: setup  ## Build the engine and vendor its wheel in the template
+	@$(VENV)/python vendor_engine.py
+
+check-wheel: setup  ## Compare the vendored wheel with a rebuild of engine/, file by file
+	@$(VENV)/python vendor_engine.py check
+
+engine-project: setup  ## Bake a project and copy what the engine's tests read of it
+	@$(VENV)/python engine_project.py
 
 bench-cli: setup  ## Measure the start of the demo project's command line (run make demo first)
 	@$(VENV)/python benchmarks/cli_startup.py $(DEMO)
@@ -62,5 +91,5 @@ bench-serving: setup  ## The service against model servers and empty ones (25 mi
 bench-batch-scoring: setup  ## 5 M rows, Parquet to Parquet, against scikit-learn and MLflow (5 minutes; run make demo first)
 	@$(VENV)/python benchmarks/batch_scoring.py $(DEMO)
 
-clean:  ## Delete the demo, the environment and caches
-	@rm -rf demo build .venv .pytest_cache .ruff_cache
+clean:  ## Delete the demo, the environments and caches
+	@rm -rf demo build .venv engine/.venv engine/htmlcov .pytest_cache .ruff_cache engine/.*_cache engine/.coverage

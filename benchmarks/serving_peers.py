@@ -104,7 +104,16 @@ def install(place: Place, name: str) -> str | None:
     uv = [str(place.python), "-m", "uv"]
     for command in (
         [*uv, "venv", "--quiet", "--clear", "--python", str(place.python), str(folder)],
-        [*uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(interpreter), *wanted],
+        [
+            *uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--compile-bytecode",
+            "--python",
+            str(interpreter),
+            *wanted,
+        ],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

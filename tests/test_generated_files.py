@@ -34,6 +34,7 @@ TOP_LEVEL = {
     "requirements",
     "src",
     "tests",
+    "vendor",
 }
 DOCUMENTS = {
     "architecture.md",
@@ -63,7 +64,8 @@ TARGETS = set(
         "help setup demo data sample adopt train-local promote batch-predict drift-check serve "
         "serve-prod traffic api-key mlflow-up mlflow-down init-mlflow "
         "airflow-setup airflow-up airflow-down monitoring-up monitoring-down docker-up docker-down "
-        "status test test-fast lint format typecheck security lock clean clean-all"
+        "status test test-fast lint format typecheck security lock engine-unpack engine-build "
+        "clean clean-all"
     ).split()
 )
 LICENSES = {
@@ -105,7 +107,7 @@ def text_files(project: BakedProject) -> dict[Path, str]:
         try:
             texts[path] = project.read(str(path))
         except UnicodeDecodeError:
-            assert path.suffix in {".png"}, f"{path} is neither text nor a picture"
+            assert path.suffix in {".png", ".whl"}, f"{path} is neither text, picture nor wheel"
     return texts
 
 
@@ -138,8 +140,8 @@ def test_no_template_code_is_left(default_project: BakedProject) -> None:
 def test_no_file_names_this_machine_or_a_registry(default_project: BakedProject) -> None:
     names = [str(TEMPLATE), str(default_project.root), socket.gethostname()]
     machine = "|".join(re.escape(name) for name in names if len(name) > 4)
-    registry = r"--(extra-)?index-url|--find-links|pypi\.org|files\.pythonhosted\.org|/simple/"
-    found = re.compile(f"{machine}|{registry}")
+    options = r"--(extra-)?index-url|--find-links (?!\.\./vendor\n)"
+    found = re.compile(rf"{machine}|{options}|pypi\.org|files\.pythonhosted\.org|/simple/")
     texts = text_files(default_project)
     assert {
         str(path): found.search(text) for path, text in texts.items() if found.search(text)

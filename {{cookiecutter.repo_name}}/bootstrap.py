@@ -2,9 +2,10 @@
 
     python3 bootstrap.py            the project's own environment, .venv
     python3 bootstrap.py airflow    Airflow's, .venv-airflow (it pins what the service needs newer)
-    python3 bootstrap.py lock       compile the locks in requirements/ again
+    python3 bootstrap.py lock       compile the locks in requirements/; --upgrade: newest versions
 
-Every package is checked against the hashes in the lock. A second call changes nothing.
+Every package is checked against the hashes in a lock, and nothing is built: the engine is a wheel,
+and the project itself is found by a path file. A second call changes nothing.
 """
 
 import hashlib
@@ -18,19 +19,17 @@ ROOT = Path(__file__).resolve().parent
 REQUIREMENTS = ROOT / "requirements"
 OLDEST = "{{ cookiecutter.python_version }}"
 BIN = "Scripts" if os.name == "nt" else "bin"
+# Each lock, and what it is compiled from. The engine itself is locked in engine.txt.
 LOCKS: dict[str, list[str]] = {
     "dev": ["--all-extras", "--group", "dev", "pyproject.toml"],
-    "core": ["--extra", "core", "--extra", "aws", "--extra", "servers", "pyproject.toml"],
-    "serving": [
-        *("--extra", "serving", "--extra", "servers", "--extra", "kafka", "--extra", "tracing"),
+    "core": ["--extra", "core", "pyproject.toml"],
+    "serving": ["--extra", "serving", "pyproject.toml"],
+    "monitoring": [
+        *("--extra", "core", "--extra", "serving", "--extra", "monitoring"),
         "pyproject.toml",
     ],
-    "monitoring": [
-        *("--extra", "monitoring", "--extra", "core", "--extra", "serving"),
-        *("--extra", "aws", "--extra", "servers", "pyproject.toml"),
-    ],
-    "airflow": ["requirements/airflow.in"],
     "bootstrap": ["requirements/bootstrap.in"],
+    "airflow": ["requirements/airflow.in"],
 }
 
 
@@ -39,12 +38,12 @@ def main() -> int:
     command = sys.argv[1] if len(sys.argv) > 1 else "project"
     try:
         if command == "project":
-            create_environment(ROOT / ".venv", "dev", install_project=True)
+            create_environment(ROOT / ".venv", "dev", with_project=True)
             print("Ready. Next: make data, make train-local, make serve (or make help).")
         elif command == "airflow":
-            create_environment(ROOT / ".venv-airflow", "airflow", install_project=False)
+            create_environment(ROOT / ".venv-airflow", "airflow", with_project=False)
         elif command == "lock":
-            compile_locks()
+            compile_locks(upgrade="--upgrade" in sys.argv[2:])
         else:
             print(f"Error: unknown command {command!r}: project, airflow or lock.", file=sys.stderr)
             return 2
@@ -55,25 +54,42 @@ def main() -> int:
     return 0
 
 
-def create_environment(folder: Path, lock: str, *, install_project: bool) -> None:
-    """Make the environment hold exactly what the lock says."""
-    stamp = folder / "lock.sha256"
-    lock_file = REQUIREMENTS / f"{lock}.txt"
-    inputs = (lock_file.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), str(ROOT).encode())
-    digest = hashlib.sha256(b"".join(inputs)).hexdigest()
-    if stamp.is_file() and stamp.read_text() == digest:
+def create_environment(folder: Path, lock: str, *, with_project: bool) -> None:
+    """Make the environment hold exactly what the locks say, and the project's sources."""
+    locks = [REQUIREMENTS / f"{lock}.txt", *([REQUIREMENTS / "engine.txt"] if with_project else [])]
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in locks)).hexdigest()
+    stamp = folder / "installed.txt"
+    place = str(folder.resolve())
+    recorded = stamp.read_text(encoding="utf-8").splitlines() if stamp.is_file() else []
+    if recorded == [place, digest]:
         print(f"{folder.name} is up to date.")
         return
+    if folder.exists() and recorded[:1] != [place]:
+        # Its programs start the interpreter of the folder that they were installed in.
+        print(f"{folder.name} is unfinished, or was copied from another folder: making it anew.")
+        shutil.rmtree(folder)
     python = create_virtualenv(folder)
+    stamp.write_text(f"{place}\n", encoding="utf-8")
     uv = install_uv()
     print(f"Installing requirements/{lock}.txt into {folder.name} …", flush=True)
-    environment = {**os.environ, "UV_COMPILE_BYTECODE": "1"}
-    install = [uv, "pip", "sync", "--quiet", "--python", python, "--require-hashes", str(lock_file)]
-    run(install, environment)
-    if install_project:
-        editable = ["--no-deps", "--editable", str(ROOT)]
-        run([uv, "pip", "install", "--quiet", "--python", python, *editable], environment)
-    stamp.write_text(digest)
+    pip = [uv, "pip"]
+    here = ["--quiet", "--python", python]
+    hashed = [*here, "--require-hashes", "--only-binary", ":all:"]
+    run([*pip, "sync", *hashed, str(locks[0])], UV_COMPILE_BYTECODE="1")
+    if with_project:
+        install = [*hashed, "--no-deps", "--requirement", str(locks[1])]
+        run([*pip, "install", *install], UV_COMPILE_BYTECODE="1")
+        run([*pip, "check", *here])
+        add_sources(python)
+    stamp.write_text(f"{place}\n{digest}\n", encoding="utf-8")
+
+
+def add_sources(python: str) -> None:
+    """Let the environment import src/ where it lies, by a path file as in the images."""
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
+    path_file = Path(packages.stdout.strip()) / "project.pth"
+    path_file.write_text(f"{ROOT / 'src'}\n", encoding="utf-8")
 
 
 def create_virtualenv(folder: Path) -> str:
@@ -88,22 +104,22 @@ def create_virtualenv(folder: Path) -> str:
 def install_uv() -> str:
     """The uv that installs the locks, in an environment of its own; returns its path."""
     folder = ROOT / ".venv-uv"
-    stamp = folder / "lock.sha256"
+    stamp = folder / "installed.txt"
     lock = REQUIREMENTS / "bootstrap.txt"
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
-    if not (stamp.is_file() and stamp.read_text() == digest):
-        run([find_python(), "-m", "venv", str(folder)])
+    state = f"{folder}\n{hashlib.sha256(lock.read_bytes()).hexdigest()}\n"
+    if not (stamp.is_file() and stamp.read_text(encoding="utf-8") == state):
+        run([find_python(), "-m", "venv", "--clear", str(folder)])
         pip = [str(folder / BIN / "python"), "-m", "pip", "install", "--quiet"]
         run([*pip, "--disable-pip-version-check", "--require-hashes", "-r", str(lock)])
-        stamp.write_text(digest)
+        stamp.write_text(state, encoding="utf-8")
     return str(folder / BIN / "uv")
 
 
 def find_python() -> str:
-    """The running Python where it is new enough, else `python3.X` on the PATH.
+    """The running Python if it is new enough, else `python3.X` on the PATH.
 
     Raises:
-        SystemExit: Where there is none; says which version is needed.
+        SystemExit: If there is none; says which version is needed.
     """
     needed = tuple(map(int, OLDEST.split(".")))
     if sys.version_info[:2] >= needed:
@@ -117,26 +133,28 @@ def find_python() -> str:
     )
 
 
-def compile_locks() -> None:
-    """Resolve each environment again and write its lock with hashes, for Python 3.11 to 3.13."""
+def compile_locks(*, upgrade: bool) -> None:
+    """Resolve each environment and write its lock with hashes, for every supported Python.
+
+    Versions that are locked stay unless pyproject.toml excludes them, or `upgrade` asks for newer.
+    """
     uv = install_uv()
     for name, inputs in LOCKS.items():
         output = f"requirements/{name}.txt"
         print(f"Compiling {output} …", flush=True)
-        options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-annotate"]
-        options += ["--no-emit-index-url", "--no-emit-find-links", "--upgrade", "--quiet"]
+        options = ["--universal", "--python-version", OLDEST, "--generate-hashes", "--no-annotate"]
+        options += ["--no-emit-index-url", "--no-emit-find-links", "--quiet"]
+        options += ["--no-emit-package", "goldpath", *(["--upgrade"] if upgrade else [])]
         options += ["--custom-compile-command", "make lock", "--output-file", output]
-        if name in ("core", "serving", "monitoring"):
+        if name not in ("dev", "airflow"):
             # The versions that the tests ran on are the versions that are shipped.
             options += ["--constraint", "requirements/dev.txt"]
         run([uv, "pip", "compile", *options, *inputs], stdout=subprocess.DEVNULL)
 
 
-def run(
-    command: list[str], environment: dict[str, str] | None = None, stdout: int | None = None
-) -> None:
+def run(command: list[str], stdout: int | None = None, **environment: str) -> None:
     """Run a command in the project's folder and insist that it works."""
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=stdout)
+    subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=True, stdout=stdout)
 
 
 if __name__ == "__main__":

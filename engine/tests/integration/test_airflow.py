@@ -35,8 +35,11 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
     environment = Path(os.environ.get("MLOPS_AIRFLOW_VENV", PROJECT / ".venv-airflow")).absolute()
     if not (environment / "bin" / "python").exists():
         pytest.skip(f"there is no {environment}: make airflow-setup")
-    for folder in ("config", "airflow", "requirements"):
+    for folder in ("config", "airflow"):
         shutil.copytree(PROJECT / folder, tmp_path / folder)
+    lock = tmp_path / "requirements" / "airflow.txt"  # hashed, to migrate the database once for it
+    lock.parent.mkdir()
+    lock.write_text("apache-airflow\n")
     port = free_port()
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "AIRFLOW_ADMIN_PASSWORD"):
         monkeypatch.delenv(name, raising=False)

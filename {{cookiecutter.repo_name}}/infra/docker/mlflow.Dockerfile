@@ -2,8 +2,8 @@
 FROM python:{{ cookiecutter.python_version }}-slim AS environment
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/environment
-COPY requirements/core.txt /tmp/
-RUN /opt/environment/bin/pip install --require-hashes --only-binary :all: -r /tmp/core.txt
+COPY requirements/core.txt /tmp/requirements/
+RUN /opt/environment/bin/pip install --require-hashes --only-binary :all: -r /tmp/requirements/core.txt
 
 FROM python:{{ cookiecutter.python_version }}-slim
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin app && mkdir /mlflow && chown app:app /mlflow

@@ -1,15 +1,18 @@
-# The HTTP service: requirements/serving.txt and the project's source, nothing else.
+# The HTTP service: requirements/serving.txt, the engine and the project's source, nothing else.
 FROM python:3.11-slim AS environment
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN python -m venv /opt/environment
-COPY requirements/serving.txt /tmp/
-RUN /opt/environment/bin/pip install --require-hashes --only-binary :all: -r /tmp/serving.txt
-# A path file instead of an installed package: building one would fetch a build backend without a hash.
-RUN echo /app/src > "$(/opt/environment/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
 # The kernel that scores compiled models is built here: the service's own image has no compiler.
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
-COPY src /app/src
-RUN /opt/environment/bin/python -m customer_churn.model.compiled.native /opt/kernels
+RUN python -m venv /opt/environment
+COPY requirements/serving.txt /tmp/requirements/
+RUN /opt/environment/bin/pip install --require-hashes --only-binary :all: -r /tmp/requirements/serving.txt
+# The engine: the wheel in vendor/ and no other. `pip check` says where the lock no longer fits it.
+COPY requirements/engine.txt /tmp/requirements/
+COPY vendor /tmp/vendor
+RUN /opt/environment/bin/pip install --require-hashes --no-deps -r /tmp/requirements/engine.txt && /opt/environment/bin/pip check
+# The project is found by a path file: building a package of it would fetch a backend without a hash.
+RUN echo /app/src > "$(/opt/environment/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
+RUN /opt/environment/bin/python -m goldpath.compiled.native /opt/kernels
 
 FROM python:3.11-slim
 # LightGBM is linked against GNU's OpenMP, which the slim image lacks.
@@ -34,5 +37,5 @@ ENV GIT_COMMIT=$GIT_COMMIT
 USER app
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-m", "customer_churn.inference.process.health"]
+    CMD ["python", "-m", "goldpath.serving.process.health"]
 CMD ["python", "-m", "customer_churn", "serve", "--production"]
