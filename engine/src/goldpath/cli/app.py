@@ -19,6 +19,7 @@ from goldpath.cli.access import keys as keys_app
 from goldpath.cli.access import users as users_app
 from goldpath.cli.automl import automl
 from goldpath.cli.data import app as data_app
+from goldpath.cli.docs import docs
 from goldpath.cli.engine import app as engine_app
 from goldpath.cli.features import app as features_app
 from goldpath.cli.logs import app as logs_app
@@ -59,6 +60,7 @@ app.add_typer(users_app, name="user", rich_help_panel=SERVE)
 app.add_typer(access_app, name="access", rich_help_panel=SERVE)
 app.command()(migrate)
 app.add_typer(engine_app, name="engine")
+app.command()(docs)
 
 
 def main(project: "Project | None" = None) -> None:
