@@ -1,6 +1,6 @@
 """Lets `python -m` run the command line."""
 
-from goldpath.cli.app import main
+from goldpath.cli.app import run
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -166,6 +166,21 @@ class Contract(_Part):
             mention: a row of a person is found by it.
         fairness_groups: Features whose groups the model must treat alike (docs/validation.md).
             Values of a category are the groups; a number is divided into quarters.
+
+    Example:
+        >>> from goldpath import Contract
+        >>> contract = Contract.model_validate({
+        ...     "dataset": "flats",
+        ...     "problem": "regression",
+        ...     "source": {"path": "data/flats.csv"},
+        ...     "target": {"column": "rent"},
+        ...     "features": [
+        ...         {"name": "area", "type": "number", "minimum": 0},
+        ...         {"name": "district", "type": "category", "nullable": True},
+        ...     ],
+        ... })
+        >>> contract.numeric_features, contract.category_features
+        (['area'], ['district'])
     """
 
     dataset: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
@@ -266,8 +281,17 @@ class Contract(_Part):
 def load_contract(root: Path) -> Contract:
     """Read `config/project.yaml`.
 
+    Args:
+        root: The project's folder, such as `load_settings().root`.
+
     Raises:
         ContractError: If the file is missing or wrong; names the key, the value and the fix.
+
+    Example:
+        >>> from goldpath import load_contract, load_settings
+        >>> contract = load_contract(load_settings().root)
+        >>> contract.problem, contract.target.classes
+        ('classification', ('no', 'yes'))
     """
     file = root / "config" / "project.yaml"
     if not file.is_file():

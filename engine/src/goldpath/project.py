@@ -46,6 +46,14 @@ class Data:
             rows out, but must keep the columns.
         aws: The names of the AWS resources, made from those of `config/aws_config.yaml` and the
             environment: development, staging or production.
+
+    Example:
+        >>> from goldpath import Data, Project
+        >>> def silver(rows):
+        ...     return rows.mutate(region=rows.region.lower())
+        >>> project = Project(name="customer_churn", data=lambda: Data(silver=silver))
+        >>> project.recipes.silver is silver
+        True
     """
 
     bronze: "Callable[[ibis.Table], ibis.Table] | None" = None
@@ -72,6 +80,15 @@ class Model:
             run's facts.
         description: What lists of versions show, made from the training's result; the engine's
             own sentence where not given.
+
+    Example:
+        >>> from goldpath import Model, metric
+        >>> @metric(unit="share of rows")
+        ... def accuracy(truth, decided):
+        ...     return (truth == decided).mean()
+        >>> churn = Model(metric=accuracy, tags=lambda facts: {"team": "retention"})
+        >>> churn.metric.name
+        'accuracy'
     """
 
     families: "Sequence[Family]" = ()
@@ -98,6 +115,17 @@ class Service:
 
     Attributes:
         routers: FastAPI routers; their routes ask for a credential like `/predict` does.
+
+    Example:
+        >>> from fastapi import APIRouter
+        >>> from goldpath import Service
+        >>> router = APIRouter()
+        >>> @router.get("/regions")
+        ... def regions() -> list[str]:
+        ...     return ["north", "south"]
+        >>> service = Service(routers=[router])
+        >>> [route.path for route in service.routers[0].routes]
+        ['/regions']
     """
 
     routers: "Sequence[APIRouter]" = ()

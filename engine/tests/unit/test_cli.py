@@ -26,9 +26,9 @@ def test_help_imports_nothing_heavy() -> None:
     program = f"""
 import sys
 sys.argv = ["x", "--help"]
-from {PACKAGE}.cli.app import main
+from {PACKAGE} import run
 try:
-    main()
+    run()
 except SystemExit:
     pass
 heavy = set("mlflow sklearn ibis evidently pandas numpy optuna pydantic".split())

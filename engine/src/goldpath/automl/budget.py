@@ -22,6 +22,18 @@ class Budget:
         seconds: For everything from the call to the returned model.
         clock: Wall time, or CPU time of this process (fair on a machine that others use, too).
         trials: The most configurations that are tried.
+
+    Raises:
+        ProjectError: If it has neither seconds nor trials, or less than one of them.
+
+    Example:
+        >>> from goldpath import Budget
+        >>> Budget(seconds=60, trials=200)
+        Budget(seconds=60, clock='wall', trials=200)
+        >>> Budget()
+        Traceback (most recent call last):
+        goldpath.errors.ProjectError: a budget needs seconds or trials; neither was given
+          Fix: say Budget(seconds=60)
     """
 
     seconds: float | None = None

@@ -58,10 +58,14 @@ def find_model(
 ) -> AutoMLResult:
     """Search a model for a table as it comes.
 
+    A portfolio of configurations is tried first, then the tree-structured Parzen estimator draws
+    further ones for each family; a greedy ensemble of the best is selected on held-out
+    predictions.
+
     Args:
-        features: One row an example. Numbers, truth values, text, categories and times may be
-            mixed; values may be missing.
-        target: One class label or number a row.
+        features: Shape (rows, columns), a row for each example. Numbers, truth values, text,
+            categories and times may be mixed; values may be missing.
+        target: Shape (rows,): class labels or numbers.
         problem: `classification` or `regression`.
         budget: Seconds, trials or both.
         metric: `log_loss` (default), `roc_auc`, `accuracy`; `rmse` (default), `mae`, `r2`.
@@ -74,10 +78,29 @@ def find_model(
         study: Name of the shared search.
         on_progress: Called with the learning curve's newest point after each configuration.
 
+    Returns:
+        The fitted model with its score on held-out rows, the leaderboard and the learning curve.
+
     Raises:
         ProjectError: If the table, the target or an argument cannot be used, or the budget is
             too small for so wide a table.
-        NotEnoughDataError: For too few rows or one class only.
+        NotEnoughDataError: If there are too few rows, or one class only.
+
+    References:
+        Caruana et al., "Ensemble selection from libraries of models" (ICML 2004).
+        Bergstra et al., "Algorithms for hyper-parameter optimization" (NeurIPS 2011).
+
+    Example:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from goldpath import Budget, find_model
+        >>> flats = pd.DataFrame({"area": np.linspace(20, 120, 200), "floor": [1, 2, 3, 4] * 50})
+        >>> rent = 12 * flats["area"] + 30 * flats["floor"]
+        >>> found = find_model(flats, rent, "regression", Budget(trials=2), families=["linear"])
+        >>> found.metric, found.score < found.baseline_score
+        ('rmse', True)
+        >>> found.model.predict(flats[:3]).shape
+        (3,)
     """
     run = run_of(
         features,

@@ -140,6 +140,21 @@ class ExperimentManager:
         name: Keeps experiments of different purposes apart.
         folder: Where they are kept: `automl.folder` of the project where not given, and `automl` in
             the current folder where there is no project.
+
+    Example:
+        >>> import numpy as np
+        >>> from goldpath import ExperimentManager
+        >>> manager = ExperimentManager("pricing", folder="automl")
+        >>> experiment_id = manager.create_experiment("Rents", dataset_info={"target": "rent"})
+        >>> area = np.linspace(20, 120, 200)
+        >>> results = manager.run_basic_experiment(
+        ...     experiment_id, X=area[:, None], y=12 * area, problem_type="regression",
+        ...     trials=2, families=["linear"], report=False,
+        ... )
+        >>> results.best_family, results["metric"]
+        ('linear', 'rmse')
+        >>> manager.get_results(experiment_id).run_id == results.run_id
+        True
     """
 
     def __init__(self, name: str = "default", folder: str | Path | None = None) -> None:

@@ -284,7 +284,28 @@ class ExperimentTracker:
 
 
 def create_tracker(name: str = "automl", tracking_uri: str | None = None) -> ExperimentTracker:
-    """A tracker for an experiment of this name."""
+    """A tracker of experiments in MLflow.
+
+    Args:
+        name: MLflow's experiment; it is made with its first run.
+        tracking_uri: MLflow's server or database; the project's where not given, and `mlflow.db` in
+            the current folder where there is no project.
+
+    Returns:
+        Logs results of `ExperimentManager` and `HyperparameterTuner` as runs, each configuration
+        as a child run, and lists and compares them.
+
+    Example:
+        >>> from sklearn.tree import DecisionTreeRegressor
+        >>> from goldpath import HyperparameterTuner, create_tracker
+        >>> results = HyperparameterTuner().auto_tune_model(
+        ...     DecisionTreeRegressor(), X=[[n] for n in range(60)], y=range(60), n_iter=1
+        ... )
+        >>> tracker = create_tracker("rents")
+        >>> run_id = tracker.track_automl_experiment(experiment_results=results)
+        >>> [run.run_id == run_id for run in tracker.list_runs()]
+        [True]
+    """
     return ExperimentTracker(name, tracking_uri)
 
 

@@ -87,6 +87,20 @@ class HyperparameterTuner:
 
     Args:
         seed: Of everything random.
+
+    Example:
+        >>> import numpy as np
+        >>> from sklearn.tree import DecisionTreeRegressor
+        >>> from goldpath import HyperparameterTuner
+        >>> area = np.linspace(20, 120, 200)[:, None]
+        >>> results = HyperparameterTuner().auto_tune_model(
+        ...     DecisionTreeRegressor(max_depth=1), X=area, y=12 * area[:, 0],
+        ...     search_space={"max_depth": [4, 8]}, method="grid_search",
+        ... )
+        >>> results.metric, results.best_params
+        ('r2', {'max_depth': 8})
+        >>> results.best_score > results.default_score
+        True
     """
 
     def __init__(self, seed: int = 42) -> None:

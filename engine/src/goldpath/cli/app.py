@@ -10,7 +10,7 @@ import gc
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -29,6 +29,8 @@ from goldpath.cli.training import app as training_app
 from goldpath.cli.update import migrate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from goldpath.project import Project
 
 app = typer.Typer(
@@ -63,23 +65,42 @@ app.add_typer(engine_app, name="engine")
 app.command()(docs)
 
 
-def main(project: "Project | None" = None) -> None:
-    """Run a command; print an error that a person can mend as text, never as a traceback.
+def run(project: "Project | None" = None, arguments: "Sequence[str] | None" = None) -> NoReturn:
+    """Run the command line with a project: what its `__main__.py` does, and nothing else.
+
+    An error that a person can mend is printed as text, or as one JSON object with `--json`, and
+    never as a traceback.
 
     Args:
-        project: The project whose definitions the command uses; the engine's own where not given.
+        project: Its definitions are used by the command; the engine's own where not given.
+        arguments: Those of the command line where not given.
+
+    Raises:
+        SystemExit: Always: 0 ok, 1 a check says no, 2 error, 3 not enough data, 99 nothing to do.
+
+    Example:
+        >>> from goldpath import Project, run
+        >>> project = Project(name="customer_churn")
+        >>> run(project, ["sample", "--rows", "500", "--json"])
+        Traceback (most recent call last):
+        SystemExit: 0
+        >>> run(project, ["sample", "--drift", "colour=1"])
+        Traceback (most recent call last):
+        SystemExit: 2
     """
     from goldpath.errors import ProjectError
     from goldpath.project import run_as
 
     if project is not None:
         run_as(project)
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app()
+        app(given)
+        sys.exit()
     except ProjectError as error:
         from goldpath.presentation import show_error
 
-        show_error(error, as_json="--json" in sys.argv)
+        show_error(error, as_json="--json" in given)
         sys.exit(error.exit_code)
 
 

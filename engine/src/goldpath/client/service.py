@@ -35,6 +35,16 @@ class Client:
         connections: How many requests `predict_many` has under way.
         rows_per_request: How many rows it puts into one; halved where the service takes fewer.
         context: TLS settings; the system's authorities where not given.
+
+    Raises:
+        ValueError: If `connections` or `rows_per_request` is below 1.
+
+    Example:
+        >>> from goldpath import Client
+        >>> with Client("http://127.0.0.1:9", api_key="secret") as client:  # nobody listens there
+        ...     client.predict({"tenure_months": 14, "region": "north"}).prediction
+        Traceback (most recent call last):
+        goldpath.client.answers.UnavailableError: ...
     """
 
     def __init__(

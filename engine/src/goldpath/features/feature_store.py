@@ -89,6 +89,17 @@ class FeatureStore:
 
     Raises:
         FeatureError: If there is no feature view, or one is wrong.
+
+    Example:
+        >>> from datetime import datetime
+        >>> import pandas as pd
+        >>> from goldpath import FeatureStore, load_contract, load_settings, open_lakehouse
+        >>> settings = load_settings()
+        >>> lake = open_lakehouse(settings)
+        >>> store = FeatureStore(settings, load_contract(settings.root), lake)
+        >>> rows = pd.DataFrame({"customer_id": ["C000001"], "event_time": [datetime(2030, 1, 1)]})
+        >>> store.get_historical_features(rows, ["tenure_months", "region"]).column_names
+        ['customer_id', 'event_time', 'tenure_months', 'region']
     """
 
     def __init__(

@@ -43,8 +43,7 @@ class ModelDeployer:
         True
         >>> deployer.canary("1", share=0.1)
         Traceback (most recent call last):
-        goldpath.registry.stores.store.RegistryError: version 1 is the champion, which answers the rest anyway
-          Fix: name another version (registry list)
+        goldpath.registry.stores.store.RegistryError: version 1 is the champion, ...
     """
 
     def __init__(self, settings: Settings | None = None, contract: Contract | None = None) -> None:

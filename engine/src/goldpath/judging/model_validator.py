@@ -42,6 +42,23 @@ class ModelValidator:
         registry: Where models are looked up by name and version, such as `MLflowManager`.
         settings: Their sections `validation`, `training` and `monitoring` hold the limits, and
             their project its own checks; the defaults and none where not given.
+
+    Example:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from sklearn.linear_model import LinearRegression
+        >>> from goldpath import Contract, LoadedModel, ModelValidator
+        >>> contract = Contract.model_validate({
+        ...     "dataset": "flats", "problem": "regression", "source": {"path": "flats.csv"},
+        ...     "target": {"column": "rent"}, "features": [{"name": "area", "type": "number"}],
+        ... })
+        >>> rows = pd.DataFrame({"area": np.linspace(20.0, 120.0, 300)})
+        >>> model = LoadedModel(LinearRegression().fit(rows, 12 * rows["area"]), contract)
+        >>> report = ModelValidator().validate(
+        ...     model=model, validation_data=rows, target=12 * rows["area"]
+        ... )
+        >>> report.result("predictions are usable").passed
+        True
     """
 
     def __init__(self, registry: Registry | None = None, settings: Settings | None = None) -> None:

@@ -12,7 +12,13 @@ from goldpath.errors import ProjectError
 
 
 class ValidationStatus(StrEnum):
-    """How a check ended. A verdict is never WARNING: a warning does not keep a model back."""
+    """How a check ended. A verdict is never WARNING: a warning does not keep a model back.
+
+    Example:
+        >>> from goldpath import ValidationStatus
+        >>> [status.value for status in ValidationStatus]
+        ['passed', 'failed', 'warning', 'not enough data']
+    """
 
     PASSED = "passed"
     FAILED = "failed"
@@ -46,6 +52,14 @@ class ValidationResult:
         severity: How much a failure weighs.
         optional: Whether the model may pass although the check could not be made.
         details: Further figures: a row each, by column.
+
+    Example:
+        >>> from goldpath import ValidationResult, ValidationStatus
+        >>> result = ValidationResult(
+        ...     "calls", ValidationStatus.FAILED, "31 % are called, 25 % at most", 0.31, 0.25
+        ... )
+        >>> result.passed
+        False
     """
 
     name: str

@@ -91,7 +91,30 @@ class Validator(Protocol):
 
 
 class BaseValidator:
-    """A start for one's own check: a name, a threshold, and how much a failure weighs."""
+    """A start for a check of one's own: derive from it and write `validate`.
+
+    `validate(model, data, target=None, **kwargs)` judges a `LoadedModel` on `data`, a DataFrame of
+    shape (rows, columns) that the model has not seen, with its labels or values in `target`, shape
+    (rows,). `kwargs` hold `reference_data`, `contract` and `evidence`. It may be async. If it
+    raises, the check has failed.
+
+    Args:
+        name: As reports show it.
+        threshold: What the score is held against, in the score's unit.
+        severity: How much a failure weighs: a low one warns, any other keeps the model back.
+
+    Example:
+        >>> import pandas as pd
+        >>> from goldpath import BaseValidator, ValidationStatus
+        >>> class ManyRows(BaseValidator):
+        ...     def validate(self, model, data, target=None, **kwargs):
+        ...         enough = len(data) >= self.threshold
+        ...         status = ValidationStatus.PASSED if enough else ValidationStatus.FAILED
+        ...         return self.create_result(status, len(data), f"{len(data)} rows")
+        >>> rows = pd.DataFrame({"age": [31, 45]})
+        >>> ManyRows("many rows", threshold=3).validate(None, rows).passed
+        False
+    """
 
     def __init__(
         self,

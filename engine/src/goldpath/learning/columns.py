@@ -21,6 +21,17 @@ class Columns:
     Attributes:
         contract: The contract.
         seed: For whatever is random in an estimator.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from goldpath import Columns, load_contract
+        >>> columns = Columns(load_contract(Path.cwd()), seed=7)
+        >>> columns.numbers[:3]
+        ['tenure_months', 'monthly_charges', 'usage_hours']
+        >>> columns.closed_categories
+        ['contract', 'payment_method', 'internet_service', 'region']
+        >>> [name for name, _, _ in columns.encoded().transformers]
+        ['numbers', 'categories']
     """
 
     contract: Contract

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
 
 class Trial(Protocol):
-    """Draws parameters; Optuna's trials do, and so does a trial of known parameters."""
+    """Draws parameters; Optuna's trials do, and so does a trial of known parameters.
+
+    Example:
+        >>> import optuna
+        >>> from goldpath import Trial
+        >>> def depth(trial: Trial) -> int:
+        ...     return trial.suggest_int("max_depth", 3, 16)
+        >>> depth(optuna.trial.FixedTrial({"max_depth": 8}))
+        8
+    """
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
@@ -43,6 +52,18 @@ class Family:
         defaults: Parameters that the search tries first; it draws these, too, where there are none.
         trusted: Types of one's own or of another library that loading a fitted model may make,
             beyond those of scikit-learn, as `module.Class`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from goldpath import family, load_contract
+        >>> @family(defaults={"alpha": 1.0})
+        ... def ridge(trial, columns):
+        ...     from sklearn.linear_model import RidgeClassifier
+        ...     from sklearn.pipeline import make_pipeline
+        ...     alpha = trial.suggest_float("alpha", 0.01, 100, log=True)
+        ...     return make_pipeline(columns.encoded(), RidgeClassifier(alpha=alpha))
+        >>> ridge.build(load_contract(Path.cwd()), {"alpha": 2.0}, seed=7)[-1]
+        RidgeClassifier(alpha=2.0)
     """
 
     name: str

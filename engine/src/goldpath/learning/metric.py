@@ -28,6 +28,17 @@ class Metric:
         inputs: The names of these parameters, in order.
         greater_is_better: Whether more is better.
         unit: What it is counted in, for people.
+
+    Example:
+        >>> import numpy as np
+        >>> from goldpath import metric
+        >>> @metric(unit="dollars a customer")
+        ... def saved(truth, decided):
+        ...     return np.mean(np.where(decided == "yes", 120.0 * (truth == "yes") - 20.0, 0.0))
+        >>> saved.function(np.array(["yes", "no"]), np.array(["yes", "yes"]))
+        np.float64(40.0)
+        >>> saved.inputs, saved.greater_is_better, saved.unit
+        (('truth', 'decided'), True, 'dollars a customer')
     """
 
     name: str

@@ -27,6 +27,20 @@ class LoadedModel:
         contract: The contract that it was trained with.
         version: Where it came from; None for a candidate that is not registered yet.
         background: Training rows that its predictions are explained against.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from goldpath import Contract, LoadedModel
+        >>> from sklearn.linear_model import LinearRegression
+        >>> import pandas as pd
+        >>> contract = Contract.model_validate({
+        ...     "dataset": "flats", "problem": "regression", "source": {"path": "flats.csv"},
+        ...     "target": {"column": "rent"}, "features": [{"name": "area", "type": "number"}],
+        ... })
+        >>> flats = pd.DataFrame({"area": [20.0, 40.0, 80.0]})
+        >>> model = LoadedModel(LinearRegression().fit(flats, [240, 480, 960]), contract)
+        >>> [round(value) for value in model.predict([{"area": 50.0}, {"area": 60.0}]).values]
+        [600, 720]
     """
 
     pipeline: Any
@@ -35,7 +49,16 @@ class LoadedModel:
     background: Sequence[Mapping[str, Any]] = ()
 
     def predict(self, rows: "pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]") -> Predictions:
-        """Score typed rows; the same row gets the same prediction alone and in any batch."""
+        """Score typed rows; the same row gets the same prediction alone and in any batch.
+
+        Args:
+            rows: With at least the contract's features, in the types that it gives them.
+
+        Returns:
+            `values` holds a label or a number for each row; `probabilities` has shape (rows,
+            classes), or is None for a regression; `scores` is the probability of the positive
+            label (two classes), of the chosen one (more), or the number itself.
+        """
         frame = model_frame(rows, self.contract)
         if self.contract.problem == "regression":
             values = [float(value) for value in self.pipeline.predict(frame)]

@@ -47,13 +47,34 @@ class RegistryStatus:
 
 
 class MLflowManager(Lifecycle):
-    """The one place that talks to MLflow.
+    """The registry: runs, model versions, aliases and stages; the one place that talks to MLflow.
 
     Works with a server (`MLFLOW_TRACKING_URI=http://…`, with or without a login) and, by default,
     with the project's own SQLite file, which `make mlflow-up` serves too, so that both see the same
     runs. Its parts: `tracking.py` (runs), `registration.py` (storing, signing, loading),
     `lookup.py` (finding, comparing), `lifecycle.py` (aliases, stages, renaming, deleting) and,
     below, copying, cleaning up and webhooks.
+
+    Args:
+        settings: Where the registry is (`tracking_uri`), and how versions are signed.
+        contract: Names the registered model.
+        model_name: Another registered model than the contract's.
+
+    Raises:
+        RegistryError: If a version is not there or the registry cannot be reached, from any method.
+        SignatureError: If a version is not what was signed, from those that load it.
+
+    Example:
+        In a project whose first version is the champion:
+
+        >>> from goldpath import MLflowManager, load_contract, load_settings
+        >>> settings = load_settings()
+        >>> manager = MLflowManager(settings, load_contract(settings.root))
+        >>> champion = manager.champion_version()
+        >>> champion.name, champion.version
+        ('customer_churn', '1')
+        >>> manager.load(champion).contract.target.classes
+        ('no', 'yes')
     """
 
     def initialise(self) -> RegistryStatus:

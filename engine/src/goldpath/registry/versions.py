@@ -67,10 +67,21 @@ class ChangelogEntry:
 
 
 class VersionManager:
-    """Suggests, compares and records semantic versions.
+    """Suggests, compares and records semantic versions (https://semver.org) of models.
 
     Args:
-        settings: `registry.version_rules`.
+        settings: `registry.version_rules`: the first version, what gain is significant, and rules
+            of one's own; the defaults where not given.
+
+    Example:
+        >>> from goldpath import VersionManager
+        >>> manager = VersionManager()
+        >>> manager.suggest_version("1.0.0", {"performance_improvement": 0.1, "new_feature": True})
+        ('1.1.0', 'new features; a significant gain (0.1)')
+        >>> manager.suggest_version("1.1.0", {"breaking_change": True})
+        ('2.0.0', 'the contract breaks')
+        >>> manager.compare("1.10.0", "1.9.0"), manager.is_compatible("1.0.0", "2.0.0")
+        (1, False)
     """
 
     def __init__(self, settings: VersionSettings | None = None) -> None:

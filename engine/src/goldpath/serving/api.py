@@ -68,6 +68,18 @@ def create_app(
 
     Returns:
         The app. `app.state` holds `settings`, `metrics` and `predictor`.
+
+    Raises:
+        SettingsError: If there is no project, or a setting is wrong.
+        ContractError: If `config/project.yaml` is missing or wrong.
+
+    Example:
+        >>> from goldpath import create_app
+        >>> app = create_app()
+        >>> app.title
+        'Customer churn'
+        >>> {"/predict", "/predict/batch", "/health"} <= set(app.openapi()["paths"])
+        True
     """
     core = _core_of(settings, contract, source)
     return app_around(core, core.running)

@@ -8,14 +8,23 @@ from goldpath.settings.section import Section
 
 
 class AwsSettings(Section):
-    """Names of the AWS resources; nothing here is used on a laptop."""
+    """Names of the AWS resources; nothing here is used on a laptop.
+
+    Example:
+        >>> from goldpath import AwsSettings
+        >>> aws = AwsSettings(
+        ...     region="us-east-1", bucket="churn", glue_database="churn", athena_workgroup="churn"
+        ... )
+        >>> aws.model_copy(update={"bucket": "churn-staging"}).bucket
+        'churn-staging'
+    """
 
     config_file: ClassVar[str] = "aws_config.yaml"
 
-    region: str
-    bucket: str
-    glue_database: str
-    athena_workgroup: str
+    region: str = Field(description="such as us-east-1")
+    bucket: str = Field(description="S3 bucket of the tables and of Athena's results")
+    glue_database: str = Field(description="Glue database that the tables are registered in")
+    athena_workgroup: str = Field(description="Athena workgroup that queries run in")
     stack: str = Field(
         default="mlops-lake",
         pattern=r"^[a-zA-Z][a-zA-Z0-9-]{0,127}$",

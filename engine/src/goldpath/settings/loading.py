@@ -49,7 +49,19 @@ def load_settings(root: Path | None = None, project: Project | None = None) -> S
         The settings, checked.
 
     Raises:
-        SettingsError: If a value is missing, of the wrong type or unsafe; names the setting.
+        SettingsError: If a value is missing, of the wrong type or unsafe; names the key, the value
+            and the file or variable that set it.
+
+    Example:
+        >>> import os
+        >>> from goldpath import load_settings
+        >>> os.environ["MLOPS_TRAINING__TRIALS"] = "5"
+        >>> load_settings().training.trials
+        5
+        >>> os.environ["MLOPS_TRAINING__TRIALS"] = "many"
+        >>> load_settings()  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        goldpath.settings.errors.SettingsError: invalid settings: training.trials='many' ...
     """
     root = (root or project_root()).resolve()
     load_dotenv(root / ".env", override=False)

@@ -17,6 +17,17 @@ class Section(BaseModel):
     Attributes:
         config_file: The file of `config/` with its values; `NAME.yaml` if empty, where NAME is what
             the section is called in `Settings`, or in `Project(sections={NAME: ...})`.
+
+    Example:
+        A section of a project's own, in `config/campaign.yaml` or `MLOPS_CAMPAIGN__CALL_COST`:
+
+        >>> from pydantic import Field
+        >>> from goldpath import Project, Section, load_settings
+        >>> class CampaignSettings(Section):
+        ...     call_cost: float = Field(default=4.0, gt=0, description="dollars a call")
+        >>> project = Project(name="customer_churn", sections={"campaign": CampaignSettings})
+        >>> load_settings(project=project).section(CampaignSettings).call_cost
+        4.0
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

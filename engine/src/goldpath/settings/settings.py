@@ -41,6 +41,17 @@ class Settings(SectionFiles):
 
     Sources, the strongest first: environment variables (and `.env`), `config/*.yaml`, defaults.
     The fields are the engine's sections; `section` also finds those that the project has added.
+
+    Example:
+        >>> from goldpath import load_settings
+        >>> settings = load_settings()
+        >>> settings.serving.port, settings.lake.backend
+        (8000, 'local')
+        >>> settings.shown(settings.reports)
+        'reports'
+        >>> settings.serving.port = 8001
+        Traceback (most recent call last):
+        pydantic_core._pydantic_core.ValidationError: ...
     """
 
     tracking_uri: str = Field(

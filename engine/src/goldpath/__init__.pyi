@@ -1,0 +1,85 @@
+"""The public API, for type checkers: the names of `__init__.py` and where they are defined."""
+
+from goldpath.automl.budget import Budget as Budget
+from goldpath.automl.clustering import find_clusters as find_clusters
+from goldpath.automl.engine import find_model as find_model
+from goldpath.automl.experiment import ExperimentManager as ExperimentManager
+from goldpath.automl.tracking import create_tracker as create_tracker
+from goldpath.automl.tuning import HyperparameterTuner as HyperparameterTuner
+from goldpath.cli.app import run as run
+from goldpath.client import Client as Client
+from goldpath.contract import Contract as Contract
+from goldpath.contract import load_contract as load_contract
+from goldpath.errors import CheckFailedError as CheckFailedError
+from goldpath.errors import NotEnoughDataError as NotEnoughDataError
+from goldpath.errors import NothingToDoError as NothingToDoError
+from goldpath.errors import ProjectError as ProjectError
+from goldpath.features.feature_store import FeatureStore as FeatureStore
+from goldpath.jobs.deployer import ModelDeployer as ModelDeployer
+from goldpath.judging.model_validator import ModelValidator as ModelValidator
+from goldpath.judging.validation_report import ValidationResult as ValidationResult
+from goldpath.judging.validation_report import ValidationStatus as ValidationStatus
+from goldpath.judging.validators import BaseValidator as BaseValidator
+from goldpath.lake.connection import open_lakehouse as open_lakehouse
+from goldpath.learning.columns import Columns as Columns
+from goldpath.learning.family import Family as Family
+from goldpath.learning.family import Trial as Trial
+from goldpath.learning.family import family as family
+from goldpath.learning.metric import Metric as Metric
+from goldpath.learning.metric import metric as metric
+from goldpath.learning.scoring import LoadedModel as LoadedModel
+from goldpath.project import Data as Data
+from goldpath.project import Model as Model
+from goldpath.project import Project as Project
+from goldpath.project import Service as Service
+from goldpath.registry.mlflow_manager import MLflowManager as MLflowManager
+from goldpath.registry.versions import VersionManager as VersionManager
+from goldpath.serving.api import create_app as create_app
+from goldpath.serving.own_routes import predict as predict
+from goldpath.settings import AwsSettings as AwsSettings
+from goldpath.settings import Section as Section
+from goldpath.settings import Settings as Settings
+from goldpath.settings import load_settings as load_settings
+
+__all__ = [
+    "AwsSettings",
+    "BaseValidator",
+    "Budget",
+    "CheckFailedError",
+    "Client",
+    "Columns",
+    "Contract",
+    "Data",
+    "ExperimentManager",
+    "Family",
+    "FeatureStore",
+    "HyperparameterTuner",
+    "LoadedModel",
+    "MLflowManager",
+    "Metric",
+    "Model",
+    "ModelDeployer",
+    "ModelValidator",
+    "NotEnoughDataError",
+    "NothingToDoError",
+    "Project",
+    "ProjectError",
+    "Section",
+    "Service",
+    "Settings",
+    "Trial",
+    "ValidationResult",
+    "ValidationStatus",
+    "VersionManager",
+    "create_app",
+    "create_tracker",
+    "family",
+    "find_clusters",
+    "find_model",
+    "load_contract",
+    "load_settings",
+    "metric",
+    "open_lakehouse",
+    "predict",
+    "run",
+]
