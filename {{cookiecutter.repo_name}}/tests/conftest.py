@@ -1,0 +1,82 @@
+"""A small project to test with: this one's configuration, and a sample of its data."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from goldpath import Contract, Settings, load_contract, load_settings
+
+from {{ cookiecutter.package_name }}.project import project
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE_ROWS = 2_000
+# A small run: few trials, and a proof of the compiled form on few rows.
+SMALL = {"MLOPS_TRAINING__TRIALS": "3", "MLOPS_TRAINING__PARITY_ROWS": "5000"}
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A folder with this project's configuration, where commands run as they do in earnest."""
+
+    root: Path
+
+    def run(self, *command: str, expect: int = 0) -> dict[str, Any]:
+        """Run `python -m {{ cookiecutter.package_name }} COMMAND --json` and return its result."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLOPS_", "MLFLOW_"))}
+        done = subprocess.run(
+            [sys.executable, "-m", "{{ cookiecutter.package_name }}", *command, "--json"],
+            cwd=self.root,
+            env={**kept, **SMALL, "MLOPS_ROOT": str(self.root)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == expect, done.stdout[-2000:] + done.stderr[-2000:]
+        result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        return result
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the workplace."""
+        return load_settings(self.root, project=project)
+
+
+@pytest.fixture(scope="session")
+def contract() -> Contract:
+    """What a row of this project's data is."""
+    return load_contract(ROOT)
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """A workplace with sample data in its source file, and nothing else."""
+    root = tmp_path_factory.mktemp("workplace")
+    shutil.copytree(ROOT / "config", root / "config")
+    place = Workplace(root)
+    place.run("sample", "--rows", str(SAMPLE_ROWS))
+    return place
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A workplace after the whole path, and what each command said."""
+
+    place: Workplace
+    data: dict[str, Any]
+    training: dict[str, Any]
+    batch: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def trained(workplace: Workplace) -> Trained:
+    """Data, a trained and promoted champion, and a scored gold table."""
+    data = workplace.run("data")
+    training = workplace.run("train", "--promote")
+    return Trained(workplace, data, training, workplace.run("batch-predict"))

@@ -1,0 +1,39 @@
+"""Every task of the DAGs is a command that exists."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Workplace
+
+DAGS = sorted((ROOT / "airflow" / "dags").glob("ml_*.py"))
+
+
+def commands_of(file: Path) -> list[list[str]]:
+    """The words of each `step("task", [...])` that are written out."""
+    calls = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    lists = [
+        call.args[1]
+        for call in calls
+        if getattr(call.func, "id", "") == "step" and len(call.args) > 1
+    ]
+    return [
+        [word.value for word in each.elts if isinstance(word, ast.Constant)]
+        for each in lists
+        if isinstance(each, ast.List)
+    ]
+
+
+@pytest.mark.parametrize("file", DAGS, ids=lambda file: file.stem)
+def test_each_task_runs_a_command_that_exists(file: Path, workplace: Workplace) -> None:
+    import subprocess
+    import sys
+
+    assert commands_of(file)
+    for words in commands_of(file):
+        command = [word for word in words if not word.startswith(("-", "$"))]
+        done = subprocess.run(
+            [sys.executable, "-m", "{{ cookiecutter.package_name }}", *command, "--help"],
+            cwd=workplace.root, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, (command, done.stderr)

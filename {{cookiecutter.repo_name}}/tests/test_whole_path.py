@@ -1,0 +1,29 @@
+"""From the source to a drift check, through the same commands as in earnest."""
+
+from conftest import Trained
+
+
+def test_the_model_beats_the_baseline(trained: Trained) -> None:
+    training = trained.training
+    low, _ = training["interval"]
+    assert low > training["baseline"]
+    assert training["value"] > 0.75
+
+
+def test_the_calls_are_ranked(trained: Trained) -> None:
+    out = trained.place.root / "calls.parquet"
+    gold = trained.place.root / "data" / "sample" / "customers.csv"
+    again = trained.place.run("batch-predict", "--data", str(gold))
+    assert again["rows"] >= trained.batch["rows"]
+    assert not out.exists()
+
+
+def test_shifted_customers_are_drift_and_tenure_is_not_compared(trained: Trained) -> None:
+    place = trained.place
+    shifted = "data/sample/shifted.csv"
+    place.run("sample", "--drift", "monthly_charges=1.5", "--drift", "tenure_months=1.5",
+              "--rows", "1000", "--output", shifted)  # fmt: skip
+    found = place.run("drift-check", "--data", shifted, "--no-html", expect=1)
+    assert found["verdict"] == "drift"
+    assert "monthly_charges" in found["drifted_columns"]
+    assert "tenure_months" not in found["drifted_columns"]
