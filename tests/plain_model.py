@@ -7,11 +7,11 @@ import json
 import sys
 
 import pandas as pd
-from customer_churn.contract import load_contract
-from customer_churn.data.gold_frame import read_gold
-from customer_churn.data.local_lakehouse import LocalLakehouse
-from customer_churn.model.splitting import split_rows
-from customer_churn.settings import load_settings
+from goldpath.contract import load_contract
+from goldpath.lake.gold_frame import read_gold
+from goldpath.lake.local_lakehouse import LocalLakehouse
+from goldpath.learning.splitting import split_rows
+from goldpath.settings import load_settings
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.metrics import r2_score, roc_auc_score
 

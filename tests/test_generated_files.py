@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import TEMPLATE, Bake, BakedProject, clean_environment, run
+from conftest import TEMPLATE, Bake, BakedProject, Record, clean_environment, run
 
 TOP_LEVEL = {
     ".cruft.json",
@@ -21,6 +21,8 @@ TOP_LEVEL = {
     ".github",
     ".gitignore",
     ".pre-commit-config.yaml",
+    "AGENTS.md",
+    "CONTRIBUTING.md",
     "LICENSE",
     "Makefile",
     "README.md",
@@ -36,25 +38,9 @@ TOP_LEVEL = {
     "tests",
     "vendor",
 }
-DOCUMENTS = {
-    "architecture.md",
-    "automl.md",
-    "aws.md",
-    "client.md",
-    "data.md",
-    "deployment.md",
-    "features.md",
-    "monitoring.md",
-    "prediction_log.md",
-    "privacy.md",
-    "registry.md",
-    "scaling.md",
-    "security.md",
-    "serving.md",
-    "training.md",
-    "troubleshooting.md",
-    "validation.md",
-}
+DOCUMENTS = {"project.md", "updating.md"}
+# What a user gets to own: no more than this, whatever is added.
+MOST_FILES, MOST_PYTHON_FILES, MOST_PYTHON_LINES = 140, 50, 3_200
 # The targets that the documentation and the users of the template know.
 TARGETS = set(
     (
@@ -64,8 +50,8 @@ TARGETS = set(
         "help setup demo data sample adopt train-local promote batch-predict drift-check serve "
         "serve-prod traffic api-key mlflow-up mlflow-down init-mlflow "
         "airflow-setup airflow-up airflow-down monitoring-up monitoring-down docker-up docker-down "
-        "status test test-fast lint format typecheck security lock engine-unpack engine-build "
-        "clean clean-all"
+        "status check test lint format typecheck security lock engine-unpack engine-build "
+        "template-update clean clean-all"
     ).split()
 )
 LICENSES = {
@@ -120,6 +106,18 @@ def matches(project: BakedProject, pattern: re.Pattern[str]) -> list[str]:
 def test_top_level_is_exactly_the_documented_layout(default_project: BakedProject) -> None:
     assert {entry.name for entry in default_project.root.iterdir()} == TOP_LEVEL
     assert {path.name for path in (default_project.root / "docs").glob("*.md")} == DOCUMENTS
+
+
+def test_a_user_gets_no_more_to_own_than_a_team_can_read(
+    default_project: BakedProject, record_property: Record
+) -> None:
+    files = default_project.files()
+    python = [path for path in files if path.suffix == ".py"]
+    lines = sum(default_project.read(str(path)).count("\n") for path in python)
+    record_property("figure", f"a project: {len(files)} files, {len(python)} Python, {lines} lines")
+    assert len(files) <= MOST_FILES
+    assert len(python) <= MOST_PYTHON_FILES
+    assert lines <= MOST_PYTHON_LINES
 
 
 def test_no_file_is_empty(default_project: BakedProject) -> None:

@@ -64,6 +64,7 @@ def test_readme_names_every_server_and_step(default_project: BakedProject) -> No
     run = " ".join(step.words for step in steps(default_project.read("README.md")))
     for word in ("data", "train-local", "batch-predict", "drift-check", "serve", "adopt"):
         assert f"make {word}" in run or f" {word} " in run
+    assert "make lint typecheck test" in run
     for word in ("mlflow-up", "init-mlflow", "monitoring-up", "airflow-up", "airflow-down"):
         assert word in run
 
@@ -109,6 +110,11 @@ def check_effects(project: BakedProject, outputs: dict[str, str]) -> None:
     (answer,) = (json.loads(out) for words, out in outputs.items() if "/predict" in words)
     assert answer["prediction"] in ("no", "yes")
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
+    (offer,) = (json.loads(out) for words, out in outputs.items() if "/retention-offer" in words)
+    assert offer["churn_probability"] == pytest.approx(answer["probabilities"]["yes"])
+    (tested,) = (out for words, out in outputs.items() if words == "make lint typecheck test")
+    summary = next(line for line in reversed(tested.splitlines()) if " passed" in line)
+    assert not re.search(r"skipped|failed|error", summary), summary
     (ready,) = (json.loads(out) for words, out in outputs.items() if words.endswith("/ready"))
     assert ready["ready"] is True
     assert (project.root / "config" / "project.yaml").read_text().count("churned") >= 1
