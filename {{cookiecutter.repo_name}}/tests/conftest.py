@@ -27,10 +27,10 @@ class Workplace:
     root: Path
 
     def run(self, *command: str, expect: int = 0) -> dict[str, Any]:
-        """Run `python -m {{ cookiecutter.package_name }} COMMAND --json` and return its result."""
+        """Run a command of this project with `--json` and return its result."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLOPS_", "MLFLOW_"))}
         done = subprocess.run(
-            [sys.executable, "-m", "{{ cookiecutter.package_name }}", *command, "--json"],
+            [sys.executable, "-m", project.name, *command, "--json"],
             cwd=self.root,
             env={**kept, **SMALL, "MLOPS_ROOT": str(self.root)},
             capture_output=True,

@@ -1,9 +1,14 @@
 """Every task of the DAGs is a command that exists."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from {{ cookiecutter.package_name }}.project import project
+
 from conftest import ROOT, Workplace
 
 DAGS = sorted((ROOT / "airflow" / "dags").glob("ml_*.py"))
@@ -11,7 +16,8 @@ DAGS = sorted((ROOT / "airflow" / "dags").glob("ml_*.py"))
 
 def commands_of(file: Path) -> list[list[str]]:
     """The words of each `step("task", [...])` that are written out."""
-    calls = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    tree = ast.parse(file.read_text("utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     lists = [
         call.args[1]
         for call in calls
@@ -26,14 +32,14 @@ def commands_of(file: Path) -> list[list[str]]:
 
 @pytest.mark.parametrize("file", DAGS, ids=lambda file: file.stem)
 def test_each_task_runs_a_command_that_exists(file: Path, workplace: Workplace) -> None:
-    import subprocess
-    import sys
-
     assert commands_of(file)
     for words in commands_of(file):
         command = [word for word in words if not word.startswith(("-", "$"))]
         done = subprocess.run(
-            [sys.executable, "-m", "{{ cookiecutter.package_name }}", *command, "--help"],
-            cwd=workplace.root, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [sys.executable, "-m", project.name, *command, "--help"],
+            cwd=workplace.root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, (command, done.stderr)

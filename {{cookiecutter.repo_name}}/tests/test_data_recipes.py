@@ -1,10 +1,15 @@
 """What the recipes do to rows, and that each environment has a lake of its own."""
 
 import ibis
-from conftest import Trained, Workplace
 
 from {{ cookiecutter.package_name }}.data import aws_integration
-from {{ cookiecutter.package_name }}.pipelines.data_engineering import bronze, gold, silver
+from {{ cookiecutter.package_name }}.pipelines.data_engineering import (
+    bronze,
+    gold,
+    silver,
+)
+
+from conftest import Trained, Workplace
 
 
 def test_bronze_notes_the_sales_office() -> None:

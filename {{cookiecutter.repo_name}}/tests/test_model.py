@@ -3,12 +3,21 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Trained
 from goldpath import Contract, LoadedModel, ValidationStatus
 
-from {{ cookiecutter.package_name }}.model.gates import NoRegionLeftBehind
-from {{ cookiecutter.package_name }}.model.metrics import CALL_COST, MONTHS_KEPT, saved_revenue
-from {{ cookiecutter.package_name }}.model.mlflow_manager import description
+from {{ cookiecutter.package_name }}.model.gates import (
+    NoRegionLeftBehind,
+)
+from {{ cookiecutter.package_name }}.model.metrics import (
+    CALL_COST,
+    MONTHS_KEPT,
+    saved_revenue,
+)
+from {{ cookiecutter.package_name }}.model.mlflow_manager import (
+    description,
+)
+
+from conftest import Trained
 
 
 def test_a_call_costs_and_a_kept_customer_pays() -> None:

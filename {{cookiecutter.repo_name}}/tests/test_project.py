@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from {{ cookiecutter.package_name }}.project import project
+
 from conftest import Workplace
 
 
@@ -16,8 +18,9 @@ def test_check_finds_nothing_wrong(workplace: Workplace) -> None:
 
 
 def test_importing_the_project_imports_none_of_its_parts() -> None:
-    code = "import sys, {{ cookiecutter.package_name }}.project; print(sorted(sys.modules))"
+    module = f"{project.name}.project"
+    code = f"import sys, {module}; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.replace("'", "").strip("[]\n").split(", "))
-    assert "{{ cookiecutter.package_name }}.project" in loaded
+    assert module in loaded
     assert not loaded & {"numpy", "pandas", "sklearn", "fastapi", "ibis", "mlflow"}

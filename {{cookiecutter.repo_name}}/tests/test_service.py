@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Trained
 from fastapi.testclient import TestClient
 from goldpath import create_app
 
-from {{ cookiecutter.package_name }}.inference.api import choose_offer
+from {{ cookiecutter.package_name }}.inference.api import (
+    choose_offer,
+)
+
+from conftest import Trained
 
 CUSTOMER: dict[str, Any] = {
     "tenure_months": 3, "monthly_charges": 89.5, "usage_hours": 12.5, "support_tickets": 4,

@@ -1,1 +1,1 @@
-"""What this project predicts, from which data, and how: see `project.py` for its table of contents."""
+"""What this project predicts, from which data, and how; `project.py` is its table of contents."""

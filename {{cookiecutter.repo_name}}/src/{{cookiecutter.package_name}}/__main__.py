@@ -2,7 +2,7 @@
 
 from goldpath import run
 
-from {{ cookiecutter.package_name }}.project import project
+from .project import project
 
 if __name__ == "__main__":
     run(project)

@@ -9,8 +9,8 @@ from goldpath import Data, Model, Project, Service
 
 def data() -> Data:
     """From the source to the table that models learn from."""
-    from {{ cookiecutter.package_name }}.data import aws_integration
-    from {{ cookiecutter.package_name }}.pipelines.data_engineering import bronze, gold, silver
+    from .data import aws_integration
+    from .pipelines.data_engineering import bronze, gold, silver
 
     return Data(
         bronze=bronze.store, silver=silver.clean, gold=gold.choose, aws=aws_integration.names
@@ -19,8 +19,8 @@ def data() -> Data:
 
 def churn() -> Model:
     """The model: what is tried, what counts, and what keeps a candidate back."""
-    from {{ cookiecutter.package_name }}.model import families, gates, metrics, mlflow_manager
-    from {{ cookiecutter.package_name }}.pipelines import batch_inference, monitoring, training
+    from .model import families, gates, metrics, mlflow_manager
+    from .pipelines import batch_inference, monitoring, training
 
     return Model(
         families=[families.boosting, families.linear],
@@ -36,11 +36,15 @@ def churn() -> Model:
 
 def service() -> Service:
     """What the HTTP service answers beyond predictions."""
-    from {{ cookiecutter.package_name }}.inference import api
+    from .inference import api
 
     return Service(routers=[api.router])
 
 
 project = Project(
-    name="{{ cookiecutter.package_name }}", data=data, models={"churn": churn}, service=service
+    name="{{ cookiecutter.package_name }}",
+    dataset="customer_churn",  # of config/project.yaml; with another, none of this is used
+    data=data,
+    models={"churn": churn},
+    service=service,
 )

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from goldpath import predict
 from pydantic import BaseModel
 
-from {{ cookiecutter.package_name }}.inference.monitoring import OFFERS
+from .monitoring import OFFERS
 
 router = APIRouter(tags=["retention"])
 

@@ -36,11 +36,8 @@ class NoRegionLeftBehind(BaseValidator):
                 ValidationStatus.NOT_ENOUGH_DATA, None, f"no region has {FEWEST_ROWS} rows"
             )
         worst = min(behind, key=lambda region: behind[region])
-        status = (
-            ValidationStatus.PASSED
-            if behind[worst] >= -MOST_BEHIND
-            else ValidationStatus.FAILED
-        )
+        is_fair = behind[worst] >= -MOST_BEHIND
+        status = ValidationStatus.PASSED if is_fair else ValidationStatus.FAILED
         return self.create_result(
             status, behind[worst], f"region {worst}: {behind[worst]:+.3f} against all rows"
         )

@@ -10,7 +10,7 @@ def tags(result: Mapping[str, Any]) -> dict[str, str]:
     Args:
         result: The training's result: `reports/training.json` holds the same values.
     """
-    return {"team": "{{ cookiecutter.author_name | replace('\\', '\\\\') | replace('"', '\\"') }}", "family": str(result["family"])}
+    return {"team": "retention", "family": str(result["family"])}
 
 
 def description(result: Mapping[str, Any]) -> str:
@@ -20,8 +20,9 @@ def description(result: Mapping[str, Any]) -> str:
         result: The training's result.
     """
     low, high = result["interval"]
+    score = f"{result['metric']} {result['value']:.4f} ({low:.4f} to {high:.4f})"
     return (
-        f"{result['family']}: {result['metric']} {result['value']:.4f} ({low:.4f} to {high:.4f})\n\n"
+        f"{result['family']}: {score}\n\n"
         f"Learned from {result['n_train']} customers, judged on {result['n_test']} others of "
         f"gold snapshot {result['gold_snapshot']}."
     )

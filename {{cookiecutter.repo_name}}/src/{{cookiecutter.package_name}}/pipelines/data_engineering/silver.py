@@ -1,4 +1,4 @@
-"""Silver: raw rows as the contract reads them. Each row must stay; the contract judges them next."""
+"""Silver: raw rows as the contract reads them. Each row must stay, and is checked next."""
 
 from typing import TYPE_CHECKING
 
