@@ -5,10 +5,11 @@ The engine never imports a project by name: each process is told once which proj
 a child process starts as `python -m NAME`, so it is told the same way.
 """
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from goldpath.errors import ProjectError
 
@@ -102,6 +103,26 @@ class Model:
     description: Callable[[Mapping[str, Any]], str] | None = None
 
 
+Part = TypeVar("Part", Data, Model, "Service")
+
+
+def _handed_over(what: str, make: Callable[[], Part]) -> Part:
+    """Call one of the project's functions; what is wrong in its code is named by file and line."""
+    try:
+        return make()
+    except ProjectError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+        if isinstance(error, SyntaxError):
+            place = f"{error.filename}:{error.lineno}: "
+        raise ProjectDefinitionError(
+            f"{place}{what} of project.py cannot be made: {type(error).__name__}: {error}",
+            "correct that line, then run: check",
+        ) from error
+
+
 NO_RECIPES = Data()
 """The recipes of a project that has none."""
 
@@ -179,7 +200,7 @@ class Project:
     @cached_property
     def recipes(self) -> Data:
         """The data recipes."""
-        return self.data()
+        return _handed_over("data", self.data)
 
     @cached_property
     def definitions(self) -> Model:
@@ -198,7 +219,7 @@ class Project:
         if not self.models:
             return ENGINES_OWN
         (make,) = self.models.values()
-        definitions = make()
+        definitions = _handed_over("the model", make)
         own = definitions.metric
         if own is not None and not own.greater_is_better:
             raise ProjectDefinitionError(
@@ -210,7 +231,7 @@ class Project:
     @cached_property
     def extensions(self) -> Service:
         """What is added to the service."""
-        return self.service()
+        return _handed_over("the service", self.service)
 
 
 _running = Project()

@@ -21,7 +21,6 @@ from goldpath.cli.automl import automl
 from goldpath.cli.data import app as data_app
 from goldpath.cli.docs import docs
 from goldpath.cli.engine import app as engine_app
-from goldpath.cli.docs import docs
 from goldpath.cli.features import app as features_app
 from goldpath.cli.logs import app as logs_app
 from goldpath.cli.registry import app as registry_app
