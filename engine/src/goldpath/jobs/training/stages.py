@@ -41,6 +41,8 @@ from goldpath.reports import write_report
 from goldpath.sample.customers import true_probabilities
 from goldpath.settings import Settings
 
+MOSTLY = 0.99
+
 
 @dataclass(frozen=True)
 class TrainingResult:
@@ -341,6 +343,8 @@ def _noise_ceiling(work: TrainingWork) -> float | None:
     if probabilities is None or work.done("evaluate")["metric"] != "roc_auc":
         return None
     known = probabilities.reindex(test[contract.entity_column]).to_numpy()
-    if np.isnan(known).any():
+    drawn = ~np.isnan(known)  # not so a faulty row, unless a recipe has mended it
+    if drawn.mean() < MOSTLY:
         return None
-    return area_under_roc(target_values(test, contract) == contract.target.positive, known)
+    truth = target_values(test, contract)[drawn]
+    return area_under_roc(truth == contract.target.positive, known[drawn])
