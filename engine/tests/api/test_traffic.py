@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from goldpath.learning.scoring import LoadedModel
-from goldpath.registry.announcement import sign_message
 from goldpath.registry.traffic_plan import TrafficPlan, read_plan
+from goldpath.registry.webhooks.announcement import sign_message
 from goldpath.serving.lane.fast_lane import FastLane
 from goldpath.serving.prediction_log import read_log
 

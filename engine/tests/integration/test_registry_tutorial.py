@@ -42,10 +42,10 @@ import pytest
 from pydantic import SecretStr
 
 from goldpath.learning.frames import model_frame
-from goldpath.registry.announcement import verify_message
 from goldpath.registry.mlflow_manager import CHALLENGER, MLflowManager, RegistryError
 from goldpath.registry.stages import stage_of
 from goldpath.registry.stores.rest import RestStore
+from goldpath.registry.webhooks.announcement import verify_message
 from goldpath.services.webhook_relay import WebhookRelay
 from goldpath.settings import RegistrySettings
 from goldpath.trust.audit import verify

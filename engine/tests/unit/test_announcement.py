@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from goldpath.registry.announcement import (
+from goldpath.registry.webhooks.announcement import (
     TOLERANCE_SECONDS,
     MessageError,
     RegistryEvent,

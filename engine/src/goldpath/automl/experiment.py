@@ -29,7 +29,7 @@ from goldpath.automl.report import make_report, plain, write_report_files
 from goldpath.automl.result import AutoMLResult, HistoryPoint, LeaderboardEntry
 from goldpath.automl.scores import prediction_metrics
 from goldpath.errors import ProjectError
-from goldpath.registry.stored_model import read_pipeline
+from goldpath.registry.files.pipeline import read_pipeline
 from goldpath.settings import AutoMLSettings, SettingsError, load_settings
 
 ProblemType = Literal["classification", "regression", "clustering"]

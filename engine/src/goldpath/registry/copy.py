@@ -6,16 +6,16 @@ one registry both versions share run and files; another registry gets run and fi
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from goldpath.model_version import ModelVersion
 from goldpath.registry.layout import DIGEST_TAG, KEY_TAG, MODEL_PATH, RUN_KEY, SIGNATURE_TAG
+from goldpath.registry.lookup import Lookup
+from goldpath.registry.model_files import ModelFiles
+from goldpath.registry.recording import record_change
+from goldpath.registry.registration import Registration
 from goldpath.registry.stages import STAGE_TAG
 from goldpath.registry.stores.store import RegistryError, RunRecord
 from goldpath.trust.signing import SIGNATURE_FILE, sign_folder
-
-if TYPE_CHECKING:
-    from goldpath.registry.lifecycle import Lifecycle
 
 COPIED_FROM = "copied_from"
 # What is said of the version where it was, and not of the files.
@@ -23,22 +23,28 @@ LEFT_BEHIND = (SIGNATURE_TAG, KEY_TAG, DIGEST_TAG, STAGE_TAG)
 MLFLOW_TAGS = "mlflow."
 
 
-def copy_version(source: "Lifecycle", version: ModelVersion, target: "Lifecycle") -> ModelVersion:
+def copy_version(source: ModelFiles, version: ModelVersion, target: Registration) -> ModelVersion:
     """Copy a version; a second call finds the copy and makes none.
+
+    Args:
+        source: The files where the version is.
+        version: The version.
+        target: The registered model that it goes to.
 
     Raises:
         SignatureError: If the version is not what was signed.
         RegistryError: If source and target are the same, or the run is gone.
     """
-    here = source.settings.tracking_uri == target.settings.tracking_uri
-    if here and source.model_name == target.model_name:
+    copies = Lookup(target.connection, target.model_name)
+    here = source.runs.connection.uri == target.connection.uri
+    if here and version.name == target.model_name:
         raise RegistryError(
             "a version cannot be copied onto its own model", "name another model or registry"
         )
-    origin = f"{source.model_name}/{version.version}"
+    origin = f"{version.name}/{version.version}"
     if not here:
         origin = f"{origin} run {version.run_id}"
-    for known in target.versions():
+    for known in copies.versions():
         if known.tags.get(COPIED_FROM) == origin:
             return known
     target.ensure_model()
@@ -57,17 +63,25 @@ def copy_version(source: "Lifecycle", version: ModelVersion, target: "Lifecycle"
         )
     else:
         copied = _copy_across(source, version, target, tags)
-    target.record("copied", copied.version, {"from": origin})
-    return target.version(copied.version)
+    record_change(
+        target.connection.settings,
+        target.connection.store,
+        target.model_name,
+        "copied",
+        copied.version,
+        {"from": origin},
+    )
+    return copies.version(copied.version)
 
 
 def _copy_across(
-    source: "Lifecycle", version: ModelVersion, target: "Lifecycle", tags: dict[str, str]
+    source: ModelFiles, version: ModelVersion, target: Registration, tags: dict[str, str]
 ) -> ModelVersion:
     """Run, files and model into another registry; the version comes last."""
     import mlflow
 
-    run = source.run_record(version)
+    registry = source.runs.connection
+    run = registry.store.run(version.run_id) if version.run_id else None
     if run is None:
         raise RegistryError(
             f"the run of version {version.version} is gone", "copy one whose run is there"
@@ -76,21 +90,22 @@ def _copy_across(
         model, files = Path(name) / "model", Path(name) / "files"
         model.mkdir()
         files.mkdir()
-        source.download_model(version, model)
-        signature = sign_folder(model, target.model_name, target.settings)
-        with source.translate("downloading the run's files"):
+        source.download(version, model)
+        signature = sign_folder(model, target.model_name, target.connection.settings)
+        with registry.translate("downloading the run's files"):
             mlflow.artifacts.download_artifacts(
                 run_id=version.run_id,
                 dst_path=str(files),
-                tracking_uri=source.settings.tracking_uri,
+                tracking_uri=registry.uri,
             )
         (files / SIGNATURE_FILE).write_text(signature.to_json(), encoding="utf-8")
         run_id = _copy_run(run, target)
-        with target.translate("uploading the run's files"):
-            target.client.log_artifacts(run_id, str(files))
-            target.client.log_artifacts(run_id, str(model), MODEL_PATH)
-            location = target.client.get_run(run_id).info.artifact_uri
-            target.client.set_terminated(run_id)
+        with target.connection.translate("uploading the run's files"):
+            client = target.connection.client
+            client.log_artifacts(run_id, str(files))
+            client.log_artifacts(run_id, str(model), MODEL_PATH)
+            location = client.get_run(run_id).info.artifact_uri
+            client.set_terminated(run_id)
     tags |= {
         SIGNATURE_TAG: SIGNATURE_FILE,
         KEY_TAG: signature.key_id,
@@ -101,16 +116,17 @@ def _copy_across(
     )
 
 
-def _copy_run(run: RunRecord, target: "Lifecycle") -> str:
+def _copy_run(run: RunRecord, target: Registration) -> str:
     from mlflow.entities import Metric, Param
 
     tags = {key: value for key, value in run.tags.items() if not key.startswith(MLFLOW_TAGS)}
     tags.pop(RUN_KEY, None)  # the training that has this key belongs to the other registry
-    with target.translate("copying the run"):
-        made = target.client.create_run(
-            target.experiment_id(), run_name=run.name, tags={**tags, COPIED_FROM: run.run_id}
+    with target.connection.translate("copying the run"):
+        client = target.connection.client
+        made = client.create_run(
+            target.runs.experiment_id(), run_name=run.name, tags={**tags, COPIED_FROM: run.run_id}
         )
-        target.client.log_batch(
+        client.log_batch(
             made.info.run_id,
             metrics=[Metric(name, value, 0, 0) for name, value in run.metrics.items()],
             params=[Param(name, value) for name, value in run.parameters.items()],

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from goldpath.registry.ledger import was_moved
+from goldpath.registry.ledger import ANCHOR_TAG, was_moved
 from goldpath.registry.stores.open_store import open_store
+from goldpath.registry.stores.store import RegistryStore
 from goldpath.settings import Settings
 from goldpath.trust.audit import actor, audit_file
 from goldpath.trust.audit_log import AuditWriter, writing
@@ -51,3 +52,17 @@ def append_record(
     """
     with audit_writer(settings) as writer:
         return writer.append(writer.draft(actor(settings), action, model, version, details))
+
+
+def record_change(
+    settings: Settings,
+    store: RegistryStore,
+    model: str,
+    action: str,
+    version: str | None,
+    details: Mapping[str, Any],
+) -> None:
+    """Append a record, and leave the log's new end in MLflow, as a tag on the model."""
+    record = append_record(settings, action, model, version, details)
+    if action != "deleted" or version is not None:
+        store.set_model_tag(model, f"{ANCHOR_TAG}.{record.log}", f"{record.sequence} {record.hash}")

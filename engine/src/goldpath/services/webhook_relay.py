@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from goldpath.errors import ProjectError
 from goldpath.presentation import step
-from goldpath.registry.announcement import (
+from goldpath.registry.webhooks.announcement import (
     MessageError,
     deliver,
     event_of_mlflow,

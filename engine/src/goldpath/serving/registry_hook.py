@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from goldpath.registry.announcement import MessageError, verify_message
+from goldpath.registry.webhooks.announcement import MessageError, verify_message
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import problem_answers
 from goldpath.serving.refresh_bell import RefreshBell

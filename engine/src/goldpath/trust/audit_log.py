@@ -3,7 +3,7 @@
 A record is acknowledged once its line is on the disk and the head (`….head`, a small file with the
 last sequence number and hash) says so. A line that a killed process left half written was never
 acknowledged; the next writer removes it and notes that. Whoever cuts lines off the end is found
-through the head, and through the anchors that `ledger.py` leaves in MLflow.
+through the head, and through the anchors that the registry leaves in MLflow.
 """
 
 import fcntl

@@ -15,9 +15,9 @@ from goldpath.lake.gold_frame import read_gold
 from goldpath.model_version import ModelVersion
 from goldpath.presentation import step
 from goldpath.registry.alias_moves import AliasMovedError, Position, move_alias, position
-from goldpath.registry.announcement import announce, event_of
 from goldpath.registry.layout import SNAPSHOT_TAG
 from goldpath.registry.mlflow_manager import CHAMPION, MLflowManager, RegistryError
+from goldpath.registry.webhooks.announcement import announce, event_of
 from goldpath.reports import write_report
 from goldpath.settings import Settings
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from goldpath.contract import Contract
 from goldpath.errors import NothingToDoError
 from goldpath.registry.alias_moves import move_alias, position
-from goldpath.registry.announcement import announce, event_of
 from goldpath.registry.ledger import ledger_records
 from goldpath.registry.mlflow_manager import CHAMPION, MLflowManager, RegistryError
+from goldpath.registry.webhooks.announcement import announce, event_of
 from goldpath.settings import Settings
 from goldpath.trust.audit import history
 from goldpath.trust.audit_log import INTERRUPTED

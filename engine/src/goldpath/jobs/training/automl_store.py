@@ -8,8 +8,8 @@ import pandas as pd
 
 from goldpath.automl.result import AutoMLResult
 from goldpath.contract import Contract
+from goldpath.registry.files.pipeline import read_pipeline
 from goldpath.registry.mlflow_manager import MLflowManager
-from goldpath.registry.stored_model import read_pipeline
 
 AUTOML = "automl"
 """The family of a candidate that is an ensemble of a search."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldpath.model_version import ModelVersion
-from goldpath.registry.login import shown_uri
 from goldpath.registry.stores.database import ensure_database
+from goldpath.registry.stores.login import shown_uri
 from goldpath.registry.stores.store import (
     LEDGER_RUN,
     SQLITE,

@@ -13,8 +13,8 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from goldpath.model_version import ModelVersion
-from goldpath.registry.login import read_credentials, shown_uri
 from goldpath.registry.stores.json import model_of, pairs_of, run_of, version_of
+from goldpath.registry.stores.login import read_credentials, shown_uri
 from goldpath.registry.stores.store import LEDGER_RUN, RegisteredModel, RegistryError, RunRecord
 
 API = "/api/2.0/mlflow/"

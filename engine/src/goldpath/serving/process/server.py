@@ -38,7 +38,7 @@ NEEDED_BY_WORKERS = (
     "goldpath.learning.background",
     "goldpath.compiled.store",
     "goldpath.registry.mlflow_manager",
-    "goldpath.registry.model_cache",
+    "goldpath.registry.files.kept_model",
     "cryptography.hazmat.primitives.serialization",
     "pydantic.v1",
     "uvicorn.lifespan.on",

@@ -1,0 +1,190 @@
+"""A version's files: fetched and verified before anything in them is read."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from goldpath.contract import parse_contract
+from goldpath.model_version import ModelVersion
+from goldpath.registry.files.artifacts import can_fetch, fetch_folder
+from goldpath.registry.files.pipeline import read_pipeline
+from goldpath.registry.layout import CONTRACT_FILE, SIGNATURE_TAG
+from goldpath.registry.runs import Runs
+from goldpath.trust.signing import (
+    SIGNATURE_FILE,
+    Signature,
+    SignatureError,
+    parse_signature,
+    sign_folder,
+    verify_folder,
+)
+
+if TYPE_CHECKING:
+    from goldpath.compiled.encoded import EncodedModel
+    from goldpath.compiled.scorer import CompiledModel
+    from goldpath.contract import Contract
+    from goldpath.learning.scoring import LoadedModel
+
+LOGGED_MODEL = "models:/m-"
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Takes models out of the registry: signed, or not at all.
+
+    Attributes:
+        runs: Where a version's signature and contract are.
+    """
+
+    runs: Runs
+
+    def signature(self, version: ModelVersion) -> Signature:
+        """The signature that was stored for a version; nothing is verified.
+
+        Raises:
+            SignatureError: If there is none.
+        """
+        path = version.tags.get(SIGNATURE_TAG, SIGNATURE_FILE)
+        if not version.run_id or not self.runs.has(version.run_id, path):
+            raise SignatureError(
+                f"version {version.version} of {version.name} is unsigned: its run has no {path}",
+                "register it through this project (make train-local)",
+            )
+        with TemporaryDirectory(prefix="signature-") as name:
+            file = self.runs.download(version.run_id, path, Path(name))
+            return parse_signature(file.read_text(encoding="utf-8", errors="replace"))
+
+    def download(self, version: ModelVersion, folder: Path) -> Signature:
+        """Fetch a version's files and contract into an empty folder, and verify them.
+
+        Raises:
+            SignatureError: If they are not what was signed for this model.
+            RegistryError: If they cannot be fetched.
+        """
+        signature = self.signature(version)
+        self._fetch(version, folder)
+        self.runs.download(version.run_id, CONTRACT_FILE, folder)
+        verify_folder(folder, signature, version.name, self.runs.connection.settings)
+        return signature
+
+    def verify(self, version: ModelVersion) -> Signature:
+        """Check that a version's files are those that were signed for it.
+
+        Raises:
+            SignatureError: Says what is wrong.
+        """
+        with TemporaryDirectory(prefix="verify-") as name:
+            return self.download(version, Path(name))
+
+    def sign_again(self, version: ModelVersion, subject: str) -> str:
+        """Verify a version's files and sign them for another registered model.
+
+        Returns:
+            The new signature's path in the run.
+        """
+        with TemporaryDirectory(prefix="sign-") as name:
+            folder = Path(name)
+            self.download(version, folder)
+            signature = sign_folder(folder, subject, self.runs.connection.settings)
+        path = f"signatures/{subject}.json"
+        self.runs.log_text(version.run_id, signature.to_json(), path)
+        return path
+
+    def load(self, version: ModelVersion) -> "LoadedModel":
+        """A version's pipeline and the contract it was trained with, verified before it is read.
+
+        Raises:
+            SignatureError: If it is unsigned, altered, signed for another model or a pickle.
+            RegistryError: If the files are missing or hold a type that is not allowed.
+        """
+        # A service loads each new champion for months: the downloads must not pile up.
+        with TemporaryDirectory(prefix="model-") as name:
+            folder = Path(name)
+            self.download(version, folder)
+            return _read(folder, _contract_in(folder), version)
+
+    def load_for_serving(
+        self, version: ModelVersion
+    ) -> "CompiledModel | EncodedModel | LoadedModel":
+        """A version as it serves: its compiled form where it has one, else its pipeline.
+
+        Raises:
+            SignatureError: If it is unsigned, altered, signed for another model or a pickle.
+            RegistryError: If the files are missing or hold a type that is not allowed.
+        """
+        from goldpath.registry.files.kept_model import keep_model
+
+        with TemporaryDirectory(prefix="model-") as name:
+            folder = Path(name)
+            signature = self.download(version, folder)
+            served = self._read_served(folder, version)
+            keep_model(folder, version, signature, self.runs.connection.settings)
+            return served
+
+    def load_kept(
+        self, model_name: str
+    ) -> "tuple[ModelVersion, CompiledModel | EncodedModel | LoadedModel] | None":
+        """The model that `load_for_serving` gave last on this machine, verified again; or None.
+
+        It needs no registry.
+
+        Raises:
+            SignatureError: If its files were changed.
+        """
+        from goldpath.registry.files.kept_model import kept_model
+
+        kept = kept_model(self.runs.connection.settings, model_name)
+        if kept is None:
+            return None
+        version, folder = kept
+        return version, self._read_served(folder, version)
+
+    def _read_served(
+        self, folder: Path, version: ModelVersion
+    ) -> "CompiledModel | EncodedModel | LoadedModel":
+        from goldpath.compiled.encoded import behind_encoder
+        from goldpath.compiled.store import read_compiled
+        from goldpath.learning.background import read_background
+
+        contract = _contract_in(folder)
+        background = read_background(folder)
+        compiled = read_compiled(folder, contract, version, self.runs.connection.settings)
+        if compiled is not None:
+            compiled.background = background
+            return compiled
+        loaded = replace(_read(folder, contract, version), background=background)
+        return behind_encoder(loaded) or loaded
+
+    def _fetch(self, version: ModelVersion, folder: Path) -> None:
+        connection = self.runs.connection
+        location = version.source
+        if location.startswith(LOGGED_MODEL):  # MLflow would look in the registry used last
+            model_id = location.removeprefix("models:/")
+            location = connection.store.model_location(model_id) or location
+        if can_fetch(connection.store, location):
+            fetch_folder(connection.store, location, folder)
+            return
+        import mlflow
+
+        with connection.translate(f"downloading version {version.version}"):
+            files = Path(
+                mlflow.artifacts.download_artifacts(
+                    artifact_uri=location, dst_path=str(folder), tracking_uri=connection.uri
+                )
+            )
+            if files.resolve() != folder.resolve():  # MLflow keeps the last folder's name
+                for item in files.iterdir():
+                    item.rename(folder / item.name)
+                files.rmdir()
+
+
+def _contract_in(folder: Path) -> "Contract":
+    return parse_contract((folder / CONTRACT_FILE).read_text(encoding="utf-8"))
+
+
+def _read(folder: Path, contract: "Contract", version: ModelVersion) -> "LoadedModel":
+    from goldpath.learning.scoring import LoadedModel
+
+    uri = f"models:/{version.name}/{version.version}"
+    return LoadedModel(read_pipeline(folder / "model.skops", uri), contract, version)
