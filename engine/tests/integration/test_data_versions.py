@@ -14,7 +14,7 @@ from goldpath.errors import NothingToDoError
 from goldpath.jobs.data.refresh import refresh
 from goldpath.jobs.data.versions import diff_snapshots, list_versions, maintain, rollback
 from goldpath.lake.lakehouse import LakehouseError, Partitions, Snapshot, TableName
-from goldpath.lake.local_lakehouse import LocalLakehouse
+from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.settings import Settings
 
 from ..prepared_projects import PreparedProjects

@@ -26,7 +26,7 @@ from goldpath.jobs.data.refresh import DataResult, refresh
 from goldpath.jobs.privacy.forgetting import ForgetResult, forget
 from goldpath.jobs.privacy.person_export import export_person
 from goldpath.lake.lakehouse import Partitions, TableName
-from goldpath.lake.local_lakehouse import LocalLakehouse
+from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.lake.run_log import read_records
 from goldpath.privacy.erasure import PrivacyError, alone, uses_rows
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog

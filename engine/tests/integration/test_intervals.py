@@ -10,7 +10,7 @@ from goldpath.contract import Contract
 from goldpath.jobs.data.refresh import DataResult, refresh
 from goldpath.lake.event_time import intervals_between
 from goldpath.lake.lakehouse import LakehouseError, TableName
-from goldpath.lake.local_lakehouse import LocalLakehouse
+from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.lake.run_log import read_records
 from goldpath.settings import Settings
 from goldpath.sources.files import SourceError
@@ -55,7 +55,7 @@ def amounts(settings: Settings, layer: str = "gold") -> dict[tuple[str, str], ob
 
 def files(settings: Settings, layer: str, interval: str) -> list[Path]:
     lakehouse = LocalLakehouse(settings)
-    held = lakehouse._load(TableName(layer, "shop")).scan().plan_files()
+    held = lakehouse._catalog.load(TableName(layer, "shop")).scan().plan_files()
     return sorted(Path(task.file.file_path) for task in held if task.file.partition[0] == interval)
 
 

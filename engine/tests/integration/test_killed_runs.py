@@ -8,7 +8,7 @@ import pytest
 
 from goldpath.contract import load_contract
 from goldpath.lake.lakehouse import TableName
-from goldpath.lake.local_lakehouse import LocalLakehouse
+from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.lake.run_log import read_records
 from goldpath.sample.customers import write_sample
 from goldpath.settings import Settings, load_settings

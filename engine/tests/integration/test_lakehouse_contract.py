@@ -76,7 +76,7 @@ def _drop(lake: Lakehouse, table: TableName) -> None:
 
     assert isinstance(lake, AwsLakehouse)
     if lake.exists(table):
-        lake._client.run(f"DROP TABLE {lake._of(table)}".replace('"', "`"))
+        lake._client.run(f"DROP TABLE {lake._catalog.of(table)}".replace('"', "`"))
 
 
 def people(**columns: list[object]) -> pa.Table:

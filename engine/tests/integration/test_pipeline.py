@@ -22,7 +22,7 @@ from goldpath.jobs.promotion.promote import promote
 from goldpath.jobs.training.stages import train
 from goldpath.lake.gold_frame import read_gold
 from goldpath.lake.lakehouse import TableName
-from goldpath.lake.local_lakehouse import LocalLakehouse
+from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.lake.tables import gold_table, predictions_table
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
 from goldpath.sample.customers import write_sample

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from goldpath.lake.lakehouse import LakehouseError, Partitions, TableName
-from goldpath.lake.local_lakehouse import LocalLakehouse
+from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.settings import Settings
 
 from ..conftest import make_project
@@ -136,7 +136,7 @@ import resource, signal, sys
 from pathlib import Path
 import ibis
 from goldpath.lake.lakehouse import LakehouseError, TableName
-from goldpath.lake.local_lakehouse import LocalLakehouse
+from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.settings import load_settings
 lakehouse = LocalLakehouse(load_settings(Path(sys.argv[1])))
 many = ibis.range(3_000_000).unnest().name("n").as_table()
@@ -166,7 +166,7 @@ import os, sys
 from pathlib import Path
 import pyarrow as pa
 from goldpath.lake.lakehouse import LakehouseError, TableName
-from goldpath.lake.local_lakehouse import LocalLakehouse
+from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.settings import load_settings
 lakehouse = LocalLakehouse(load_settings(Path(sys.argv[1])))
 table = TableName("gold", "shop")
@@ -195,7 +195,7 @@ import sys
 from pathlib import Path
 import pyarrow as pa
 from goldpath.lake.lakehouse import TableName
-from goldpath.lake.local_lakehouse import LocalLakehouse
+from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.settings import load_settings
 lakehouse = LocalLakehouse(load_settings(Path(sys.argv[1])))
 for number in range(int(sys.argv[3])):

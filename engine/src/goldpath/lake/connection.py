@@ -31,6 +31,6 @@ def open_lakehouse(settings: Settings) -> Lakehouse:
         from goldpath.lake.athena.lakehouse import AwsLakehouse
 
         return AwsLakehouse(settings)
-    from goldpath.lake.local_lakehouse import LocalLakehouse
+    from goldpath.lake.local.lakehouse import LocalLakehouse
 
     return LocalLakehouse(settings)

@@ -1,8 +1,8 @@
 """The lakehouse, as everything above sees it: named Iceberg tables with snapshots.
 
 Transformations are Ibis expressions over `read`. Where they run, and in which SQL, is the
-implementation's business: DuckDB on one machine (`local_lakehouse`), Athena on AWS
-(`aws_integration`). `connection.open_lakehouse` chooses; nothing above asks which it got.
+implementation's business: DuckDB on one machine (`local`), Athena on AWS (`athena`).
+`connection.open_lakehouse` chooses; nothing above asks which it got.
 """
 
 from collections.abc import Callable, Iterable, Sequence

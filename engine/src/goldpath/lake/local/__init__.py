@@ -1,0 +1,1 @@
+"""The lakehouse on one machine: Iceberg with a SQLite catalog, DuckDB through Ibis."""
