@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestRegressor
 
-from goldpath.automl.experiment import ExperimentError, ExperimentManager, ExperimentResults
-from goldpath.automl.tracking import TrackingError, create_tracker
-from goldpath.automl.tuning import HyperparameterTuner
+from goldpath.automl.experiments.manager import ExperimentManager
+from goldpath.automl.experiments.results import ExperimentError, ExperimentResults
+from goldpath.automl.experiments.tracking import TrackingError, create_tracker
+from goldpath.automl.tuning.tuner import HyperparameterTuner
 
 from ..locations import ENGINE
 

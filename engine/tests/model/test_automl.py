@@ -15,9 +15,9 @@ from skops.io import dump, load
 from goldpath.automl.budget import Budget
 from goldpath.automl.clustering import find_clusters
 from goldpath.automl.engine import find_model
+from goldpath.automl.families.portfolio import SEARCH_FAMILIES
 from goldpath.automl.preparation import TablePreparation
 from goldpath.automl.result import HistoryPoint
-from goldpath.automl.search_space import FAMILIES
 from goldpath.errors import ProjectError
 from goldpath.learning.families import TRUSTED_TYPES
 
@@ -65,7 +65,7 @@ def values(frame: pd.DataFrame) -> np.ndarray:
     return np.asarray(3 * frame["number"].fillna(0) + frame["flag"] + noise, dtype=float)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SEARCH_FAMILIES)
 @pytest.mark.parametrize("problem", ["classification", "regression"])
 def test_every_family_learns_and_is_stored_without_pickle(
     family: str, problem: Any, tmp_path: Path

@@ -7,7 +7,7 @@ import numpy as np
 
 from goldpath.automl.ensemble import EnsembleClassifier, EnsembleRegressor, Member
 from goldpath.automl.evaluation import Candidate, Evaluator
-from goldpath.automl.learning import Learner
+from goldpath.automl.learners.learner import Learner
 from goldpath.automl.selection import best_temperature, temper
 
 

@@ -73,7 +73,7 @@ def find_model(
         time_ordered: The rows are in the order of time: later rows judge, earlier ones teach.
         groups: One value a row; rows of a group stay together.
         seed: Of everything random.
-        families: Names in `search_space.FAMILIES`; all that can be used by default.
+        families: Names in `families.portfolio.SEARCH_FAMILIES`; all that can be used by default.
         storage: Where several processes or hosts share the search; see `sharing.open_storage`.
         study: Name of the shared search.
         on_progress: Called with the learning curve's newest point after each configuration.

@@ -16,7 +16,7 @@ from sklearn.base import (  # noqa: TID253  imported only where a model is fitte
 )
 
 from goldpath.automl.columns import PlainColumns
-from goldpath.automl.learning import Learner
+from goldpath.automl.learners.learner import Learner
 from goldpath.automl.preparation import TablePreparation
 from goldpath.automl.selection import temper
 from goldpath.errors import ProjectError

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from goldpath.automl.budget import Stopwatch
+from goldpath.automl.families.family import SearchFamily, Shape
 from goldpath.automl.folds import Fold
-from goldpath.automl.learning import Learner, Parts
+from goldpath.automl.learners.learner import Learner, Parts
 from goldpath.automl.preparation import Form, TablePreparation
-from goldpath.automl.search_space import Family, Shape
 from goldpath.automl.selection import best_temperature, temper
 from goldpath.automl.task import Task, log_loss
 
@@ -77,7 +77,7 @@ class Evaluator:
         self,
         features: pd.DataFrame,
         task: Task,
-        families: Mapping[str, Family],
+        families: Mapping[str, SearchFamily],
         stopwatch: Stopwatch,
         whole: tuple[pd.DataFrame, np.ndarray],
     ) -> None:
@@ -151,7 +151,7 @@ class Evaluator:
             if split is not None and split[0] == repeat:
                 del self._parts[split, form]
 
-    def shape(self, family: Family, split: Split | None = (0, 0)) -> Shape:
+    def shape(self, family: SearchFamily, split: Split | None = (0, 0)) -> Shape:
         """What a family's configurations may depend on."""
         parts = self.parts(split, family.form)
         rows, columns = parts.train.shape

@@ -13,7 +13,7 @@ class LeaderboardEntry:
 
     Attributes:
         number: Order in which it was tried.
-        family: A name in `search_space.FAMILIES`.
+        family: A name in `families.portfolio.SEARCH_FAMILIES`.
         parameters: Its parameters.
         state: `complete`, `pruned` (clearly worse on the first folds), `failed` or `skipped`.
         score: Mean over the folds in the metric's units; None unless complete.

@@ -12,11 +12,11 @@ import pandas as pd
 from goldpath.automl.assembly import assemble, held_out_predictions
 from goldpath.automl.budget import Budget, Stopwatch
 from goldpath.automl.evaluation import Candidate, Evaluator
+from goldpath.automl.families.portfolio import usable_families
 from goldpath.automl.folds import FEW_ROWS, RowNumbers, make_folds
-from goldpath.automl.learning import Learner
+from goldpath.automl.learners.learner import Learner
 from goldpath.automl.result import AutoMLResult, HistoryPoint, LeaderboardEntry
 from goldpath.automl.search import Search
-from goldpath.automl.search_space import usable_families
 from goldpath.automl.storage import open_storage
 from goldpath.automl.task import GREATER_IS_BETTER, Task
 from goldpath.errors import NotEnoughDataError

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goldpath.automl.evaluation import Candidate, Evaluator, Split
-from goldpath.automl.search_space import Family, portfolio
+from goldpath.automl.families.family import SearchFamily
+from goldpath.automl.families.portfolio import portfolio
 from goldpath.automl.selection import Selection, select_ensemble
 from goldpath.automl.task import Task
 
@@ -45,7 +46,7 @@ class Search:
         self,
         task: Task,
         evaluator: Evaluator,
-        families: Mapping[str, Family],
+        families: Mapping[str, SearchFamily],
         *,
         storage: "BaseStorage | None",
         name: str,

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 TRUSTED_TYPES = (
-    "goldpath.automl.boosting.HistogramModel",
-    "goldpath.automl.boosting.LightGBMModel",
-    "goldpath.automl.boosting.XGBoostModel",
+    "goldpath.automl.learners.boosting.HistogramModel",
+    "goldpath.automl.learners.boosting.LightGBMModel",
+    "goldpath.automl.learners.boosting.XGBoostModel",
     "goldpath.automl.clustering.ClusterModel",
     "goldpath.automl.ensemble.EnsembleClassifier",
     "goldpath.automl.ensemble.EnsembleRegressor",
     "goldpath.automl.ensemble.Member",
-    "goldpath.automl.learners.ForestModel",
-    "goldpath.automl.learners.KernelModel",
-    "goldpath.automl.learners.LinearModel",
-    "goldpath.automl.learners.NeighboursModel",
-    "goldpath.automl.neural.NetworkModel",
+    "goldpath.automl.learners.scikit.ForestModel",
+    "goldpath.automl.learners.scikit.KernelModel",
+    "goldpath.automl.learners.scikit.LinearModel",
+    "goldpath.automl.learners.scikit.NeighboursModel",
+    "goldpath.automl.learners.neural.NetworkModel",
     "goldpath.automl.preparation.TablePreparation",
     "functools.partial",  # of a trusted function only: skops audits what is inside
     "numpy.dtype",

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from goldpath.automl.budget import Budget
+from goldpath.automl.experiments.tracking import log_configurations
 from goldpath.automl.report import SECONDS as REPORT_SECONDS
 from goldpath.automl.report import make_report, write_report_files
 from goldpath.automl.result import AutoMLResult, HistoryPoint
 from goldpath.automl.sharing import find_model_parallel
-from goldpath.automl.tracking import log_configurations
 from goldpath.contract import Contract
 from goldpath.jobs.training.automl_store import AUTOML, store_ensemble
 from goldpath.jobs.training.inputs import inputs_digest

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pandas as pd
 
-from goldpath.automl.experiment import ExperimentManager, ProblemType
+from goldpath.automl.experiments.manager import ExperimentManager, ProblemType
+from goldpath.automl.experiments.tracking import ExperimentTracker
 from goldpath.automl.result import HistoryPoint
-from goldpath.automl.tracking import ExperimentTracker
 from goldpath.contract import Contract, load_contract
 from goldpath.errors import ProjectError
 from goldpath.jobs.training.automl import Progress, run_automl

@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 
 from goldpath.automl.budget import Deadline
-from goldpath.automl.learning import Parts, complete_probabilities
+from goldpath.automl.learners.learner import Parts, complete_probabilities
 from goldpath.automl.task import Task
 
 FOREST_STAGE = 20

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from goldpath.automl.budget import Deadline
-from goldpath.automl.learning import Parts
+from goldpath.automl.learners.learner import Parts
 from goldpath.automl.task import Task
 
 FEWEST_EPOCHS = 4

@@ -12,125 +12,34 @@ import re
 import unicodedata
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
 
 from goldpath.automl.budget import Budget
-from goldpath.automl.clustering import ClusteringEntry, find_clusters
+from goldpath.automl.clustering import find_clusters
 from goldpath.automl.engine import find_model
-from goldpath.automl.indexed import Indexed
-from goldpath.automl.report import make_report, plain, write_report_files
-from goldpath.automl.result import AutoMLResult, HistoryPoint, LeaderboardEntry
-from goldpath.automl.scores import prediction_metrics
-from goldpath.errors import ProjectError
-from goldpath.registry.files.pipeline import read_pipeline
+from goldpath.automl.experiments.files import RESULT_FILE, keep_results, read_results
+from goldpath.automl.experiments.results import (
+    Experiment,
+    ExperimentError,
+    ExperimentResults,
+    results_of_clustering,
+    results_of_search,
+)
+from goldpath.automl.report import make_report, plain
 from goldpath.settings import AutoMLSettings, SettingsError, load_settings
 
 ProblemType = Literal["classification", "regression", "clustering"]
 PROBLEM_TYPES = ("classification", "regression", "clustering")
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 EXPERIMENTS, RUNS = "experiments", "runs"
-EXPERIMENT_FILE, RESULT_FILE, MODEL_FILE = "experiment.json", "result.json", "model.skops"
+EXPERIMENT_FILE = "experiment.json"
 REPORT_SECONDS = 10.0
 LEAST_REPORT_SECONDS = 1.0
-
-
-class ExperimentError(ProjectError):
-    """An experiment that is not there, or cannot be made."""
-
-
-@dataclass(frozen=True)
-class Experiment(Indexed):
-    """What is known of an experiment.
-
-    Attributes:
-        experiment_id: Names it in all calls.
-        name: For people.
-        description: For people.
-        dataset_info: What was said about the data.
-        created_at: UTC, ISO 8601.
-        runs: Its runs' ids, oldest first.
-    """
-
-    experiment_id: str
-    name: str
-    description: str
-    dataset_info: Mapping[str, Any]
-    created_at: str
-    runs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ExperimentResults(Indexed):
-    """A run of an experiment; `results["score"]` reads the same as `results.score`.
-
-    Attributes:
-        experiment_id: The experiment.
-        run_id: This run.
-        problem_type: Classification, regression or clustering.
-        metric: What was optimised.
-        greater_is_better: Whether more of it is better.
-        score: The best model's, on rows that its parts did not learn from (clustering: on all).
-        best_single_score: The best single configuration's.
-        baseline_score: The best constant prediction's; None for clusters.
-        best_family: Of the best single configuration.
-        best_params: Its parameters.
-        metrics: The best model's, on the same rows as `score`.
-        leaderboard: Every configuration, best first.
-        history: The learning curve of the search.
-        left_out: Families that could not be used, and why.
-        rows: How many were learnt from.
-        features: Names of the columns.
-        classes: Labels of a classification.
-        seconds: What the search took.
-        budget_seconds: What it was given.
-        seed: That everything random was drawn from.
-        finished_at: UTC, ISO 8601.
-        folder: Where the files of the run are.
-        model: The fitted model; predicts for tables like the one that was given.
-        labels: Clustering: each row's cluster, -1 for rows that belong to none.
-    """
-
-    experiment_id: str
-    run_id: str
-    problem_type: str
-    metric: str
-    greater_is_better: bool
-    score: float
-    best_single_score: float
-    baseline_score: float | None
-    best_family: str
-    best_params: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    leaderboard: tuple[LeaderboardEntry, ...]
-    history: tuple[HistoryPoint, ...]
-    left_out: Mapping[str, str]
-    rows: int
-    features: tuple[str, ...]
-    classes: tuple[str, ...]
-    seconds: float
-    budget_seconds: float | None
-    seed: int
-    finished_at: str
-    folder: str
-    model: Any = field(default=None, repr=False, compare=False)
-    labels: np.ndarray | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def best_model(self) -> Any:
-        """The fitted model."""
-        return self.model
-
-    @property
-    def best_score(self) -> float:
-        """The same as `score`."""
-        return self.score
 
 
 class ExperimentManager:
@@ -234,7 +143,10 @@ class ExperimentManager:
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
         folder = self._file(experiment_id).parent / RUNS / run_id
         if problem_type == "clustering":
-            results = self._clusters(experiment_id, run_id, folder, table, spent, seed)
+            clusters = find_clusters(table, spent, seed=seed)
+            results = results_of_clustering(
+                experiment_id, run_id, folder, table, spent, clusters, seed
+            )
         else:
             found = find_model(
                 table,
@@ -248,7 +160,7 @@ class ExperimentManager:
                 seed=seed,
                 **options,
             )
-            results = self._predictions(experiment_id, run_id, folder, table, y, spent, found)
+            results = results_of_search(experiment_id, run_id, folder, table, y, spent, found)
         page = None
         if report and problem_type != "clustering":
             limit = float(np.clip((spent.seconds or 0) / 4, LEAST_REPORT_SECONDS, REPORT_SECONDS))
@@ -261,7 +173,7 @@ class ExperimentManager:
                 rows_seen=True,
                 seconds=limit,
             )
-        self._keep(folder, results, page)
+        keep_results(folder, results, page)
         return results
 
     def get_experiment(self, experiment_id: str) -> Experiment:
@@ -345,129 +257,6 @@ class ExperimentManager:
     def _file(self, experiment_id: str) -> Path:
         return self.folder / experiment_id / EXPERIMENT_FILE
 
-    def _predictions(
-        self,
-        experiment_id: str,
-        run_id: str,
-        folder: Path,
-        table: pd.DataFrame,
-        y: Any,
-        budget: Budget,
-        found: AutoMLResult,
-    ) -> ExperimentResults:
-        classes = getattr(found.model, "classes_", ())
-        truth = np.asarray(y)[found.held_out_rows]
-        return ExperimentResults(
-            experiment_id=experiment_id,
-            run_id=run_id,
-            problem_type=found.problem,
-            metric=found.metric,
-            greater_is_better=found.greater_is_better,
-            score=found.score,
-            best_single_score=found.best_single_score,
-            baseline_score=found.baseline_score,
-            best_family=found.best.family,
-            best_params=dict(found.best.parameters),
-            metrics=prediction_metrics(found.problem, classes, truth, found.held_out_predictions),
-            leaderboard=found.leaderboard,
-            history=found.history,
-            left_out=dict(found.left_out),
-            rows=len(table),
-            features=tuple(map(str, table.columns)),
-            classes=tuple(map(str, classes)),
-            seconds=found.seconds,
-            budget_seconds=budget.seconds,
-            seed=found.seed,
-            finished_at=datetime.now(UTC).isoformat(),
-            folder=str(folder),
-            model=found.model,
-        )
-
-    def _clusters(
-        self,
-        experiment_id: str,
-        run_id: str,
-        folder: Path,
-        table: pd.DataFrame,
-        budget: Budget,
-        seed: int,
-    ) -> ExperimentResults:
-        found = find_clusters(table, budget, seed=seed)
-        board = found.leaderboard
-        best = board[0]
-        return ExperimentResults(
-            experiment_id=experiment_id,
-            run_id=run_id,
-            problem_type="clustering",
-            metric=found.metric,
-            greater_is_better=True,
-            score=found.score,
-            best_single_score=found.score,
-            baseline_score=None,
-            best_family=best.algorithm,
-            best_params=dict(best.parameters),
-            metrics={
-                "clusters": float(found.clusters),
-                "silhouette": best.silhouette,
-                "davies_bouldin": best.davies_bouldin,
-                "calinski_harabasz": best.calinski_harabasz,
-                "noise": best.noise,
-            },
-            leaderboard=tuple(map(_clustering_entry, range(len(board)), board)),
-            history=(),
-            left_out=dict(found.left_out),
-            rows=len(table),
-            features=tuple(map(str, table.columns)),
-            classes=(),
-            seconds=found.seconds,
-            budget_seconds=budget.seconds,
-            seed=seed,
-            finished_at=datetime.now(UTC).isoformat(),
-            folder=str(folder),
-            model=found.model,
-            labels=found.labels,
-        )
-
-    def _keep(self, folder: Path, results: ExperimentResults, page: Any) -> None:
-        """Write a run's files elsewhere and move them into place: whole, or not there."""
-        from skops.io import dump
-
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".run-", dir=folder.parent) as name:
-            draft = Path(name) / folder.name
-            draft.mkdir()
-            dump(results.model, draft / MODEL_FILE)
-            if page is not None:
-                write_report_files(page, draft, "report")
-            values = results.to_dict()
-            if results.labels is not None:
-                values["labels"] = plain(results.labels)
-            (draft / RESULT_FILE).write_text(
-                json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8"
-            )
-            draft.replace(folder)
-
-
-def read_results(folder: Path) -> ExperimentResults:
-    """The results and the model that a run has left in its folder."""
-    values = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
-    labels = values.pop("labels", None)
-    return ExperimentResults(
-        **{
-            **values,
-            "leaderboard": tuple(
-                LeaderboardEntry(**{**entry, "fold_scores": tuple(entry["fold_scores"])})
-                for entry in values["leaderboard"]
-            ),
-            "history": tuple(HistoryPoint(**point) for point in values["history"]),
-            "features": tuple(values["features"]),
-            "classes": tuple(values["classes"]),
-            "folder": str(folder),
-        },
-        model=read_pipeline(folder / MODEL_FILE, str(folder)),
-        labels=None if labels is None else np.asarray(labels),
-    )
-
 
 def default_folder() -> Path:
     """The project's folder for AutoML; `automl` in the current folder without a project."""
@@ -495,21 +284,6 @@ def as_table(values: Any) -> pd.DataFrame:
     if any(not isinstance(name, str) for name in table.columns):
         table = table.set_axis([str(name) for name in table.columns], axis=1)
     return table
-
-
-def _clustering_entry(number: int, entry: ClusteringEntry) -> LeaderboardEntry:
-    return LeaderboardEntry(
-        number=number,
-        family=entry.algorithm,
-        parameters=dict(entry.parameters),
-        state="complete",
-        score=entry.silhouette,
-        fold_scores=(),
-        seconds=entry.seconds,
-        predict_microseconds=0.0,
-        in_portfolio=True,
-        weight=float(number == 0),
-    )
 
 
 def _check_problem(problem_type: str, y: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from goldpath.automl.budget import Deadline
-from goldpath.automl.learning import Parts, complete_probabilities
+from goldpath.automl.learners.learner import Parts, complete_probabilities
 from goldpath.automl.task import Task, log_loss
 
 CHECKED_EVERY = 5

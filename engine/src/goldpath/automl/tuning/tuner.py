@@ -12,7 +12,7 @@ import numpy as np
 
 from goldpath.automl.indexed import Indexed
 from goldpath.automl.result import LeaderboardEntry
-from goldpath.automl.tuning_spaces import (
+from goldpath.automl.tuning.spaces import (
     ITERATIONS,
     Dimension,
     TuningError,

@@ -1,0 +1,1 @@
+"""Searches that are kept: as files of a project, and as runs in MLflow."""

@@ -1,0 +1,1 @@
+"""The families of AutoML's search; those of `learning.families` are unrelated."""

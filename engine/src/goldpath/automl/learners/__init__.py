@@ -1,0 +1,1 @@
+"""Models that an ensemble is made of: fitted on encoded columns, stopped at a deadline."""

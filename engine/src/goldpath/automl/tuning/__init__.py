@@ -1,0 +1,1 @@
+"""Better parameters for an estimator of one's own."""
