@@ -9,7 +9,7 @@ import sys
 import pandas as pd
 from goldpath.contract import load_contract
 from goldpath.lake.gold_frame import read_gold
-from goldpath.lake.local_lakehouse import LocalLakehouse
+from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.learning.splitting import split_rows
 from goldpath.settings import load_settings
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor

@@ -3,9 +3,9 @@
 from goldpath.automl.budget import Budget as Budget
 from goldpath.automl.clustering import find_clusters as find_clusters
 from goldpath.automl.engine import find_model as find_model
-from goldpath.automl.experiment import ExperimentManager as ExperimentManager
-from goldpath.automl.tracking import create_tracker as create_tracker
-from goldpath.automl.tuning import HyperparameterTuner as HyperparameterTuner
+from goldpath.automl.experiments.manager import ExperimentManager as ExperimentManager
+from goldpath.automl.experiments.tracking import create_tracker as create_tracker
+from goldpath.automl.tuning.tuner import HyperparameterTuner as HyperparameterTuner
 from goldpath.cli.app import run as run
 from goldpath.client import Client as Client
 from goldpath.contract import Contract as Contract
