@@ -2,6 +2,7 @@
 
     python3 bootstrap.py            the project's own environment, .venv
     python3 bootstrap.py airflow    Airflow's, .venv-airflow (it pins what the service needs newer)
+    python3 bootstrap.py update     cruft's, .venv-update, for make template-update
     python3 bootstrap.py lock       compile the locks in requirements/; --upgrade: newest versions
 
 Every package is checked against the hashes in a lock, and nothing is built: the engine is a wheel,
@@ -30,6 +31,7 @@ LOCKS: dict[str, list[str]] = {
     ],
     "bootstrap": ["requirements/bootstrap.in"],
     "airflow": ["requirements/airflow.in"],
+    "update": ["requirements/update.in"],
 }
 
 
@@ -42,10 +44,13 @@ def main() -> int:
             print("Ready. Next: make data, make train-local, make serve (or make help).")
         elif command == "airflow":
             create_environment(ROOT / ".venv-airflow", "airflow", with_project=False)
+        elif command == "update":
+            create_environment(ROOT / ".venv-update", "update", with_project=False)
         elif command == "lock":
             compile_locks(upgrade="--upgrade" in sys.argv[2:])
         else:
-            print(f"Error: unknown command {command!r}: project, airflow or lock.", file=sys.stderr)
+            known = "project, airflow, update or lock"
+            print(f"Error: unknown command {command!r}: {known}.", file=sys.stderr)
             return 2
     except subprocess.CalledProcessError as error:
         command = " ".join(map(str, error.cmd))

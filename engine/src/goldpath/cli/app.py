@@ -26,7 +26,7 @@ from goldpath.cli.logs import app as logs_app
 from goldpath.cli.registry import app as registry_app
 from goldpath.cli.traffic import app as traffic_app
 from goldpath.cli.training import app as training_app
-from goldpath.cli.update import migrate
+from goldpath.cli.update import migrate, template_update
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +60,7 @@ app.add_typer(traffic_app, name="traffic", rich_help_panel=SERVE)
 app.add_typer(keys_app, name="api-key", rich_help_panel=SERVE)
 app.add_typer(users_app, name="user", rich_help_panel=SERVE)
 app.add_typer(access_app, name="access", rich_help_panel=SERVE)
+app.command()(template_update)
 app.command()(migrate)
 app.add_typer(engine_app, name="engine")
 app.command()(docs)
