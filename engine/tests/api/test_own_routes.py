@@ -1,0 +1,102 @@
+"""A project's own routes: behind the same keys and limits, with the model's answers, counted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, Request
+from prometheus_client import Counter
+from pydantic import BaseModel
+
+from goldpath.project import Project, ProjectDefinitionError, Service
+from goldpath.serving.api import create_app
+from goldpath.serving.own_routes import predict
+from goldpath.serving.prediction_log import read_log
+from goldpath.serving.schemas import example_features
+
+from .examples import Shelf, TestClient, contract_of, fitted, settings_of
+
+CONTRACT = contract_of("binary")
+KEY = "a-key-of-sixteen-characters"
+CALLS = Counter("own_calls", "Of the test's own route.")
+
+router = APIRouter()
+
+
+class Body(BaseModel):
+    features: dict[str, Any]
+
+
+@router.post("/offer")
+def offer(body: Body, request: Request) -> dict[str, str]:
+    CALLS.inc()
+    answer = predict(request, body.features)
+    return {"prediction": str(answer.prediction), "id": str(answer.prediction_id)}
+
+
+def service(folder: Path, patch: pytest.MonkeyPatch, *routers: APIRouter, **serving: object) -> Any:
+    shelf = Shelf()
+    shelf.put(fitted("binary"))
+    settings = settings_of(folder, patch, **serving)
+    settings._project = Project(service=lambda: Service(routers=list(routers)))
+    return create_app(settings, CONTRACT, shelf)
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    with TestClient(service(tmp_path, monkeypatch, router, api_key=KEY)) as client:
+        yield client
+
+
+def test_a_route_of_ones_own_answers_as_predict_does_and_is_logged_and_counted(
+    client: TestClient, tmp_path: Path
+) -> None:
+    body = {"features": example_features(CONTRACT)}
+    own = client.post("/offer", json=body, headers={"X-API-Key": KEY})
+    assert own.status_code == 200, own.text
+    usual = client.post("/predict", json=body, headers={"X-API-Key": KEY}).json()
+    assert own.json()["prediction"] == usual["prediction"]
+    logged = {line["prediction_id"] for line in read_log(tmp_path / "logs" / "predictions")}
+    assert {own.json()["id"], usual["prediction_id"]} <= logged
+    figures = client.get("/metrics").text
+    assert "own_calls_total 1.0" in figures
+    assert 'ml_requests_total{method="POST",route="/offer",status="200"} 1.0' in figures
+    assert "/offer" in client.get("/openapi.json").json()["paths"]
+
+
+def test_it_asks_for_a_key_as_predict_does(client: TestClient) -> None:
+    body = {"features": example_features(CONTRACT)}
+    refused, usual = client.post("/offer", json=body), client.post("/predict", json=body)
+    assert refused.status_code == usual.status_code == 401
+    assert refused.json()["title"] == usual.json()["title"]
+    assert client.post("/offer", json=body, headers={"X-API-Key": "x" * 20}).status_code == 401
+
+
+def test_a_row_that_the_contract_refuses_is_the_same_422(client: TestClient) -> None:
+    body = {"features": {**example_features(CONTRACT), "class": 1e9}}
+    key = {"X-API-Key": KEY}
+    own = client.post("/offer", json=body, headers=key)
+    usual = client.post("/predict", json=body, headers=key)
+    assert own.status_code == usual.status_code == 422
+    assert own.json()["detail"] == usual.json()["detail"]
+
+
+def test_a_body_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = service(tmp_path, monkeypatch, router, maximum_body_bytes=2_000)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        body = {"features": {**example_features(CONTRACT), "free text": "x" * 5_000}}
+        assert client.post("/offer", json=body).status_code == 413
+
+
+def test_a_route_that_shadows_one_of_the_services_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shadow = APIRouter()
+
+    @shadow.post("/predict")
+    def mine() -> None: ...
+
+    with pytest.raises(ProjectDefinitionError, match="mine answers POST /predict") as caught:
+        service(tmp_path, monkeypatch, shadow)
+    assert f"{Path(__file__).name}:" in caught.value.message
