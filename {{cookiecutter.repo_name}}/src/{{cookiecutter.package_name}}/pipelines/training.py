@@ -5,7 +5,7 @@ from goldpath import TrainingWork, training
 
 def churn_by_contract(work: TrainingWork) -> dict[str, float]:
     """Log the churn rate of each contract term among the training rows, as metrics of the run."""
-    rows, target = work.split.train, work.contract.target
+    rows, target = work.train_rows, work.contract.target
     churned = rows[target.column] == target.positive
     rates = churned.groupby(rows["contract"].fillna("unknown")).mean()
     return {f"churn_rate_{name}": float(rate) for name, rate in rates.items()}
