@@ -12,8 +12,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from goldpath.automl.tuning.results import TuningResults
 from goldpath.automl.tuning.spaces import TuningError
-from goldpath.automl.tuning.tuner import METHODS, HyperparameterTuner, TuningResults
+from goldpath.automl.tuning.tuner import METHODS, HyperparameterTuner
 
 ROWS = 150
 _random = np.random.default_rng(0)

@@ -24,6 +24,7 @@ from goldpath.cli.engine import app as engine_app
 from goldpath.cli.features import app as features_app
 from goldpath.cli.logs import app as logs_app
 from goldpath.cli.registry import app as registry_app
+from goldpath.cli.servers import COMMANDS as SERVER_COMMANDS
 from goldpath.cli.traffic import app as traffic_app
 from goldpath.cli.training import app as training_app
 from goldpath.cli.update import migrate, template_update
@@ -283,99 +284,8 @@ def check(as_json: Json = False) -> None:
     show(check_definitions(settings, load_contract(settings.root)), as_json)
 
 
-@app.command(rich_help_panel=SERVERS)
-def mlflow_up(as_json: Json = False) -> None:
-    """Start the MLflow server in the background."""
-    from goldpath.presentation import show
-    from goldpath.services.mlflow_server import start_mlflow
-    from goldpath.settings import load_settings
-
-    show(start_mlflow(load_settings()), as_json)
-
-
-@app.command(rich_help_panel=SERVERS)
-def mlflow_down(as_json: Json = False) -> None:
-    """Stop the MLflow server."""
-    _stop("mlflow", as_json)
-
-
-@app.command(rich_help_panel=SERVERS)
-def init_mlflow(as_json: Json = False) -> None:
-    """Create the experiment and the registered model, if they are not there."""
-    from goldpath.contract import load_contract
-    from goldpath.presentation import show
-    from goldpath.registry.mlflow_manager import MLflowManager
-    from goldpath.settings import load_settings
-
-    settings = load_settings()
-    show(MLflowManager(settings, load_contract(settings.root)).initialise(), as_json)
-
-
-@app.command(rich_help_panel=SERVERS)
-def airflow_up(as_json: Json = False) -> None:
-    """Start Airflow in the background, in its own environment."""
-    from goldpath.presentation import show
-    from goldpath.services.airflow_server import start_airflow
-    from goldpath.settings import load_settings
-
-    show(start_airflow(load_settings()), as_json)
-
-
-@app.command(rich_help_panel=SERVERS)
-def airflow_down(as_json: Json = False) -> None:
-    """Stop Airflow."""
-    _stop("airflow", as_json)
-
-
-@app.command(rich_help_panel=SERVERS)
-def monitoring_up(as_json: Json = False) -> None:
-    """Start Prometheus in the background; it watches the service and the drift checks."""
-    from goldpath.presentation import show
-    from goldpath.services.prometheus_server import start_prometheus
-    from goldpath.settings import load_settings
-
-    show(start_prometheus(load_settings()), as_json)
-
-
-@app.command(rich_help_panel=SERVERS)
-def monitoring_down(as_json: Json = False) -> None:
-    """Stop Prometheus."""
-    _stop("prometheus", as_json)
-
-
-@app.command(rich_help_panel=SERVERS)
-def init_aws(
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the changes; leave nothing behind.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Create or update the lake's resources on AWS; shows the changes and asks first."""
-    from goldpath.services.aws_stack import deploy, show_deployment
-    from goldpath.settings import load_settings
-
-    show_deployment(deploy(load_settings(), dry_run=dry_run, yes=yes), as_json)
-
-
-@app.command(rich_help_panel=SERVERS)
-def docker_up(as_json: Json = False) -> None:
-    """Start API, MLflow, Airflow, Prometheus and Grafana in containers."""
-    from goldpath.presentation import show
-    from goldpath.services.docker_stack import start_stack
-    from goldpath.settings import load_settings
-
-    show(start_stack(load_settings()), as_json)
-
-
-@app.command(rich_help_panel=SERVERS)
-def docker_down(as_json: Json = False) -> None:
-    """Stop the containers; their volumes stay."""
-    from goldpath.presentation import show
-    from goldpath.services.docker_stack import stop_stack
-    from goldpath.settings import load_settings
-
-    show(stop_stack(load_settings()), as_json)
+for server_command in SERVER_COMMANDS:
+    app.command(rich_help_panel=SERVERS)(server_command)
 
 
 @app.command()
@@ -400,11 +310,3 @@ def clean(
     from goldpath.settings import load_settings
 
     show(clean_project(load_settings(), everything=everything), as_json)
-
-
-def _stop(name: str, as_json: bool) -> None:
-    from goldpath.presentation import show
-    from goldpath.services.processes import stop_server
-    from goldpath.settings import load_settings
-
-    show(stop_server(name, load_settings().run_directory), as_json)

@@ -1,0 +1,115 @@
+"""Servers on this machine, in containers, and the lake's resources on AWS: started and stopped."""
+
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+def mlflow_up(as_json: Json = False) -> None:
+    """Start the MLflow server in the background."""
+    from goldpath.presentation import show
+    from goldpath.services.mlflow_server import start_mlflow
+    from goldpath.settings import load_settings
+
+    show(start_mlflow(load_settings()), as_json)
+
+
+def mlflow_down(as_json: Json = False) -> None:
+    """Stop the MLflow server."""
+    _stop("mlflow", as_json)
+
+
+def init_mlflow(as_json: Json = False) -> None:
+    """Create the experiment and the registered model, if they are not there."""
+    from goldpath.contract import load_contract
+    from goldpath.presentation import show
+    from goldpath.registry.mlflow_manager import MLflowManager
+    from goldpath.settings import load_settings
+
+    settings = load_settings()
+    show(MLflowManager(settings, load_contract(settings.root)).initialise(), as_json)
+
+
+def airflow_up(as_json: Json = False) -> None:
+    """Start Airflow in the background, in its own environment."""
+    from goldpath.presentation import show
+    from goldpath.services.airflow_server import start_airflow
+    from goldpath.settings import load_settings
+
+    show(start_airflow(load_settings()), as_json)
+
+
+def airflow_down(as_json: Json = False) -> None:
+    """Stop Airflow."""
+    _stop("airflow", as_json)
+
+
+def monitoring_up(as_json: Json = False) -> None:
+    """Start Prometheus in the background; it watches the service and the drift checks."""
+    from goldpath.presentation import show
+    from goldpath.services.prometheus_server import start_prometheus
+    from goldpath.settings import load_settings
+
+    show(start_prometheus(load_settings()), as_json)
+
+
+def monitoring_down(as_json: Json = False) -> None:
+    """Stop Prometheus."""
+    _stop("prometheus", as_json)
+
+
+def init_aws(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the changes; leave nothing behind.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Create or update the lake's resources on AWS; shows the changes and asks first."""
+    from goldpath.services.aws_stack import deploy, show_deployment
+    from goldpath.settings import load_settings
+
+    show_deployment(deploy(load_settings(), dry_run=dry_run, yes=yes), as_json)
+
+
+def docker_up(as_json: Json = False) -> None:
+    """Start API, MLflow, Airflow, Prometheus and Grafana in containers."""
+    from goldpath.presentation import show
+    from goldpath.services.docker_stack import start_stack
+    from goldpath.settings import load_settings
+
+    show(start_stack(load_settings()), as_json)
+
+
+def docker_down(as_json: Json = False) -> None:
+    """Stop the containers; their volumes stay."""
+    from goldpath.presentation import show
+    from goldpath.services.docker_stack import stop_stack
+    from goldpath.settings import load_settings
+
+    show(stop_stack(load_settings()), as_json)
+
+
+def _stop(name: str, as_json: bool) -> None:
+    from goldpath.presentation import show
+    from goldpath.services.processes import stop_server
+    from goldpath.settings import load_settings
+
+    show(stop_server(name, load_settings().run_directory), as_json)
+
+
+COMMANDS = (
+    mlflow_up,
+    mlflow_down,
+    init_mlflow,
+    airflow_up,
+    airflow_down,
+    monitoring_up,
+    monitoring_down,
+    init_aws,
+    docker_up,
+    docker_down,
+)
+"""In the order of `--help`."""
