@@ -24,6 +24,7 @@ GROUPS = {
         "BaseValidator",
         "ValidationResult",
         "ValidationStatus",
+        "ValidationSeverity",
         "predict",
     ),
     "Settings and contract": (
@@ -50,9 +51,10 @@ GROUPS = {
 
 HEAD = """# Public API
 
-What a project may import from `goldpath`; everything else is private to the engine and may change
-with any version. `help(goldpath.NAME)` shows arguments, results and errors. The examples run as
-tests in the folder of a project with the example's contract, some of them after its first training.
+What a project may import from `goldpath`. Everything else is private to the engine and may change
+with any version, the answers and errors of `goldpath.client` excepted. `help(goldpath.NAME)` shows
+arguments, results and errors. The examples run as tests in the folder of a project with the
+example's contract, some of them after its first training.
 """
 
 

@@ -16,7 +16,11 @@ _HOMES = {
     "goldpath.learning.columns": ("Columns",),
     "goldpath.learning.metric": ("Metric", "metric"),
     "goldpath.judging.validators": ("BaseValidator",),
-    "goldpath.judging.validation_report": ("ValidationResult", "ValidationStatus"),
+    "goldpath.judging.validation_report": (
+        "ValidationResult",
+        "ValidationSeverity",
+        "ValidationStatus",
+    ),
     "goldpath.judging.model_validator": ("ModelValidator",),
     "goldpath.settings": ("AwsSettings", "Section", "Settings", "load_settings"),
     "goldpath.contract": ("Contract", "load_contract"),

@@ -18,6 +18,7 @@ from goldpath.features.feature_store import FeatureStore as FeatureStore
 from goldpath.jobs.deployer import ModelDeployer as ModelDeployer
 from goldpath.judging.model_validator import ModelValidator as ModelValidator
 from goldpath.judging.validation_report import ValidationResult as ValidationResult
+from goldpath.judging.validation_report import ValidationSeverity as ValidationSeverity
 from goldpath.judging.validation_report import ValidationStatus as ValidationStatus
 from goldpath.judging.validators import BaseValidator as BaseValidator
 from goldpath.lake.connection import open_lakehouse as open_lakehouse
@@ -69,6 +70,7 @@ __all__ = [
     "Settings",
     "Trial",
     "ValidationResult",
+    "ValidationSeverity",
     "ValidationStatus",
     "VersionManager",
     "create_app",

@@ -13,6 +13,7 @@ import pytest
 import goldpath
 
 from ..api_page import GROUPS, PAGE, page
+from ..ready_made import add_ready_made
 
 if TYPE_CHECKING:
     from goldpath.settings import Settings
@@ -47,6 +48,7 @@ NAMES = {
     "Settings",
     "Trial",
     "ValidationResult",
+    "ValidationSeverity",
     "ValidationStatus",
     "VersionManager",
     "create_app",
@@ -67,13 +69,14 @@ AFTER_TRAINING = {"FeatureStore", "MLflowManager", "ModelDeployer", "open_lakeho
 """Names whose examples need a champion and its data."""
 
 SLOW = {"create_tracker"}
-"""Names whose examples make a database of MLflow's."""
+"""Names whose examples write to MLflow."""
 
 DOCUMENTED_ELSEWHERE = {
     "Section",  # its parameters are those of the class that is derived from it
     "AwsSettings",  # by its fields' descriptions
     "Settings",  # by each section's fields
     "Trial",
+    "ValidationSeverity",
     "ValidationStatus",
     "CheckFailedError",  # by ProjectError
     "NotEnoughDataError",
@@ -155,6 +158,8 @@ def test_every_parameter_is_documented(name: str) -> None:
 )
 def test_the_example_runs(name: str, project: "Settings", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.root)
+    if name in SLOW:
+        add_ready_made(project)
     run_example(name, monkeypatch)
 
 

@@ -1,13 +1,20 @@
 """A project adds sections of its own; every error says which key, which value and where."""
 
 import pickle
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import Field, SecretStr
 
 from goldpath.project import Project, run_as
 from goldpath.settings import LakeSettings, Section, Settings, SettingsError, load_settings
+from goldpath.settings.section import section_class, section_file
+
+from ..locations import ENGINE
+
+DOCUMENT = (ENGINE / "docs" / "settings.md").read_text("utf-8")
 
 
 class ChurnSettings(Section):
@@ -178,9 +185,28 @@ def test_a_class_that_is_no_section_is_refused(project: Settings) -> None:
         load_settings(project.root, Project(sections={"churn": dict}))  # type: ignore[dict-item]
 
 
-def test_each_file_of_config_but_the_contract_fills_one_section(project: Settings) -> None:
-    from goldpath.settings.section import section_class, section_file
+def test_the_document_names_every_section_and_its_file() -> None:
+    table = dict(re.findall(r"^\| `(\w+)` \| `(config/\w+\.yaml)` \|", DOCUMENT, re.MULTILINE))
 
+    assert table == {
+        name: section_file(name, section)
+        for name, field in Settings.model_fields.items()
+        if (section := section_class(field))
+    }
+
+
+def test_the_documents_example_runs(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    monkeypatch.chdir(project.root)
+    write(project, "campaign.yaml", "calls: 200\n")
+    values: dict[str, Any] = {"__name__": "campaign"}
+
+    exec(compile(example, "docs/settings.md", "exec"), values)  # noqa: S102  our own page
+
+    assert (values["campaign"].calls, values["campaign"].call_cost) == (200, 4.0)
+
+
+def test_each_file_of_config_but_the_contract_fills_one_section(project: Settings) -> None:
     sections = {
         section_file(name, section)
         for name, field in Settings.model_fields.items()

@@ -27,7 +27,14 @@ class ValidationStatus(StrEnum):
 
 
 class ValidationSeverity(StrEnum):
-    """How much a failure weighs: a LOW one warns, any other keeps the model back."""
+    """How much a failure weighs: a LOW one warns, any other keeps the model back.
+
+    Example:
+        >>> from goldpath import ValidationResult, ValidationSeverity, ValidationStatus
+        >>> noted = ValidationSeverity.LOW
+        >>> ValidationResult("margin", ValidationStatus.FAILED, "0.08", severity=noted).passed
+        True
+    """
 
     LOW = "low"
     MEDIUM = "medium"
