@@ -15,6 +15,7 @@ from goldpath.serving.own_routes import predict
 from goldpath.serving.prediction_log import read_log
 from goldpath.serving.schemas import example_features
 
+from .conftest import until
 from .examples import Shelf, TestClient, contract_of, fitted, settings_of
 
 CONTRACT = contract_of("binary")
@@ -46,6 +47,7 @@ def service(folder: Path, patch: pytest.MonkeyPatch, *routers: APIRouter, **serv
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     with TestClient(service(tmp_path, monkeypatch, router, api_key=KEY)) as client:
+        until(lambda: client.get("/ready").status_code == 200)
         yield client
 
 

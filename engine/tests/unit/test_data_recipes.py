@@ -17,7 +17,7 @@ from goldpath.settings import Settings, load_settings
 from goldpath.sources.dialect import detect_dialect
 from goldpath.sources.read import read_raw
 
-ROWS = 600
+ROWS = 2_000
 
 
 def with_office(rows: ibis.Table) -> ibis.Table:

@@ -1,6 +1,7 @@
 """The project's own routes: behind the same credentials, limits and problems as `/predict`."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
+from starlette.routing import BaseRoute, Match
 
 from goldpath.project import ProjectDefinitionError
 from goldpath.serving.http.problems import problem_answers
@@ -31,16 +33,11 @@ def include_own_routes(app: FastAPI, routers: Sequence[APIRouter], maximum_body_
     Raises:
         ProjectDefinitionError: If a route has the path and the method of one of the engine's.
     """
-    taken = {
-        (route.path, method)
-        for route in app.routes
-        if isinstance(route, APIRoute)
-        for method in route.methods or ()
-    }
+    engines = list(app.routes)
     for router in routers:
         for route in router.routes:
             if isinstance(route, APIRoute):
-                _refuse_shadow(route, taken)
+                _refuse_shadow(route, engines)
         app.include_router(
             router,
             dependencies=[Depends(_caller), *DOCUMENTED_CREDENTIALS],
@@ -94,9 +91,12 @@ async def _caller(request: Request) -> AsyncIterator[None]:
         yield
 
 
-def _refuse_shadow(route: APIRoute, taken: set[tuple[str, str]]) -> None:
+def _refuse_shadow(route: APIRoute, engines: Sequence[BaseRoute]) -> None:
+    """Ask the engine's routes whether one of them answers what this one would."""
+    path = re.sub(r"{[^}]*}", "1", route.path)
     for method in route.methods or ():
-        if (route.path, method) in taken:
+        scope = {"type": "http", "method": method, "path": path, "headers": []}
+        if any(each.matches(scope)[0] is Match.FULL for each in engines):
             code = route.endpoint.__code__
             raise ProjectDefinitionError(
                 f"{code.co_filename}:{code.co_firstlineno}: {route.name} answers {method} "
