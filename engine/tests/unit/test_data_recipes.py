@@ -60,7 +60,8 @@ def test_each_recipe_changes_its_table_and_a_changed_one_makes_the_intervals_ane
     assert refreshed(sampled, Data(silver=lifetime_as_two_years)).recomputed == ()
 
     gold = refreshed(sampled, Data(gold=long_standing))
-    rows = open_lakehouse(sampled).collect(open_lakehouse(sampled).read(gold_table(contract)))
+    lakehouse = open_lakehouse(sampled)
+    rows = lakehouse.collect(lakehouse.read(gold_table(contract)))
     assert min(rows["tenure_months"].to_pylist()) >= 24
     assert 0 < gold.left_out_rows == gold.silver_rows - rows.num_rows
 
