@@ -13,9 +13,9 @@ from typing import Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from goldpath.domain import Domain, DomainError, Kind
 from goldpath.errors import ProjectError
 
-FeatureType = Literal["number", "integer", "boolean", "category"]
 Problem = Literal["classification", "regression"]
 
 # Written in C, where PyYAML has it: the contract is read at each start of anything.
@@ -25,9 +25,6 @@ EVENT_TIME = "event_time"
 ROW_ID = "row_id"
 # Columns that the lake's tables add to the features.
 RESERVED = (EVENT_TIME, ROW_ID, "prediction", "score", "model_version", "run_id", "predicted_at")
-TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0")
-FALSE_WORDS = ("false", "f", "no", "n", "0", "0.0")
-NULL_WORDS = ("", "na", "n/a", "nan", "null", "none", "?")
 
 
 class ContractError(ProjectError):
@@ -120,7 +117,7 @@ class Feature(_Part):
     """
 
     name: str
-    type: FeatureType
+    type: Kind
     nullable: bool = False
     minimum: float | None = None
     maximum: float | None = None
@@ -133,20 +130,18 @@ class Feature(_Part):
         """Whether the model sees a number (a boolean is 0 or 1)."""
         return self.type != "category"
 
+    @property
+    def domain(self) -> Domain:
+        """What its value may be."""
+        return Domain(self.type, self.nullable, self.minimum, self.maximum, self.categories)
+
     @model_validator(mode="after")
     def check_domain(self) -> Self:
         """A domain must suit the type and must not be empty."""
-        bounded = self.minimum is not None or self.maximum is not None
-        if bounded and self.type not in ("number", "integer"):
-            raise ValueError(
-                f"{self.name}: minimum and maximum are for numbers, not for {self.type}"
-            )
-        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError(f"{self.name}: minimum {self.minimum} is above maximum {self.maximum}")
-        if self.categories is not None and self.type != "category":
-            raise ValueError(f"{self.name}: categories are for type category, not for {self.type}")
-        if self.categories is not None and not self.categories:
-            raise ValueError(f"{self.name}: categories is empty; leave it out for an open set")
+        try:
+            _ = self.domain
+        except DomainError as error:
+            raise ValueError(f"{self.name}: {error}") from error
         return self
 
 
@@ -223,6 +218,10 @@ class Contract(_Part):
             raise ValueError("a classification target needs two classes or more")
         if self.problem == "regression" and self.target.classes:
             raise ValueError("a regression target has no classes")
+        try:
+            _ = self.target_domain
+        except DomainError as error:
+            raise ValueError(f"target.classes: {error}") from error
         return self
 
     @property
@@ -254,6 +253,13 @@ class Contract(_Part):
     def category_features(self) -> list[str]:
         """The inputs that the model sees as categories."""
         return [feature.name for feature in self.features if not feature.is_numeric]
+
+    @property
+    def target_domain(self) -> Domain:
+        """What a label may be; it is never missing where a row is learned from."""
+        if self.problem == "regression":
+            return Domain("number")
+        return Domain("category", categories=self.target.classes)
 
     @cached_property
     def by_name(self) -> dict[str, Feature]:

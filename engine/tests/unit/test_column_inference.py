@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from goldpath.adoption.column_inference import Inference, infer_feature, sanity_range
 from goldpath.adoption.column_profile import ColumnProfile, profile_column
-from goldpath.contract import NULL_WORDS, Feature
+from goldpath.contract import Feature
+from goldpath.domain import NULL_WORDS
 
 
 def profile(values: Sequence[str | None], name: str = "x") -> ColumnProfile:
@@ -165,3 +166,10 @@ def test_every_value_lies_in_the_inferred_domain(values: list[str]) -> None:
             assert inferred.minimum is None or inferred.minimum <= number
             assert inferred.maximum is None or inferred.maximum >= number
             assert inferred.type == "number" or number == int(number)
+
+
+def test_a_set_with_a_text_that_sql_cannot_write_is_left_open() -> None:
+    inference = infer_feature(profile(["a", "b\0", "a"] * 10))
+    assert inference.feature is not None
+    assert inference.feature.categories is None
+    assert "NUL" in inference.reason

@@ -44,7 +44,13 @@ def values(**changes: Any) -> dict[str, Any]:
         ({"features": [{"name": "a", "type": "number", "minimum": 2, "maximum": 1}]}, "is above"),
         ({"features": [{"name": "a", "type": "number", "categories": ["x"]}]}, "type category"),
         ({"features": [{"name": "a", "type": "category", "categories": []}]}, "open set"),
+        ({"features": [{"name": "a", "type": "number", "minimum": float("nan")}]}, "not finite"),
+        (
+            {"features": [{"name": "a", "type": "category", "categories": ["x", " y"]}]},
+            "a: no value can be the category ' y'",
+        ),
         ({"target": {"column": "bought", "classes": ["yes"]}}, "two classes"),
+        ({"target": {"column": "bought", "classes": ["no", "yes "]}}, "target.classes: no value"),
         ({"problem": "regression"}, "no classes"),
         ({"colour": "red"}, "colour"),
     ],

@@ -11,18 +11,17 @@ import numpy as np
 
 from goldpath.adoption.column_profile import (
     ALMOST_UNIQUE,
-    LARGEST_INTEGER,
     LOCAL_NUMBER,
     NUMERIC_SHARE,
     PADDED_NUMBER,
     ColumnProfile,
 )
 from goldpath.adoption.date_formats import find_date_formats
-from goldpath.contract import EVENT_TIME, ROW_ID, TRUE_WORDS, Feature
+from goldpath.contract import EVENT_TIME, ROW_ID, Feature
+from goldpath.domain import LARGEST_INTEGER, LONGEST_TEXT, TRUE_WORDS, can_be_listed
 
 LISTED_LEVELS = 50
 MAXIMUM_LEVELS = 1_000
-MAXIMUM_TEXT = 200  # characters, the longest text that the API takes
 FEW_LEVELS = 20
 MOSTLY_UNIQUE = 0.5
 SHOWN_LEVELS = 6
@@ -176,14 +175,14 @@ def _number(profile: ColumnProfile) -> Inference:
 
 def _category(profile: ColumnProfile) -> Inference:
     distinct, present = profile.distinct, profile.present
-    if any(len(level) > MAXIMUM_TEXT for level in profile.levels):
-        return Inference(None, f"free text: values of more than {MAXIMUM_TEXT} characters")
+    if any(len(level) > LONGEST_TEXT for level in profile.levels):
+        return Inference(None, f"free text: values of more than {LONGEST_TEXT} characters")
     if distinct > FEW_LEVELS and distinct >= ALMOST_UNIQUE * present:
         return Inference(
             None, f"free text or an identifier: {distinct:,} different values in {present:,} rows"
         )
     nullable, example = profile.missing > 0, _commonest(profile)
-    if distinct <= LISTED_LEVELS:
+    if distinct <= LISTED_LEVELS and all(map(can_be_listed, profile.levels)):
         levels = tuple(sorted(profile.levels))
         feature = Feature(
             name=profile.name,
@@ -202,9 +201,8 @@ def _category(profile: ColumnProfile) -> Inference:
             f"(limit {MAXIMUM_LEVELS:,}); group them to use the column",
         )
     feature = Feature(name=profile.name, type="category", nullable=nullable, example=example)
-    return Inference(
-        feature, f"{distinct:,} different values, too many to list: new ones are allowed"
-    )
+    not_listed = "too many to list" if distinct > LISTED_LEVELS else "one with a NUL character"
+    return Inference(feature, f"{distinct:,} different values, {not_listed}: new ones are allowed")
 
 
 def _commonest(profile: ColumnProfile) -> str:

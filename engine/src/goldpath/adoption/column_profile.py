@@ -12,14 +12,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from goldpath.contract import NULL_WORDS
+from goldpath.domain import LARGEST_INTEGER, NULL_WORDS, NUMBER
 from goldpath.errors import ProjectError
 
 NUMERIC_SHARE = 0.99
 ALMOST_UNIQUE = 0.9
-LARGEST_INTEGER = 2**53 - 1  # float64 holds every whole number up to here
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 WHOLE_NUMBER = re.compile(r"[+-]?\d+", re.ASCII)
 PADDED_NUMBER = re.compile(r"0\d+", re.ASCII)
 # 1,234  1.234.567  1 234,5  12,5: a number to people of some country, and to no parser of ours.

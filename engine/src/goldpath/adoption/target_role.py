@@ -7,7 +7,8 @@ import numpy as np
 
 from goldpath.adoption.column_inference import describe_levels, local_number
 from goldpath.adoption.column_profile import AdoptionError, ColumnProfile
-from goldpath.contract import FALSE_WORDS, TRUE_WORDS, Problem, Target
+from goldpath.contract import Problem, Target
+from goldpath.domain import FALSE_WORDS, TRUE_WORDS
 
 FEW_LABELS = 20
 MAXIMUM_CLASSES = 50

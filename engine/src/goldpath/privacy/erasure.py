@@ -24,8 +24,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 KEY_BYTES = 32
-# What the contract's checks take off a value, too; a padded id is the same person.
-PADDING = " \t\n\r\v\f"
 
 
 class PrivacyError(ProjectError):

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldpath.contract import NULL_WORDS, Contract
+from goldpath.contract import Contract
+from goldpath.domain import NULL_WORDS, PADDING
 from goldpath.lake.lakehouse import Lakehouse, Snapshot, TableName
-from goldpath.privacy.erasure import PADDING, PrivacyError
+from goldpath.privacy.erasure import PrivacyError
 
 if TYPE_CHECKING:
     import ibis

@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from goldpath.contract import Contract
+from goldpath.domain import PADDING
 from goldpath.lake.lakehouse import Lakehouse, TableName
-from goldpath.privacy.erasure import PADDING, PrivacyError, hash_key, hash_of
+from goldpath.privacy.erasure import PrivacyError, hash_key, hash_of
 from goldpath.settings import Settings
 
 if TYPE_CHECKING:

@@ -12,14 +12,19 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, TypeAlias
 
-from goldpath.contract import (
-    EVENT_TIME,
+from goldpath.contract import EVENT_TIME, Contract, ContractError
+from goldpath.domain import (
     FALSE_WORDS,
+    LARGEST_INTEGER,
+    LONGEST_TEXT,
+    MISSING,
+    NO_CATEGORY,
     NULL_WORDS,
+    TOO_LONG,
     TRUE_WORDS,
-    Contract,
-    ContractError,
-    Feature,
+    Domain,
+    above,
+    below,
 )
 from goldpath.lake.engine import connect_duckdb
 from goldpath.lake.event_time import parse_event_time
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 LONGEST_NULL_WORD = max(map(len, NULL_WORDS))
 # Beyond it a regular expression is faster than one comparison after the other.
 COMPARED_WORDS = 12
+NO_CLASS = "is not one of its classes"
 
 
 # A sentence on rows, given the columns whose values it must not quote.
@@ -231,22 +237,18 @@ def _typed_values(texts: "ibis.Table", contract: Contract) -> "dict[str, ibis.Va
     if contract.event_time:
         values[EVENT_TIME] = parse_event_time(texts, contract.event_time)
     for feature in contract.features:
-        text = texts[_text_of(feature.name)]
-        if feature.type == "category":
-            values[feature.name] = _word(text, feature.categories)
-        elif feature.type == "boolean":
-            values[feature.name] = _boolean(text)
-        else:
-            values[feature.name] = _number(text, whole=feature.type == "integer")
+        values[feature.name] = _typed(texts[_text_of(feature.name)], feature.domain)
     target = contract.target.column
     if target in texts.columns:
-        text = texts[_text_of(target)]
-        values[target] = (
-            _word(text, contract.target.classes)
-            if contract.problem == "classification"
-            else _number(text, whole=False)
-        )
+        values[target] = _typed(texts[_text_of(target)], contract.target_domain)
     return values
+
+
+def _typed(text: "ibis.Value", domain: Domain) -> "ibis.Value":
+    """A value of the domain's type, or null where the text is none."""
+    if domain.kind == "category":
+        return _word(text, domain.categories)
+    return _boolean(text) if domain.kind == "boolean" else _number(text, domain)
 
 
 def _checks(typed: "ibis.Table", contract: Contract, *, require_target: bool) -> list[_Check]:
@@ -258,54 +260,58 @@ def _checks(typed: "ibis.Table", contract: Contract, *, require_target: bool) ->
         unreadable = typed[_value_of(EVENT_TIME)].isnull()
         checks.append(_Check(unreadable, _sentence(column, "is not a time")))
     for feature in contract.features:
-        checks += _feature_checks(typed, feature)
+        checks += _domain_checks(typed, feature.name, feature.domain, NO_CATEGORY)
     if require_target:
-        checks += _target_checks(typed, contract)
+        target = contract.target.column
+        checks += _domain_checks(typed, target, contract.target_domain, NO_CLASS)
     return checks
 
 
-def _feature_checks(typed: "ibis.Table", feature: Feature) -> list[_Check]:
-    name, value = feature.name, typed[_value_of(feature.name)]
+def _domain_checks(
+    typed: "ibis.Table", name: str, domain: Domain, no_category: str
+) -> list[_Check]:
+    """What `Domain.accept_text` refuses, in the same order."""
+    value = typed[_value_of(name)]
     checks = []
-    if feature.categories is not None:
-        unknown = value.notnull() & ~_one_of(value, feature.categories)
-        checks.append(_Check(unknown, _sentence(name, "is not one of its categories")))
-    if feature.type != "category":
-        kinds = {
-            "boolean": "true or false",
-            "integer": "a whole number",
-            "number": "a finite number",
-        }
-        checks.append(_unreadable(typed, name, kinds[feature.type]))
-    for bound, word in ((feature.minimum, "below"), (feature.maximum, "above")):
-        if bound is not None:
-            outside = value < bound if word == "below" else value > bound
-            checks.append(_Check(outside, _sentence(name, f"is {word} {bound:g}")))
-    if not feature.nullable:
+    if domain.kind != "category":
+        checks.append(_unreadable(typed, name, domain))
+    elif domain.categories is not None:
+        unknown = value.notnull() & ~_one_of(value, domain.categories)
+        checks.append(_Check(unknown, _sentence(name, no_category)))
+    else:
+        checks.append(_Check(value.length() > LONGEST_TEXT, _sentence(name, TOO_LONG)))
+    if domain.minimum is not None:
+        low = _float64(domain.minimum)
+        checks.append(_Check(value < low, _sentence(name, below(domain.minimum))))
+    if domain.maximum is not None:
+        high = _float64(domain.maximum)
+        checks.append(_Check(value > high, _sentence(name, above(domain.maximum))))
+    if not domain.nullable:
         checks.append(_missing(typed, name))
     return checks
 
 
-def _target_checks(typed: "ibis.Table", contract: Contract) -> list[_Check]:
-    name = contract.target.column
-    if contract.problem == "regression":
-        return [_unreadable(typed, name, "a finite number"), _missing(typed, name)]
-    value = typed[_value_of(name)]
-    unknown = value.notnull() & ~_one_of(value, contract.target.classes)
-    return [
-        _Check(unknown, _sentence(name, "is not one of its classes")),
-        _missing(typed, name),
-    ]
+def _float64(number: float) -> "ibis.Value":
+    """A literal that is this number to the last bit.
+
+    DuckDB 1.5 reads a plain literal as a decimal, and of those with 17 digits it makes the float64
+    beside the right one now and then, so that a value equal to its bound was refused.
+    """
+    import ibis
+
+    return ibis.literal(repr(number)).cast("float64")
 
 
-def _number(text: "ibis.Value", *, whole: bool) -> "ibis.Value":
+def _number(text: "ibis.Value", domain: Domain) -> "ibis.Value":
     """A finite number, or null where the text is none."""
     number = text.try_cast("float64")
-    # DuckDB reads 1_000 as a number, Athena does not.
-    usable = number.notnull() & ~number.isinf() & ~number.isnan() & ~text.contains("_")
+    # DuckDB reads 1_000 and +-5 as numbers, Athena and everyone else do not.
+    usable = number.notnull() & ~number.isinf() & ~number.isnan()
+    usable = usable & ~text.contains("_") & ~text.startswith("+-")
+    whole = domain.kind == "integer"
     if whole:
         # Not floor(): Ibis casts its result to an integer, which fails on 1e24.
-        usable = usable & (number % 1 == 0) & (number.abs() < 2**53)
+        usable = usable & (number % 1 == 0) & (number.abs() <= LARGEST_INTEGER)
     # TRY_CAST, since the engine may cast before it looks at the condition.
     return usable.ifelse(number, None).try_cast("int64" if whole else "float64")
 
@@ -323,13 +329,13 @@ def _missing(typed: "ibis.Table", name: str) -> _Check:
     import ibis
 
     missing = typed[_value_of(name)].isnull().ifelse(_stands_for_null(typed[_text_of(name)]), False)
-    return _Check(missing, lambda *_: ibis.literal(f"{name}: missing"))
+    return _Check(missing, lambda *_: ibis.literal(f"{name}: {MISSING}"))
 
 
-def _unreadable(typed: "ibis.Table", name: str, wanted: str) -> _Check:
+def _unreadable(typed: "ibis.Table", name: str, domain: Domain) -> _Check:
     present = ~_stands_for_null(typed[_text_of(name)])
     unreadable = typed[_value_of(name)].isnull().ifelse(present, False)
-    return _Check(unreadable, _sentence(name, f"is not {wanted}"))
+    return _Check(unreadable, _sentence(name, domain.unreadable))
 
 
 def _sentence(name: str, predicate: str) -> Reason:

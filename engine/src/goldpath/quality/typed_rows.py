@@ -7,19 +7,29 @@ second; a file whose columns have other types goes through `quality`.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
-from goldpath.contract import NULL_WORDS, Contract, Feature
-from goldpath.privacy.erasure import PADDING
+from goldpath.contract import Contract, Feature
+from goldpath.domain import (
+    LARGEST_INTEGER,
+    LONGEST_TEXT,
+    MISSING,
+    NO_CATEGORY,
+    TOO_LONG,
+    Domain,
+    above,
+    below,
+)
 from goldpath.sources.files import SourceError
 
-WHOLE_BELOW = float(2**53)
+Refuse = Callable[[np.ndarray, str], None]
 
-Refuse = Callable[[np.ndarray, Feature, str], None]
+_COLUMNS = {"boolean": "truth values, or 0 and 1", "category": "text"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ def require_types(schema: pa.Schema, contract: Contract, shown: str) -> None:
             )
         kind = schema.field(feature.name).type
         if not (kinds.is_null(kind) or _fits(kind, feature)):
-            wanted = {"boolean": "truth values", "category": "text"}.get(feature.type, "numbers")
+            wanted = _COLUMNS.get(feature.type, "numbers")
             raise SourceError(
                 f"{shown}: column {feature.name} is {kind}; expected {wanted}",
                 "write the column in that type, or leave --out away: then text is read, too",
@@ -67,8 +77,8 @@ def require_types(schema: pa.Schema, contract: Contract, shown: str) -> None:
 
 
 def _fits(kind: pa.DataType, feature: Feature) -> bool:
-    if feature.type == "boolean":
-        return bool(kinds.is_boolean(kind))
+    if feature.type == "boolean" and kinds.is_boolean(kind):
+        return True
     if feature.type == "category":
         value = kind.value_type if kinds.is_dictionary(kind) else kind
         return bool(kinds.is_string(value) or kinds.is_large_string(value))
@@ -87,47 +97,54 @@ def check_batch(rows: pa.RecordBatch, contract: Contract) -> TypedRows:
     values: dict[str, list[str]] = {}
     problems: dict[int, list[str]] = {}
 
-    def refuse(bad: np.ndarray, feature: Feature, reason: str) -> None:
-        for row in np.flatnonzero(bad).tolist():
-            problems.setdefault(row, []).append(f"{feature.name}: {reason}")
-
     for feature in contract.features:
-        column = rows.column(feature.name)
-        if feature.type == "category":
-            codes, texts = _category(column, feature)
+        column, domain = rows.column(feature.name), feature.domain
+        refuse = partial(_refuse, problems, feature.name)
+        if domain.kind == "category":
+            codes, texts = _category(column, domain)
             categories[feature.name], values[feature.name] = codes, texts
             missing = codes < 0
-            if feature.categories is not None:
-                known = set(feature.categories)
-                unknown = np.array([text not in known for text in texts] + [False])
-                if unknown.any():
-                    refuse(unknown[codes], feature, "is not one of its categories")
+            _refuse_texts(codes, texts, domain, refuse)
         else:
             found = numbers[feature.name] = _numbers(column)
             missing = np.isnan(found)
-            _refuse_numbers(found, feature, refuse)
-        if not feature.nullable and missing.any():
-            refuse(missing, feature, "missing")
+            if not kinds.is_boolean(column.type):
+                _refuse_numbers(found, missing, domain, refuse)
+        if not domain.nullable and missing.any():
+            refuse(missing, MISSING)
     said = {row: "; ".join(reasons) for row, reasons in problems.items()}
     return TypedRows(numbers, categories, values, said)
 
 
-def _refuse_numbers(found: np.ndarray, feature: Feature, refuse: Refuse) -> None:
-    infinite = np.isinf(found)
-    if infinite.any():
-        kind = "a whole number" if feature.type == "integer" else "a finite number"
-        refuse(infinite, feature, f"is not {kind}")
-    if feature.type == "integer":
-        broken = ((np.trunc(found) != found) | (np.abs(found) >= WHOLE_BELOW)) & ~infinite
-        broken &= ~np.isnan(found)
-        if broken.any():
-            refuse(broken, feature, "is not a whole number")
-    for bound, word in ((feature.minimum, "below"), (feature.maximum, "above")):
-        if bound is None:
-            continue
-        outside = (found < bound if word == "below" else found > bound) & ~infinite
-        if outside.any():
-            refuse(outside, feature, f"is {word} {bound:g}")
+def _refuse(problems: dict[int, list[str]], name: str, bad: np.ndarray, reason: str) -> None:
+    for row in np.flatnonzero(bad).tolist():
+        problems.setdefault(row, []).append(f"{name}: {reason}")
+
+
+def _refuse_texts(codes: np.ndarray, texts: list[str], domain: Domain, refuse: Refuse) -> None:
+    """Each different text is looked at once; the last code, -1, stands for a missing one."""
+    if domain.categories is not None:
+        bad, reason = [text not in domain.known for text in texts], NO_CATEGORY
+    else:
+        bad, reason = [len(text) > LONGEST_TEXT for text in texts], TOO_LONG
+    if any(bad):
+        refuse(np.array([*bad, False])[codes], reason)
+
+
+def _refuse_numbers(found: np.ndarray, missing: np.ndarray, domain: Domain, refuse: Refuse) -> None:
+    if domain.kind == "number":
+        unreadable = np.isinf(found)
+    elif domain.kind == "integer":
+        unreadable = (np.trunc(found) != found) | (np.abs(found) > LARGEST_INTEGER)
+    else:
+        unreadable = (found != 0) & (found != 1)
+    unreadable &= ~missing
+    if unreadable.any():
+        refuse(unreadable, domain.unreadable)
+    if domain.minimum is not None and (low := found < domain.minimum).any():
+        refuse(low & ~unreadable, below(domain.minimum))
+    if domain.maximum is not None and (high := found > domain.maximum).any():
+        refuse(high & ~unreadable, above(domain.maximum))
 
 
 def _numbers(column: pa.Array) -> np.ndarray:
@@ -138,24 +155,17 @@ def _numbers(column: pa.Array) -> np.ndarray:
     return found
 
 
-def _category(column: pa.Array, feature: Feature) -> tuple[np.ndarray, list[str]]:
-    """Codes and values; text is trimmed, and a word for a missing value is one, as in `quality`.
-
-    Each different text is looked at once.
-    """
+def _category(column: pa.Array, domain: Domain) -> tuple[np.ndarray, list[str]]:
+    """Codes and values. Each different text is looked at once."""
     if kinds.is_null(column.type):
         return np.full(len(column), -1, dtype=np.int32), []
     if not kinds.is_dictionary(column.type):
         column = column.dictionary_encode()
-    known = set(feature.categories or ())
     values: dict[str, int] = {}
     places = []
     for text in column.dictionary.to_pylist():
-        value = None if text is None else text.strip(PADDING)
-        if value is None or (value not in known and value.lower() in NULL_WORDS):
-            places.append(-1)
-        else:
-            places.append(values.setdefault(value, len(values)))
+        value = None if text is None else domain.read_category(text)
+        places.append(-1 if value is None else values.setdefault(value, len(values)))
     indices = pc.fill_null(column.indices.cast(pa.int32()), len(places)).to_numpy()
     codes: np.ndarray = np.array([*places, -1], dtype=np.int32)[indices]
     return codes, list(values)

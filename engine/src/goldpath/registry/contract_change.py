@@ -6,6 +6,7 @@ A change breaks where a request that was good is refused, or where the answer me
 from dataclasses import dataclass
 
 from goldpath.contract import Contract, Feature
+from goldpath.domain import number_text
 
 WIDER_TYPES = frozenset({("integer", "number")})
 """From, to: a request with the first is good where the second is asked for."""
@@ -120,4 +121,4 @@ def _categories(old: Feature, new: Feature) -> tuple[str, str]:
 
 
 def _figure(value: float | None) -> str:
-    return "none" if value is None else f"{value:g}"
+    return "none" if value is None else number_text(value)

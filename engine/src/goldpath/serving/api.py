@@ -41,7 +41,6 @@ from goldpath.serving.schemas import (
     ModelFacts,
     Readiness,
     RequestModels,
-    describe,
     feature_rows,
     keyed_request,
     request_models,
@@ -246,7 +245,7 @@ def _operations(predictor: Predictor) -> APIRouter:
             problem=contract.problem,
             target=contract.target.column,
             classes=list(contract.target.classes),
-            features={feature.name: describe(feature) for feature in contract.features},
+            features={feature.name: feature.domain.describe() for feature in contract.features},
         )
 
     return router

@@ -4,7 +4,7 @@ A feature may be called anything (`class`, `copy`, `2nd call`), so the models' o
 numbered and the feature's name is the alias that clients see.
 """
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -19,14 +19,14 @@ from pydantic import (
     create_model,
 )
 
-from goldpath.contract import NULL_WORDS, Contract, Feature
+from goldpath.contract import Contract, Feature
+from goldpath.domain import LONGEST_TEXT, Domain, is_number, truth_of
 
-MAXIMUM_TEXT = 200
-# Float64, which the model computes in, holds every whole number up to here.
-LARGEST_INTEGER = 2**53 - 1
-NAMED_CATEGORIES = 20
 # The two forms of a single request. The word stands in the place of an error; `problems` drops it.
 BY_FEATURES, BY_KEY = "by_features", "by_key"
+
+_BOOLEAN = {"anyOf": [{"type": "boolean"}, {"enum": [0, 1]}]}
+_TEXT = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
 
 
 class BatchItem(BaseModel):
@@ -176,27 +176,6 @@ def example_features(contract: Contract) -> dict[str, Any]:
     return {feature.name: _example(feature) for feature in contract.features}
 
 
-def describe(feature: Feature) -> str:
-    """What a feature's value may be, in words: `a whole number from 18 to 110, or null`."""
-    if feature.type == "boolean":
-        text = "true or false"
-    elif feature.categories is not None:
-        named = ", ".join(f'"{name[:80]}"' for name in feature.categories[:NAMED_CATEGORIES])
-        more = len(feature.categories) - NAMED_CATEGORIES
-        text = f"one of {named}" + (f" and {more} more" if more > 0 else "")
-    elif feature.type == "category":
-        text = f"a text of 1 to {MAXIMUM_TEXT} characters"
-    else:
-        text = "a whole number" if feature.type == "integer" else "a finite number"
-        if feature.minimum is not None and feature.maximum is not None:
-            text += f" from {feature.minimum:g} to {feature.maximum:g}"
-        elif feature.minimum is not None:
-            text += f" of {feature.minimum:g} or more"
-        elif feature.maximum is not None:
-            text += f" of {feature.maximum:g} or less"
-    return f"{text}, or null" if feature.nullable else text
-
-
 def _form_of(entity: str) -> Any:
     def form(body: Any) -> str:
         return BY_KEY if isinstance(body, dict) and entity in body else BY_FEATURES
@@ -217,10 +196,8 @@ def _keyed_request(
     key = Annotated[
         str,
         BeforeValidator(_key_as_text),
-        Field(min_length=1, max_length=MAXIMUM_TEXT),
-        WithJsonSchema(
-            {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 200}, {"type": "integer"}]}
-        ),
+        Field(min_length=1, max_length=LONGEST_TEXT),
+        WithJsonSchema({"anyOf": [_TEXT, {"type": "integer"}]}),
     ]
     description = "Whose features are read from the online store (make materialize)."
     better = Field(None, description="Features to use instead of the stored ones.")
@@ -237,51 +214,57 @@ def _strict(example: dict[str, Any]) -> ConfigDict:
 
 
 def _field(feature: Feature) -> tuple[Any, Any]:
-    text = describe(feature)
+    domain = feature.domain
+    text = domain.describe()
     description = f"{feature.description} ({text})" if feature.description else text
-    annotation = _annotation(feature)
-    if feature.nullable:
+    annotation = _annotation(domain)
+    if domain.nullable:
         annotation = annotation | None
-    if feature.type == "category" and feature.categories is None:
-        annotation = Annotated[annotation, BeforeValidator(_as_silver_reads)]
-    default = None if feature.nullable else ...
+    if domain.kind == "category":
+        annotation = Annotated[annotation, BeforeValidator(_reader_of_texts(domain))]
+    default = None if domain.nullable else ...
     return annotation, Field(default, alias=feature.name, description=description)
 
 
-_BOOLEAN = {"anyOf": [{"type": "boolean"}, {"enum": [0, 1]}]}
-"""Data frames hold booleans with gaps as numbers, so these are taken, and documented."""
-
-
-def _annotation(feature: Feature) -> Any:
-    if feature.type == "boolean":
+def _annotation(domain: Domain) -> Any:
+    """The domain in Pydantic's terms, which say what is wrong and run in Rust."""
+    if domain.kind == "boolean":
         return Annotated[bool, BeforeValidator(_only_boolean), WithJsonSchema(_BOOLEAN)]
-    if feature.type == "integer":
-        low = -LARGEST_INTEGER if feature.minimum is None else math.ceil(feature.minimum)
-        high = LARGEST_INTEGER if feature.maximum is None else math.floor(feature.maximum)
-        bounds = Field(ge=max(low, -LARGEST_INTEGER), le=min(high, LARGEST_INTEGER))
+    if domain.kind == "integer":
+        low, high = domain.integer_range
         # The bounds stand inside, else the documented schema would not hold them.
-        return Annotated[int, bounds, BeforeValidator(_only_number)]
-    if feature.type == "number":
+        return Annotated[int, Field(ge=low, le=high), BeforeValidator(_only_number)]
+    if domain.kind == "number":
         return Annotated[
-            float, Field(strict=True, allow_inf_nan=False, ge=feature.minimum, le=feature.maximum)
+            float, Field(strict=True, allow_inf_nan=False, ge=domain.minimum, le=domain.maximum)
         ]
-    if feature.categories is not None:
-        return Literal[feature.categories]
-    return Annotated[str, Field(strict=True, min_length=1, max_length=MAXIMUM_TEXT)]
+    if domain.categories is not None:
+        return Literal[domain.categories]
+    return Annotated[str, Field(strict=True, min_length=1, max_length=LONGEST_TEXT)]
 
 
 def _only_number(value: object) -> object:
     """Refuse what Pydantic would read as a whole number although it is text or a boolean."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("not a number")  # noqa: TRY004  Pydantic reports ValueError only
+    if not is_number(value):
+        raise ValueError("not a number")
     return value
 
 
 def _only_boolean(value: object) -> object:
     """Refuse what Pydantic would read as a boolean although it is text, such as "yes"."""
-    if isinstance(value, bool) or (isinstance(value, int | float) and value in (0, 1)):
-        return bool(value)
-    raise ValueError("not a boolean")
+    truth = truth_of(value)
+    if truth is None:
+        raise ValueError("not a boolean")
+    return truth
+
+
+def _reader_of_texts(domain: Domain) -> Callable[[object], object]:
+    """Trim text, and take words such as `n/a` for a missing value, as silver does."""
+
+    def read(value: object) -> object:
+        return domain.read_category(value) if isinstance(value, str) else value
+
+    return read
 
 
 def _key_as_text(value: object) -> object:
@@ -294,14 +277,6 @@ def _key_as_text(value: object) -> object:
         except UnicodeEncodeError as error:  # no store could be asked for it
             raise ValueError("not a text that UTF-8 can hold") from error
     return value
-
-
-def _as_silver_reads(value: object) -> object:
-    """Trim text, and take words such as `n/a` for a missing value, as silver does."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    return None if text.lower() in NULL_WORDS else text
 
 
 def _example(feature: Feature) -> bool | int | float | str:
@@ -317,8 +292,8 @@ def _example(feature: Feature) -> bool | int | float | str:
     else:
         middle = low if low is not None else high if high is not None else 1.0
     if feature.type == "integer":
-        whole = int(middle)  # rounds towards zero, so it may leave a range that excludes it
-        return whole if low is None or whole >= low else whole + 1
+        first, last = feature.domain.integer_range
+        return min(max(int(middle), first), last)
     rounded = round(middle, 2)
     return (
         rounded if (low is None or rounded >= low) and (high is None or rounded <= high) else middle

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from goldpath.contract import Contract
+from goldpath.domain import PADDING
 from goldpath.errors import ProjectError
 from goldpath.features.online.open_store import open_online_store
 from goldpath.features.online.store import OnlineRow
 from goldpath.features.views import FeatureError, FeatureView, load_views
 from goldpath.jobs.privacy.person_feedback import PersonFeedback, find_feedback
 from goldpath.lake.lakehouse import Lakehouse
-from goldpath.privacy.erasure import PADDING
 from goldpath.privacy.person_rows import Holding, PersonTables, find_rows, tables_of_person
 from goldpath.serving.log.erasure import holds_lines
 from goldpath.settings import Settings

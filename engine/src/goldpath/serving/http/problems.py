@@ -19,7 +19,7 @@ from goldpath.contract import Contract
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.request_context import REQUEST_ID_HEADER, current_request
 from goldpath.serving.monitoring import route_of
-from goldpath.serving.schemas import BY_FEATURES, BY_KEY, describe
+from goldpath.serving.schemas import BY_FEATURES, BY_KEY
 from goldpath.serving.security import SECURITY_HEADERS
 
 MEDIA_TYPE = "application/problem+json"
@@ -143,10 +143,14 @@ def _field_problem(error: Mapping[str, Any], contract: Contract) -> dict[str, st
         )
     elif kind == "missing":
         message = "is missing"
-        fix = f"add it: {describe(feature)}" if feature else f'send a JSON object with "{name}"'
+        fix = (
+            f"add it: {feature.domain.describe()}"
+            if feature
+            else f'send a JSON object with "{name}"'
+        )
     else:
         message = str(error["msg"])
-        fix = f"send {describe(feature)}" if feature else "see /docs for the body's form"
+        fix = f"send {feature.domain.describe()}" if feature else "see /docs for the body's form"
     field = ".".join(shown(str(part)) for part in place)
     return {"field": field, "message": shown(message), "fix": fix}
 

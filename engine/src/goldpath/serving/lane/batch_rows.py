@@ -5,8 +5,6 @@ them. What it leaves goes there.
 """
 
 import json
-import math
-from math import inf
 from pathlib import Path
 
 import msgspec
@@ -15,8 +13,6 @@ import numpy as np
 from goldpath.compiled.form import CompiledForm
 from goldpath.compiled.json_rows import Field, JsonRows, LineParts, RowReader, RowWriter
 from goldpath.contract import Contract, Feature
-from goldpath.serving.lane.request_structs import is_plain
-from goldpath.serving.schemas import LARGEST_INTEGER, MAXIMUM_TEXT
 
 
 def batch_reader(
@@ -46,27 +42,22 @@ def batch_reader(
 
 
 def _field(feature: Feature, form: CompiledForm, is_hidden: bool) -> Field:
-    name, kind, nullable = feature.name, feature.type, feature.nullable
-    if kind == "category":
-        codes, place = form.codes[name], list(form.categories).index(name)
-        known = feature.categories
-        if known is None:
-            # Others are allowed; whether they are words for a missing value is not decided here.
-            known = tuple(
-                text for text in codes if text and is_plain(text) and len(text) <= MAXIMUM_TEXT
-            )
-        unknown, missing = len(codes) - 1, codes[None]
-        taken = {text: codes.get(text, unknown) for text in known}
-        return Field(name, kind, place, nullable, -inf, inf, taken, missing, is_hidden)
-    place = form.numbers.index(name)
-    lowest = -inf if feature.minimum is None else feature.minimum
-    highest = inf if feature.maximum is None else feature.maximum
-    if kind == "integer":
-        lowest = max(math.ceil(lowest) if feature.minimum is not None else lowest, -LARGEST_INTEGER)
-        highest = min(
-            math.floor(highest) if feature.maximum is not None else highest, LARGEST_INTEGER
-        )
-    return Field(name, kind, place, nullable, lowest, highest, hidden=is_hidden)
+    name, domain = feature.name, feature.domain
+    lowest, highest = domain.limits
+    if domain.kind != "category":
+        place = form.numbers.index(name)
+        return Field(name, domain.kind, place, domain.nullable, lowest, highest, hidden=is_hidden)
+    codes, place = form.codes[name], list(form.categories).index(name)
+    known = domain.categories
+    if known is None:
+        # Others are allowed; whether they are words for a missing value is not decided here.
+        known = tuple(text for text in codes if text and domain.accept(text) == text)
+    unknown, missing = len(codes) - 1, codes[None]
+    taken = {text: codes.get(text, unknown) for text in known}
+    return Field(
+        *(name, domain.kind, place, domain.nullable, lowest, highest),
+        *(taken, missing, is_hidden),
+    )
 
 
 class BatchWriter:

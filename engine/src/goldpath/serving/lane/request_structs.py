@@ -7,7 +7,6 @@ accept the same bodies, and only one of them writes error messages. A test compa
 """
 
 import json
-import math
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Annotated, Any, Literal, NamedTuple
@@ -15,8 +14,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, defstruct
 
-from goldpath.contract import NULL_WORDS, Contract, Feature
-from goldpath.serving.schemas import LARGEST_INTEGER, MAXIMUM_TEXT
+from goldpath.contract import Contract
+from goldpath.domain import LONGEST_TEXT, Domain, is_plain
 
 Values = tuple[Any, ...]
 
@@ -58,7 +57,7 @@ class RequestDecoder:
         names = {
             feature.name: f"field_{number}" for number, feature in enumerate(contract.features)
         }
-        fields = [(names[each.name], *_field(each)) for each in contract.features]
+        fields = [(names[each.name], *_field(each.domain)) for each in contract.features]
         row: Any = defstruct(
             "Row",
             # Fields without a default must come first; clients see names, so no order matters.
@@ -168,26 +167,20 @@ def _getter(fields: Sequence[str]) -> Any:
     return lambda row: (only(row),)
 
 
-def _field(feature: Feature) -> tuple[Any, ...]:
+def _field(domain: Domain) -> tuple[Any, ...]:
     """A field's type, and its default where it may be left out."""
-    annotation = _annotation(feature)
-    return (annotation | None | UnsetType, UNSET) if feature.nullable else (annotation,)
+    annotation = _annotation(domain)
+    return (annotation | None | UnsetType, UNSET) if domain.nullable else (annotation,)
 
 
-def _annotation(feature: Feature) -> Any:
-    if feature.type == "boolean":
+def _annotation(domain: Domain) -> Any:
+    if domain.kind == "boolean":
         return bool
-    if feature.type == "integer":
-        low = -LARGEST_INTEGER if feature.minimum is None else math.ceil(feature.minimum)
-        high = LARGEST_INTEGER if feature.maximum is None else math.floor(feature.maximum)
-        return Annotated[int, Meta(ge=max(low, -LARGEST_INTEGER), le=min(high, LARGEST_INTEGER))]
-    if feature.type == "number":
-        return Annotated[float, Meta(ge=feature.minimum, le=feature.maximum)]
-    if feature.categories is not None:
-        return Literal[feature.categories]
-    return Annotated[str, Meta(min_length=1, max_length=MAXIMUM_TEXT)]
-
-
-def is_plain(text: str | None) -> bool:
-    """Whether silver reads the text as it stands: nothing to trim, no word for a missing value."""
-    return text is None or (text == text.strip() and text.lower() not in NULL_WORDS)
+    if domain.kind == "integer":
+        low, high = domain.integer_range
+        return Annotated[int, Meta(ge=low, le=high)]
+    if domain.kind == "number":
+        return Annotated[float, Meta(ge=domain.minimum, le=domain.maximum)]
+    if domain.categories is not None:
+        return Literal[domain.categories]
+    return Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]

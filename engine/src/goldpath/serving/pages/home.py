@@ -11,7 +11,8 @@ from html import escape
 from importlib.resources import files
 
 from goldpath.contract import Contract, Feature
-from goldpath.serving.schemas import MAXIMUM_TEXT, describe, example_features
+from goldpath.domain import LONGEST_TEXT, number_text
+from goldpath.serving.schemas import example_features
 
 SCRIPT, STYLE = "page.js", "page.css"
 ICON = (
@@ -111,7 +112,8 @@ def _form(contract: Contract) -> str:
 
 
 def _field(name: str, feature: Feature, example: object) -> str:
-    allowed = describe(feature)
+    domain = feature.domain
+    allowed = domain.describe()
     limits = "" if feature.categories or feature.type == "boolean" else allowed
     shown = limits.replace(", or null", ", or empty")
     hint = ": ".join(part for part in (feature.description, shown) if part)
@@ -125,14 +127,16 @@ def _field(name: str, feature: Feature, example: object) -> str:
         control = _select(common, feature, example)
     elif feature.type == "category":
         control = (
-            f'<input {common} maxlength={MAXIMUM_TEXT} value="{escape(str(example))}" '
+            f'<input {common} maxlength={LONGEST_TEXT} value="{escape(str(example))}" '
             "autocomplete=off spellcheck=false>"
         )
     else:
         whole = feature.type == "integer"
         bounds = "".join(
-            f" {side}={bound:g}"
-            for side, bound in (("min", feature.minimum), ("max", feature.maximum))
+            f" {side}={number_text(limit)}"
+            for side, limit, bound in zip(
+                ("min", "max"), domain.limits, (domain.minimum, domain.maximum), strict=True
+            )
             if bound is not None
         )
         control = (
