@@ -1,7 +1,9 @@
 """Fixtures that every test may use: an empty project, and one that was trained once."""
 
 import os
+import re
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +20,16 @@ from goldpath.jobs.training.stages import TrainingResult, train
 from goldpath.sample.customers import write_sample
 from goldpath.settings import Settings, load_settings
 
+from .counts import load_profile
 from .locations import PROJECT
 from .prepared_projects import PreparedProjects
 from .ready_made import add_ready_made
 from .where_time_goes import TimeByFile
+
+load_profile()  # before the first test module is imported
+# The tests start the command line a few hundred times: a second each without compiled files.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 SAMPLE_CONTRACT = Path(__file__).parent / "sample_contract.yaml"
 ROWS = 3_000
@@ -30,6 +38,23 @@ ROWS = 3_000
 def pytest_configure(config: pytest.Config) -> None:
     """Let each run say what it spent its time on."""
     config.pluginmanager.register(TimeByFile(), "time-by-file")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs an AWS account, unless `-m` asks for it by name."""
+    left_out = needing_an_account(config.option.markexpr, items)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def needing_an_account(markers: str, items: list[pytest.Item]) -> list[pytest.Item]:
+    """The tests that `markers`, the value of `-m`, does not ask for.
+
+    `addopts` with a `-m` of its own would not do: `-m slow` on the command line takes its place.
+    """
+    if re.search(r"\baws\b", markers):
+        return []
+    return [item for item in items if item.get_closest_marker("aws")]
 
 
 @dataclass(frozen=True)

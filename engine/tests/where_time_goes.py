@@ -8,7 +8,7 @@ processes counts from the moment they have ended, for the test or the fixture th
 import resource
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -37,7 +37,9 @@ class TimeByFile:
         self.seen = processor_seconds()
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self) -> Iterator[None]:
+    def pytest_runtest_makereport(
+        self,
+    ) -> Iterator[None]:
         """Write down what the phase took; under xdist the report carries it to the controller."""
         report = yield
         now = processor_seconds()
@@ -53,21 +55,26 @@ class TimeByFile:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the files that took most."""
-        whole = sum(spent.processor for spent in self.spent.values())
-        if len(self.spent) < 2 or whole == 0:
-            return
+        if len(self.spent) > 1:
+            terminalreporter.section("where the time goes")
+            for line in self.table():
+                terminalreporter.write_line(line)
+
+    def table(self) -> Iterable[str]:
+        """The lines of the table: its head, a file each, and one for all others."""
+        whole = sum(spent.processor for spent in self.spent.values()) or 1.0
         files = sorted(self.spent.items(), key=lambda item: -item[1].processor)
-        terminalreporter.section("where the time goes")
-        terminalreporter.write_line("processor  share     clock  tests  file")
+        yield "processor  share     clock  tests  file"
         for name, spent in files[:SHOWN]:
-            terminalreporter.write_line(line_of(spent, whole, name))
-        if len(files) > SHOWN:
+            yield line_of(spent, whole, name)
+        others = [spent for _, spent in files[SHOWN:]]
+        if others:
             rest = Spent(
-                sum(spent.tests for _, spent in files[SHOWN:]),
-                sum(spent.seconds for _, spent in files[SHOWN:]),
-                sum(spent.processor for _, spent in files[SHOWN:]),
+                sum(spent.tests for spent in others),
+                sum(spent.seconds for spent in others),
+                sum(spent.processor for spent in others),
             )
-            terminalreporter.write_line(line_of(rest, whole, f"{len(files) - SHOWN} further files"))
+            yield line_of(rest, whole, f"{len(others)} further files")
 
 
 def line_of(spent: Spent, whole: float, name: str) -> str:

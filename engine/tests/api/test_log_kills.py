@@ -18,12 +18,13 @@ from goldpath.serving.prediction_log import read_log
 from goldpath.serving.schemas import example_features
 from goldpath.settings import load_settings
 
+from ..counts import times
 from .examples import contract_of
 from .running_service import project_with_champion, running
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
-KILLS = 20
+KILLS = times(6, 20)
 ASKERS = 4
 ROW = example_features(contract_of("binary"))
 
@@ -68,9 +69,7 @@ class Askers:
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
-def test_twenty_kills_cost_no_answered_prediction(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kills_cost_no_answered_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project_with_champion(tmp_path, family="linear")
     monkeypatch.setenv("MLOPS_ROOT", str(tmp_path))
     settings, contract = load_settings(tmp_path), contract_of("binary")
@@ -91,7 +90,7 @@ def test_twenty_kills_cost_no_answered_prediction(
             if alive:
                 os.kill(alive[kills % len(alive)], signal.SIGKILL)
                 kills += 1
-            if kills in (7, 14):
+            if kills in (KILLS // 3, 2 * KILLS // 3):
                 moved += compact_logs(settings, contract).segments
         service.process.kill()  # and at last the supervisor
     assert asked.strange == []

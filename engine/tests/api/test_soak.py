@@ -1,6 +1,7 @@
 """Everything at once, under load: swaps, kills of workers, rotation, compaction, limits.
 
-A minute by default; `MLOPS_SOAK_SECONDS=1800` makes it half an hour.
+A quarter of a minute by default, five minutes in `make test-soak`; `MLOPS_SOAK_SECONDS=1800` makes
+it half an hour.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from goldpath.registry.traffic_plan import TrafficPlan
 from goldpath.serving.prediction_log import read_log
 from goldpath.settings import load_settings
 
+from ..counts import times
 from ..registry_projects import add_version, make_registry
 from .examples import contract_of, fitted, random_rows
 from .raw_http import SilentServerError, Wire
@@ -32,10 +34,11 @@ from .running_service import running
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.soak,
     pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc"),
 ]
 
-SECONDS = float(os.environ.get("MLOPS_SOAK_SECONDS", "45"))
+SECONDS = float(os.environ.get("MLOPS_SOAK_SECONDS", times(15, 300)))
 CLIENTS = 6
 BATCH = 20
 RATE = 250
@@ -149,7 +152,7 @@ def test_nothing_is_wrong_and_nothing_is_lost(
                 if turn % 5 == 0 and (alive := service.workers()):
                     os.kill(alive[turn % len(alive)], signal.SIGKILL)
                     kills += 1
-                if turn % 11 == 0:
+                if turn % 6 == 0:
                     compacted += compact_logs(settings, contract).segments
             memory = [_resident(process) for process in service.workers()]
         finally:

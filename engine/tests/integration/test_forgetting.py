@@ -32,6 +32,7 @@ from goldpath.privacy.erasure import PrivacyError, alone, uses_rows
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
 from goldpath.settings import Settings
 
+from ..counts import times
 from ..prepared_projects import PreparedProjects
 
 # Sorts before and after everybody else, so that it would be a smallest or largest value.
@@ -405,10 +406,11 @@ forget(settings, load_contract(settings.root), sys.argv[2], yes=True)
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_killed_at_any_moment_the_next_call_completes(project: Settings) -> None:
     draw = random.Random(1)
     (project.root / "config" / "project.yaml").write_text(dump_contract(contract()), "utf-8")
-    people = [f"kill-{n}-7b3f" for n in range(6)]
+    people = [f"kill-{n}-7b3f" for n in range(times(4, 12))]
     deliver(
         project,
         "a.csv",

@@ -14,11 +14,12 @@ from goldpath.sample.customers import write_sample
 from goldpath.settings import Settings, load_settings
 
 from ..conftest import make_project
+from ..counts import times
 from ..killed_work import KILLED, killed_work
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
-KILLS = 20
+KILLS = times(8, 20)
 LAYERS = ("bronze", "silver", "quarantine", "gold")
 IMPORTS = """
 from goldpath.jobs.data.refresh import refresh
@@ -68,7 +69,7 @@ def account(settings: Settings) -> None:
     assert keys.num_rows == len(set(map(str, keys.to_pylist())))
 
 
-def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
+def test_kills_at_random_moments(tmp_path: Path) -> None:
     with killed_work(IMPORTS, "refresh(settings, contract)", {}) as runner:
         undisturbed = new_project(tmp_path / "undisturbed")
         assert runner.run(undisturbed.root) == 0

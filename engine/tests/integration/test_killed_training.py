@@ -16,11 +16,12 @@ from goldpath.sample.customers import write_sample
 from goldpath.settings import Settings, load_settings
 
 from ..conftest import make_project
+from ..counts import times
 from ..killed_work import KILLED, killed_work
 
 pytestmark = pytest.mark.slow
 
-KILLS = 10
+KILLS = times(4, 10)
 TRIALS = "6"
 IMPORTS = """
 from goldpath.jobs.training.stages import train
@@ -47,7 +48,8 @@ def new_project(root: Path) -> tuple[Settings, Contract]:
     return settings, contract
 
 
-def test_ten_kills_leave_one_version_and_the_same_model(tmp_path: Path) -> None:
+@pytest.mark.soak
+def test_kills_leave_one_version_and_the_same_model(tmp_path: Path) -> None:
     variables = {"MLOPS_TRAINING__TRIALS": TRIALS}
     with killed_work(IMPORTS, 'train(settings, contract, "night")', variables) as trainer:
         settings, contract = new_project(tmp_path / "undisturbed")

@@ -24,6 +24,7 @@ from goldpath.settings import Settings, load_settings
 
 from ..aws_emulation import emulated_aws
 from ..conftest import make_project
+from ..counts import times
 from ..killed_work import KILLED, killed_work
 
 IMPORTS = """
@@ -33,6 +34,7 @@ import pyiceberg.catalog.sql, pyiceberg.io.pyarrow
 import sqlalchemy, sqlalchemy.dialects.sqlite
 ibis.duckdb
 """
+KILLS = times(5, 10)
 
 
 def identity(number: int) -> str:
@@ -257,6 +259,7 @@ def test_empty_segments_go(project: Settings) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_killed_at_any_moment_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     settings = make_project(tmp_path)
     contract = load_contract(settings.root)
@@ -271,7 +274,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(tmp_path: Path) -> None
             started = time.monotonic()
             assert work.run(settings.root) == 0
             whole = time.monotonic() - started
-        for turn in range(1, 11):
+        for turn in range(1, 1 + KILLS):
             for part in range(3):
                 numbers = range(turn * 1000 + part * 100, turn * 1000 + part * 100 + 100)
                 fill(settings, contract, numbers)
@@ -282,7 +285,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(tmp_path: Path) -> None
             assert len(held) == len(set(held))
             assert set(held) | live == set(expected)
         assert work.run(settings.root) == 0
-    assert killed >= 4
+    assert killed >= 0.4 * KILLS
     assert ids_in_lake(settings, contract) == sorted(expected)
     assert segments(folder_of(settings)) == []
 

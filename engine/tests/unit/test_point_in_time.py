@@ -16,6 +16,8 @@ from goldpath.features.views import FeatureError
 from goldpath.lake.athena.sql import athena_sql
 from goldpath.lake.engine import connect_duckdb
 
+from ..counts import examples
+
 Row = dict[str, Any]
 
 START = datetime(2026, 3, 1)
@@ -120,15 +122,14 @@ def random_case(dice: random.Random, *, ties: bool) -> tuple[list[Row], list[Row
     return [{**row, "number": number} for number, row in enumerate(asked)], rows
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.soak
+@settings(max_examples=examples(20, 100), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     seed=st.integers(0, 2**32),
     ttl=st.sampled_from([None, SECOND, 3 * SECOND]),
     kind=st.sampled_from(["ties", "created", "one row per time"]),
 )
-def test_ten_thousand_entities_get_what_the_rules_say(
-    seed: int, ttl: timedelta | None, kind: str
-) -> None:
+def test_every_entity_gets_what_the_rules_say(seed: int, ttl: timedelta | None, kind: str) -> None:
     unique = kind == "one row per time"
     asked, rows = random_case(random.Random(seed), ties=not unique)
     created = "made" if kind == "created" else None
