@@ -18,12 +18,13 @@ from goldpath.serving.lane.batch_rows import BatchWriter, batch_reader
 from goldpath.serving.lane.request_structs import RequestDecoder
 from goldpath.serving.lane.row_arrays import RowArrays
 
+from ..counts import times
 from ..model.test_json_rows import logged
 from .examples import PROBLEMS, contract_of, fitted, kernels, random_rows
 from .mutation import mutate
 from .test_decoder_fuzz import same
 
-TRIES = 10_000
+TRIES = times(2_000, 10_000)
 MOST_ROWS = 5
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C compiler")
@@ -45,6 +46,7 @@ def reader_of(contract: Contract, form: CompiledForm, most_rows: int = MOST_ROWS
     return found
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_what_is_read_is_what_the_decoder_reads(problem: str) -> None:
     contract, form = contract_of(problem), form_of(problem)

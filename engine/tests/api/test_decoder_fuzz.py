@@ -14,10 +14,11 @@ from goldpath.serving.http.request_body import parse_json
 from goldpath.serving.lane.request_structs import RequestDecoder, Values
 from goldpath.serving.schemas import feature_rows, request_models
 
+from ..counts import times
 from .examples import PROBLEMS, contract_of, random_rows
 from .mutation import mutate
 
-TRIES = 10_000
+TRIES = times(2_000, 10_000)
 MOST_ROWS = 5
 
 
@@ -51,6 +52,7 @@ class Reader:
         return rows
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_the_decoder_agrees_with_the_schema_on_mutated_bodies(problem: str, several: bool) -> None:

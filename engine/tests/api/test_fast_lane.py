@@ -20,6 +20,7 @@ from goldpath.serving.lane.request_structs import RequestDecoder
 from goldpath.serving.log.prediction_ids import IDS_A_CALL, ids_of_a_request, prediction_ids
 from goldpath.serving.prediction_log import read_log
 
+from ..counts import examples
 from .conftest import until
 from .examples import (
     PROBLEMS,
@@ -181,10 +182,13 @@ def bodies(draw: st.DrawFn, problem: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+@pytest.mark.soak
 def test_both_lanes_accept_and_refuse_the_same_bodies(both: Both) -> None:
     asked, passed_on = both.asked, both.passed_on
 
-    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=examples(80, 400), deadline=None, suppress_health_check=list(HealthCheck)
+    )
     @given(content=bodies(both.problem))
     def check(content: bytes) -> None:
         both.post("/predict", content)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from goldpath.serving.log.segments import segments
 
+from ..counts import examples
 from .conftest import MakeClient
 from .examples import PROBLEMS, contract_of, random_rows
 
@@ -120,8 +121,11 @@ def test_an_unlogged_prediction_is_refused_where_the_settings_say_so(
     assert "ml_prediction_log_failures_total 3.0" in client.get("/metrics").text
 
 
+@pytest.mark.soak
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40, 150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     body=st.recursive(

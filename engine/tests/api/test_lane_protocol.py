@@ -21,6 +21,7 @@ from goldpath.serving.lane.fast_lane import FastLane
 from goldpath.serving.lane.protocol import LaneProtocol
 from goldpath.serving.prediction_log import read_log
 
+from ..counts import examples
 from .examples import Shelf, contract_of, fitted, random_rows, settings_of
 from .raw_http import RawAnswer, Wire
 
@@ -141,10 +142,13 @@ def test_one_connection_answers_request_after_request(
     assert len(service.passed_on) == before
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", ["served", "slow"])
 @given(cuts=st.lists(st.integers(1, 600), max_size=5), together=st.integers(1, 4))
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(25, 60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_how_requests_are_cut_into_packets_does_not_matter(
     kind: str, request: pytest.FixtureRequest, cuts: list[int], together: int

@@ -12,6 +12,7 @@ from goldpath.serving.lane.fast_lane import FastLane
 from goldpath.serving.prediction_log import read_log
 from goldpath.serving.schemas import example_features
 
+from ..counts import examples
 from .conftest import MakeClient, until
 from .examples import (
     PROBLEMS,
@@ -66,11 +67,12 @@ def test_answer_equals_the_models_own(make_client: MakeClient, problem: str) -> 
     assert len({item["prediction_id"] for item in singles + batch["predictions"]}) == 40
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_any_row_of_the_contract_gets_200(make_client: MakeClient, problem: str) -> None:
     client = make_client(problem)
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(20, 60), deadline=None, suppress_health_check=list(HealthCheck))
     @given(rows=st.lists(rows_of(contract_of(problem)), min_size=1, max_size=5))
     def check(rows: list[dict[str, Any]]) -> None:
         answer = client.post("/predict/batch", json={"instances": rows})

@@ -38,9 +38,10 @@ from goldpath.learning.scoring import LoadedModel
 from goldpath.learning.search import fit
 
 from .. import ready_made
+from ..counts import times
 from .test_estimators import CLASSES, COLUMNS, contract, rows
 
-PARITY_ROWS = 20_000
+PARITY_ROWS = times(5_000, 20_000)
 needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="needs a C compiler")
 
 
@@ -76,6 +77,7 @@ def boosted() -> LoadedModel:
     return fitted("boosting", "binary", COLUMNS)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("kinds", [COLUMNS, COLUMNS[:2], COLUMNS[2:3], COLUMNS[3:]])
 @pytest.mark.parametrize("target", list(CLASSES))
 @pytest.mark.parametrize("family", list(FAMILIES))
@@ -95,6 +97,7 @@ def test_every_family_is_compiled_with_parity(
     assert served.engine == ("kernel" if find_compiler() else "numpy")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("target", list(CLASSES))
 def test_a_forest_compares_in_single_precision_as_the_original_does(
     target: str, kernels: Path
@@ -222,6 +225,7 @@ def _unknown_is_the_first_category(form: CompiledForm) -> CompiledForm:
     return replace(form, encoder=replace(form.encoder, table=table))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "damage", [_rounded_thresholds, _missing_goes_left, _unknown_is_the_first_category]
 )

@@ -26,12 +26,13 @@ from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.scoring import LoadedModel
 
 from ..api.examples import kernels
+from ..counts import times
 from .test_estimators import CLASSES, COLUMNS, contract, rows
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 TREES = ("lightgbm", "hist_boosting", "extra_trees", "random_forest")
-PARITY_ROWS = 20_000
+PARITY_ROWS = times(5_000, 20_000)
 
 
 def found(described: Contract, target: str, families: tuple[str, ...], trials: int) -> LoadedModel:
