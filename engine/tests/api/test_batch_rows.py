@@ -20,7 +20,8 @@ from goldpath.serving.lane.row_arrays import RowArrays
 
 from ..counts import times
 from ..model.test_json_rows import logged
-from .examples import PROBLEMS, contract_of, fitted, kernels, random_rows
+from ..ready_made import kernels
+from .examples import PROBLEMS, contract_of, fitted, random_rows
 from .mutation import mutate
 from .test_decoder_fuzz import same
 

@@ -18,8 +18,9 @@ from goldpath.privacy.suppression import Suppression
 from goldpath.settings import load_settings
 from goldpath.sources.files import SourceError
 
-from ..api.examples import TARGETS, contract_of, fitted, kernels, random_rows
+from ..api.examples import TARGETS, contract_of, fitted, random_rows
 from ..api.running_service import project_with_champion, running
+from ..ready_made import kernels
 
 ROWS, ROWS_A_REQUEST, SINGLE_ROWS = 100_000, 1000, 200
 TYPES = {"boolean": pa.bool_(), "integer": pa.int64(), "number": pa.float64()}

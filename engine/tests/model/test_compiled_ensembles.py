@@ -25,8 +25,8 @@ from goldpath.contract import Contract
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.scoring import LoadedModel
 
-from ..api.examples import kernels
 from ..counts import times
+from ..ready_made import kernels
 from .test_estimators import CLASSES, COLUMNS, contract, rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
