@@ -16,7 +16,8 @@ import pytest
 from goldpath.contract import Contract, load_contract
 from goldpath.jobs.data.refresh import DataResult, refresh
 from goldpath.jobs.promotion.promote import PromotionResult, promote
-from goldpath.jobs.training.stages import TrainingResult, train
+from goldpath.jobs.training.results import TrainingResult
+from goldpath.jobs.training.stages import train
 from goldpath.sample.customers import write_sample
 from goldpath.settings import Settings, load_settings
 

@@ -11,6 +11,7 @@ from goldpath.errors import CheckFailedError
 from goldpath.jobs.data.refresh import refresh
 from goldpath.jobs.training.deployment import deploy, smoke_test
 from goldpath.jobs.training.reproduction import reproduce
+from goldpath.jobs.training.results import Extracted
 from goldpath.jobs.training.stages import run_stage, train
 from goldpath.jobs.training.work import TrainingError
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
@@ -49,9 +50,9 @@ def test_stages_one_by_one_give_what_train_gives(prepared: Settings) -> None:
 def test_a_stage_that_is_done_returns_what_it_did(prepared: Settings) -> None:
     contract = load_contract(prepared.root)
     first = run_stage(prepared, contract, "extract", "twice")
-    assert isinstance(first, dict)
+    assert isinstance(first, Extracted)
     write_sample(prepared.root / contract.source.path, 1600, 6, {})
-    assert refresh(prepared, contract).gold_snapshot != first["snapshot_id"]
+    assert refresh(prepared, contract).gold_snapshot != first.snapshot_id
     # New data has come, but this training keeps the snapshot that it pinned.
     assert run_stage(prepared, contract, "extract", "twice") == first
 

@@ -15,7 +15,8 @@ from goldpath.jobs.data.bronze import SAMPLE
 from goldpath.jobs.data.refresh import refresh
 from goldpath.jobs.drift.check import DriftReport, check_drift
 from goldpath.jobs.training.deployment import deploy
-from goldpath.jobs.training.stages import TrainingResult, train
+from goldpath.jobs.training.results import TrainingResult
+from goldpath.jobs.training.stages import train
 from goldpath.presentation import as_plain, console, print_json, progress_console, step
 from goldpath.sample.customers import write_sample
 from goldpath.serving.process.loopback import loopback_service

@@ -1,19 +1,22 @@
 """One training as an MLflow run: what its stages leave for each other, wherever the next one runs.
 
-A stage that is done has logged `stages/NAME.json` to the run. A later call of the stage, in this
-process, after a kill or on another machine, finds it there and does nothing. Each trial of the
-search is a child run, so a search goes on where it stopped.
+A stage that is done has logged its result, a frozen dataclass, to the run as `stages/NAME.json`. A
+later call of the stage, in this process, after a kill or on another machine, finds it there and
+does nothing. Each trial of the search is a child run, so a search goes on where it stopped.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from typing import Any
+from typing import TypeVar
 
 from goldpath.learning.search import Trial
 from goldpath.registry.layout import RUN_KEY
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
+from goldpath.registry.stored_result import result_as_json, result_from_json
+
+Result = TypeVar("Result")
 
 STAGE_FOLDER = "stages"
 PARENT = "mlflow.parentRunId"
@@ -33,7 +36,7 @@ class TrainingRun:
     def __init__(self, manager: MLflowManager, run_id: str) -> None:
         self.manager = manager
         self.run_id = run_id
-        self._stages: dict[str, dict[str, Any]] = {}
+        self._stages: dict[str, object] = {}
 
     @property
     def tags(self) -> Mapping[str, str]:
@@ -47,21 +50,36 @@ class TrainingRun:
         with self.manager.translate("reading the run"):
             return str(self.manager.client.get_run(self.run_id).info.status) == "FINISHED"
 
-    def stage(self, name: str) -> dict[str, Any] | None:
-        """What a stage left, or None where it was not done."""
-        if name not in self._stages:
-            values = self._read(f"{STAGE_FOLDER}/{name}.json")
-            if values is None:
-                return None
-            self._stages[name] = values
-        return self._stages[name]
+    def stage(self, name: str, kind: type[Result]) -> Result | None:
+        """What a stage left, or None where it was not done.
 
-    def finish_stage(self, name: str, values: Mapping[str, Any]) -> None:
-        """Note that a stage is done. Called last, so that a killed stage is done again."""
-        self.manager.log_text(
-            self.run_id, json.dumps(values, indent=2), f"{STAGE_FOLDER}/{name}.json"
-        )
-        self._stages[name] = dict(values)
+        Args:
+            name: The stage.
+            kind: The dataclass of its result.
+
+        Raises:
+            RegistryError: If what is stored is no such result.
+        """
+        if name not in self._stages:
+            text = self._read(_file_of(name))
+            if text is None:
+                return None
+            self._stages[name] = result_from_json(
+                kind, text, f"{_file_of(name)} of the run {self.run_id}"
+            )
+        result = self._stages[name]
+        if not isinstance(result, kind):
+            raise TypeError(f"the stage {name} left {type(result).__name__}, not {kind.__name__}")
+        return result
+
+    def is_done(self, name: str) -> bool:
+        """Whether a stage has left its result."""
+        return name in self._stages or self.manager.has_artifact(self.run_id, _file_of(name))
+
+    def finish_stage(self, name: str, result: object) -> None:
+        """Store a stage's result. Called last, so that a killed stage is done again."""
+        self.manager.log_text(self.run_id, result_as_json(result), _file_of(name))
+        self._stages[name] = result
 
     @contextmanager
     def marked(self) -> Iterator[None]:
@@ -131,18 +149,14 @@ class TrainingRun:
             )
             client.set_terminated(child.info.run_id)
 
-    def _read(self, artifact: str) -> dict[str, Any] | None:
-        if not self._has(artifact):
+    def _read(self, artifact: str) -> str | None:
+        if not self.manager.has_artifact(self.run_id, artifact):
             return None
-        file = self.manager.download_artifact(self.run_id, artifact)
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return values
+        return self.manager.download_artifact(self.run_id, artifact).read_text(encoding="utf-8")
 
-    def _has(self, artifact: str) -> bool:
-        with self.manager.translate(f"looking for {artifact}"):
-            folder = artifact.rpartition("/")[0]
-            files = self.manager.client.list_artifacts(self.run_id, folder or None)
-        return any(file.path == artifact for file in files)
+
+def _file_of(stage: str) -> str:
+    return f"{STAGE_FOLDER}/{stage}.json"
 
 
 def open_run(manager: MLflowManager, run_key: str, tags: Mapping[str, str]) -> TrainingRun:

@@ -23,11 +23,11 @@ from goldpath.automl.sharing import find_model_parallel
 from goldpath.contract import Contract
 from goldpath.jobs.training.automl_store import AUTOML, store_ensemble
 from goldpath.jobs.training.inputs import inputs_digest
+from goldpath.jobs.training.record import logged_result
+from goldpath.jobs.training.results import EnsembleSearch, Found, TrainingResult
 from goldpath.jobs.training.stages import (
-    TrainingResult,
     evaluate_candidate,
     extract,
-    logged_result,
     prepare_features,
     register_candidate,
 )
@@ -162,12 +162,11 @@ def run_automl(
 
 def search_ensemble(
     work: TrainingWork, plan: SearchPlan, on_progress: Progress | None = None
-) -> dict[str, Any]:
+) -> Found:
     """The stage `train`: search on the training rows, store the ensemble, write the report."""
-    if done := work.run.stage("train"):
+    if done := work.run.stage("train", Found):
         return done
-    work.done("features")
-    train, contract = work.split.train, work.contract
+    divided, train, contract = work.divided, work.split.train, work.contract
     step(f"train: {_spoken(plan)} on {len(train)} rows")
     frame, target = model_frame(train, contract), target_values(train, contract)
     with budget_progress(plan.seconds) as show:
@@ -190,30 +189,35 @@ def search_ensemble(
         )
     store_ensemble(work.manager, work.run.run_id, contract, found)
     _report(work, plan, found)
-    ensemble: dict[str, float] = {}
+    weights: dict[str, float] = {}
     for entry in found.leaderboard:
         if entry.weight > 0:
-            ensemble[entry.family] = ensemble.get(entry.family, 0.0) + round(entry.weight, 4)
+            weights[entry.family] = weights.get(entry.family, 0.0) + round(entry.weight, 4)
     states = Counter(entry.state for entry in found.leaderboard)
-    values = {
-        "family": AUTOML,
-        "parameters": {
-            "ensemble": ", ".join(f"{name} {weight:g}" for name, weight in ensemble.items()),
+    result = Found(
+        family=AUTOML,
+        parameters={
+            "ensemble": ", ".join(f"{name} {weight:g}" for name, weight in weights.items()),
             "budget_seconds": plan.seconds,
             "budget_trials": plan.trials,
             "processes": plan.processes,
         },
-        "score": found.score,
-        "fold_scores": list(found.best.fold_scores),
-        "trials": len(found.leaderboard),
-        "pruned": states["pruned"],
-        "best_single": found.best_single_score,
-        "ensemble": ensemble,
-        "seconds": found.seconds,
-        "left_out": dict(found.left_out),
-    }
-    work.run.finish_stage("train", values)
-    return values
+        score=found.score,
+        fold_scores=tuple(found.best.fold_scores),
+        trials=len(found.leaderboard),
+        pruned=states["pruned"],
+        learned_rows=len(train),
+        learned_digest=divided.train_digest,
+        ensemble=EnsembleSearch(
+            weights=weights,
+            best_single=found.best_single_score,
+            seconds=found.seconds,
+            budget_seconds=plan.seconds,
+            left_out=dict(found.left_out),
+        ),
+    )
+    work.run.finish_stage("train", result)
+    return result
 
 
 def _folds(work: TrainingWork) -> dict[str, Any]:
@@ -269,8 +273,8 @@ def _open_work(
         run = open_run(manager, key, {INPUTS: digest, "kind": AUTOML})
     else:
         step(f"going on with the run {run.run_id}")
-        trained = run.stage("train")
-        if trained is not None and trained["family"] != AUTOML:
+        trained = run.stage("train", Found)
+        if trained is not None and trained.ensemble is None:
             raise TrainingError(
                 f"the run {run_key} is a training that searched without AutoML",
                 "choose another --run-id",
@@ -279,19 +283,24 @@ def _open_work(
 
 
 def _answer(work: TrainingWork, result: TrainingResult) -> AutoMLTraining:
-    found = work.done("train")
+    found = work.found
+    if found.ensemble is None:
+        raise TrainingError(
+            f"version {result.model_version} was registered under this run id without AutoML",
+            "choose another --run-id",
+        )
     return AutoMLTraining(
         metric=result.metric,
         value=result.value,
         interval=result.interval,
         baseline=result.baseline,
         champion=result.champion,
-        held_out=(found["score"], found["best_single"]),
-        ensemble=found["ensemble"],
-        configurations=found["trials"],
-        seconds=found["seconds"],
-        budget_seconds=found["parameters"]["budget_seconds"],
-        left_out=found["left_out"],
+        held_out=(found.score, found.ensemble.best_single),
+        ensemble=dict(found.ensemble.weights),
+        configurations=found.trials,
+        seconds=found.ensemble.seconds,
+        budget_seconds=found.ensemble.budget_seconds,
+        left_out=dict(found.ensemble.left_out),
         split=result.split,
         n_train=result.n_train,
         n_test=result.n_test,
@@ -308,11 +317,6 @@ def _registered(
 ) -> AutoMLTraining:
     run = open_run(manager, version.tags["run_key"], {})
     work = TrainingWork(settings, contract, manager, run)
-    if work.done("train")["family"] != AUTOML:
-        raise TrainingError(
-            f"version {version.version} was registered under this run id without AutoML",
-            "choose another --run-id",
-        )
     return _answer(work, logged_result(settings, manager, version))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from goldpath.contract import EVENT_TIME, dump_contract, parse_contract
 from goldpath.errors import ProjectError
 from goldpath.jobs.training.inputs import commit, lock_text
+from goldpath.jobs.training.results import TrainingResult
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.card import CardFacts, Lineage, write_card
 from goldpath.judging.validation import validate_candidate
@@ -75,18 +76,13 @@ def describe_candidate(work: TrainingWork, metrics: Mapping[str, float]) -> Desc
     )
 
 
-def version_description(result: Mapping[str, Any]) -> str:
-    """What lists of versions show: family and metric first, the data below.
-
-    Args:
-        result: A `TrainingResult` as a mapping.
-    """
-    low, high = result["interval"]
+def version_description(result: TrainingResult) -> str:
+    """What lists of versions show: family and metric first, the data below."""
+    low, high = result.interval
     return (
-        f"{result['family']}: {result['metric']} {result['value']:.4f} "
-        f"({low:.4f} to {high:.4f})\n\n"
-        f"{result['n_train']} training rows and {result['n_test']} test rows of gold snapshot "
-        f"{result['gold_snapshot']}; the interval is the 95 % one on the test rows."
+        f"{result.family}: {result.metric} {result.value:.4f} ({low:.4f} to {high:.4f})\n\n"
+        f"{result.n_train} training rows and {result.n_test} test rows of gold snapshot "
+        f"{result.gold_snapshot}; the interval is the 95 % one on the test rows."
     )
 
 
@@ -104,34 +100,32 @@ def _suggest(
         text = work.manager.download_artifact(former.run_id, CONTRACT_FILE)
         # The champion's value on this candidate's test rows, where it could be had: the values of
         # two trainings on two sets of rows cannot be compared.
-        judged = work.done("evaluate")
-        theirs = judged["champion"] if "champion" in former.aliases else None
+        judged = work.judged
+        theirs = judged.champion if "champion" in former.aliases else None
         previous = PreviousVersion(
             version=former.tags[SEMANTIC_TAG],
             contract=parse_contract(text.read_text(encoding="utf-8")),
-            metrics={} if theirs is None else {judged["metric"]: theirs},
+            metrics={} if theirs is None else {judged.metric: theirs},
         )
-    return versions.suggest_for(
-        work.contract, metrics, previous, taken, main=work.done("evaluate")["metric"]
-    )
+    return versions.suggest_for(work.contract, metrics, previous, taken, main=work.judged.metric)
 
 
 def _card_facts(work: TrainingWork, suggestion: VersionSuggestion) -> CardFacts:
     evaluation, contract, card = work.evaluation, work.contract, work.settings.card
-    found, extracted = work.done("train"), work.done("extract")
+    found = work.found
     return CardFacts(
         contract=contract,
         version=suggestion.version,
         reason=suggestion.reason,
         created=datetime.now(UTC),
-        family=found["family"],
-        parameters=found["parameters"],
+        family=found.family,
+        parameters=found.parameters,
         rows=(len(work.split.train), len(work.split.test)),
         period=_period(work),
         split_rule=work.split.rule,
         scores=(evaluation.score, *evaluation.others.values()),
         baseline=evaluation.baseline,
-        champion=work.done("evaluate")["champion"],
+        champion=work.judged.champion,
         slices=evaluation.slices,
         importances=evaluation.importances,
         validation=validate_candidate(
@@ -139,7 +133,7 @@ def _card_facts(work: TrainingWork, suggestion: VersionSuggestion) -> CardFacts:
         ),
         lineage=Lineage(
             run_id=work.run.run_id,
-            snapshot_id=str(extracted["snapshot_id"]),
+            snapshot_id=str(work.extracted.snapshot_id),
             commit=commit(work.settings.root),
             lock_digest=_digest(lock_text(work.settings)),
             contract_digest=_digest(dump_contract(contract)),

@@ -1,9 +1,7 @@
 """What training refuses to learn from: bad deliveries, rows of the future, features that leak."""
 
 import hashlib
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import pandas as pd
 
@@ -40,17 +38,20 @@ def refuse_quarantined(share: float, settings: Settings) -> None:
         )
 
 
-def refuse_future_rows(
-    rows: pd.DataFrame, contract: Contract, extracted: Mapping[str, Any]
-) -> None:
+def refuse_future_rows(rows: pd.DataFrame, contract: Contract, committed_at: datetime) -> None:
     """Stop where rows say that they became true after the table was written.
+
+    Args:
+        rows: Gold's.
+        contract: Names the event time.
+        committed_at: When gold's snapshot was written.
 
     Raises:
         CheckFailedError: Names the column, the count and an example.
     """
     if contract.event_time is None:
         return
-    written = pd.Timestamp(datetime.fromisoformat(extracted["committed_at"]))
+    written = pd.Timestamp(committed_at)
     times = pd.to_datetime(rows[EVENT_TIME])
     if times.dt.tz is None:
         written = written.tz_localize(None)

@@ -1,40 +1,44 @@
 """What a training leaves in MLflow and in `reports/`: inputs, evaluation, reference, model."""
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 
 from goldpath.errors import ProjectError
-from goldpath.jobs.training.automl_store import AUTOML, stored_held_out
+from goldpath.jobs.training.automl_store import stored_held_out
 from goldpath.jobs.training.candidate_description import (
     CARD_FILE,
     CHANGELOG_FILE,
     describe_candidate,
     version_description,
 )
+from goldpath.jobs.training.results import Judged, TrainingResult
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.evaluation import plot_evaluation
 from goldpath.learning.frames import model_frame, target_values
-from goldpath.learning.metrics import metric_value
+from goldpath.learning.metrics import area_under_roc, metric_value
 from goldpath.learning.scoring import ModelVersion, Predictions
 from goldpath.learning.search import held_out_predictions
 from goldpath.presentation import step
 from goldpath.registry.layout import REFERENCE_FILE, RUN_KEY, SEMANTIC_TAG, SNAPSHOT_TAG
+from goldpath.registry.mlflow_manager import MLflowManager
+from goldpath.registry.stored_result import result_as_json, result_from_json
 from goldpath.reports import write_report
+from goldpath.sample.customers import true_probabilities
+from goldpath.settings import Settings
 
 RESULT_FILE = "training.json"
 EVALUATION_FILE = "evaluation.json"
 PLOT_FILE = "evaluation.png"
 DIGITS = 9
+MOSTLY = 0.99
 
 
-def write_evaluation(work: TrainingWork) -> dict[str, Any]:
+def write_evaluation(work: TrainingWork) -> Judged:
     """Log scores, slices, importances and plots; returns what the later stages need."""
     contract, evaluation = work.contract, work.evaluation
     manager, run_id = work.manager, work.run.run_id
@@ -43,57 +47,104 @@ def write_evaluation(work: TrainingWork) -> dict[str, Any]:
     plot_evaluation(evaluation, contract, truth, plot)
     manager.log_file(run_id, plot, "plots")
     worst = next((item for item in evaluation.slices if item.worse), None)
-    values = {
-        "metric": evaluation.score.metric,
-        "value": evaluation.score.value,
-        "interval": list(evaluation.score.interval),
-        "baseline": evaluation.baseline,
-        "champion": _champion_value(work, truth),
-        "search_score": work.done("train")["score"],
+    judged = Judged(
+        metric=evaluation.score.metric,
+        value=evaluation.score.value,
+        interval=evaluation.score.interval,
+        baseline=evaluation.baseline,
+        champion=_champion_value(work, truth),
+        search_score=work.found.score,
+        others=dict(evaluation.others),
+        worst_slice=""
+        if worst is None
+        else f"{worst.name}: loss {worst.loss:.3g}, elsewhere {worst.loss_elsewhere:.3g}",
+        predictions_digest=predictions_digest(evaluation.predictions),
+        plot=work.settings.shown(plot),
+        card=work.settings.shown(work.settings.reports / CARD_FILE),
+    )
+    report = {
+        **asdict(judged),
         "others": {
             name: [score.value, *score.interval] for name, score in evaluation.others.items()
         },
-        "worst_slice": ""
-        if worst is None
-        else f"{worst.name}: loss {worst.loss:.3g}, elsewhere {worst.loss_elsewhere:.3g}",
-        "predictions_digest": predictions_digest(evaluation.predictions),
-        "plot": work.settings.shown(plot),
-        "card": work.settings.shown(work.settings.reports / CARD_FILE),
-    }
-    report = {
-        **values,
         "importances": dict(evaluation.importances),
         "slices": [asdict(item) for item in evaluation.slices],
     }
     write_report(work.settings.reports / EVALUATION_FILE, report)
     manager.log_file(run_id, work.settings.reports / EVALUATION_FILE)
-    return values
+    return judged
 
 
-def log_candidate(
-    work: TrainingWork, result: Mapping[str, Any], metrics: Mapping[str, float]
-) -> ModelVersion:
+def training_result(work: TrainingWork) -> TrainingResult:
+    """What is known of a candidate before it is registered."""
+    found, judged = work.found, work.judged
+    return TrainingResult(
+        problem_type=work.contract.problem,
+        metric=judged.metric,
+        value=judged.value,
+        interval=judged.interval,
+        baseline=judged.baseline,
+        champion=judged.champion,
+        noise_ceiling=_noise_ceiling(work),
+        family=found.family,
+        trials=f"{found.trials}, {found.pruned} pruned",
+        n_train=found.learned_rows,
+        n_test=work.divided.test_rows,
+        split=work.divided.split,
+        worst_slice=judged.worst_slice,
+        model=work.contract.model_name,
+        model_version="",
+        semantic_version="",
+        run_id=work.run.run_id,
+        gold_snapshot=work.extracted.snapshot_id,
+        predictions_digest=judged.predictions_digest,
+        plot=judged.plot,
+        card=judged.card,
+    )
+
+
+def registered_result(
+    settings: Settings, result: TrainingResult, version: ModelVersion
+) -> TrainingResult:
+    """The result with the version's numbers; it becomes `reports/training.json`."""
+    semantic = version.tags.get(SEMANTIC_TAG, "")
+    result = replace(result, model_version=version.version, semantic_version=semantic)
+    write_report(settings.reports / RESULT_FILE, asdict(result))
+    return result
+
+
+def logged_result(
+    settings: Settings, manager: MLflowManager, version: ModelVersion
+) -> TrainingResult:
+    """The result that a former call with the same key logged."""
+    manager.finish_registration(version)
+    text = manager.download_artifact(version.run_id, RESULT_FILE).read_text(encoding="utf-8")
+    result = result_from_json(
+        TrainingResult, text, f"{RESULT_FILE} of version {version.version}'s run"
+    )
+    return registered_result(settings, result, version)
+
+
+def log_candidate(work: TrainingWork, result: TrainingResult) -> ModelVersion:
     """Log the run's parameters, metrics and files, then store and register the model."""
-    manager, run_id, found = work.manager, work.run.run_id, work.done("train")
+    manager, run_id, found, judged = work.manager, work.run.run_id, work.found, work.judged
     names = ("trials", "cv_folds", "test_fraction", "seed")
     search = {f"search_{name}": getattr(work.settings.training, name) for name in names}
-    manager.log_parameters(run_id, {"family": found["family"], **found["parameters"], **search})
-    manager.log_metrics(run_id, metrics)
+    manager.log_parameters(run_id, {"family": found.family, **found.parameters, **search})
+    manager.log_metrics(run_id, _metrics(result, judged))
     _log_reference(work)
-    judged = work.done("evaluate")
-    others = {name: value for name, (value, _, _) in judged["others"].items()}
-    described = describe_candidate(work, {judged["metric"]: judged["value"], **others})
+    others = {name: score.value for name, score in judged.others.items()}
+    described = describe_candidate(work, {judged.metric: judged.value, **others})
     (work.settings.reports / CARD_FILE).write_text(described.card, encoding="utf-8")
     manager.log_text(run_id, described.card, CARD_FILE)
     manager.log_text(run_id, described.changelog, CHANGELOG_FILE)
     # Before the version exists: a version without its result would be of no use to a later call.
-    manager.log_text(run_id, json.dumps(result), RESULT_FILE)
-    extracted = work.done("extract")
+    manager.log_text(run_id, result_as_json(result), RESULT_FILE)
     tags = {
         RUN_KEY: work.run.tags[RUN_KEY],
-        SNAPSHOT_TAG: str(extracted["snapshot_id"]),
-        "gold_table": extracted["table"],
-        "predictions_digest": result["predictions_digest"],
+        SNAPSHOT_TAG: str(work.extracted.snapshot_id),
+        "gold_table": work.extracted.table,
+        "predictions_digest": result.predictions_digest,
         SEMANTIC_TAG: described.semantic_version,
         "semantic_version_reason": described.reason,
     }
@@ -121,6 +172,35 @@ def predictions_digest(predictions: Predictions) -> str:
     return hashlib.sha256((np.round(values, DIGITS) + 0.0).tobytes()).hexdigest()
 
 
+def _metrics(result: TrainingResult, judged: Judged) -> Mapping[str, float]:
+    """What the run's metrics are called."""
+    metrics = {
+        f"test_{result.metric}": result.value,
+        f"test_{result.metric}_low": result.interval[0],
+        f"test_{result.metric}_high": result.interval[1],
+        f"baseline_{result.metric}": result.baseline,
+        f"search_{result.metric}": judged.search_score,
+        **{f"test_{name}": score.value for name, score in judged.others.items()},
+    }
+    optional = {"noise_ceiling": result.noise_ceiling, f"champion_{result.metric}": result.champion}
+    metrics |= {name: value for name, value in optional.items() if value is not None}
+    return {name: value for name, value in metrics.items() if np.isfinite(value)}
+
+
+def _noise_ceiling(work: TrainingWork) -> float | None:
+    """AUC of the generating process's own probabilities on the test rows, where they are known."""
+    contract, test = work.contract, work.split.test
+    probabilities = true_probabilities(Path(work.settings.root / contract.source.path))
+    if probabilities is None or work.judged.metric != "roc_auc":
+        return None
+    known = probabilities.reindex(test[contract.entity_column]).to_numpy()
+    drawn = ~np.isnan(known)  # not so a faulty row, unless a recipe has mended it
+    if drawn.mean() < MOSTLY:
+        return None
+    truth = target_values(test, contract)[drawn]
+    return area_under_roc(truth == contract.target.positive, known[drawn])
+
+
 def _champion_value(work: TrainingWork, truth: np.ndarray) -> float | None:
     """The main metric of today's champion on the same rows; None where it cannot score them."""
     if work.champion is None:
@@ -136,9 +216,9 @@ def _champion_value(work: TrainingWork, truth: np.ndarray) -> float | None:
 
 def _log_reference(work: TrainingWork) -> None:
     """What drift checks compare with: training rows and predictions of them as if they were new."""
-    settings, rows, found = work.settings, work.split.train, work.done("train")
+    settings, rows, found = work.settings, work.split.train, work.found
     known = None
-    if found["family"] == AUTOML:
+    if found.ensemble is not None:
         # The rows that the search's folds judged on; with an event time those are the newest ones.
         known = stored_held_out(work.manager, work.run.run_id)
         rows = rows.loc[known.index]
@@ -151,8 +231,8 @@ def _log_reference(work: TrainingWork) -> None:
         predicted = held_out_predictions(
             rows,
             work.contract,
-            found["family"],
-            found["parameters"],
+            found.family,
+            found.parameters,
             settings.training,
             work.definitions,
         )

@@ -3,19 +3,15 @@
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from goldpath.contract import Contract, parse_contract
 from goldpath.errors import CheckFailedError
-from goldpath.jobs.training.automl_store import AUTOML
 from goldpath.jobs.training.checks import rows_digest
 from goldpath.jobs.training.inputs import INPUTS_FILE, library_versions
 from goldpath.jobs.training.record import predictions_digest
+from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.evaluation import evaluate
-from goldpath.lake.connection import open_lakehouse
-from goldpath.lake.gold_frame import read_gold
 from goldpath.learning.search import fit, search
-from goldpath.learning.splitting import split_rows
 from goldpath.presentation import step, trial_progress
 from goldpath.privacy.erasure import uses_rows
 from goldpath.registry.layout import CONTRACT_FILE
@@ -76,20 +72,22 @@ def reproduce(settings: Settings, contract: Contract, run_id: str) -> Reproducti
     if run_id.isdigit():
         run_id = manager.version(run_id).run_id
     run = TrainingRun(manager, run_id)
-    stages = {name: run.stage(name) for name in ("extract", "features", "train", "evaluate")}
-    missing = [name for name, values in stages.items() if values is None]
+    missing = [
+        name for name in ("extract", "features", "train", "evaluate") if not run.is_done(name)
+    ]
     if missing:
         raise RegistryError(
             f"the run {run_id} is no finished training: it lacks {', '.join(missing)}",
             "take the run id from reports/training.json or from `registry show`",
         )
-    if stages["train"] is not None and stages["train"]["family"] == AUTOML:
+    former = TrainingWork(settings, contract, manager, run)
+    if former.found.ensemble is not None:
         raise RegistryError(
             f"the run {run_id} is a search of AutoML, which is not rebuilt here",
             "run it again: automl --trials N --run-id NAME; without a budget of seconds the same "
             "data and seed give the same model",
         )
-    result = _train_again(settings, manager, run_id, stages)
+    result = _train_again(former)
     write_report(settings.reports / REPORT_FILE, asdict(result))
     if not result.reproduced:
         raise CheckFailedError(
@@ -102,22 +100,20 @@ def reproduce(settings: Settings, contract: Contract, run_id: str) -> Reproducti
     return result
 
 
-def _train_again(
-    settings: Settings, manager: MLflowManager, run_id: str, stages: dict[str, Any]
-) -> Reproduction:
+def _train_again(former: TrainingWork) -> Reproduction:
+    manager, run_id = former.manager, former.run.run_id
     text = manager.download_artifact(run_id, CONTRACT_FILE).read_text(encoding="utf-8")
-    contract = parse_contract(text)
     inputs = json.loads(manager.download_artifact(run_id, INPUTS_FILE).read_text(encoding="utf-8"))
-    found, judged = stages["train"], stages["evaluate"]
-    definitions = settings.project.definitions
+    found, judged, divided = former.found, former.judged, former.divided
+    definitions = former.definitions
     # The clock stopped that search; the number of its trials stops this one.
     limits = TrainingSettings(
-        **{**inputs["settings"], "trials": found["trials"], "timeout_seconds": math.inf}
+        **{**inputs["settings"], "trials": found.trials, "timeout_seconds": math.inf}
     )
-    snapshot_id = int(stages["extract"]["snapshot_id"])
-    step(f"reading the snapshot {snapshot_id}")
-    split = split_rows(read_gold(open_lakehouse(settings), contract, snapshot_id), contract, limits)
-    digests = (rows_digest(split.train), rows_digest(split.test))
+    settings = former.settings.model_copy(update={"training": limits})
+    work = TrainingWork(settings, parse_contract(text), manager, former.run)
+    step(f"reading the snapshot {work.extracted.snapshot_id}")
+    split, contract = work.split, work.contract
     step(f"searching again: {limits.trials} trials on {len(split.train)} rows")
     with trial_progress(limits.trials) as show_trial:
         again = search(
@@ -133,20 +129,20 @@ def _train_again(
     now = library_versions()
     return Reproduction(
         run_id=run_id,
-        reproduced=abs(evaluation.score.value - judged["value"]) <= TOLERANCE,
+        reproduced=abs(evaluation.score.value - judged.value) <= TOLERANCE,
         metric=evaluation.score.metric,
-        logged=judged["value"],
+        logged=judged.value,
         value=evaluation.score.value,
-        same_rows=digests
-        == (stages["features"]["train_digest"], stages["features"]["test_digest"]),
+        same_rows=(rows_digest(split.train), rows_digest(split.test))
+        == (divided.train_digest, divided.test_digest),
         same_choice=(again.family, dict(again.parameters))
-        == (found["family"], found["parameters"]),
-        same_predictions=predictions_digest(evaluation.predictions) == judged["predictions_digest"],
+        == (found.family, dict(found.parameters)),
+        same_predictions=predictions_digest(evaluation.predictions) == judged.predictions_digest,
         other_libraries=tuple(
             f"{name} {then} -> {now.get(name, 'absent')}"
             for name, then in inputs["libraries"].items()
             if now.get(name) != then
         ),
         commit=inputs["commit"],
-        gold_snapshot=snapshot_id,
+        gold_snapshot=work.extracted.snapshot_id,
     )

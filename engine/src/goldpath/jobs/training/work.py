@@ -9,13 +9,14 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
 import pandas as pd
 
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
-from goldpath.jobs.training.automl_store import AUTOML, stored_ensemble
+from goldpath.jobs.training.automl_store import stored_ensemble
+from goldpath.jobs.training.results import Divided, Extracted, Found, Judged
 from goldpath.judging.evaluation import Evaluation, evaluate
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
@@ -28,6 +29,8 @@ from goldpath.project import Model
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.registry.training_run import TrainingRun
 from goldpath.settings import Settings
+
+Result = TypeVar("Result")
 
 
 class TrainingError(ProjectError):
@@ -65,7 +68,7 @@ class TrainingWork:
     @cached_property
     def rows(self) -> pd.DataFrame:
         """Gold at the run's snapshot."""
-        return read_gold(self.lakehouse, self.contract, int(self.done("extract")["snapshot_id"]))
+        return read_gold(self.lakehouse, self.contract, self.extracted.snapshot_id)
 
     @cached_property
     def split(self) -> Split:
@@ -75,16 +78,16 @@ class TrainingWork:
     @cached_property
     def model(self) -> LoadedModel:
         """The winner of the search, fitted on all training rows."""
-        found = self.done("train")
-        if found["family"] == AUTOML:
+        found = self.found
+        if found.ensemble is not None:
             pipeline = stored_ensemble(self.manager, self.run.run_id)
             return LoadedModel(pipeline=pipeline, contract=self.contract)
-        step(f"fitting {found['family']} on {len(self.split.train)} rows")
+        step(f"fitting {found.family} on {len(self.split.train)} rows")
         return fit(
             self.split.train,
             self.contract,
-            found["family"],
-            found["parameters"],
+            found.family,
+            found.parameters,
             self.settings.training.seed,
             self.definitions,
         )
@@ -112,19 +115,39 @@ class TrainingWork:
             step(f"the champion, version {version.version}, cannot be compared with: {error}")
             return None
 
-    def done(self, stage: str) -> dict[str, Any]:
-        """What a former stage left.
+    @property
+    def extracted(self) -> Extracted:
+        """What the stage `extract` left."""
+        return self._left_by("extract", Extracted)
+
+    @property
+    def divided(self) -> Divided:
+        """What the stage `features` left."""
+        return self._left_by("features", Divided)
+
+    @property
+    def found(self) -> Found:
+        """What the stage `train` left."""
+        return self._left_by("train", Found)
+
+    @property
+    def judged(self) -> Judged:
+        """What the stage `evaluate` left."""
+        return self._left_by("evaluate", Judged)
+
+    def _left_by(self, stage: str, kind: type[Result]) -> Result:
+        """The result of a former stage.
 
         Raises:
             TrainingError: If it was not done.
         """
-        values = self.run.stage(stage)
-        if values is None:
+        result = self.run.stage(stage, kind)
+        if result is None:
             raise TrainingError(
                 f"the stage {stage!r} of this training was not done",
                 f"run it first: training {stage} --run-id …, or train, which does all of them",
             )
-        return values
+        return result
 
 
 @contextmanager

@@ -1,0 +1,177 @@
+"""What each stage of a training leaves for the later ones, and for people."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from goldpath.learning.metrics import Score
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """The stage `extract`: the data that a training reads.
+
+    Attributes:
+        snapshot_id: Of the gold table.
+        table: The gold table.
+        rows: Its rows.
+        committed_at: When the snapshot was written, in UTC.
+        quarantine_share: Refused rows among all that were checked.
+    """
+
+    snapshot_id: int
+    table: str
+    rows: int
+    committed_at: datetime
+    quarantine_share: float
+
+
+@dataclass(frozen=True)
+class Divided:
+    """The stage `features`: how the rows were divided.
+
+    Attributes:
+        split: The rule, for people.
+        train_rows: Training rows, before a step of the project's own replaced them.
+        test_rows: Test rows.
+        train_digest: SHA-256 of the training rows.
+        test_digest: SHA-256 of the test rows.
+        constant_features: Features with one value in all training rows.
+    """
+
+    split: str
+    train_rows: int
+    test_rows: int
+    train_digest: str
+    test_digest: str
+    constant_features: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EnsembleSearch:
+    """What AutoML adds to the stage `train`.
+
+    Attributes:
+        weights: Of the ensemble's members, by family.
+        best_single: Score of the best single configuration.
+        seconds: What the search took.
+        budget_seconds: What it was given; None where configurations were counted instead.
+        left_out: Families that could not be used, and why.
+    """
+
+    weights: Mapping[str, float]
+    best_single: float
+    seconds: float
+    budget_seconds: float | None
+    left_out: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The stage `train`: the winner of the search.
+
+    Attributes:
+        family: Its family; `automl` for an ensemble.
+        parameters: What it is built with; names and values are the family's own.
+        score: Mean of the main metric over the folds.
+        fold_scores: The main metric on each fold.
+        trials: Configurations that were tried.
+        pruned: Of these, how many were given up after a fold.
+        learned_rows: Rows that the search learned from.
+        learned_digest: SHA-256 of these rows.
+        ensemble: Of an AutoML search.
+    """
+
+    family: str
+    parameters: Mapping[str, Any]
+    score: float
+    fold_scores: tuple[float, ...]
+    trials: int
+    pruned: int
+    learned_rows: int
+    learned_digest: str
+    ensemble: EnsembleSearch | None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The stage `evaluate`: how good the winner is on the test rows.
+
+    Attributes:
+        metric: The main metric; more is better.
+        value: Its value.
+        interval: Its 95 % bootstrap interval.
+        baseline: The same metric of a model that ignores the features.
+        champion: The same metric of today's champion; None where there is none.
+        search_score: The same metric as the search saw it.
+        others: Further metrics, by name.
+        worst_slice: Where the model errs most, beyond luck; empty where nowhere.
+        predictions_digest: SHA-256 of the predictions of the test rows, to nine digits.
+        plot: ROC, calibration and importances as a PNG.
+        card: The model card.
+    """
+
+    metric: str
+    value: float
+    interval: tuple[float, float]
+    baseline: float
+    champion: float | None
+    search_score: float
+    others: Mapping[str, Score]
+    worst_slice: str
+    predictions_digest: str
+    plot: str
+    card: str
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A registered candidate and what is known of it.
+
+    Attributes:
+        problem_type: Classification or regression.
+        metric: The main metric; more is better.
+        value: On the test rows.
+        interval: Its 95 % bootstrap interval.
+        baseline: The same metric of a model that ignores the features.
+        champion: The same metric of the champion of that moment; None where there was none.
+        noise_ceiling: AUC of the true probabilities on the test rows; the generated sample only.
+        family: The family that won the search.
+        trials: Configurations that were tried, and of these the pruned ones.
+        n_train: Training rows.
+        n_test: Test rows.
+        split: How they were divided.
+        worst_slice: Where the model errs most, beyond luck; empty where nowhere.
+        model: The registered model.
+        model_version: The candidate's version; empty before it is registered.
+        semantic_version: What changed against the former version, as major.minor.patch; empty
+            before it is registered.
+        run_id: MLflow's run.
+        gold_snapshot: The data that was read.
+        predictions_digest: SHA-256 of the predictions of the test rows, to nine digits.
+        plot: ROC, calibration and importances as a PNG.
+        card: The model card.
+    """
+
+    problem_type: str
+    metric: str
+    value: float
+    interval: tuple[float, float]
+    baseline: float
+    champion: float | None
+    noise_ceiling: float | None
+    family: str
+    trials: str
+    n_train: int
+    n_test: int
+    split: str
+    worst_slice: str
+    model: str
+    model_version: str
+    semantic_version: str
+    run_id: str
+    gold_snapshot: int
+    predictions_digest: str
+    plot: str
+    card: str
