@@ -6,7 +6,8 @@ a child process starts as `python -m NAME`, so it is told the same way.
 """
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +30,38 @@ ENGINE = "goldpath"
 
 class ProjectDefinitionError(ProjectError):
     """What a project hands over cannot be used."""
+
+
+def place_of(function: Any) -> str:
+    """Where a function of the project stands, for messages: `file:line: name`."""
+    code = getattr(function, "__code__", None)
+    name = getattr(function, "__name__", repr(function))
+    return f"{code.co_filename}:{code.co_firstlineno}: {name}" if code else name
+
+
+@contextmanager
+def naming(function: Any) -> Iterator[None]:
+    """Say which function of the project failed, and in which of its lines.
+
+    Raises:
+        ProjectDefinitionError: If the block raised anything but a `ProjectError`, which says
+            what to do by itself.
+    """
+    try:
+        yield
+    except ProjectError:
+        raise
+    except Exception as error:
+        code, line, trace = getattr(function, "__code__", None), 0, error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code is code:
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        where = f" in line {line}" if line else ""
+        raise ProjectDefinitionError(
+            f"{place_of(function)} failed{where}: {type(error).__name__}: {error}",
+            "correct it, and run the command again",
+        ) from error
 
 
 @dataclass(frozen=True)

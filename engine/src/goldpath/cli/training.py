@@ -13,7 +13,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="The six stages of a training one by one; `train` does them all.",
+    help="The six stages of a training one by one, each with the project's own steps before it; "
+    "`train` does them all.",
 )
 
 
@@ -62,6 +63,23 @@ def deploy(
 
     settings = load_settings()
     show(deployment.deploy(settings, load_contract(settings.root), version), as_json)
+
+
+@app.command()
+def run_step(
+    name: Annotated[str, typer.Argument(help="The function's name; another one lists them all.")],
+    run_id: RunKey,
+    as_json: Json = False,
+) -> None:
+    """One step of the project's recipe, its own steps too; what is done is not done again."""
+    from goldpath.contract import load_contract
+    from goldpath.jobs.training import stages
+    from goldpath.presentation import show
+    from goldpath.settings import load_settings
+
+    settings = load_settings()
+    result = stages.run_step(settings, load_contract(settings.root), name, run_id)
+    show({} if result is None else result, as_json)
 
 
 @app.command()

@@ -159,6 +159,10 @@ class MLflowManager:
         """Log metrics of a run."""
         self.runs.log_metrics(run_id, metrics)
 
+    def log_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Tag a run."""
+        self.runs.log_tags(run_id, tags)
+
     def log_text(self, run_id: str, text: str, artifact: str) -> None:
         """Log a text artifact."""
         self.runs.log_text(run_id, text, artifact)

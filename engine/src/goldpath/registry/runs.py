@@ -59,6 +59,12 @@ class Runs:
             for key, value in metrics.items():
                 self.connection.client.log_metric(run_id, key, value)
 
+    def log_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Tag a run."""
+        with self.connection.translate("tagging the run"):
+            for key, value in tags.items():
+                self.connection.client.set_tag(run_id, key, value)
+
     def log_text(self, run_id: str, text: str, artifact: str) -> None:
         """Log a text artifact."""
         with self.connection.translate(f"logging {artifact}"):

@@ -93,6 +93,11 @@ class TrainingRun:
             self._end("FAILED")
             raise
 
+    def reopen(self) -> None:
+        """Mark a finished run as running again: there is a step left to do."""
+        with self.manager.translate("going on with the run"):
+            self.manager.client.update_run(self.run_id, status="RUNNING")
+
     def _end(self, status: str) -> None:
         # The registry may be the very thing that failed; the first error is the one to show.
         with suppress(RegistryError), self.manager.translate("ending the run"):

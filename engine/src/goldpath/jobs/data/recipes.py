@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.errors import ProjectError
 from goldpath.lake.tables import INTERVAL
-from goldpath.project import Data, ProjectDefinitionError
+from goldpath.project import Data, ProjectDefinitionError, place_of
 
 if TYPE_CHECKING:
     import ibis
@@ -94,7 +94,7 @@ def _apply(
     found = {type(node).__name__ for node in probe.op().find(ibis.expr.operations.Relation)}
     if strange := sorted(found - KEEP_EACH_ROW):
         raise ProjectDefinitionError(
-            f"{_place(recipe)} uses {', '.join(strange)}, and {name} must keep each row",
+            f"{place_of(recipe)} uses {', '.join(strange)}, and {name} must keep each row",
             "use columns only (mutate, drop, fill_null); leave rows out in gold",
         )
     needed = {*contract.raw_columns, *(each for each in rows.columns if each.startswith("_"))}
@@ -111,12 +111,13 @@ def _call(recipe: "Recipe", rows: "ibis.Table", name: str) -> "ibis.Table":
         raise
     except Exception as error:
         raise ProjectDefinitionError(
-            f"{_place(recipe)} cannot be applied to {name}'s rows: {type(error).__name__}: {error}",
+            f"{place_of(recipe)} cannot be applied to {name}'s rows: "
+            f"{type(error).__name__}: {error}",
             f"the rows have the columns {', '.join(rows.columns)}",
         ) from error
     if not isinstance(result, ibis.Table):
         raise ProjectDefinitionError(
-            f"{_place(recipe)} returned a {type(result).__name__}, not an Ibis table",
+            f"{place_of(recipe)} returned a {type(result).__name__}, not an Ibis table",
             "return the rows, such as rows.mutate(…)",
         )
     return result
@@ -125,12 +126,6 @@ def _call(recipe: "Recipe", rows: "ibis.Table", name: str) -> "ibis.Table":
 def _require(names: Iterable[str], rows: "ibis.Table", recipe: "Recipe", step: str) -> None:
     if missing := [name for name in names if name not in rows.columns]:
         raise ProjectDefinitionError(
-            f"{_place(recipe)} drops {', '.join(missing)}, which {step} needs",
+            f"{place_of(recipe)} drops {', '.join(missing)}, which {step} needs",
             "keep the columns that config/project.yaml names, and those that begin with _",
         )
-
-
-def _place(recipe: "Recipe") -> str:
-    code = getattr(recipe, "__code__", None)
-    name = getattr(recipe, "__name__", repr(recipe))
-    return f"{code.co_filename}:{code.co_firstlineno}: {name}" if code else name

@@ -1,6 +1,6 @@
-"""AutoML on the gold table: training's stages, with the engine's search in place of Optuna's.
+"""AutoML on the gold table: training's recipe, with the engine's search in place of Optuna's.
 
-Extract, features, evaluate and register are training's own, so a candidate of AutoML has the same
+The other steps are training's, a project's own ones included, so a candidate of AutoML has the same
 signature, card, drift reference and gate as any other.
 """
 
@@ -22,15 +22,11 @@ from goldpath.automl.result import AutoMLResult, HistoryPoint
 from goldpath.automl.sharing import find_model_parallel
 from goldpath.contract import Contract
 from goldpath.jobs.training.automl_store import AUTOML, store_ensemble
+from goldpath.jobs.training.checks import rows_digest
 from goldpath.jobs.training.inputs import inputs_digest
 from goldpath.jobs.training.record import logged_result
 from goldpath.jobs.training.results import EnsembleSearch, Found, TrainingResult
-from goldpath.jobs.training.stages import (
-    evaluate_candidate,
-    extract,
-    prepare_features,
-    register_candidate,
-)
+from goldpath.jobs.training.stages import preparing_steps, run_recipe
 from goldpath.jobs.training.work import TrainingError, TrainingWork, only_process
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import gold_snapshot
@@ -153,11 +149,8 @@ def run_automl(
         return _registered(settings, contract, manager, existing)
     work = _open_work(settings, contract, manager, plan, run_key)
     with only_process(settings, work.run), work.run.marked():
-        extract(work)
-        prepare_features(work)
-        search_ensemble(work, plan, on_progress)
-        evaluate_candidate(work)
-        return _answer(work, register_candidate(work))
+        result = run_recipe(work, lambda work: search_ensemble(work, plan, on_progress))
+        return _answer(work, result)
 
 
 def search_ensemble(
@@ -166,7 +159,7 @@ def search_ensemble(
     """The stage `train`: search on the training rows, store the ensemble, write the report."""
     if done := work.run.stage("train", Found):
         return done
-    divided, train, contract = work.divided, work.split.train, work.contract
+    divided, train, contract = work.divided, work.train_rows, work.contract
     step(f"train: {_spoken(plan)} on {len(train)} rows")
     frame, target = model_frame(train, contract), target_values(train, contract)
     with budget_progress(plan.seconds) as show:
@@ -207,7 +200,7 @@ def search_ensemble(
         trials=len(found.leaderboard),
         pruned=states["pruned"],
         learned_rows=len(train),
-        learned_digest=divided.train_digest,
+        learned_digest=rows_digest(train) if work.preparing else divided.train_digest,
         ensemble=EnsembleSearch(
             weights=weights,
             best_single=found.best_single_score,
@@ -225,7 +218,7 @@ def _folds(work: TrainingWork) -> dict[str, Any]:
 
     Without either, the engine may split small tables several times, which makes larger bags.
     """
-    train, contract, limits = work.split.train, work.contract, work.settings.training
+    train, contract, limits = work.train_rows, work.contract, work.settings.training
     rule = split_rule(train, contract, limits)
     if rule == "time":
         return {"folds": make_folds(train, contract, limits)}
@@ -265,8 +258,9 @@ def _open_work(
 ) -> TrainingWork:
     """The run of this name, or one with the same inputs that was killed; else a new one."""
     snapshot = gold_snapshot(open_lakehouse(settings), contract)
-    inputs = f"{AUTOML} {plan} {inputs_digest(settings, contract, snapshot.snapshot_id)}"
-    digest = sha256(inputs.encode()).hexdigest()
+    preparing = preparing_steps(settings)
+    inputs = inputs_digest(settings, contract, snapshot.snapshot_id, preparing)
+    digest = sha256(f"{AUTOML} {plan} {inputs}".encode()).hexdigest()
     run = find_run(manager, run_key) if run_key else unfinished_run(manager, digest)
     if run is None:
         key = run_key or f"automl-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
@@ -279,7 +273,7 @@ def _open_work(
                 f"the run {run_key} is a training that searched without AutoML",
                 "choose another --run-id",
             )
-    return TrainingWork(settings, contract, manager, run)
+    return TrainingWork(settings, contract, manager, run, preparing)
 
 
 def _answer(work: TrainingWork, result: TrainingResult) -> AutoMLTraining:

@@ -120,7 +120,7 @@ def _card_facts(work: TrainingWork, suggestion: VersionSuggestion) -> CardFacts:
         created=datetime.now(UTC),
         family=found.family,
         parameters=found.parameters,
-        rows=(len(work.split.train), len(work.split.test)),
+        rows=(found.learned_rows, len(work.split.test)),
         period=_period(work),
         split_rule=work.split.rule,
         scores=(evaluation.score, *evaluation.others.values()),

@@ -1,15 +1,17 @@
 """What a training is rebuilt from: contract, settings, library versions, lock and commit."""
 
 import hashlib
+import inspect
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from goldpath.contract import Contract, dump_contract
+from goldpath.jobs.step_order import Step
 from goldpath.registry.layout import CONTRACT_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.settings import Settings
@@ -19,23 +21,40 @@ LOCK_FILE = "inputs/requirements.txt"
 LIBRARIES = ("lightgbm", "mlflow", "numpy", "optuna", "pandas", "scikit-learn", "scipy", "skops")
 
 
-def inputs_digest(settings: Settings, contract: Contract, snapshot_id: int) -> str:
-    """SHA-256 of everything that decides a training's outcome on one machine."""
+def inputs_digest(
+    settings: Settings, contract: Contract, snapshot_id: int, preparing: Sequence[Step]
+) -> str:
+    """SHA-256 of everything that decides a training's outcome on one machine.
+
+    Args:
+        settings: Of the search, the split and the evaluation.
+        contract: What a row is.
+        snapshot_id: Of the gold table.
+        preparing: The project's own steps before the search, which may change what is learned from.
+    """
     values = {
         "snapshot": snapshot_id,
         "contract": dump_contract(contract),
         "settings": deciding_settings(settings),
         "libraries": library_versions(),
+        "steps": [_source(each) for each in preparing],
     }
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def log_inputs(manager: MLflowManager, run_id: str, settings: Settings, contract: Contract) -> None:
+def log_inputs(
+    manager: MLflowManager,
+    run_id: str,
+    settings: Settings,
+    contract: Contract,
+    preparing: Sequence[Step],
+) -> None:
     """Log them to the run."""
     manager.log_text(run_id, dump_contract(contract), CONTRACT_FILE)
     inputs = {
         "settings": deciding_settings(settings),
         "libraries": dict(library_versions()),
+        "steps": [each.__name__ for each in preparing],
         "commit": commit(settings.root),
     }
     manager.log_text(run_id, json.dumps(inputs, indent=2), INPUTS_FILE)
@@ -72,3 +91,11 @@ def commit(root: Path) -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return f"{head}+" if changed else head
+
+
+def _source(step: Step) -> str:
+    """The step's own text; what the functions do that it calls is not seen."""
+    try:
+        return inspect.getsource(step)
+    except (OSError, TypeError):  # defined at a prompt
+        return step.__name__

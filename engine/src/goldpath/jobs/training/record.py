@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pandas as pd
 
 from goldpath.errors import ProjectError
 from goldpath.jobs.training.automl_store import stored_held_out
@@ -148,9 +149,7 @@ def log_candidate(work: TrainingWork, result: TrainingResult) -> ModelVersion:
         SEMANTIC_TAG: described.semantic_version,
         "semantic_version_reason": described.reason,
     }
-    with manager.translate("tagging the run"):
-        for name, value in tags.items():
-            manager.client.set_tag(run_id, name, value)
+    manager.log_tags(run_id, tags)
     version = manager.register(
         run_id,
         work.model,
@@ -215,10 +214,19 @@ def _champion_value(work: TrainingWork, truth: np.ndarray) -> float | None:
 
 
 def _log_reference(work: TrainingWork) -> None:
-    """What drift checks compare with: training rows and predictions of them as if they were new."""
+    """What drift checks compare with: rows, and predictions of them as if they were new.
+
+    The training rows; the test rows where a step of the project's own made other rows to learn
+    from, since sampled rows are not what the service will see.
+    """
     settings, rows, found = work.settings, work.split.train, work.found
     known = None
-    if found.ensemble is not None:
+    if work.learned_otherwise:
+        rows = work.split.test
+        predictions = work.evaluation.predictions
+        labels = predictions.probabilities is not None and not work.contract.is_binary
+        known = pd.Series(predictions.values if labels else predictions.scores, index=rows.index)
+    elif found.ensemble is not None:
         # The rows that the search's folds judged on; with an event time those are the newest ones.
         known = stored_held_out(work.manager, work.run.run_id)
         rows = rows.loc[known.index]

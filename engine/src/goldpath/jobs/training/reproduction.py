@@ -9,6 +9,7 @@ from goldpath.errors import CheckFailedError
 from goldpath.jobs.training.checks import rows_digest
 from goldpath.jobs.training.inputs import INPUTS_FILE, library_versions
 from goldpath.jobs.training.record import predictions_digest
+from goldpath.jobs.training.stages import preparing_steps
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.evaluation import evaluate
 from goldpath.learning.search import fit, search
@@ -111,20 +112,28 @@ def _train_again(former: TrainingWork) -> Reproduction:
         **{**inputs["settings"], "trials": found.trials, "timeout_seconds": math.inf}
     )
     settings = former.settings.model_copy(update={"training": limits})
-    work = TrainingWork(settings, parse_contract(text), manager, former.run)
+    preparing = preparing_steps(settings)
+    if (names := [each.__name__ for each in preparing]) != inputs["steps"]:
+        raise RegistryError(
+            f"the run {run_id} had the steps {', '.join(inputs['steps']) or 'none'} of this "
+            f"project's own before its search; now they are {', '.join(names) or 'none'}",
+            f"git checkout {inputs['commit'] or 'of that day'}, make setup",
+        )
+    contract = parse_contract(text)
+    work = TrainingWork(settings, contract, manager, former.run, preparing, verify=False)
     step(f"reading the snapshot {work.extracted.snapshot_id}")
-    split, contract = work.split, work.contract
-    step(f"searching again: {limits.trials} trials on {len(split.train)} rows")
+    split, rows = work.split, work.train_rows
+    step(f"searching again: {limits.trials} trials on {len(rows)} rows")
     with trial_progress(limits.trials) as show_trial:
         again = search(
-            split.train,
+            rows,
             contract,
             limits,
             lambda trial, best: show_trial(trial.number + 1, best),
             definitions=definitions,
         )
     parameters = again.parameters
-    model = fit(split.train, contract, again.family, parameters, limits.seed, definitions)
+    model = fit(rows, contract, again.family, parameters, limits.seed, definitions)
     evaluation = evaluate(model, split.train, split.test, limits, definitions)
     now = library_versions()
     return Reproduction(
@@ -133,8 +142,8 @@ def _train_again(former: TrainingWork) -> Reproduction:
         metric=evaluation.score.metric,
         logged=judged.value,
         value=evaluation.score.value,
-        same_rows=(rows_digest(split.train), rows_digest(split.test))
-        == (divided.train_digest, divided.test_digest),
+        same_rows=(rows_digest(rows), rows_digest(split.test))
+        == (found.learned_digest, divided.test_digest),
         same_choice=(again.family, dict(again.parameters))
         == (found.family, dict(found.parameters)),
         same_predictions=predictions_digest(evaluation.predictions) == judged.predictions_digest,

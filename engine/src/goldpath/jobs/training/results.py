@@ -125,6 +125,35 @@ class Judged:
     card: str
 
 
+Plain = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class LearnedRows:
+    """The rows that a step of the project's own handed to `TrainingWork.learn_from`.
+
+    Attributes:
+        rows: How many.
+        digest: SHA-256 of them.
+    """
+
+    rows: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class OwnResult:
+    """What a step of the project's own left.
+
+    Attributes:
+        values: What it returned, by name; None where it returned nothing.
+        learned: The rows to learn from that it handed over; None where it handed over none.
+    """
+
+    values: Mapping[str, Plain] | None
+    learned: LearnedRows | None
+
+
 @dataclass(frozen=True)
 class TrainingResult:
     """A registered candidate and what is known of it.

@@ -1,22 +1,33 @@
-"""What the stages of one training share: each value is computed when a stage first needs it.
+"""What the steps of one training share: each value is computed when a step first needs it.
 
-In one process the stages hand these values on. A stage in a process of its own finds the former
-stages' answers in the MLflow run, and computes again what follows from them: the same snapshot,
+In one process the steps hand these values on. A step in a process of its own finds the former
+steps' answers in the MLflow run, and computes again what follows from them: the same snapshot,
 split and seed give the same rows and the same model.
 """
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
+from goldpath.jobs.step_order import Step
 from goldpath.jobs.training.automl_store import stored_ensemble
-from goldpath.jobs.training.results import Divided, Extracted, Found, Judged
+from goldpath.jobs.training.checks import rows_digest
+from goldpath.jobs.training.learned_rows import usable_rows
+from goldpath.jobs.training.own_result import as_returned
+from goldpath.jobs.training.results import (
+    Divided,
+    Extracted,
+    Found,
+    Judged,
+    LearnedRows,
+    OwnResult,
+)
 from goldpath.judging.evaluation import Evaluation, evaluate
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
@@ -25,12 +36,14 @@ from goldpath.learning.scoring import LoadedModel
 from goldpath.learning.search import fit
 from goldpath.learning.splitting import Split, split_rows
 from goldpath.presentation import step
-from goldpath.project import Model
+from goldpath.project import Model, naming, place_of
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.registry.training_run import TrainingRun
 from goldpath.settings import Settings
 
 Result = TypeVar("Result")
+STAGES = ("extract", "features", "train", "evaluate", "register")
+"""The engine's steps by their names on the command line and in Airflow, in order."""
 
 
 class TrainingError(ProjectError):
@@ -38,22 +51,36 @@ class TrainingError(ProjectError):
 
 
 class TrainingWork:
-    """One training, between its stages.
+    """One training, between its steps: what a step of the project's own is given.
 
     Args:
         settings: Its `training` section.
         contract: What a row is.
         manager: Where the run is kept.
         run: The MLflow run.
+        preparing: The project's own steps before the search, in order.
+        verify: Whether rows that these steps give again must be those that they gave first.
     """
 
     def __init__(
-        self, settings: Settings, contract: Contract, manager: MLflowManager, run: TrainingRun
+        self,
+        settings: Settings,
+        contract: Contract,
+        manager: MLflowManager,
+        run: TrainingRun,
+        preparing: Sequence[Step] = (),
+        *,
+        verify: bool = True,
     ) -> None:
         self.settings = settings
         self.contract = contract
         self.manager = manager
         self.run = run
+        self.preparing = tuple(preparing)
+        self._verify = verify
+        self._train_rows: pd.DataFrame | None = None
+        self._under_way: Step | None = None
+        self._handed_over: LearnedRows | None = None
 
     @property
     def definitions(self) -> Model:
@@ -72,25 +99,129 @@ class TrainingWork:
 
     @cached_property
     def split(self) -> Split:
-        """Training rows and test rows."""
+        """Training rows and test rows as they were divided."""
         return split_rows(self.rows, self.contract, self.settings.training)
+
+    @property
+    def train_rows(self) -> pd.DataFrame:
+        """The rows to learn from: the training rows, or what the steps before made of them."""
+        if self._train_rows is None:
+            self._make_train_rows()
+        return self._train_rows.copy(deep=False)  # type: ignore[union-attr]
+
+    def learn_from(self, rows: pd.DataFrame) -> None:
+        """Replace the rows to learn from; for a step of the project's own before the search.
+
+        Rows may be left out, repeated, sampled or made up; their columns stay those of
+        `train_rows`. Test rows are no training rows: they are refused.
+
+        The rows are not stored. A later process that goes on with the training (or `reproduce`)
+        calls the step again to have them, so the step must give the same rows each time: draw
+        with a seed such as `work.settings.training.seed`. Their digest is stored and compared.
+
+        Args:
+            rows: With the columns of `train_rows`.
+
+        Raises:
+            TrainingError: If it is called elsewhere, or rows cannot be learned from.
+        """
+        under_way = self._under_way
+        if under_way is None or not any(under_way is each for each in self.preparing):
+            raise TrainingError(
+                "learn_from was called"
+                + (f" by {place_of(under_way)}, which does not stand" if under_way else " outside")
+                + " before search_and_fit",
+                "call it in a step of Model(training=…) before training.search_and_fit",
+            )
+        self._train_rows = usable_rows(rows, self.split, self.contract, under_way)
+        self._handed_over = LearnedRows(len(rows), rows_digest(self._train_rows))
+
+    def call(self, own_step: Step) -> tuple[Any, LearnedRows | None]:
+        """Call a step of the project's own.
+
+        Returns:
+            What it returned, and the rows to learn from that it handed over.
+
+        Raises:
+            ProjectDefinitionError: If it failed; names its file and line.
+        """
+        outer = self._under_way, self._handed_over
+        self._under_way, self._handed_over = own_step, None
+        try:
+            with naming(own_step):
+                answer = own_step(self)
+            return answer, self._handed_over
+        finally:
+            self._under_way, self._handed_over = outer
+
+    def result_of(self, own_step: "Callable[[TrainingWork], Result]") -> Result:
+        """What a former step of the project's own returned, in this process or another.
+
+        Raises:
+            TrainingError: If it was not done.
+        """
+        stored = self._left_by(own_step.__name__, OwnResult)
+        result: Result = as_returned(own_step, stored.values)
+        return result
+
+    def _make_train_rows(self) -> None:
+        """Do again what the own steps that are done did to the training rows."""
+        self._train_rows = self.split.train
+        try:
+            for each in self.preparing:
+                if each is self._under_way:
+                    break
+                self._again(each)
+        except BaseException:
+            self._train_rows = None
+            raise
+
+    def _again(self, own_step: Step) -> None:
+        stored = self.run.stage(own_step.__name__, OwnResult)
+        if stored is None or stored.learned is None:
+            return
+        _, again = self.call(own_step)
+        if self._verify and again != stored.learned:
+            raise TrainingError(
+                f"{place_of(own_step)} gives other rows to learn from than when it was first run "
+                "in this training",
+                "draw with a seed; if the step was changed, or persons were forgotten since, "
+                "start another training (another --run-id)",
+            )
 
     @cached_property
     def model(self) -> LoadedModel:
-        """The winner of the search, fitted on all training rows."""
+        """The winner of the search, fitted on all rows to learn from.
+
+        Raises:
+            TrainingError: If the search learned from other rows.
+        """
         found = self.found
         if found.ensemble is not None:
             pipeline = stored_ensemble(self.manager, self.run.run_id)
             return LoadedModel(pipeline=pipeline, contract=self.contract)
-        step(f"fitting {found.family} on {len(self.split.train)} rows")
+        rows = self.train_rows
+        if (self.preparing or self.learned_otherwise) and rows_digest(rows) != found.learned_digest:
+            raise TrainingError(
+                f"the search learned from {found.learned_rows} rows, and the steps before it now "
+                f"give {len(rows)}, or other ones",
+                "the steps of Model(training=…) were changed: start another training (another "
+                "--run-id)",
+            )
+        step(f"fitting {found.family} on {len(rows)} rows")
         return fit(
-            self.split.train,
+            rows,
             self.contract,
             found.family,
             found.parameters,
             self.settings.training.seed,
             self.definitions,
         )
+
+    @property
+    def learned_otherwise(self) -> bool:
+        """Whether the search learned from other rows than the training rows as divided."""
+        return self.found.learned_digest != self.divided.train_digest
 
     @cached_property
     def evaluation(self) -> Evaluation:
@@ -143,11 +274,17 @@ class TrainingWork:
         """
         result = self.run.stage(stage, kind)
         if result is None:
-            raise TrainingError(
-                f"the stage {stage!r} of this training was not done",
-                f"run it first: training {stage} --run-id …, or train, which does all of them",
-            )
+            raise not_done(stage)
         return result
+
+
+def not_done(stage: str) -> TrainingError:
+    """The error that names a stage, or a step of the project's own, that is missing."""
+    command = f"training {stage}" if stage in STAGES else f"training run-step {stage}"
+    return TrainingError(
+        f"the stage {stage!r} of this training was not done",
+        f"run it first: {command} --run-id …, or train, which does all of them",
+    )
 
 
 @contextmanager

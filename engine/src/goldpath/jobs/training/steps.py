@@ -1,0 +1,139 @@
+"""The engine's five steps of a training.
+
+Each is a function that may be called again: what is done is found in the MLflow run and is not done
+twice. `stages.py` runs them, with a project's own steps between.
+"""
+
+from goldpath.jobs.training.checks import (
+    quarantine_share,
+    refuse_future_rows,
+    refuse_leaks,
+    refuse_quarantined,
+    rows_digest,
+)
+from goldpath.jobs.training.inputs import log_inputs
+from goldpath.jobs.training.record import (
+    log_candidate,
+    logged_result,
+    registered_result,
+    training_result,
+    write_evaluation,
+)
+from goldpath.jobs.training.results import Divided, Extracted, Found, Judged, TrainingResult
+from goldpath.jobs.training.work import TrainingWork
+from goldpath.lake.gold_frame import gold_snapshot
+from goldpath.learning.metrics import main_metric
+from goldpath.learning.search import Trial, search
+from goldpath.learning.threads import sensible_threads
+from goldpath.presentation import step, trial_progress
+from goldpath.project import unused_definitions
+from goldpath.registry.layout import RUN_KEY
+
+
+def extract(work: TrainingWork) -> Extracted:
+    """Pin gold's snapshot, tag it so that it is never expired, and check that it is fit.
+
+    Raises:
+        CheckFailedError: If rows lie in the future, or too many were refused.
+    """
+    if done := work.run.stage("extract", Extracted):
+        return done
+    if unused := unused_definitions(work.contract.dataset):
+        step(unused)
+    step("extract: pinning the gold table's snapshot")
+    snapshot = gold_snapshot(work.lakehouse, work.contract)
+    share = quarantine_share(work.lakehouse, work.contract)
+    refuse_quarantined(share, work.settings)
+    work.lakehouse.tag(snapshot, f"train-{work.run.run_id}")
+    extracted = Extracted(
+        snapshot_id=snapshot.snapshot_id,
+        table=str(snapshot.table),
+        rows=snapshot.rows,
+        committed_at=snapshot.committed_at,
+        quarantine_share=share,
+    )
+    log_inputs(work.manager, work.run.run_id, work.settings, work.contract, work.preparing)
+    work.run.finish_stage("extract", extracted)
+    return extracted
+
+
+def prepare_features(work: TrainingWork) -> Divided:
+    """Split the rows, and refuse those that a model must not learn from.
+
+    What the features are turned into is fitted inside the model's pipeline, on training rows.
+
+    Raises:
+        CheckFailedError: If a feature determines the target, or rows lie in the future.
+    """
+    if done := work.run.stage("features", Divided):
+        return done
+    step("features: splitting, looking for leaks")
+    train, test = work.split.train, work.split.test
+    refuse_future_rows(work.rows, work.contract, work.extracted.committed_at)
+    refuse_leaks(train, work.contract, work.settings)
+    divided = Divided(
+        split=work.split.rule,
+        train_rows=len(train),
+        test_rows=len(test),
+        train_digest=rows_digest(train),
+        test_digest=rows_digest(test),
+        constant_features=tuple(
+            name for name in work.contract.feature_names if train[name].nunique(dropna=False) < 2
+        ),
+    )
+    work.run.finish_stage("features", divided)
+    return divided
+
+
+def search_and_fit(work: TrainingWork) -> Found:
+    """Search families and parameters by cross-validation on the rows to learn from."""
+    if done := work.run.stage("train", Found):
+        return done
+    divided, rows, definitions = work.divided, work.train_rows, work.definitions
+    limits, metric = work.settings.training, main_metric(work.contract, definitions.metric)
+    known = work.run.trials()
+    going_on = f", {len(known)} of them done" if known else ""
+    step(f"train: {limits.trials} trials on {len(rows)} rows{going_on}")
+    with trial_progress(limits.trials, len(known)) as show_trial:
+
+        def on_trial(trial: Trial, best: float) -> None:
+            work.run.log_trial(trial, metric)
+            show_trial(trial.number + 1, best)
+
+        best = search(rows, work.contract, limits, on_trial, known, definitions)
+    found = Found(
+        family=best.family,
+        parameters=dict(best.parameters),
+        score=best.score,
+        fold_scores=best.fold_scores,
+        trials=len(best.trials),
+        pruned=sum(trial.pruned for trial in best.trials),
+        learned_rows=len(rows),
+        learned_digest=rows_digest(rows) if work.preparing else divided.train_digest,
+        ensemble=None,
+    )
+    work.run.finish_stage("train", found)
+    return found
+
+
+def evaluate_candidate(work: TrainingWork) -> Judged:
+    """Judge the winner on rows that the search never saw, beside a baseline and the champion."""
+    if done := work.run.stage("evaluate", Judged):
+        return done
+    step(f"evaluate: {len(work.split.test)} rows that the search never saw")
+    with sensible_threads(len(work.split.train)):
+        judged = write_evaluation(work)
+    work.run.finish_stage("evaluate", judged)
+    return judged
+
+
+def register_candidate(work: TrainingWork) -> TrainingResult:
+    """Log the model with everything that belongs to it, and register it as a version."""
+    run_key = work.run.tags[RUN_KEY]
+    if existing := work.manager.version_of_run_key(run_key):
+        return logged_result(work.settings, work.manager, existing)
+    step("register: logging the model to MLflow")
+    result = training_result(work)
+    with sensible_threads(len(work.split.train)):
+        version = log_candidate(work, result)
+    return registered_result(work.settings, result, version)
