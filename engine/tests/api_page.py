@@ -25,6 +25,7 @@ GROUPS = {
         "ValidationResult",
         "ValidationStatus",
         "ValidationSeverity",
+        "TrainingWork",
         "predict",
     ),
     "Settings and contract": (

@@ -16,6 +16,7 @@ from goldpath.errors import NothingToDoError as NothingToDoError
 from goldpath.errors import ProjectError as ProjectError
 from goldpath.features.feature_store import FeatureStore as FeatureStore
 from goldpath.jobs.deployer import ModelDeployer as ModelDeployer
+from goldpath.jobs.training.work import TrainingWork as TrainingWork
 from goldpath.judging.model_validator import ModelValidator as ModelValidator
 from goldpath.judging.validation_report import ValidationResult as ValidationResult
 from goldpath.judging.validation_report import ValidationSeverity as ValidationSeverity
@@ -68,6 +69,7 @@ __all__ = [
     "Section",
     "Service",
     "Settings",
+    "TrainingWork",
     "Trial",
     "ValidationResult",
     "ValidationSeverity",

@@ -106,12 +106,14 @@ class Model:
             under the ROC curve, R²) where not given.
         metrics: Further metrics, reported beside the main one.
         validators: Checks of the gate beside the built-in ones, by name.
-        training: The steps of a training, in order; the engine's own where empty.
+        training: The steps of a training, in order: the engine's five (`goldpath.training`) and
+            functions of one's own `(work: TrainingWork) -> result` between them; the engine's
+            alone where empty.
         batch: The steps of a batch inference, in order; the engine's own where empty.
         compared: The rows as the drift check sees them: applied to the reference and to the
             current rows alike. All columns are compared where it is not given.
         tags: Tags of a training's MLflow run and of the version that it registers, made from the
-            run's facts.
+            training's result: what `reports/training.json` holds, before the version has a number.
         description: What lists of versions show, made from the training's result; the engine's
             own sentence where not given.
 

@@ -1,19 +1,8 @@
-"""The engine's steps of a training, for the recipe of a project.
+"""The engine's steps of a training, in their order, for `Model(training=…)`.
 
-Example:
-    >>> from goldpath import Model, TrainingWork, training
-    >>> def young_customers(work: TrainingWork) -> dict[str, float]:
-    ...     return {"share_under_30": float((work.train_rows["age"] < 30).mean())}
-    >>> model = Model(
-    ...     training=[
-    ...         training.extract,
-    ...         training.prepare_features,
-    ...         young_customers,
-    ...         training.search_and_fit,
-    ...         training.evaluate_candidate,
-    ...         training.register_candidate,
-    ...     ]
-    ... )
+They do their work in the order extract, prepare_features, search_and_fit, evaluate_candidate,
+register_candidate; a project's own steps stand anywhere between. What they return is named here,
+too: a step of one's own finds it in `TrainingWork`.
 """
 
 from goldpath.jobs.training.results import (
@@ -30,7 +19,7 @@ from goldpath.jobs.training.steps import (
     register_candidate,
     search_and_fit,
 )
-from goldpath.jobs.training.work import TrainingError, TrainingWork
+from goldpath.jobs.training.work import TrainingError
 
 __all__ = [
     "Divided",
@@ -39,7 +28,6 @@ __all__ = [
     "Judged",
     "TrainingError",
     "TrainingResult",
-    "TrainingWork",
     "evaluate_candidate",
     "extract",
     "prepare_features",

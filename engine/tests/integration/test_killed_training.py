@@ -90,7 +90,7 @@ def test_without_a_name_a_killed_training_is_taken_up_again(
     settings, contract = load_settings(tmp_path), load_contract(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "goldpath.jobs.training.steps.write_evaluation",
+            "goldpath.jobs.training.record.write_evaluation",
             interrupted,
         )
         with pytest.raises(KeyboardInterrupt):

@@ -46,6 +46,7 @@ NAMES = {
     "Section",
     "Service",
     "Settings",
+    "TrainingWork",
     "Trial",
     "ValidationResult",
     "ValidationSeverity",

@@ -8,6 +8,15 @@ DIGEST_TAG = "model_digest"
 KEY_TAG = "signed_by"
 COMPILED_TAG = "compiled"
 
+ENGINES_TAGS = frozenset(
+    {
+        *(RUN_KEY, SNAPSHOT_TAG, SEMANTIC_TAG, SIGNATURE_TAG, DIGEST_TAG, KEY_TAG, COMPILED_TAG),
+        *("gold_table", "predictions_digest", "semantic_version_reason", "inputs_digest", "kind"),
+        *("stage", "gate", "gate_checks", "smoke_test", "traffic_share", "traffic_shadow"),
+    }
+)
+"""Tags of runs and versions that the engine sets, so that a project must not."""
+
 MODEL_PATH = "model"
 CONTRACT_FILE = "contract.yaml"
 REFERENCE_FILE = "drift/reference.parquet"

@@ -1,8 +1,8 @@
 """What people read of a candidate: its semantic version, the changelog and the model card."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.card import CardFacts, Lineage, write_card
 from goldpath.judging.validation import validate_candidate
 from goldpath.model_version import ModelVersion
+from goldpath.project import ProjectDefinitionError, naming, place_of
 from goldpath.registry.layout import CONTRACT_FILE, SEMANTIC_TAG
 from goldpath.registry.versions import (
     ChangelogEntry,
@@ -27,6 +28,10 @@ from goldpath.trust.signing_keys import signing_key
 CARD_FILE = "model_card.md"
 CHANGELOG_FILE = "CHANGELOG.md"
 CHANGELOG_TITLE = "# Changelog\n\n"
+
+Tags = Mapping[str, str]
+MakeTags = Callable[[Mapping[str, Any]], Tags]
+Describe = Callable[[Mapping[str, Any]], str]
 
 
 @dataclass(frozen=True)
@@ -76,14 +81,61 @@ def describe_candidate(work: TrainingWork, metrics: Mapping[str, float]) -> Desc
     )
 
 
-def version_description(result: TrainingResult) -> str:
-    """What lists of versions show: family and metric first, the data below."""
+def version_description(result: TrainingResult, own: Describe | None) -> str:
+    """What lists of versions show: family and metric first, the data below.
+
+    Args:
+        result: What is known of the candidate.
+        own: The project's `Model.description`.
+
+    Raises:
+        ProjectDefinitionError: If it fails, or gives no text.
+    """
+    if own is not None:
+        with naming(own):
+            text = own(asdict(result))
+        if not isinstance(text, str):
+            raise ProjectDefinitionError(
+                f"{place_of(own)} returned a {type(text).__name__} as the version's description",
+                "return a text; its first line is shown in lists",
+            )
+        return text
     low, high = result.interval
     return (
         f"{result.family}: {result.metric} {result.value:.4f} ({low:.4f} to {high:.4f})\n\n"
         f"{result.n_train} training rows and {result.n_test} test rows of gold snapshot "
         f"{result.gold_snapshot}; the interval is the 95 % one on the test rows."
     )
+
+
+def own_tags(result: TrainingResult, own: MakeTags | None, engines: Collection[str]) -> Tags:
+    """The project's tags of the run and the version.
+
+    Args:
+        result: What is known of the candidate.
+        own: The project's `Model.tags`.
+        engines: Tags that the engine sets.
+
+    Raises:
+        ProjectDefinitionError: If it fails, gives no mapping of texts, or a tag of the engine.
+    """
+    if own is None:
+        return {}
+    with naming(own):
+        tags = own(asdict(result))
+    if not isinstance(tags, Mapping) or not all(
+        isinstance(each, str) for item in tags.items() for each in item
+    ):
+        raise ProjectDefinitionError(
+            f"{place_of(own)} returned tags that are not texts by name: {tags!r}"[:500],
+            'return a mapping such as {"team": "retention"}; write str(value)',
+        )
+    if taken := [name for name in tags if name in engines or name.startswith("mlflow.")]:
+        raise ProjectDefinitionError(
+            f"{place_of(own)} returned {', '.join(taken)}, which the engine sets",
+            "choose another name for the tag",
+        )
+    return tags
 
 
 def _suggest(

@@ -12,12 +12,11 @@ import numpy as np
 from goldpath.jobs.step_order import Step
 from goldpath.jobs.training.results import Plain
 from goldpath.project import ProjectDefinitionError, place_of
-from goldpath.registry.layout import RUN_KEY, SEMANTIC_TAG, SNAPSHOT_TAG
+from goldpath.registry.layout import ENGINES_TAGS
 from goldpath.registry.mlflow_manager import MLflowManager
 
-ENGINES_NAMES = ("test_", "baseline_", "search_", "champion_", "mlflow.")
+ENGINES_NAMES = ("test_", "baseline_", "search_", "champion_", "noise_", "mlflow.")
 """How the engine's own metrics and tags of a run begin."""
-ENGINES_TAGS = frozenset({RUN_KEY, SEMANTIC_TAG, SNAPSHOT_TAG, "gold_table", "noise_ceiling"})
 MLFLOW_NAME = re.compile(r"[\w.\- :/]+")
 LONGEST_TAG = 500
 

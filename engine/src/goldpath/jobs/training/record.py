@@ -15,6 +15,7 @@ from goldpath.jobs.training.candidate_description import (
     CARD_FILE,
     CHANGELOG_FILE,
     describe_candidate,
+    own_tags,
     version_description,
 )
 from goldpath.jobs.training.results import Judged, TrainingResult
@@ -25,7 +26,13 @@ from goldpath.learning.metrics import area_under_roc, metric_value
 from goldpath.learning.scoring import ModelVersion, Predictions
 from goldpath.learning.search import held_out_predictions
 from goldpath.presentation import step
-from goldpath.registry.layout import REFERENCE_FILE, RUN_KEY, SEMANTIC_TAG, SNAPSHOT_TAG
+from goldpath.registry.layout import (
+    ENGINES_TAGS,
+    REFERENCE_FILE,
+    RUN_KEY,
+    SEMANTIC_TAG,
+    SNAPSHOT_TAG,
+)
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.registry.stored_result import result_as_json, result_from_json
 from goldpath.reports import write_report
@@ -129,6 +136,10 @@ def logged_result(
 def log_candidate(work: TrainingWork, result: TrainingResult) -> ModelVersion:
     """Log the run's parameters, metrics and files, then store and register the model."""
     manager, run_id, found, judged = work.manager, work.run.run_id, work.found, work.judged
+    definitions = work.definitions
+    # First: a function of the project that fails leaves nothing half done.
+    own = own_tags(result, definitions.tags, ENGINES_TAGS)
+    description = version_description(result, definitions.description)
     names = ("trials", "cv_folds", "test_fraction", "seed")
     search = {f"search_{name}": getattr(work.settings.training, name) for name in names}
     manager.log_parameters(run_id, {"family": found.family, **found.parameters, **search})
@@ -142,6 +153,7 @@ def log_candidate(work: TrainingWork, result: TrainingResult) -> ModelVersion:
     # Before the version exists: a version without its result would be of no use to a later call.
     manager.log_text(run_id, result_as_json(result), RESULT_FILE)
     tags = {
+        **own,
         RUN_KEY: work.run.tags[RUN_KEY],
         SNAPSHOT_TAG: str(work.extracted.snapshot_id),
         "gold_table": work.extracted.table,
@@ -155,7 +167,7 @@ def log_candidate(work: TrainingWork, result: TrainingResult) -> ModelVersion:
         work.model,
         model_frame(work.split.train, work.contract),
         tags,
-        version_description(result),
+        description,
     )
     manager.finish_run(run_id)
     return version

@@ -2,6 +2,9 @@
 
 Each is a function that may be called again: what is done is found in the MLflow run and is not done
 twice. `stages.py` runs them, with a project's own steps between.
+
+A service that loads a project's definitions imports their names, so what only a training needs is
+imported inside.
 """
 
 from goldpath.jobs.training.checks import (
@@ -12,13 +15,6 @@ from goldpath.jobs.training.checks import (
     rows_digest,
 )
 from goldpath.jobs.training.inputs import log_inputs
-from goldpath.jobs.training.record import (
-    log_candidate,
-    logged_result,
-    registered_result,
-    training_result,
-    write_evaluation,
-)
 from goldpath.jobs.training.results import Divided, Extracted, Found, Judged, TrainingResult
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.lake.gold_frame import gold_snapshot
@@ -120,6 +116,8 @@ def evaluate_candidate(work: TrainingWork) -> Judged:
     """Judge the winner on rows that the search never saw, beside a baseline and the champion."""
     if done := work.run.stage("evaluate", Judged):
         return done
+    from goldpath.jobs.training.record import write_evaluation
+
     step(f"evaluate: {len(work.split.test)} rows that the search never saw")
     with sensible_threads(len(work.split.train)):
         judged = write_evaluation(work)
@@ -129,6 +127,13 @@ def evaluate_candidate(work: TrainingWork) -> Judged:
 
 def register_candidate(work: TrainingWork) -> TrainingResult:
     """Log the model with everything that belongs to it, and register it as a version."""
+    from goldpath.jobs.training.record import (
+        log_candidate,
+        logged_result,
+        registered_result,
+        training_result,
+    )
+
     run_key = work.run.tags[RUN_KEY]
     if existing := work.manager.version_of_run_key(run_key):
         return logged_result(work.settings, work.manager, existing)

@@ -53,6 +53,31 @@ class TrainingError(ProjectError):
 class TrainingWork:
     """One training, between its steps: what a step of the project's own is given.
 
+    A step reads `train_rows`, `split.test`, `contract` and `settings`, what the engine's steps
+    before it left (`extracted`, `divided`, `found`, `judged`), after the search the fitted `model`,
+    its `evaluation` and today's `champion`, and by `result_of` what another step returned. What it
+    returns is stored and logged to the run; `learn_from` replaces the rows to learn from.
+
+    Example:
+        >>> from goldpath import Model, TrainingWork, training
+        >>> def without_trials(work: TrainingWork) -> dict[str, int]:
+        ...     rows = work.train_rows
+        ...     kept = rows[rows["tenure_months"] > 0]
+        ...     work.learn_from(kept)
+        ...     return {"left_out_rows": len(rows) - len(kept)}
+        >>> churn = Model(
+        ...     training=[
+        ...         training.extract,
+        ...         training.prepare_features,
+        ...         without_trials,
+        ...         training.search_and_fit,
+        ...         training.evaluate_candidate,
+        ...         training.register_candidate,
+        ...     ]
+        ... )
+        >>> [step.__name__ for step in churn.training][2]
+        'without_trials'
+
     Args:
         settings: Its `training` section.
         contract: What a row is.
