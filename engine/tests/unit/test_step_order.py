@@ -8,7 +8,8 @@ import pytest
 
 from goldpath import training
 from goldpath.jobs.step_order import Step, checked_steps
-from goldpath.jobs.training.stages import STAGES, STEPS
+from goldpath.jobs.training.stages import STEPS
+from goldpath.jobs.training.work import STAGES
 from goldpath.project import ProjectDefinitionError
 
 
