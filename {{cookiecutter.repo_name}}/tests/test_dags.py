@@ -24,7 +24,7 @@ def commands_of(file: Path) -> list[list[str]]:
         if getattr(call.func, "id", "") == "step" and len(call.args) > 1
     ]
     return [
-        [word.value for word in each.elts if isinstance(word, ast.Constant)]
+        [str(word.value) for word in each.elts if isinstance(word, ast.Constant)]
         for each in lists
         if isinstance(each, ast.List)
     ]
