@@ -13,9 +13,10 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from baked import find_project
 
 HERE = Path(__file__).resolve().parent
 RESULT = HERE / "results" / "automl.json"
@@ -37,13 +38,8 @@ def main() -> int:
     arguments = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
     only = sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else None
     arguments = [argument for argument in arguments if argument != only]
-    project = Path(arguments[0] if arguments else "demo/customer-churn").resolve()
     seconds = float(arguments[1]) if len(arguments) > 1 else SECONDS
-    python = project / ".venv" / "bin" / "python"
-    packages = [file.parent.name for file in (project / "src").glob("*/__main__.py")]
-    if not python.exists() or len(packages) != 1:
-        print(f"Error: {project} is no installed project. Fix: make demo", file=sys.stderr)
-        return 2
+    python = find_project(arguments).python
     sys.path.insert(0, str(HERE))
     result = _stored(seconds)
     commands = {"own": [str(python)]}
@@ -54,7 +50,6 @@ def main() -> int:
                 commands[engine] = [str(interpreter)]
             else:
                 result["details"]["failed"][engine] = interpreter
-    source = [str(project / "src"), packages[0]]
     for name, role, seed in cells():
         for engine in ("own", "flaml", "autogluon"):
             wanted = engine in commands and only in (None, engine)
@@ -64,7 +59,7 @@ def main() -> int:
                 continue
             row = _row(result, name, role, seed)
             if row.get(engine) is None:
-                run(row, engine, commands[engine], seconds, source if engine == "own" else [])
+                run(row, engine, commands[engine], seconds)
                 save(result)
                 print(f"{name} {seed} {engine}: {row.get(engine)}", file=sys.stderr, flush=True)
     save(result)
@@ -107,14 +102,12 @@ def environment(engine: str, python: Path) -> Path | str:
     return interpreter
 
 
-def run(
-    row: dict[str, Any], engine: str, command: list[str], seconds: float, rest: Sequence[str]
-) -> None:
+def run(row: dict[str, Any], engine: str, command: list[str], seconds: float) -> None:
     """One engine's run, into its row; a failure is kept as a reason."""
     full = [*command, str(HERE / "automl_run.py"), engine, str(row["dataset"])]
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     done = subprocess.run(
-        [*full, str(row["seed"]), str(seconds), *rest],
+        [*full, str(row["seed"]), str(seconds)],
         env=os.environ | one_thread,
         capture_output=True,
         text=True,

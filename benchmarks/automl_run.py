@@ -3,7 +3,7 @@
 Prints one line of JSON. The budget is CPU time of this process; each engine's libraries are
 imported before its clock starts.
 
-    PYTHON automl_run.py own|flaml|autogluon DATASET SEED SECONDS [SOURCE_FOLDER PACKAGE]
+    PYTHON automl_run.py own|flaml|autogluon DATASET SEED SECONDS
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ def main() -> int:
 
 def run_own(data: Data, seed: int, seconds: float) -> Run:
     """The project's engine."""
-    sys.path.insert(0, sys.argv[5])
     for library in ("lightgbm", "xgboost", "optuna", "sklearn.ensemble", "sklearn.linear_model"):
         # XGBoost is an extra of the project; the engine goes without what is not there.
         with contextlib.suppress(ImportError):
             importlib.import_module(library)
-    package = sys.argv[6]
-    engine = importlib.import_module(f"{package}.automl.engine")
-    budget = importlib.import_module(f"{package}.automl.budget").Budget(seconds, clock="cpu")
+    from goldpath.automl.budget import Budget
+    from goldpath.automl.engine import find_model
+
+    budget = Budget(seconds, clock="cpu")
     wall, cpu = _wall(), time.process_time()
-    found = engine.find_model(
+    found = find_model(
         data.train, data.train_target, data.problem, budget, metric=_metric(data), seed=seed
     )
     wall, cpu = _wall() - wall, time.process_time() - cpu

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from baked import Baked, find_project
+
 ROWS, PEER_ROWS, ROUNDS = 5_000_000, 1_000_000, 3
 TOLERANCE = 1e-6
 HERE = Path(__file__).parent
@@ -39,25 +41,20 @@ class Run:
 
 def main() -> int:
     """Measure, write the result and print it; 2 without a project, 1 where answers differ."""
-    project = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path("demo/customer-churn")
+    project = find_project()
     rows = int(sys.argv[2]) if len(sys.argv) > 2 else ROWS
     peer_rows = int(sys.argv[3]) if len(sys.argv) > 3 else min(PEER_ROWS, rows)
-    python = project / ".venv" / "bin" / "python"
-    packages = [file.parent.name for file in (project / "src").glob("*/__main__.py")]
-    if not python.exists() or len(packages) != 1:
-        print(f"Error: {project} is no installed project. Fix: make demo", file=sys.stderr)
-        return 2
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        helper = [str(python), str(HERE / "batch_scoring_peers.py")]
+        helper = [str(project.python), str(HERE / "batch_scoring_peers.py")]
         said("making model and rows")
-        made = [*helper, "make", str(project), packages[0], str(folder), str(rows), str(peer_rows)]
+        made = [*helper, "make", str(project.root), str(folder), str(rows), str(peer_rows)]
         run(made, {})
         runs: dict[str, list[Run]] = {"ours": [], "sklearn": [], "pyfunc": []}
         for _ in range(ROUNDS):
             for peer, of_it in runs.items():
                 if peer == "ours":
-                    of_it.append(run_ours(python, packages[0], folder))
+                    of_it.append(run_ours(project, folder))
                 else:
                     of_it.append(run([*helper, peer, str(folder)], {}))
                 said(f"{peer}: {of_it[-1].rows_a_second:,.0f} rows a second")
@@ -74,9 +71,9 @@ def said(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run_ours(python: Path, package: str, folder: Path) -> Run:
+def run_ours(project: Baked, folder: Path) -> Run:
     """The project's own command."""
-    command = [str(python), "-m", package, "batch-predict", "--json"]
+    command = [str(project.python), "-m", project.module, "batch-predict", "--json"]
     command += ["--data", str(folder / "rows.parquet"), "--out", str(folder / "ours.parquet")]
     return run(command, {"MLOPS_ROOT": str(folder / "project")})
 

@@ -12,7 +12,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,7 @@ def main() -> int:
     """Do what the first argument says."""
     what, *rest = sys.argv[1:]
     if what == "make":
-        make(Path(rest[0]), rest[1], Path(rest[2]), int(rest[3]), int(rest[4]))
+        make(Path(rest[0]), Path(rest[1]), int(rest[2]), int(rest[3]))
         print("{}")
     elif what == "compare":
         print(compare(Path(rest[0])))
@@ -41,19 +40,19 @@ def main() -> int:
     return 0
 
 
-def make(project: Path, package: str, folder: Path, rows: int, peer_rows: int) -> None:
+def make(project: Path, folder: Path, rows: int, peer_rows: int) -> None:
     """A project with a champion, the pipeline for the peers, and the rows."""
     import joblib
+    from goldpath.contract import load_contract
+    from goldpath.settings import load_settings
 
     root = folder / "project"
     shutil.copytree(project / "config", root / "config")
     frame, labels = serving_project.draw_rows(serving_project.ROWS, serving_project.SEED)
     serving_project.write_contract(root / "config" / "project.yaml")
     pipeline = serving_project.build_pipeline().fit(frame, labels)
-    settings = import_module(f"{package}.settings").load_settings(root)
-    contract = import_module(f"{package}.contract").load_contract(root)
-    serving_project.register(package, settings, contract, pipeline, frame)
-    serving_project.save_for_mlflow(package, pipeline, frame, folder / "mlflow")
+    serving_project.register(load_settings(root), load_contract(root), pipeline, frame)
+    serving_project.save_for_mlflow(pipeline, frame, folder / "mlflow")
     joblib.dump(pipeline, folder / "pipeline.joblib")
     write_rows(folder / "rows.parquet", rows)
     write_rows(folder / "peer_rows.parquet", peer_rows)

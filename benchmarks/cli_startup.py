@@ -16,23 +16,20 @@ import sys
 import time
 from pathlib import Path
 
+from baked import find_project
+
 PAIRS = 15
 RESULT = Path(__file__).parent / "results" / "cli.json"
 
 
 def main() -> int:
     """Measure, write benchmarks/results/cli.json and print the figures; 2 without a project."""
-    project = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path("demo/customer-churn")
-    python = project / ".venv" / "bin" / "python"
-    packages = [file.parent.name for file in (project / "src").glob("*/__main__.py")]
-    if not python.exists() or len(packages) != 1:
-        print(f"Error: {project} is no installed project. Fix: make demo", file=sys.stderr)
-        return 2
-    ours = [str(python), "-m", packages[0], "--help"]
-    theirs = [str(python), "-c", "import typer"]
+    project = find_project()
+    ours = [str(project.python), "-m", project.package, "--help"]
+    theirs = [str(project.python), "-c", "import typer"]
     for command in (ours, theirs):
-        measure(command, project)  # compiled files and the disk's cache
-    pairs = [(measure(ours, project), measure(theirs, project)) for _ in range(PAIRS)]
+        measure(command, project.root)  # compiled files and the disk's cache
+    pairs = [(measure(ours, project.root), measure(theirs, project.root)) for _ in range(PAIRS)]
     result = {
         "name": "cli",
         "ratio": round(statistics.median(a[0] / b[0] for a, b in pairs), 3),

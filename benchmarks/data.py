@@ -18,6 +18,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from baked import Baked, find_project
+
 PAIRS = 3
 ROWS = 10_000_000
 ROWS_AT_ONCE = 2_000_000
@@ -38,21 +40,16 @@ class Run:
 
 def main() -> int:
     """Measure, write benchmarks/results/data.json and print the figures; 2 without a project."""
-    project = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path("demo/customer-churn")
+    project = find_project()
     rows = int(sys.argv[2]) if len(sys.argv) > 2 else ROWS
-    python = project / ".venv" / "bin" / "python"
-    packages = [file.parent.name for file in (project / "src").glob("*/__main__.py")]
-    if not python.exists() or len(packages) != 1:
-        print(f"Error: {project} is no installed project. Fix: make demo", file=sys.stderr)
-        return 2
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        tenth = run_project(python, packages[0], project, work, rows // 10)
-        source = generate(python, work, rows)
+        tenth = run_project(project, work, rows // 10)
+        source = generate(project.python, work, rows)
         pairs = []
         for _ in range(PAIRS):
-            ours = run_project(python, packages[0], project, work, rows)
-            theirs = run_reference(python, work, source)
+            ours = run_project(project, work, rows)
+            theirs = run_reference(project.python, work, source)
             pairs.append((ours, theirs))
             print(f"{ours.wall:.1f} s against {theirs.wall:.1f} s", file=sys.stderr, flush=True)
     for ours, theirs in pairs:
@@ -72,19 +69,21 @@ def generate(python: Path, work: Path, rows: int) -> Path:
     return file
 
 
-def run_project(python: Path, package: str, project: Path, work: Path, rows: int) -> Run:
+def run_project(project: Baked, work: Path, rows: int) -> Run:
     """`data` in a new project folder."""
-    source = generate(python, work, rows)
+    source = generate(project.python, work, rows)
     root = work / "project"
     shutil.rmtree(root, ignore_errors=True)
-    shutil.copytree(project / "config", root / "config")
+    shutil.copytree(project.root / "config", root / "config")
     contract = root / "config" / "project.yaml"
     text = contract.read_text(encoding="utf-8")
     contract.write_text(
         text.replace("path: data/sample/customers.csv", f"path: {source}"), encoding="utf-8"
     )
     environment = {"MLOPS_ROOT": str(root), "MLOPS_LAKE__ROWS_AT_ONCE": str(ROWS_AT_ONCE)}
-    figures, output = measure([str(python), "-m", package, "data", "--json"], environment)
+    figures, output = measure(
+        [str(project.python), "-m", project.module, "data", "--json"], environment
+    )
     result = json.loads(output)
     shutil.rmtree(root)
     return Run(*figures, result["silver_rows"], result["quarantined_rows"])

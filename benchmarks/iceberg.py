@@ -6,7 +6,6 @@ faster of two plain writes with the same compression: PyArrow's, and DuckDB's CO
     PROJECT/.venv/bin/python benchmarks/iceberg.py PROJECT [ROWS]
 """
 
-import importlib
 import json
 import os
 import shutil
@@ -21,6 +20,9 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+from goldpath.lake.lakehouse import TableName
+from goldpath.lake.local_lakehouse import LocalLakehouse
+from goldpath.settings import load_settings
 
 ROUNDS = 7
 ROWS = 2_000_000
@@ -31,15 +33,11 @@ def main() -> int:
     """Measure, write benchmarks/results/iceberg.json and print the figures."""
     project = Path(sys.argv[1]).resolve()
     rows = make_rows(int(sys.argv[2]) if len(sys.argv) > 2 else ROWS)
-    (package,) = [file.parent.name for file in (project / "src").glob("*/__main__.py")]
-    lakehouses = importlib.import_module(f"{package}.data.local_lakehouse")
-    names = importlib.import_module(f"{package}.data.lakehouse")
-    settings = importlib.import_module(f"{package}.settings")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         shutil.copytree(project / "config", root / "config")
-        lakehouse = lakehouses.LocalLakehouse(settings.load_settings(root))
-        table = names.TableName("bench", "rows")
+        lakehouse = LocalLakehouse(load_settings(root))
+        table = TableName("bench", "rows")
         database = duckdb.connect()
         database.sql("SET preserve_insertion_order = false")
         database.register("source", rows)

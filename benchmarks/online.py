@@ -8,7 +8,6 @@ and names the features. The ratio is the median of the pairwise ratios of CPU se
 """
 
 import json
-import os
 import random
 import sqlite3
 import statistics
@@ -19,6 +18,8 @@ import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from baked import find_project
+
 ENTITIES, READS, PAIRS = 50_000, 5_000, 9
 RESULT = Path(__file__).parent / "results" / "online.json"
 SELECT = "SELECT event_time, value FROM online WHERE entity_key = ? AND feature_view = ?"
@@ -26,16 +27,10 @@ SELECT = "SELECT event_time, value FROM online WHERE entity_key = ? AND feature_
 
 def main() -> int:
     """Measure in the project's environment, write results/online.json; 2 without a project."""
-    project = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path("demo/customer-churn")
-    python = project / ".venv" / "bin" / "python"
-    packages = [file.parent.name for file in (project / "src").glob("*/__main__.py")]
-    if not python.exists() or len(packages) != 1:
-        print(f"Error: {project} is no installed project. Fix: make demo", file=sys.stderr)
-        return 2
+    project = find_project()
     answer = subprocess.run(
-        [str(python), __file__, "--measure", packages[0]],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(project / "src")},
+        [str(project.python), __file__, "--measure"],
+        cwd=project.root,
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -47,23 +42,23 @@ def main() -> int:
     return 0
 
 
-def measure(package: str) -> dict[str, object]:
+def measure() -> dict[str, object]:
     """Fill a store with 50 000 entities and read random ones."""
-    from importlib import import_module
+    from goldpath.contract import load_contract
+    from goldpath.features.online.sqlite import SqliteOnlineStore
+    from goldpath.features.serving import OnlineReader
+    from goldpath.settings import load_settings
 
-    contract_module = import_module(f"{package}.contract")
-    online = import_module(f"{package}.features.online")
-    serving = import_module(f"{package}.features.serving")
-    settings = import_module(f"{package}.settings").load_settings(Path.cwd())
-    contract = contract_module.load_contract(settings.root)
+    settings = load_settings(Path.cwd())
+    contract = load_contract(settings.root)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "online.db"
-        store = online.SqliteOnlineStore(file)
-        reader = serving.OnlineReader(settings, contract, store)
+        store = SqliteOnlineStore(file)
+        reader = OnlineReader(settings, contract, store)
         view = reader.views[0]
         keys = [f"C{number:06d}" for number in range(ENTITIES)]
         started = time.perf_counter()
-        store.write_batch(view.name, [example(online, contract, key) for key in keys])
+        store.write_batch(view.name, [example(contract, key) for key in keys])
         write_seconds = time.perf_counter() - started
         connection = sqlite3.connect(file)
 
@@ -105,8 +100,10 @@ def measure(package: str) -> dict[str, object]:
     }
 
 
-def example(online: object, contract: object, key: str) -> object:
+def example(contract: object, key: str) -> object:
     """An entity with values as the contract has them."""
+    from goldpath.features.online.store import OnlineRow
+
     dice = random.Random(key)  # noqa: S311
     kinds = {
         "number": lambda _: dice.uniform(0, 1000),
@@ -115,7 +112,7 @@ def example(online: object, contract: object, key: str) -> object:
         "category": lambda feature: dice.choice(feature.categories or ("one", "two")),
     }
     values = {feature.name: kinds[feature.type](feature) for feature in contract.features}
-    return online.OnlineRow(key, datetime(2026, 1, 1) + timedelta(dice.random()), values)  # noqa: DTZ001
+    return OnlineRow(key, datetime(2026, 1, 1) + timedelta(dice.random()), values)  # noqa: DTZ001
 
 
 def read(reader: object, keys: list[str]) -> tuple[float, float, float, float]:
@@ -138,6 +135,6 @@ def middle(values: list[float]) -> float:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
-        print(json.dumps(measure(sys.argv[2]), indent=2))
+        print(json.dumps(measure(), indent=2))
     else:
         sys.exit(main())

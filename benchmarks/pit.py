@@ -9,13 +9,14 @@ of CPU seconds. Before that, the two results are compared row by row.
 """
 
 import json
-import os
 import resource
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from baked import find_project
 
 QUESTIONS, FEATURE_ROWS, ENTITIES = 1_000_000, 3_000_000, 50_000
 THREADS = 2
@@ -36,16 +37,10 @@ TIME = "timestamp '2024-01-01' + to_seconds((hash(i * 3 + {salt}) % {seconds})::
 
 def main() -> int:
     """Measure in the project's environment, write results/pit.json; 2 without a project."""
-    project = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path("demo/customer-churn")
-    python = project / ".venv" / "bin" / "python"
-    packages = [file.parent.name for file in (project / "src").glob("*/__main__.py")]
-    if not python.exists() or len(packages) != 1:
-        print(f"Error: {project} is no installed project. Fix: make demo", file=sys.stderr)
-        return 2
+    project = find_project()
     answer = subprocess.run(
-        [str(python), __file__, "--measure", packages[0]],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(project / "src")},
+        [str(project.python), __file__, "--measure"],
+        cwd=project.root,
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -57,19 +52,19 @@ def main() -> int:
     return 0
 
 
-def measure(package: str) -> dict[str, object]:
+def measure() -> dict[str, object]:
     """Compare the join as training gets it, and then with other columns and another promise."""
-    from importlib import import_module
+    from goldpath.features.point_in_time import point_in_time_join
+    from goldpath.lake.engine import connect_duckdb
 
-    engine = import_module(f"{package}.data.engine").connect_duckdb("6GB")
-    join = import_module(f"{package}.features.point_in_time").point_in_time_join
+    engine = connect_duckdb("6GB")
     engine.raw_sql(f"SET threads = {THREADS}")
     make_tables(engine)
 
     def ours(columns: tuple[str, ...], *, one_row_per_time: bool) -> str:
         import ibis
 
-        expression = join(
+        expression = point_in_time_join(
             engine.table("questions"),
             engine.table("features"),
             entity="customer_id",
@@ -184,6 +179,6 @@ def middle(values: list[float]) -> float:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
-        print(json.dumps(measure(sys.argv[2]), indent=2))
+        print(json.dumps(measure(), indent=2))
     else:
         sys.exit(main())

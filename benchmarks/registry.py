@@ -25,9 +25,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from baked import find_project
 
 PAIRS, WARM_UP, SHOWS = 60, 5, 5
 RESULT = Path(__file__).parent / "results" / "registry.json"
@@ -36,16 +37,10 @@ OURS, RAW = "ours", "raw"
 
 def main() -> int:
     """Measure in the project's environment, write results/registry.json; 2 without a project."""
-    project = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path("demo/customer-churn")
-    python = Path(os.environ.get("BENCH_PYTHON", project / ".venv" / "bin" / "python"))
-    packages = [file.parent.name for file in (project / "src").glob("*/__main__.py")]
-    if not python.exists() or len(packages) != 1:
-        print(f"Error: {project} is no installed project. Fix: make demo", file=sys.stderr)
-        return 2
+    project = find_project()
     answer = subprocess.run(
-        [str(python), __file__, "--measure", packages[0]],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(project / "src")},
+        [str(project.python), __file__, "--measure"],
+        cwd=project.root,
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -57,11 +52,12 @@ def main() -> int:
     return 0
 
 
-def measure(package: str) -> dict[str, object]:
+def measure() -> dict[str, object]:
     """Start a server on files of its own, and measure."""
-    processes = import_module(f"{package}.services.processes")
-    servers = import_module(f"{package}.services.mlflow_server")
-    settings_module = import_module(f"{package}.settings")
+    from goldpath.services.mlflow_server import start_mlflow
+    from goldpath.services.processes import stop_server
+    from goldpath.settings import load_settings
+
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         (root / "config").mkdir()
@@ -69,26 +65,28 @@ def measure(package: str) -> dict[str, object]:
         (root / "config" / "project.yaml").write_text(contract_file.read_text())
         port = free_port()
         os.environ["MLOPS_SERVERS__MLFLOW_PORT"] = str(port)
-        settings = settings_module.load_settings(root)
-        servers.start_mlflow(settings)
+        settings = load_settings(root)
+        start_mlflow(settings)
         try:
             uri = f"http://127.0.0.1:{port}"
             settings = settings.model_copy(update={"tracking_uri": uri})
-            return compare(package, settings, uri)
+            return compare(settings, uri)
         finally:
-            processes.stop_server("mlflow", settings.run_directory)
+            stop_server("mlflow", settings.run_directory)
 
 
-def compare(package: str, settings: Any, uri: str) -> dict[str, object]:
+def compare(settings: Any, uri: str) -> dict[str, object]:
     """Both ways in turn, on two registered models of one server."""
     import mlflow
+    from goldpath.contract import load_contract
+    from goldpath.registry.alias_moves import move_alias, position
+    from goldpath.registry.ledger import ledger_records
+    from goldpath.registry.mlflow_manager import MLflowManager
     from mlflow import MlflowClient
 
-    contract = import_module(f"{package}.contract").load_contract(settings.root)
-    manager_module = import_module(f"{package}.model.mlflow_manager")
-    ledger = import_module(f"{package}.model.ledger")
+    contract = load_contract(settings.root)
     mlflow.set_tracking_uri(uri)
-    manager = manager_module.MLflowManager(settings, contract, OURS)
+    manager = MLflowManager(settings, contract, OURS)
     client = MlflowClient(uri)
     experiment = manager.experiment_id()
     run = client.create_run(experiment)
@@ -100,11 +98,11 @@ def compare(package: str, settings: Any, uri: str) -> dict[str, object]:
     tags = {"run_key": "benchmark"}
 
     def promote_ours(number: int) -> None:
-        start = ledger.position(manager.store, OURS, "champion")
+        start = position(manager.store, OURS, "champion")
         version = str(1 + number % WARM_UP)
         if start.version == version:
             raise SystemExit("the alias is there already")
-        ledger.move_alias(settings, manager.store, start, version, "promoted")
+        move_alias(settings, manager.store, start, version, "promoted")
 
     def promote_raw(number: int) -> None:
         client.get_model_version_by_alias(RAW, "champion")
@@ -149,10 +147,10 @@ def compare(package: str, settings: Any, uri: str) -> dict[str, object]:
         "n": PAIRS,
         "details": {
             **rows,
-            "moves_in_the_ledger": len(ledger_entries(manager)),
+            "moves_in_the_ledger": len(ledger_records(manager.store, manager.registered_model())),
             "show_cpu_seconds": {
-                "http": show_cpu(package, settings.root, uri),
-                "sqlite": show_cpu(package, settings.root, None),
+                "http": show_cpu(settings.root, uri),
+                "sqlite": show_cpu(settings.root, None),
             },
             "mlflow": mlflow.__version__,
             "python": sys.version.split()[0],
@@ -176,19 +174,13 @@ def in_turn(
     return pairs
 
 
-def ledger_entries(manager: Any) -> list[object]:
-    """The alias moves that the server keeps."""
-    ledger = import_module(type(manager).__module__.replace("mlflow_manager", "ledger"))
-    return list(ledger.ledger_records(manager.store, manager.registered_model()))
-
-
-def show_cpu(package: str, root: Path, uri: str | None) -> float:
+def show_cpu(root: Path, uri: str | None) -> float:
     """Processor seconds of `registry show` as a command, the median of some."""
     environment = {**os.environ, "MLOPS_ROOT": str(root)}
     environment.pop("MLFLOW_TRACKING_URI", None)
     if uri:
         environment["MLFLOW_TRACKING_URI"] = uri
-    code = f"from {package}.cli_registry import app; app()"
+    code = "from goldpath.cli.registry import app; app()"
     command = [sys.executable, "-c", code, "show", "1", "--model", OURS, "--json"]
     spent = []
     for _ in range(SHOWS):
@@ -208,6 +200,6 @@ def free_port() -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
-        print(json.dumps(measure(sys.argv[2]), indent=2))
+        print(json.dumps(measure(), indent=2))
     else:
         sys.exit(main())

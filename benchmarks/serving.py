@@ -25,6 +25,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from baked import ENGINE, unpack_engine
 from serving_measure import Load, PeerError, Slot, build_load, measure, read_truth
 from serving_peers import Peer, Place, install, peers, versions
 from serving_report import draw_chart, print_table, summarise
@@ -43,10 +44,10 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped, too
     project = options.project.resolve()
-    packages = [file.parent.name for file in (project / "src").glob("*/__main__.py")]
-    if len(packages) != 1:
+    if not list((project / "vendor").glob("goldpath-*.whl")):
         return _error(f"{project} is no project", "make demo")
-    place = Place(FOLDER, Path(sys.executable), project / "src", packages[0])
+    source = unpack_engine(project, FOLDER / "engine")
+    place = Place(FOLDER, Path(sys.executable), source, os.environ.get("BENCH_MODULE", ENGINE))
     try:
         load = Load(build_load(FOLDER), options.seconds, min(1.0, options.seconds / 2))
     except PeerError as error:
@@ -82,9 +83,8 @@ def make_model(project: Path, place: Place) -> None:
     subprocess.run(
         [
             *(str(place.python), str(HERE / "serving_project.py")),
-            *(str(project), place.package, str(place.folder)),
+            *(str(project), str(place.folder)),
         ],
-        env={**os.environ, "PYTHONPATH": str(place.source)},
         check=True,
         stdout=subprocess.DEVNULL,
     )
@@ -94,10 +94,9 @@ def build_kernel(place: Place) -> None:
     """Build the scoring kernel, which registration does in a project; no start pays for it."""
     subprocess.run(
         [
-            *(str(place.python), "-m", f"{place.package}.model.compiled.native"),
+            *(str(place.python), "-m", "goldpath.compiled.native"),
             str(place.folder / "project" / "run" / "kernels"),
         ],
-        env={**os.environ, "PYTHONPATH": str(place.source)},
         check=True,
     )
 

@@ -1,27 +1,27 @@
 """The two engines that the serving benchmark gives to BentoML and LitServe.
 
-`sklearn` is the fitted pipeline as MLflow stores it; `compiled` is the project's own compiled form,
-imported from its sources. Both take rows as a client sends them and give a row's probabilities.
+`sklearn` is the fitted pipeline as MLflow stores it; `compiled` is the engine's own compiled form,
+imported from its unpacked wheel. Both take rows as a client sends them and give their
+probabilities.
 """
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 Rows = Sequence[Mapping[str, Any]]
 Engine = Callable[[Rows], list[list[float]]]
 
-ENGINE, FOLDER, PACKAGE = "BENCH_ENGINE", "BENCH_FOLDER", "BENCH_PACKAGE"
-"""Environment variables: which engine, where the benchmark's files are, the project's package."""
+ENGINE, FOLDER = "BENCH_ENGINE", "BENCH_FOLDER"
+"""Environment variables: which engine, and where the benchmark's files are."""
 
 
 def load_engine() -> Engine:
     """The engine that the environment names."""
     folder = Path(os.environ[FOLDER])
     if os.environ[ENGINE] == "compiled":
-        return _compiled(folder, os.environ[PACKAGE])
+        return _compiled(folder)
     return _sklearn(folder)
 
 
@@ -44,11 +44,14 @@ def _sklearn(folder: Path) -> Engine:
     return score
 
 
-def _compiled(folder: Path, package: str) -> Engine:
-    form = import_module(f"{package}.model.compiled.form").read_form(folder / "model" / "compiled")
-    contract = import_module(f"{package}.contract").load_contract(folder / "project")
-    scorer = import_module(f"{package}.model.compiled.scorer")
-    model = scorer.CompiledModel(form, contract, kernels=folder / "kernels")
+def _compiled(folder: Path) -> Engine:
+    from goldpath.compiled.form import read_form
+    from goldpath.compiled.scorer import CompiledModel
+    from goldpath.contract import load_contract
+
+    form = read_form(folder / "model" / "compiled")
+    contract = load_contract(folder / "project")
+    model = CompiledModel(form, contract, kernels=folder / "kernels")
 
     def score(rows: Rows) -> list[list[float]]:
         return model.ordered_answers(*model.columns(rows)).tolist()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from serving_engines import ENGINE, FOLDER, PACKAGE
+from serving_engines import ENGINE, FOLDER
 from serving_rows import CATEGORIES, CLASSES, NUMBERS
 
 HERE = Path(__file__).resolve().parent
@@ -35,14 +35,14 @@ class Place:
     Attributes:
         folder: Its own folder, with `project`, `model` and an environment for each peer.
         python: The project's interpreter.
-        source: The project's `src`.
-        package: The project's package.
+        source: The project's engine, unpacked, for the peers that score with it.
+        module: What `python -m` starts as the service.
     """
 
     folder: Path
     python: Path
     source: Path
-    package: str
+    module: str
 
     def program(self, environment: str, name: str) -> str:
         """A program of a peer's environment."""
@@ -175,7 +175,7 @@ def _ours(name: str, title: str, variables: Mapping[str, str]) -> Peer:
         title,
         OURS,
         # Not without --production: that one writes an access log, as no peer here does.
-        lambda place, *_: [str(place.python), "-m", place.package, "serve", "--production"],
+        lambda place, *_: [str(place.python), "-m", place.module, "serve", "--production"],
         Route("/predict", lambda rows: {"features": rows[0]}, lambda answer: _second([answer])),
         Route(
             "/predict/batch",
@@ -183,7 +183,6 @@ def _ours(name: str, title: str, variables: Mapping[str, str]) -> Peer:
             lambda answer: _second(answer["predictions"]),
         ),
         variables=lambda place, port, workers: {
-            "PYTHONPATH": str(place.source),
             "MLOPS_ROOT": str(place.folder / "project"),
             "MLOPS_SERVING__HOST": "127.0.0.1",
             "MLOPS_SERVING__PORT": str(port),
@@ -315,7 +314,6 @@ def _engine(place: Place, engine: str) -> dict[str, str]:
     return {
         ENGINE: engine,
         FOLDER: str(place.folder),
-        PACKAGE: place.package,
         "PYTHONPATH": f"{place.source}{os.pathsep}{HERE}",
     }
 

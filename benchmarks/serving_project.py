@@ -6,13 +6,12 @@ once, registered through the project's own classes as champion, and saved for th
 `predict_proba` as an MLflow model (skops), as a compiled form, and with rows and what scikit-learn
 answers to them.
 
-    PYTHON serving_project.py PROJECT PACKAGE FOLDER
+    PYTHON serving_project.py PROJECT FOLDER
 """
 
 import json
 import shutil
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,20 +28,22 @@ ROWS, ASKED_ROWS, SEED = 50_000, 1000, 7
 
 def main() -> int:
     """Make project and model in FOLDER."""
-    project, package, folder = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+    from goldpath.contract import load_contract
+    from goldpath.settings import load_settings
+
+    project, folder = Path(sys.argv[1]), Path(sys.argv[2])
     root = folder / "project"
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(project / "config", root / "config")
     frame, labels = draw_rows(ROWS, SEED)
     write_contract(root / "config" / "project.yaml")
     pipeline = build_pipeline().fit(frame, labels)
-    settings = import_module(f"{package}.settings").load_settings(root)
-    contract = import_module(f"{package}.contract").load_contract(root)
-    version = register(package, settings, contract, pipeline, frame)
+    contract = load_contract(root)
+    version = register(load_settings(root), contract, pipeline, frame)
     model = folder / "model"
     shutil.rmtree(model, ignore_errors=True)
-    save_for_mlflow(package, pipeline, frame, model / "mlflow")
-    reason = save_compiled(package, pipeline, contract, model / "compiled")
+    save_for_mlflow(pipeline, frame, model / "mlflow")
+    reason = save_compiled(pipeline, contract, model / "compiled")
     asked, _ = draw_rows(ASKED_ROWS, SEED + 1)
     (model / "rows.json").write_text(json.dumps(json_rows(asked)), encoding="utf-8")
     answers = pipeline.predict_proba(asked)[:, 1].tolist()
@@ -107,33 +108,33 @@ def write_contract(file: Path) -> None:
     file.write_text(yaml.safe_dump(contract, sort_keys=False), encoding="utf-8")
 
 
-def register(
-    package: str, settings: Any, contract: Any, pipeline: "Pipeline", frame: "pd.DataFrame"
-) -> str:
+def register(settings: Any, contract: Any, pipeline: "Pipeline", frame: "pd.DataFrame") -> str:
     """Store, sign and register the pipeline, and make it champion."""
-    managers = import_module(f"{package}.model.mlflow_manager")
-    loaded = import_module(f"{package}.model.scoring").LoadedModel(pipeline, contract, None)
-    manager = managers.MLflowManager(settings, contract)
+    from goldpath.learning.scoring import LoadedModel
+    from goldpath.registry.layout import RUN_KEY
+    from goldpath.registry.mlflow_manager import MLflowManager
+    from goldpath.registry.stages import CHAMPION
+
+    loaded = LoadedModel(pipeline, contract, None)
+    manager = MLflowManager(settings, contract)
     with manager.run("serving benchmark", {}) as run_id:
-        version = manager.register(run_id, loaded, frame, {managers.RUN_KEY: "benchmark"})
-    manager.set_alias(managers.CHAMPION, version.version)
+        version = manager.register(run_id, loaded, frame, {RUN_KEY: "benchmark"})
+    manager.set_alias(CHAMPION, version.version)
     return str(version.version)
 
 
-def save_for_mlflow(
-    package: str, pipeline: "Pipeline", frame: "pd.DataFrame", folder: Path
-) -> None:
+def save_for_mlflow(pipeline: "Pipeline", frame: "pd.DataFrame", folder: Path) -> None:
     """The same pipeline as MLflow's own servers take it: answers are probabilities."""
+    from goldpath.registry.stored_model import model_requirements
     from mlflow.models import infer_signature
     from mlflow.sklearn import save_model
 
-    stored = import_module(f"{package}.model.stored_model")
     save_model(
         pipeline,
         str(folder),
         signature=infer_signature(frame, pipeline.predict_proba(frame)),
         pyfunc_predict_fn="predict_proba",
-        pip_requirements=stored.model_requirements(pipeline),
+        pip_requirements=model_requirements(pipeline),
         serialization_format="skops",
         skops_trusted_types=[
             "numpy.dtype",
@@ -142,13 +143,14 @@ def save_for_mlflow(
     )
 
 
-def save_compiled(package: str, pipeline: "Pipeline", contract: Any, folder: Path) -> str | None:
+def save_compiled(pipeline: "Pipeline", contract: Any, folder: Path) -> str | None:
     """The compiled form for the peers that shall have the same engine; why not, where not."""
     try:
-        compiler = import_module(f"{package}.model.compiled.compiler")
-        form = import_module(f"{package}.model.compiled.form")
+        from goldpath.compiled.compiler import compile_pipeline
+        from goldpath.compiled.form import write_form
+
         folder.mkdir(parents=True)
-        form.write_form(compiler.compile_pipeline(pipeline, contract), folder)
+        write_form(compile_pipeline(pipeline, contract), folder)
     except Exception as error:  # the other peers are measured all the same
         return f"{type(error).__name__}: {error}"
     return None
