@@ -206,7 +206,16 @@ def workbench(installed: BakedProject, tmp_path: Path) -> BakedProject:
     )
     for environment in (".venv", ".venv-airflow", ".venv-uv"):
         (root / environment).symlink_to(installed.root / environment)
-    return BakedProject(root)
+    # The environment's path file names the other copy's sources; these come before it.
+    return BakedProject(root, environment=clean_environment(PYTHONPATH=str(root / "src")))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A skipped test passes nothing: where CI has installed what tests need, it fails the run."""
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and terminal and terminal.stats.get("skipped"):
+        terminal.write_line("FAILED: tests were skipped, and CI is set", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -25,6 +25,7 @@ from .counts import load_profile
 from .locations import PROJECT
 from .prepared_projects import PreparedProjects
 from .ready_made import add_ready_made
+from .skipped_in_ci import NoSkips
 from .where_time_goes import TimeByFile
 
 load_profile()  # before the first test module is imported
@@ -37,8 +38,9 @@ ROWS = 3_000
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let each run say what it spent its time on."""
+    """Let each run say what it spent its time on, and CI refuse skips."""
     config.pluginmanager.register(TimeByFile(), "time-by-file")
+    config.pluginmanager.register(NoSkips(), "no-skips")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
