@@ -82,6 +82,38 @@ class BakedProject:
         return finished
 
 
+@dataclass(frozen=True)
+class Shell:
+    """A user's shell on a machine that has no copy of this repository."""
+
+    folder: Path
+    programs: Path
+    environment: dict[str, str]
+
+    def __call__(self, *command: str | Path, code: int | None = 0) -> Finished:
+        """Run a program of the updater's environment, or git."""
+        program, *arguments = command
+        found = self.programs / str(program)
+        words = (found if found.exists() else program, *arguments)
+        finished = run(*words, cwd=self.folder, timeout=600, env=self.environment)
+        assert code is None or finished.code == code, finished.output
+        return finished
+
+    def at(self, folder: Path) -> "Shell":
+        """The same shell in another folder."""
+        return Shell(folder, self.programs, {**self.environment, "PWD": str(folder)})
+
+    def git(self, *arguments: str | Path) -> str:
+        """What git prints."""
+        return self("git", *arguments).output.strip()
+
+    def commit(self, message: str) -> str:
+        """Commit all; returns the commit."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--no-verify", "--message", message)
+        return self.git("rev-parse", "HEAD")
+
+
 def run(*command: str | Path, cwd: Path, timeout: float, env: dict[str, str]) -> Finished:
     """Run a command without a terminal; what it prints goes to one text."""
     finished = subprocess.run(
@@ -216,6 +248,48 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if os.environ.get("CI") and terminal and terminal.stats.get("skipped"):
         terminal.write_line("FAILED: tests were skipped, and CI is set", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def programs() -> Path:
+    """Cruft and Cookiecutter from the project's own lock, as bootstrap.py installs them.
+
+    They outlive the session in a folder keyed by the locks.
+    """
+    locks = [PROJECT_SOURCE / "requirements" / name for name in ("update.txt", "bootstrap.txt")]
+    digest = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks)).hexdigest()[:12]
+    cache = Path(tempfile.gettempdir()) / f"mlops-template-tests-{os.getuid()}" / f"update-{digest}"
+    cache.mkdir(parents=True, exist_ok=True)
+    finished = cookiecutter(cache, "--overwrite-if-exists")
+    assert finished.code == 0, finished.output
+    project = BakedProject(cache / "customer-churn")
+    finished = project.run("python3", "bootstrap.py", "update", timeout=600)
+    assert finished.code == 0, finished.output
+    return project.root / ".venv-update" / "bin"
+
+
+@pytest.fixture
+def shell(programs: Path, tmp_path: Path) -> Shell:
+    """A new user's shell in an empty folder; its path has a space and accents."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text(
+        "[user]\n\tname = Ada\n\temail = ada@example.com\n[init]\n\tdefaultBranch = main\n"
+    )
+    folder = tmp_path / "un été à Paris"
+    folder.mkdir()
+    return Shell(folder, programs, clean_environment(HOME=str(home), PWD=str(folder)))
+
+
+@pytest.fixture
+def template(shell: Shell, tmp_path: Path) -> Shell:
+    """A shell in a repository of the template's own, with the files of this tree in one commit."""
+    folder = tmp_path / "modèle de projet" / "mlops-template"
+    shutil.copytree(template_files(), folder)
+    inside = shell.at(folder)
+    inside.git("init", "--quiet")
+    inside.commit("First version")
+    return inside
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,236 +1,215 @@
-"""A project knows its template wherever it was baked from, and follows it to a newer version."""
+"""`make template-update`: a newer template arrives, edits survive, a conflict is called one."""
 
 import json
-import os
+import re
 import shutil
-import tempfile
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import (
-    PROJECT_SOURCE,
-    BakedProject,
-    Finished,
-    clean_environment,
-    cookiecutter,
-    run,
-    template_files,
-)
+import yaml
+from conftest import PROJECT_SOURCE, TEMPLATE, BakedProject, Finished, Shell
+from goldpath.services import vendored_engine as wheels
+from template_sources import BAKES, FOLDER, PACKAGE, bake_from_address, bare
+
+import vendor_engine
 
 pytestmark = pytest.mark.slow
 
-NAME = 'Été "des" clients'
-FOLDER = "ete-des-clients"
-PACKAGE = "ete_des_clients"
+# Where the first state of the template with an engine was landed.
+FIRST_LANDED = (TEMPLATE / "tests" / "first_landed_commit.txt").read_text().strip()
 
 
-@dataclass(frozen=True)
-class Shell:
-    """A user's shell on a machine that has no copy of this repository."""
-
-    folder: Path
-    programs: Path
-    environment: dict[str, str]
-
-    def __call__(self, *command: str | Path, code: int | None = 0) -> Finished:
-        """Run a program of the updater's environment, or git."""
-        program, *arguments = command
-        found = self.programs / str(program)
-        finished = run(
-            *(found if found.exists() else program, *arguments),
-            cwd=self.folder,
-            timeout=300,
-            env=self.environment,
-        )
-        assert code is None or finished.code == code, finished.output
-        return finished
-
-    def at(self, folder: Path) -> "Shell":
-        """The same shell in another folder."""
-        return Shell(folder, self.programs, {**self.environment, "PWD": str(folder)})
-
-    def git(self, *arguments: str | Path) -> str:
-        """What git prints."""
-        return self("git", *arguments).output.strip()
+def settle(project: Shell, installed: BakedProject, programs: Path) -> Shell:
+    """Lend a project the environments of others, and let it run its own code and engine."""
+    (project.folder / ".git" / "info" / "exclude").write_text(".venv*\n")
+    for name in (".venv", ".venv-uv"):
+        (project.folder / name).symlink_to(installed.root / name)
+    (project.folder / ".venv-update").symlink_to(programs.parent)
+    return with_engine(project)
 
 
-@pytest.fixture(scope="session")
-def programs() -> Path:
-    """Cruft and Cookiecutter from the project's own lock, as bootstrap.py installs them.
-
-    They outlive the session in a folder keyed by the lock.
-    """
-    locks = [PROJECT_SOURCE / "requirements" / name for name in ("update.txt", "bootstrap.txt")]
-    key = "-".join(str(hash_of(lock))[:12] for lock in locks)
-    cache = Path(tempfile.gettempdir()) / f"mlops-template-tests-{os.getuid()}" / f"update-{key}"
-    cache.mkdir(parents=True, exist_ok=True)
-    finished = cookiecutter(cache, "--overwrite-if-exists")
-    assert finished.code == 0, finished.output
-    project = BakedProject(cache / "customer-churn")
-    finished = project.run("python3", "bootstrap.py", "update", timeout=600)
-    assert finished.code == 0, finished.output
-    return project.root / ".venv-update" / "bin"
+def with_engine(project: Shell) -> Shell:
+    """The shell, with the engine that is vendored now instead of the installed one."""
+    wheel = wheels.vendored_wheel(project.folder)
+    engine = project.folder.parent / wheel.name.removesuffix(".whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(engine)
+    path = f"{engine}:{project.folder / 'src'}"
+    return Shell(project.folder, project.programs, {**project.environment, "PYTHONPATH": path})
 
 
-def hash_of(file: Path) -> str:
-    import hashlib
+def python(project: Shell, *arguments: str, code: int | None = 0) -> Finished:
+    """Run the project's Python."""
+    return project(project.folder / ".venv" / "bin" / "python", *arguments, code=code)
 
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+def edit(shell: Shell, name: str, old: str, new: str) -> None:
+    """Replace a text that occurs once."""
+    file = shell.folder / name
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{name} has {text.count(old)} times {old!r}"
+    file.write_text(text.replace(old, new), encoding="utf-8")
 
 
-@pytest.fixture
-def shell(programs: Path, tmp_path: Path) -> Shell:
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / ".gitconfig").write_text(
-        "[user]\n\tname = Ada\n\temail = ada@example.com\n[init]\n\tdefaultBranch = main\n"
+def release(template: Shell) -> str:
+    """Commit a newer version of the template with a newer engine; returns the version."""
+    engine, project = template.folder / "engine", template.folder / PROJECT_SOURCE.name
+    version = vendor_engine.next_version(wheels.project_version(engine))
+    wheels.set_project_version(engine, version)
+    wheels.install_wheel(project, wheels.build_wheel(engine, template.folder.parent))
+    answers = json.loads((template.folder / "cookiecutter.json").read_text(encoding="utf-8"))
+    old = f'"_template_version": "{answers["_template_version"]}"'
+    edit(template, "cookiecutter.json", old, f'"_template_version": "{version}"')
+    template.commit(f"Version {version}")
+    bare(template)
+    return version
+
+
+def test_update_keeps_edits_and_calls_a_conflict_one(
+    shell: Shell, template: Shell, installed: BakedProject, programs: Path
+) -> None:
+    bake_from_address(shell, template)
+    project = settle(shell.at(shell.folder / FOLDER), installed, programs)
+    edit(project, "config/training.yaml", "trials: 12 ", "trials: 20 ")
+    edit(project, "config/serving.yaml", "port: 8000", "port: 8123")
+    guide = project.folder / "infra" / "README.md"
+    guide.write_text("Ours runs in Lyon.\n\n" + guide.read_text(encoding="utf-8"))
+    own = project.folder / "src" / PACKAGE / "features.py"
+    own.write_text('"""A module of our own."""\n')
+    project.git("rm", "--quiet", "config/model_card.yaml")
+
+    dirty = project("make", "template-update", code=2)
+    assert "changes that are not committed" in dirty.output
+    project.commit("Our own edits")
+    assert "Nothing to do" in project("make", "template-update").output
+
+    source = template.folder / PROJECT_SOURCE.name
+    inside = template.at(source)
+    edit(inside, "config/training.yaml", "cv_folds: 3", "cv_folds: 4")
+    edit(inside, "config/serving.yaml", "port: 8000", "port: 8001")
+    edit(inside, "config/model_card.yaml", "tags: []", "tags: [new]")
+    inside.git("mv", "infra/README.md", "infra/GUIDE.md")
+    with (source / "infra" / "GUIDE.md").open("a") as file:
+        file.write("\nSecond version.\n")
+    version = release(template)
+
+    updated = project("make", "template-update", code=2)
+    assert "Error 1" in updated.output
+    assert "Conflicts: finish 1 by hand." in updated.output
+    assert "config/serving.yaml: choose between the marked lines" in updated.output
+    assert "R infra/README.md -> infra/GUIDE.md" in updated.output
+    assert re.search(r"not in this project any more:\s+config/model_card.yaml", updated.output)
+    assert "Next: make setup, make migrate, make test" in updated.output
+    serving = (project.folder / "config" / "serving.yaml").read_text()
+    assert all(text in serving for text in ("<<<<<<<", "port: 8123", "port: 8001", ">>>>>>>"))
+    training = yaml.safe_load((project.folder / "config" / "training.yaml").read_text())
+    assert (training["trials"], training["cv_folds"]) == (20, 4)
+    guide = (project.folder / "infra" / "GUIDE.md").read_text()
+    assert guide.startswith("Ours runs in Lyon.\n")
+    assert guide.endswith("\nSecond version.\n")
+    assert own.exists()
+    assert not (project.folder / "config" / "model_card.yaml").exists()
+    assert wheels.wheel_version(wheels.vendored_wheel(project.folder)) == version
+
+    project.git("checkout", "--quiet", "--theirs", "config/serving.yaml")
+    project.commit("A newer template")
+    project = with_engine(project)
+    found = python(
+        project, "-c", "from importlib.metadata import version as v; print(v('goldpath'))"
     )
-    folder = tmp_path / "un été à Paris"
-    folder.mkdir()
-    return Shell(folder, programs, clean_environment(HOME=str(home), PWD=str(folder)))
+    assert found.output.strip() == version
+    assert "template-update" in python(project, "-m", PACKAGE, "--help").output
+    python(project, "-m", PACKAGE, "check")
+    python(project, "-m", PACKAGE, "migrate", "--dry-run")
 
-
-@pytest.fixture
-def template(shell: Shell, tmp_path: Path) -> Shell:
-    """The template of this tree in a repository of its own, one commit."""
-    folder = tmp_path / "modèle de projet" / "mlops-template"
-    shutil.copytree(template_files(), folder)
-    inside = shell.at(folder)
-    inside.git("init", "--quiet")
-    commit(inside, "First version")
-    return inside
-
-
-def commit(shell: Shell, message: str) -> str:
-    """Commit all; returns the commit."""
-    shell.git("add", "--all")
-    shell.git("commit", "--quiet", "--no-verify", "--message", message)
-    return shell.git("rev-parse", "HEAD")
-
-
-def bare(template: Shell) -> str:
-    """The address of a bare copy of the template, as a server has it."""
-    folder = template.folder.with_suffix(".git")
-    if not folder.exists():
-        template.git("clone", "--quiet", "--bare", ".", folder)
-    else:
-        template.git("push", "--quiet", folder, "HEAD:main")
-    return f"file://{folder}"
-
-
-def bake_from_address(shell: Shell, template: Shell) -> str:
-    address = bare(template)
-    shell("cookiecutter", address, "--no-input", f"project_name={NAME}")
-    return address
-
-
-def bake_from_archive(shell: Shell, template: Shell) -> str:
-    """A zip as hosts of repositories make them, which names its commit in cookiecutter.json."""
-    archive = shell.folder / "mlops-template-main.zip"
-    template.git("archive", "--prefix=mlops-template-main/", f"--output={archive}", "HEAD")
-    shell("cookiecutter", archive.name, "--no-input", f"project_name={NAME}")
-    return str(archive)
-
-
-def bake_from_plain_zip(shell: Shell, template: Shell) -> str:
-    """A zip that somebody made of the files: nothing in it names a commit."""
-    archive = shell.folder / "plain.zip"
-    with zipfile.ZipFile(archive, "w") as packed:
-        packed.mkdir("mlops-template")
-        for name in template.git("ls-files", "-z").split("\0"):
-            if name:
-                packed.write(template.folder / name, f"mlops-template/{name}")
-    shell("cookiecutter", archive, "--no-input", f"project_name={NAME}")
-    return str(archive)
-
-
-def bake_from_folder(shell: Shell, template: Shell) -> str:
-    typed = os.path.relpath(template.folder, shell.folder)
-    shell("cookiecutter", f"{typed}/", "--no-input", f"project_name={NAME}")
-    return str(template.folder)
-
-
-def bake_with_cruft(shell: Shell, template: Shell) -> str:
-    answers = json.dumps({"project_name": NAME})
-    shell("cruft", "create", template.folder, "--no-input", "--extra-context", answers)
-    return str(template.folder)
-
-
-BAKES = {
-    "address": bake_from_address,
-    "archive": bake_from_archive,
-    "plain-zip": bake_from_plain_zip,
-    "folder": bake_from_folder,
-    "cruft-create": bake_with_cruft,
-}
-Source = Callable[[Shell, Shell], str]
+    # The edited and renamed file changes again: cruft by itself has no base to merge it with.
+    edit(inside, "infra/GUIDE.md", "Second version.", "Third version.")
+    release(template)
+    assert "Conflicts" not in project("make", "template-update").output
+    guide = (project.folder / "infra" / "GUIDE.md").read_text()
+    assert guide.startswith("Ours runs in Lyon.\n")
+    assert guide.endswith("\nThird version.\n")
 
 
 @pytest.mark.parametrize("source", BAKES)
-def test_project_records_template_commit_version_and_answers(
-    shell: Shell, template: Shell, source: str
+def test_project_of_every_source_is_updated(
+    shell: Shell, template: Shell, installed: BakedProject, programs: Path, source: str
 ) -> None:
-    address = BAKES[source](shell, template)
-    project = shell.at(shell.folder / FOLDER)
-    record = json.loads((project.folder / ".cruft.json").read_text(encoding="utf-8"))
-    known = None if source == "plain-zip" else template.git("rev-parse", "HEAD")
-    assert record["template"] == address
-    assert record["commit"] == known
-    answers = record["context"]["cookiecutter"]
-    assert answers["project_name"] == NAME
-    assert answers["package_name"] == PACKAGE
-    version = json.loads((template.folder / "cookiecutter.json").read_text())["_template_version"]
-    assert answers["_template_version"] == version
-    assert (answers["_template"], answers["_commit"]) == (address, known)
-    assert not {"_output_dir", "_repo_dir"} & set(answers)
-    assert project.git("log", "--format=%s") == "Generate the project"
-    assert project.git("status", "--porcelain") == ""
-
-
-@pytest.mark.parametrize("source", ["address", "cruft-create"])
-def test_plain_cruft_checks_compares_and_updates(
-    shell: Shell, template: Shell, source: str
-) -> None:
-    """Whoever calls cruft himself gets what cruft gives; no hook stands in its way."""
     BAKES[source](shell, template)
-    project = shell.at(shell.folder / FOLDER)
-    assert project("cruft", "check").code == 0
-    assert project("cruft", "diff", "--exit-code").output == ""
-    readme = template.folder / PROJECT_SOURCE.name / "README.md"
-    readme.write_text(readme.read_text() + "\nA new last line.\n")
-    commit(template, "Second version")
-    bare(template)
-    assert project("cruft", "check", code=None).code == 1
-    project("cruft", "update", "--skip-apply-ask")
-    assert project.git("status", "--porcelain").splitlines() == ["M .cruft.json", "M  README.md"]
-    assert (project.folder / "README.md").read_text().endswith("\nA new last line.\n")
-    assert project.git("log", "--format=%s") == "Generate the project"
+    project = settle(shell.at(shell.folder / FOLDER), installed, programs)
+    first = template.git("rev-parse", "HEAD")
+    edit(template, f"{PROJECT_SOURCE.name}/config/training.yaml", "cv_folds: 3", "cv_folds: 4")
+    release(template)
+    address = []
+    if source in ("archive", "plain-zip"):
+        refused = project("make", "template-update", code=2)
+        assert "is an archive" in refused.output
+        assert "make template-update TEMPLATE=ADDRESS" in refused.output
+        address = [f"TEMPLATE={template.folder}"]
+    project("make", "template-update", *address)
+    assert "cv_folds: 4" in (project.folder / "config" / "training.yaml").read_text()
+    record = json.loads((project.folder / ".cruft.json").read_text())
+    assert record["commit"] == template.git("rev-parse", "HEAD")
+    committed = json.loads(project.git("show", "HEAD:.cruft.json"))
+    assert committed["commit"] == first, "the commit that the project was baked from"
+    assert record["template"] == committed["template"]
+    assert not record["template"].endswith(".zip")
 
 
-def test_cruft_as_a_library_makes_no_repository_in_its_renders(
-    shell: Shell, template: Shell
+def test_patched_engine_is_never_dropped_silently(
+    shell: Shell, template: Shell, installed: BakedProject, programs: Path, tmp_path: Path
 ) -> None:
-    """Nothing in its process's command line says what it does; the folder does."""
-    bake_with_cruft(shell, template)
-    project = shell.at(shell.folder / FOLDER)
-    code = "import cruft; assert cruft.diff(exit_code=True); print('no difference')"
-    assert project("python", "-c", code).output.endswith("no difference\n")
-    made = shell.folder / "made"
-    made.mkdir()
-    code = f"import cruft; cruft.create({str(template.folder)!r}, no_input=True)"
-    shell.at(made)("python", "-c", code)
-    assert shell.at(made / "customer-churn").git("log", "--format=%s") == "Generate the project"
+    bake_from_address(shell, template)
+    project = settle(shell.at(shell.folder / FOLDER), installed, programs)
+    patched = tmp_path / "engine"
+    shutil.copytree(template.folder / "engine", patched)
+    wheels.set_project_version(patched, f"{wheels.project_version(patched)}+local.1")
+    wheels.install_wheel(project.folder, wheels.build_wheel(patched, tmp_path))
+    project.commit("Patch the engine")
+    version = release(template)
+
+    refused = project("make", "template-update", code=2)
+    assert "the engine is patched" in refused.output
+    assert project.git("status", "--porcelain") == ""
+    project("make", "template-update", "ARGS=--drop-patch")
+    assert wheels.wheel_version(wheels.vendored_wheel(project.folder)) == version
+    lock = (project.folder / "requirements" / "engine.txt").read_text()
+    assert lock == wheels.engine_lock(wheels.vendored_wheel(project.folder))
+    assert project.git("log", "--format=%s").splitlines() == [
+        "Put the released engine back",
+        "Patch the engine",
+        "Generate the project",
+    ]
 
 
-def test_passwords_in_an_address_are_not_recorded(shell: Shell, template: Shell) -> None:
-    server = bare(template)
-    shell.git(
-        "config", "--global", f"url.{server}.insteadOf", "https://me:secret@example.com/t.git"
+def test_project_of_the_first_landed_state_reaches_this_one(
+    shell: Shell, template: Shell, installed: BakedProject, programs: Path, tmp_path: Path
+) -> None:
+    """Baked as the first users baked it, with that day's hooks, engine and command line."""
+    history = shell.at(tmp_path / "history")
+    shell.git("clone", "--quiet", "--no-local", TEMPLATE, history.folder)
+    shell.git("-C", history.folder, "checkout", "--quiet", "-B", "main", FIRST_LANDED)
+    bake_from_address(shell, history)
+    project = settle(shell.at(shell.folder / FOLDER), installed, programs)
+    edit(project, "config/training.yaml", "trials: 12 ", "trials: 20 ")
+    project.commit("Our own edit")
+    for entry in history.folder.iterdir():
+        if entry.name != ".git":
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    shutil.copytree(
+        template.folder,
+        history.folder,
+        dirs_exist_ok=True,
+        ignore=lambda folder, _: [".git"] if Path(folder) == template.folder else [],
     )
-    shell("cookiecutter", "https://me:secret@example.com/t.git", "--no-input")
-    text = (shell.folder / "customer-churn" / ".cruft.json").read_text()
-    assert json.loads(text)["template"] == "https://example.com/t.git"
-    assert "secret" not in text
+    history.commit("This tree")
+    bare(history)
+
+    updated = project("make", "template-update", code=None)
+    assert "Template: " in updated.output, updated.output
+    project = with_engine(project)
+    python(project, "-m", PACKAGE, "migrate", "--apply")
+    assert python(project, "-m", PACKAGE, "migrate").output.startswith("Nothing to do")
+    assert "trials: 20 " in (project.folder / "config" / "training.yaml").read_text()
+    python(project, "-m", PACKAGE, "check")
