@@ -1,4 +1,4 @@
-"""Reports for scripts: whole JSON files, or none."""
+"""Reports: whole files, or none."""
 
 import json
 import os
@@ -11,9 +11,12 @@ def write_report(file: Path, values: object) -> None:
     Raises:
         ValueError: If a number is not finite, which JSON cannot say.
     """
+    write_text(file, json.dumps(values, indent=2, default=str, allow_nan=False) + "\n")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text in one step; the folder is made where it is missing."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    part.write_text(
-        json.dumps(values, indent=2, default=str, allow_nan=False) + "\n", encoding="utf-8"
-    )
+    part.write_text(text, encoding="utf-8")
     part.replace(file)

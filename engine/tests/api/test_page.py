@@ -139,7 +139,7 @@ def test_reference_lists_every_route_with_a_call_that_the_service_takes(
 
     for path in openapi["paths"]:
         assert f"<code>{html.escape(path)}</code>" in text
-    calls = map(html.unescape, re.findall(r"<pre tabindex=0><code>(.*?)</code>", text, re.DOTALL))
+    calls = map(html.unescape, re.findall(r'<pre tabindex="0"><code>(.*?)</code>', text, re.DOTALL))
     call = next(line for line in calls if line.split(" \\\n")[0].endswith("/predict"))
     body = json.loads(re.search(r"-d '(.*)'", call, re.DOTALL).group(1))  # type: ignore[union-attr]
     assert client.post("/predict", json=body).status_code == 200

@@ -10,8 +10,8 @@ import pytest
 
 from goldpath.automl.budget import Budget
 from goldpath.automl.engine import find_model
-from goldpath.automl.report import Report, make_report, write_report_files
-from goldpath.automl.report_page import render_page
+from goldpath.automl.report import Report, make_report
+from goldpath.automl.report_page import render_page, write_report_files
 from goldpath.automl.result import AutoMLResult
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("search-report")]

@@ -1,4 +1,4 @@
-"""What a search found, for people: a page to look at, and the same as JSON.
+"""What a search found, for people: the values of the page that `report_page` writes.
 
 The plots show the model on given rows: shuffled features (Breiman 2001), partial dependence
 (Friedman 2001), SHAP's attributions where the `explain` extra is installed, and quality against
@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ import pandas as pd
 
 from goldpath.automl.result import AutoMLResult, HistoryPoint, LeaderboardEntry
 from goldpath.automl.task import Task
-from goldpath.reports import write_report
 
 IMPORTANCE_ROWS = 500
 REPEATS = 3
@@ -164,18 +162,6 @@ def make_report(
         dependences=tuple(dependences),
         points=_points(result, microseconds),
     )
-
-
-def write_report_files(report: Report, folder: Path, name: str) -> tuple[Path, Path]:
-    """Write `name.html` and `name.json` in one step each; returns both."""
-    from goldpath.automl.report_page import render_page
-
-    page, values = folder / f"{name}.html", folder / f"{name}.json"
-    write_report(values, plain(report))
-    part = page.with_name(f"{page.name}.part")
-    part.write_text(render_page(report), encoding="utf-8")
-    part.replace(page)
-    return page, values
 
 
 def plain(value: Any) -> Any:

@@ -1,8 +1,11 @@
-"""Evidently's HTML report, carrying our decision instead of its own.
+"""The drift page: our verdict, and below it Evidently's report, which carries the same decision.
 
 Evidently draws the distributions; its default tests are not used, because they change with the
 number of rows, test categories against the reference as if it were no sample, and drop missing
 values unseen. Each column's plot gets the decision through a registered test that returns it.
+
+Evidently's report is a page with scripts, and shows values that clients sent. It stands in a frame
+without rights: it reaches neither our page nor the network.
 """
 
 import os
@@ -15,9 +18,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from goldpath.drift.decision import ColumnDrift, DriftDecision
+from goldpath.drift.decision import ColumnDrift, DriftDecision, Verdict
 from goldpath.drift.profile import as_table, column_kind
 from goldpath.errors import ProjectError
+from goldpath.pages.documents import render
+from goldpath.reports import write_text
 
 METHODS = {
     (
@@ -29,17 +34,8 @@ METHODS = {
         "value",
     ): "two-sample chi-square with false discovery control; Jensen-Shannon distance",
 }
+LOOKS: dict[Verdict, str] = {"ok": "good", "drift": "bad", "insufficient": "warn"}
 SHARE_METHOD = "Fisher's exact test with false discovery control; Jensen-Shannon distance"
-HEADINGS = [
-    "column",
-    "drift",
-    "compared",
-    "shift",
-    "counts from",
-    "p",
-    "p, all tests",
-    "what changed",
-]
 
 
 class ReportError(ProjectError):
@@ -79,6 +75,8 @@ def write_html(
         ) from error
 
     before, after = plain_frames(reference, current, rows)
+    ranked = tuple(sorted(decision.columns, key=lambda column: -column.effect / column.limit))
+    drawn = max(len(before), len(after))
     # Evidently divides by the number of values, or raises: such a column is in the table only.
     filled = [
         name for name in before.columns if before[name].notna().any() and after[name].notna().any()
@@ -92,14 +90,38 @@ def write_html(
     with warnings.catch_warnings():
         # NumPy's remarks on Evidently's arithmetic help nobody who reads a drift report.
         warnings.simplefilter("ignore")
-        snapshot = Report([_decision_container(decision, before, after, title)]).run(
+        snapshot = Report(_metrics(ranked, before, after)).run(
             Dataset.from_pandas(after, data_definition=definition),
             Dataset.from_pandas(before, data_definition=definition),
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".html.part")
-    snapshot.save_html(str(unfinished))
-    unfinished.replace(path)
+    write_text(path, render_page(title, decision, ranked, drawn, snapshot.get_html_str(False)))
+
+
+def render_page(
+    title: str,
+    decision: DriftDecision,
+    ranked: tuple[ColumnDrift, ...],
+    drawn: int,
+    evidently: str,
+) -> str:
+    """The page as one document.
+
+    Args:
+        title: First line.
+        decision: What was decided.
+        ranked: Its columns in the order in which they are shown.
+        drawn: Rows of each side that the plots show at most.
+        evidently: Evidently's report, a document of its own.
+    """
+    return render(
+        "drift.html",
+        title=title,
+        decision=decision,
+        look=LOOKS[decision.verdict],
+        columns=ranked,
+        drawn=drawn,
+        evidently=evidently,
+    )
 
 
 def plain_frames(
@@ -149,50 +171,23 @@ def _inert_frame(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _decision_container(
-    decision: DriftDecision, reference: pd.DataFrame, current: pd.DataFrame, title: str
-) -> Any:
-    """Evidently's extension point: a container of its metrics, our own widgets on top."""
-    from evidently.core.container import MetricContainer
-    from evidently.legacy.renderers.html_widgets import CounterData, counter, table_data
+def _metrics(
+    ranked: tuple[ColumnDrift, ...], reference: pd.DataFrame, current: pd.DataFrame
+) -> list[Any]:
+    """Evidently's metrics: the decision on each column with its plot, and what is missing."""
     from evidently.metrics import MissingValueCount, ValueDrift
 
-    ranked = sorted(decision.columns, key=lambda column: -column.effect / column.limit)
-    metrics: list[Any] = [
+    drifts = [
         ValueDrift(column=inert(column.name), method=_register(column), threshold=column.limit)
         for column in ranked
         if inert(column.name) in reference
     ]
-    metrics += [
+    missing = [
         MissingValueCount(column=name)
         for name in reference.columns
         if reference[name].isna().any() or current[name].isna().any()
     ]
-    counters = [
-        CounterData("verdict", f"{decision.verdict.upper()}: {decision.message}"),
-        CounterData("current rows", f"{decision.rows:,}"),
-        CounterData("reference rows", f"{decision.reference_rows:,}"),
-    ]
-    drawn = max(len(reference), len(current))
-    note = f"Decided on all rows; the plots show up to {drawn:,} rows a side."
-    independent = "The p-values take rows as independent of each other."
-
-    class DecisionContainer(MetricContainer):  # type: ignore[misc]  # Evidently is untyped here
-        def generate_metrics(self, context: Any) -> list[Any]:  # noqa: ARG002  theirs
-            return metrics
-
-        def render(self, context: Any, child_widgets: Any = None) -> list[Any]:
-            return [
-                counter(title=inert(title), counters=counters),
-                table_data(
-                    title=f"{note} {independent}",
-                    column_names=HEADINGS,
-                    data=map(_table_row, ranked),
-                ),
-                *super().render(context, child_widgets),
-            ]
-
-    return DecisionContainer()
+    return [*drifts, *missing]
 
 
 def _register(column: ColumnDrift) -> str:
@@ -215,16 +210,3 @@ def _answer(column: ColumnDrift) -> Callable[..., tuple[float, bool]]:
         return column.effect, column.drifted
 
     return decided
-
-
-def _table_row(column: ColumnDrift) -> list[str]:
-    return [
-        inert(column.name),
-        "DRIFT" if column.drifted else "no",
-        column.test or "nothing",
-        f"{column.effect:.3f}",
-        f"{column.limit:.3f}",
-        f"{column.p_value:.2g}",
-        f"{column.q_value:.2g}",
-        inert(column.reason),
-    ]

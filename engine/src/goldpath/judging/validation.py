@@ -16,6 +16,7 @@ from goldpath.learning.frames import target_values
 from goldpath.learning.scoring import LoadedModel, Predictions
 from goldpath.learning.splitting import Split
 from goldpath.learning.threads import sensible_threads
+from goldpath.reports import write_text
 from goldpath.settings import Settings
 
 if TYPE_CHECKING:
@@ -93,13 +94,10 @@ def _validate(
 
 def write_report_files(report: ValidationReport, folder: "Path") -> "tuple[Path, Path]":
     """Write the report as HTML and as JSON; returns both files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = folder / HTML_REPORT, folder / JSON_REPORT
-    for file, text in zip(files, (report.to_html(), report.to_json()), strict=True):
-        part = file.with_suffix(file.suffix + ".part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
-    return files
+    page, values = folder / HTML_REPORT, folder / JSON_REPORT
+    write_text(page, report.to_html())
+    write_text(values, report.to_json())
+    return page, values
 
 
 def log_report(manager: "MLflowManager", run_id: str, report: ValidationReport) -> None:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from goldpath.errors import ProjectError
+from goldpath.pages.documents import render
 
 
 class ValidationStatus(StrEnum):
@@ -84,6 +85,11 @@ class ValidationResult:
         if self.status is ValidationStatus.FAILED:
             return self.severity is ValidationSeverity.LOW
         return self.status is not ValidationStatus.NOT_ENOUGH_DATA or self.optional
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of `details`, in the order in which its rows name them."""
+        return tuple(dict.fromkeys(name for row in self.details.values() for name in row))
 
     @property
     def detail(self) -> str:
@@ -174,9 +180,7 @@ class ValidationReport:
 
     def to_html(self) -> str:
         """The report for people: one page with nothing to load from elsewhere."""
-        from goldpath.judging.validation_page import render_report
-
-        return render_report(self)
+        return render("validation.html", report=self)
 
 
 def _finite(value: Any) -> Any:

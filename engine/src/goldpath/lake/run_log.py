@@ -47,6 +47,11 @@ class RunRecord:
     started_at: datetime
     finished_at: datetime
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether each row that was read was written, refused, or replaced by a later one."""
+        return self.rows_in == self.rows_out + self.quarantined + self.duplicates
+
 
 def write_records(lakehouse: Lakehouse, contract: Contract, records: Iterable[RunRecord]) -> None:
     """Append records in one commit."""

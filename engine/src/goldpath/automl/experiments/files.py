@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from goldpath.automl.experiments.results import ExperimentResults
-from goldpath.automl.report import plain, write_report_files
+from goldpath.automl.report import plain
+from goldpath.automl.report_page import write_report_files
 from goldpath.automl.result import HistoryPoint, LeaderboardEntry
 from goldpath.registry.files.pipeline import read_pipeline
 

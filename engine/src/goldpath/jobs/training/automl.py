@@ -17,7 +17,8 @@ import numpy as np
 from goldpath.automl.budget import Budget
 from goldpath.automl.experiments.tracking import log_configurations
 from goldpath.automl.report import SECONDS as REPORT_SECONDS
-from goldpath.automl.report import make_report, write_report_files
+from goldpath.automl.report import make_report
+from goldpath.automl.report_page import write_report_files
 from goldpath.automl.result import AutoMLResult, HistoryPoint
 from goldpath.automl.sharing import find_model_parallel
 from goldpath.contract import Contract

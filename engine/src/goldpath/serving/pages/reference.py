@@ -4,13 +4,12 @@
 """
 
 import json
-import re
 import shlex
-from collections.abc import Mapping
-from html import escape
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from goldpath.serving.pages.home import document
+from goldpath.pages.documents import render
 
 FIRST = "predictions"
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -19,7 +18,62 @@ JSON = "application/json"
 Schema = Mapping[str, Any]
 
 
-def render_reference(openapi: Mapping[str, Any], base_url: str) -> str:
+@dataclass(frozen=True)
+class FieldRow:
+    """A parameter, or a field of an object: its name, whether it must be sent, what it may be."""
+
+    name: str
+    required: bool
+    what: str
+
+
+@dataclass(frozen=True)
+class FieldTable:
+    """The fields of an object; `name` is empty for the outermost one."""
+
+    name: str
+    rows: tuple[FieldRow, ...]
+
+
+@dataclass(frozen=True)
+class Body:
+    """A form that a request's body may have; `name` is empty where there is only one."""
+
+    name: str
+    parts: tuple[FieldTable, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of a route: its status, what it means, and the forms that it may have."""
+
+    status: str
+    what: str
+    form: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path and a method, with a call that the service takes."""
+
+    method: str
+    path: str
+    description: str
+    parameters: tuple[FieldRow, ...]
+    bodies: tuple[Body, ...]
+    curl: str
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """The routes of a tag."""
+
+    name: str
+    routes: tuple[Route, ...]
+
+
+def render_reference(openapi: Schema, base_url: str) -> str:
     """The page.
 
     Args:
@@ -27,86 +81,67 @@ def render_reference(openapi: Mapping[str, Any], base_url: str) -> str:
         base_url: Where the examples send their requests; ends with a slash.
     """
     parts = openapi.get("components", {}).get("schemas", {})
-    by_tag: dict[str, list[str]] = {}
+    by_tag: dict[str, list[Route]] = {}
     for path, item in openapi["paths"].items():
         for method in METHODS:
             if method in item:
                 tag = (item[method].get("tags") or ["other"])[0]
                 route = _route(method, path, item[method], parts, base_url)
                 by_tag.setdefault(tag, []).append(route)
-    sections = "".join(
-        f"<h2>{escape(tag.capitalize())}</h2>{''.join(by_tag[tag])}"
-        for tag in sorted(by_tag, key=lambda tag: tag != FIRST)
-    )
     info = openapi["info"]
-    body = (
-        f"<body><header><h1>{escape(info['title'])}: API reference</h1>"
-        f"<p class=soft>{_prose(info.get('description', ''))}</p>"
-        "<ul class=links><li><a href='./'>The service's page</a></li>"
-        "<li><a href='openapi.json'>OpenAPI document</a></li>"
-        "<li><a href='docs'>Swagger, loaded from a CDN</a></li></ul></header>"
-        f"<main>{sections}</main></body>"
+    return render(
+        "reference.html",
+        title=info["title"],
+        description=info.get("description", ""),
+        sections=[
+            Section(tag.capitalize(), tuple(by_tag[tag]))
+            for tag in sorted(by_tag, key=lambda tag: tag != FIRST)
+        ],
     )
-    return document(f"{info['title']}: API reference", body)
 
 
-def _route(method: str, path: str, route: Schema, parts: Schema, base_url: str) -> str:
+def _route(method: str, path: str, route: Schema, parts: Schema, base_url: str) -> Route:
     content = route.get("requestBody", {}).get("content", {}).get(JSON)
     schema = content.get("schema", {}) if content else {}
-    rows = [
-        (f"{item['name']} ({item['in']})", item.get("schema", {}), item.get("required", False))
-        for item in route.get("parameters", ())
-    ]
-    return (
-        f"<section class=card><h3><span class=method>{method.upper()}</span> "
-        f"<code>{escape(path)}</code></h3><p>{_prose(route.get('description', ''))}</p>"
-        f"{_parameters(rows, parts)}{_body(schema, parts)}"
-        f"{_curl(method, path, content, parts, base_url)}{_answers(route, parts)}</section>"
+    return Route(
+        method=method.upper(),
+        path=path,
+        description=route.get("description", ""),
+        parameters=tuple(
+            FieldRow(
+                f"{item['name']} ({item['in']})",
+                item.get("required", False),
+                _words(item.get("schema", {}), parts),
+            )
+            for item in route.get("parameters", ())
+        ),
+        bodies=tuple(
+            Body(name, tuple(_tables("", form, parts))) for name, form in _forms(schema, parts)
+        ),
+        curl=_curl(method, path, content, parts, base_url),
+        answers=tuple(
+            _answer(str(status), answer, parts)
+            for status, answer in route.get("responses", {}).items()
+        ),
     )
 
 
-def _prose(text: str) -> str:
-    """A description, with what stands between backticks as code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
-
-
-def _parameters(rows: list[tuple[str, Schema, bool]], parts: Schema) -> str:
-    return _table(rows, parts) if rows else ""
-
-
-def _body(schema: Schema, parts: Schema) -> str:
-    forms = _forms(schema, parts)
-    return "".join(
-        f"<details><summary>Body{f': {escape(name)}' if name else ''}</summary>"
-        f"{_fields(form, parts)}</details>"
-        for name, form in forms
-    )
-
-
-def _fields(form: Schema, parts: Schema) -> str:
-    """A table of an object's fields, and below it one of each object inside."""
+def _tables(name: str, form: Schema, parts: Schema) -> Iterable[FieldTable]:
+    """A table of an object's fields, and after it those of each object inside."""
     required = form.get("required", ())
     properties = form.get("properties", {})
-    text = _table([(name, item, name in required) for name, item in properties.items()], parts)
-    for name, item in properties.items():
+    yield FieldTable(
+        name,
+        tuple(
+            FieldRow(field, field in required, _words(item, parts))
+            for field, item in properties.items()
+        ),
+    )
+    for field, item in properties.items():
         inner = _resolved(item, parts)
         inner = _resolved(inner.get("items", inner), parts)
         if inner.get("properties"):
-            text += f"<p class=soft>{escape(name)}:</p>{_fields(inner, parts)}"
-    return text
-
-
-def _table(rows: list[tuple[str, Schema, bool]], parts: Schema) -> str:
-    lines = "".join(
-        f"<tr><td><code>{escape(name)}</code></td><td>{'yes' if required else 'no'}</td>"
-        f"<td>{escape(_words(item, parts))}</td></tr>"
-        for name, item, required in rows
-    )
-    return (
-        "<div class=scroll tabindex=0><table class=text><thead><tr><th scope=col>name</th>"
-        f"<th scope=col>required</th><th scope=col>what</th></tr></thead><tbody>{lines}</tbody>"
-        "</table></div>"
-    )
+            yield from _tables(field, inner, parts)
 
 
 def _curl(method: str, path: str, content: Schema | None, parts: Schema, base_url: str) -> str:
@@ -117,25 +152,15 @@ def _curl(method: str, path: str, content: Schema | None, parts: Schema, base_ur
         example = _example(content.get("schema", {}), parts)
         if example is not None:
             line += f" \\\n  -d {shlex.quote(json.dumps(example, ensure_ascii=False))}"
-    return f"<pre tabindex=0><code>{escape(line)}</code></pre>"
+    return line
 
 
-def _answers(route: Schema, parts: Schema) -> str:
-    lines = []
-    for status, answer in route.get("responses", {}).items():
-        content = answer.get("content", {})
-        names = {_title(kind.get("schema", {}), parts) for kind in content.values()} - {""}
-        kinds = ", ".join(content)
-        text = " ".join((answer.get("description", ""), f"({kinds})" if kinds else ""))
-        lines.append((str(status), text, ", ".join(sorted(names))))
-    rows = "".join(
-        f"<tr><td>{escape(status)}</td><td>{escape(text)}</td><td>{escape(name)}</td></tr>"
-        for status, text, name in lines
-    )
-    return (
-        "<details><summary>Answers</summary><div class=scroll tabindex=0><table class=text>"
-        "<thead><tr><th scope=col>status</th><th scope=col>what</th><th scope=col>form</th></tr>"
-        f"</thead><tbody>{rows}</tbody></table></div></details>"
+def _answer(status: str, answer: Schema, parts: Schema) -> Answer:
+    content = answer.get("content", {})
+    names = {_title(kind.get("schema", {}), parts) for kind in content.values()} - {""}
+    kinds = f"({', '.join(content)})" if content else ""
+    return Answer(
+        status, f"{answer.get('description', '')} {kinds}".strip(), ", ".join(sorted(names))
     )
 
 

@@ -11,7 +11,10 @@ from goldpath.serving.pages.reference import render_reference
 
 
 def page_router(contract: Contract) -> APIRouter:
-    """The pages; they hold nothing that only some may see, so anybody may load them."""
+    """The pages; they hold nothing that only some may see, so anybody may load them.
+
+    Both routes run in a thread: the first page imports Jinja2, and predictions do not wait for it.
+    """
     router = APIRouter(include_in_schema=False)
 
     @cache
@@ -19,7 +22,7 @@ def page_router(contract: Contract) -> APIRouter:
         return render_page(contract, needs_key=needs_key)
 
     @router.get("/")
-    async def home(request: Request) -> HTMLResponse:
+    def home(request: Request) -> HTMLResponse:
         anonymous = request.app.state.access.anonymous
         may_read = anonymous is not None and "read-metrics" in anonymous.roles
         return HTMLResponse(page(not may_read), headers=page_headers())

@@ -360,7 +360,7 @@
     find("model").dataset.version = model ? model.model_version : "";
     const pill = find("state");
     pill.textContent = model ? `version ${model.model_version} serves` : "no model serves";
-    pill.className = "pill " + (model ? "ready" : "waiting");
+    pill.className = "pill " + (model ? "good" : "warn");
     if (model === null) return;
     const engines = { kernel: "compiled kernel", numpy: "compiled form in NumPy", pipeline: "fitted pipeline" };
     facts(find("model"), [
@@ -392,7 +392,7 @@
       }
     } catch {
       find("state").textContent = "the service does not answer";
-      find("state").className = "pill down";
+      find("state").className = "pill bad";
     } finally {
       polling = false;
     }

@@ -1,0 +1,94 @@
+"""What is in the lake now, where it came from, and whether every row is accounted for."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from goldpath.contract import EVENT_TIME, Contract
+from goldpath.jobs.data.silver import commonest_reasons
+from goldpath.lake.column_summary import ColumnSummary, summarise_columns
+from goldpath.lake.lakehouse import Lakehouse, LakehouseError, Snapshot, TableName
+from goldpath.lake.run_log import RunRecord, latest_by_subject, read_records
+from goldpath.lake.tables import (
+    INGESTED_AT,
+    bronze_table,
+    gold_table,
+    predictions_table,
+    quarantine_table,
+    silver_table,
+)
+
+
+@dataclass(frozen=True)
+class LakeState:
+    """Everything that the data page shows.
+
+    Attributes:
+        dataset: The contract's dataset.
+        source: Where rows come from.
+        made_at: When the state was read, UTC.
+        tables: The current snapshot of each layer that exists.
+        deliveries: Files that were taken in, the oldest first.
+        intervals: The newest account of each interval.
+        reasons: Why rows are in quarantine, the commonest first.
+        newest_event: The newest event time in gold, or None.
+        newest_ingestion: When bronze took rows in last.
+        training_runs: Runs whose snapshot of gold is tagged.
+        columns: Gold's columns.
+    """
+
+    dataset: str
+    source: str
+    made_at: datetime
+    tables: dict[str, Snapshot]
+    deliveries: list[RunRecord]
+    intervals: list[RunRecord]
+    reasons: dict[str, int]
+    newest_event: datetime | None
+    newest_ingestion: datetime
+    training_runs: tuple[str, ...]
+    columns: list[ColumnSummary]
+
+
+def read_lake_state(lakehouse: Lakehouse, contract: Contract) -> LakeState:
+    """Read the accounts of all runs, and summarise gold's columns where the data is.
+
+    Raises:
+        LakehouseError: If there is no gold table yet.
+    """
+    layers = {
+        "bronze": bronze_table(contract),
+        "quarantine": quarantine_table(contract),
+        "silver": silver_table(contract),
+        "gold": gold_table(contract),
+        "predictions": predictions_table(contract),
+    }
+    found = {layer: lakehouse.snapshot(table) for layer, table in layers.items()}
+    tables = {layer: snapshot for layer, snapshot in found.items() if snapshot is not None}
+    if "gold" not in tables:
+        raise LakehouseError("there is nothing to report: the lake has no gold table", "make data")
+    gold = lakehouse.read(layers["gold"])
+    tags = [tag for item in lakehouse.snapshots(layers["gold"]) for tag in item.tags]
+    return LakeState(
+        dataset=contract.dataset,
+        source=contract.source.name,
+        made_at=datetime.now(UTC),
+        tables=tables,
+        deliveries=read_records(lakehouse, contract, "bronze"),
+        intervals=sorted(
+            latest_by_subject(read_records(lakehouse, contract, "silver")).values(),
+            key=lambda record: record.subject,
+        ),
+        reasons=commonest_reasons(lakehouse, contract),
+        newest_event=_newest(lakehouse, layers["gold"], EVENT_TIME) if contract.has_time else None,
+        newest_ingestion=_newest(lakehouse, layers["bronze"], INGESTED_AT),
+        training_runs=tuple(tag for tag in tags if tag.startswith("train-")),
+        columns=summarise_columns(lakehouse, gold, contract),
+    )
+
+
+def _newest(lakehouse: Lakehouse, table: TableName, column: str) -> datetime:
+    rows = lakehouse.read(table)
+    newest: datetime = lakehouse.collect(rows.aggregate(newest=rows[column].max()))["newest"][
+        0
+    ].as_py()
+    return newest

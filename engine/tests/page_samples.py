@@ -1,0 +1,423 @@
+"""Every page that goldpath makes, from values as real ones are."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from goldpath.automl import report_page
+from goldpath.automl.report import Dependence, Importance, Point, Report
+from goldpath.automl.result import HistoryPoint, LeaderboardEntry
+from goldpath.contract import Contract
+from goldpath.drift import report as drift_report
+from goldpath.drift.decision import ColumnDrift, DriftDecision
+from goldpath.jobs.data import page as data_page
+from goldpath.jobs.data.lake_state import LakeState
+from goldpath.judging.validation_report import (
+    ValidationReport,
+    ValidationResult,
+    ValidationSeverity,
+    ValidationStatus,
+)
+from goldpath.lake.column_summary import ColumnSummary
+from goldpath.lake.lakehouse import Snapshot, TableName
+from goldpath.lake.run_log import RunRecord
+from goldpath.serving.pages.home import render_page
+from goldpath.serving.pages.reference import render_reference
+
+WHEN = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A page: the values that it is made from, how, and the templates that are meant by it."""
+
+    template: str
+    values: Any
+    render: Callable[[Any], str]
+
+
+def samples() -> dict[str, Sample]:
+    """A full page of each kind, and those whose values leave parts out, by name."""
+    return {
+        "validation": Sample("validation.html", _validation(), ValidationReport.to_html),
+        "validation of nothing": Sample(
+            "validation.html", ValidationReport("churn", "", 0, WHEN, ()), ValidationReport.to_html
+        ),
+        "automl": Sample("automl.html", _search(), report_page.render_page),
+        "automl in a hurry": Sample("automl.html", _hurried(), report_page.render_page),
+        "data": Sample("data.html", _lake(), data_page.render_page),
+        "data of one day": Sample("data.html", _small_lake(), data_page.render_page),
+        "drift": Sample("drift.html", _drift(), _drift_page),
+        "service": Sample("service.html", CONTRACT, _service_page),
+        "service with keys": Sample("service.html", CONTRACT, _service_page_with_keys),
+        "reference": Sample("reference.html", OPENAPI, _reference_page),
+    }
+
+
+def _drift_page(decision: DriftDecision) -> str:
+    frame = "<!doctype html><title>Evidently</title><p>plots</p>"
+    title = f"churn version 3: {decision.columns[0].name}"
+    return drift_report.render_page(title, decision, decision.columns, 5000, frame)
+
+
+def _service_page(contract: Contract) -> str:
+    return render_page(contract, needs_key=False)
+
+
+def _service_page_with_keys(contract: Contract) -> str:
+    return render_page(contract, needs_key=True)
+
+
+def _reference_page(openapi: Mapping[str, Any]) -> str:
+    return render_reference(openapi, "http://127.0.0.1:8000/")
+
+
+def _validation() -> ValidationReport:
+    def result(name: str, status: ValidationStatus, message: str, **more: Any) -> ValidationResult:
+        return ValidationResult(name, status, message, **more)
+
+    groups = {
+        "plan = free": {"rows": 812.0, "roc_auc": 0.8123, "selected": 0.231},
+        "plan = paid": {"rows": 1200.0, "roc_auc": 0.7911, "selected": 0.187},
+        "plan: largest difference": {"roc_auc": 0.0212, "note": "within chance"},
+    }
+    return ValidationReport(
+        "customer_churn",
+        "7",
+        2012,
+        WHEN,
+        (
+            result("enough test rows", ValidationStatus.PASSED, "2012 test rows, 200 needed"),
+            result(
+                "not worse than the champion",
+                ValidationStatus.FAILED,
+                "roc_auc 0.7810 against 0.8124; the difference is -0.0314 (95 %: -0.0401 to "
+                "-0.0221, DeLong)",
+                score=0.781,
+                threshold=0.8124,
+            ),
+            result("bias", ValidationStatus.WARNING, "groups differ by 0.02", details=groups),
+            result(
+                "size",
+                ValidationStatus.FAILED,
+                "41 MB, 40 MB allowed",
+                severity=ValidationSeverity.LOW,
+            ),
+            result(
+                "data drift",
+                ValidationStatus.NOT_ENOUGH_DATA,
+                "90 rows, 100 needed",
+                optional=True,
+            ),
+        ),
+    )
+
+
+def _search() -> Report:
+    families = ("boosting", "extra_trees", "linear", "neighbours", "random_forest")
+    leaderboard = tuple(
+        LeaderboardEntry(
+            number=number,
+            family=families[number % len(families)],
+            parameters={
+                "max_depth": 3 + number % 9,
+                "learning_rate": 0.031 * (1 + number % 5),
+                "criterion": "entropy",
+                "early": number % 2 == 0,
+                "weights": None,
+            },
+            state="failed" if number == 44 else "complete",
+            score=None if number == 44 else 0.31 + 0.004 * number,
+            fold_scores=(),
+            seconds=0.4 + number / 7,
+            predict_microseconds=0.0 if number == 44 else 2.0 + 40.0 * ((number * 7) % 11),
+            in_portfolio=number < 5,
+            weight=0.25 if number < 4 else 0.0,
+            reason="out of memory" if number == 44 else "",
+        )
+        for number in range(45)
+    )
+    points = tuple(
+        Point(f"{entry.family} #{entry.number}", entry.score, entry.predict_microseconds,
+              entry.number in (0, 11, 22))
+        for entry in leaderboard if entry.score is not None
+    )  # fmt: skip
+    numbers = tuple(float(value) for value in range(0, 72, 6))
+    return Report(
+        title="customer_churn",
+        made_at="2026-11-20T12:30:00+00:00",
+        problem="classification",
+        metric="log_loss",
+        greater_is_better=False,
+        score=0.30123456,
+        best_single_score=0.31,
+        baseline_score=0.5623,
+        seconds=118.4,
+        budget_seconds=120,
+        rows=12_000,
+        features=19,
+        folds=5,
+        seed=0,
+        leaderboard=leaderboard,
+        history=tuple(
+            HistoryPoint(float(4 * step), step, 0.31 + 0.2 / (step + 1), 0.30 + 0.18 / (step + 1))
+            for step in range(24)
+        ),
+        left_out={"catboost": "the library is not installed", "svm": "12000 rows are too many"},
+        rows_seen=False,
+        judged_rows=500,
+        importances=tuple(
+            Importance(name, 0.12 / (place + 1) - 0.02, 0.004)
+            for place, name in enumerate(
+                ("tenure_months", "contract_type", "monthly_charges", "paid_total_90d", "noise")
+            )
+        ),
+        features_not_judged=14,
+        attributions={"tenure_months": 0.41, "contract_type": 0.22, "monthly_charges": 0.05},
+        dependences=(
+            Dependence(
+                "tenure_months",
+                numbers,
+                {"P(yes)": tuple(0.6 * math.exp(-value / 24) for value in numbers)},
+            ),
+            Dependence(
+                "contract_type",
+                ("month-to-month", "one year", "two years"),
+                {"P(yes)": (0.43, 0.12, 0.04)},
+            ),
+            Dependence(
+                "monthly_charges",
+                numbers,
+                {
+                    name: tuple(start + value / 400 for value in numbers)
+                    for name, start in {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4}.items()
+                },
+            ),
+        ),
+        points=(*points, Point("ensemble", 0.30123456, 600.0, True)),
+    )
+
+
+def _hurried() -> Report:
+    full = _search()
+    return Report(
+        **(
+            vars(full)
+            | {
+                "budget_seconds": None,
+                "leaderboard": (),
+                "history": (),
+                "points": (Point("ensemble", math.nan, 1.0, False),),
+                "left_out": {},
+                "score": math.nan,
+                "rows_seen": True,
+                "importances": (),
+                "attributions": {},
+                "dependences": (),
+            }
+        )
+    )
+
+
+def _record(step: str, subject: str, number: int, rows: tuple[int, int, int, int]) -> RunRecord:
+    rows_in, rows_out, quarantined, duplicates = rows
+    then = WHEN + timedelta(hours=number)
+    return RunRecord(
+        run_id=f"run-{number}",
+        step=step,
+        subject=subject,
+        rows_in=rows_in,
+        rows_out=rows_out,
+        quarantined=quarantined,
+        duplicates=duplicates,
+        forgotten=number % 3,
+        snapshot=8_011_223_344 + number,
+        fingerprint=f"{number:x}c0ffee{number:x}",
+        started_at=then,
+        finished_at=then,
+    )
+
+
+def _snapshot(name: str, rows: int) -> Snapshot:
+    return Snapshot(TableName("shop", name), 4_611_686_018, WHEN, rows)
+
+
+def _column(name: str, kind: str, counts: Mapping[str, int], **more: Any) -> ColumnSummary:
+    rows = 81_204
+    values: dict[str, Any] = {
+        "missing": 0, "distinct": len(counts), "minimum": None, "mean": None, "maximum": None,
+        "is_personal": False,
+    }  # fmt: skip
+    return ColumnSummary(
+        name=name, type=kind, rows=rows, counts=tuple(counts.items()), **(values | more)
+    )
+
+
+def _lake() -> LakeState:
+    months = [f"{2025 + month // 12}-{month % 12 + 1:02}" for month in range(20)]
+    intervals = [
+        _record("silver", name, number, (4000 + 90 * number, 3890 + 90 * number - 7 * number,
+                                         60 + 5 * number, 50 + 2 * number))
+        for number, name in enumerate(months)
+    ]  # fmt: skip
+    broken = _record("silver", "2026-09", 21, (100, 90, 3, 3))
+    bell = {
+        f"{20 + 5 * bin_}": round(6000 * math.exp(-((bin_ - 8) ** 2) / 20)) for bin_ in range(20)
+    }
+    return LakeState(
+        dataset="customer_churn",
+        source="data/raw/customers/2026/*.csv",
+        made_at=WHEN,
+        tables={
+            "bronze": _snapshot("bronze", 96_010),
+            "silver": _snapshot("silver", 81_204),
+            "quarantine": _snapshot("quarantine", 2150),
+            "gold": _snapshot("gold", 81_204),
+        },
+        deliveries=[
+            _record("bronze", f"data/raw/customers/2026/part-{number:04}.csv", number,
+                    (4000, 4000 - number, 0, 0))
+            for number in range(24)
+        ],
+        intervals=[*intervals, broken],
+        reasons={"monthly_charges: is above 1000": 1702, "plan: is not one of the categories": 448},
+        newest_event=WHEN,
+        newest_ingestion=WHEN,
+        training_runs=("train-1a2b", "train-3c4d"),
+        columns=[
+            _column("monthly_charges", "number", bell, minimum=18.2, mean=64.76, maximum=118.7),
+            _column("plan", "category", {"free": 50_112, "paid": 31_000, "a long name " * 5: 92}),
+            _column("birthday", "category", {"1970-01-01": 3}, is_personal=True),
+            _column("empty", "integer", {}, missing=81_204),
+            _column("churned", "category", {"no": 60_001, "yes": 21_203}),
+        ],
+    )  # fmt: skip
+
+
+def _small_lake() -> LakeState:
+    full = _lake()
+    return LakeState(
+        **(
+            vars(full)
+            | {
+                "tables": {"gold": _snapshot("gold", 12)},
+                "intervals": [_record("silver", "all", 0, (12, 12, 0, 0))],
+                "reasons": {},
+                "newest_event": None,
+                "training_runs": (),
+                "columns": [],
+            }
+        )
+    )
+
+
+def _drift() -> DriftDecision:
+    def column(name: str, effect: float, reason: str, test: Any = "value") -> ColumnDrift:
+        return ColumnDrift(
+            name=name, kind="number", test=test, effect=effect, limit=0.1, p_value=1e-12 / effect,
+            q_value=3e-12 / effect, drifted=effect > 0.1, reason=reason, tests=(),
+        )  # fmt: skip
+
+    return DriftDecision(
+        verdict="drift",
+        exit_code=1,
+        rows=2000,
+        reference_rows=24_000,
+        columns=(
+            column("monthly_charges", 1.337, "mean 64.76 -> 83.21"),
+            column("region", 0.438, '"north" 0.0% -> 33.5%; 0.0% -> 33.5% in unseen categories'),
+            column("tenure_months", 0.013, "no shift: mean 32.1 -> 32.4"),
+            column("empty", 0.001, "no value on either side", test=None),
+        ),
+        calibration="iid",
+        message="2 of 4 columns drifted",
+    )
+
+
+CONTRACT = Contract.model_validate(
+    {
+        "dataset": "customer_churn",
+        "problem": "classification",
+        "source": {"path": "data/raw"},
+        "target": {"column": "churned", "classes": ["no", "yes"]},
+        "features": [
+            {
+                "name": "tenure_months",
+                "type": "integer",
+                "minimum": 0,
+                "maximum": 72,
+                "description": "Months since the first contract",
+            },
+            {"name": "monthly_charges", "type": "number", "minimum": 0, "nullable": True},
+            {"name": "discount", "type": "number", "maximum": 0.5},
+            {"name": "balance", "type": "number"},
+            {"name": "paperless", "type": "boolean"},
+            {"name": "partner", "type": "boolean", "nullable": True},
+            {"name": "plan", "type": "category", "categories": ["free", "paid"], "nullable": True},
+            {"name": "note", "type": "category", "nullable": True},
+        ],
+    }
+)
+
+OPENAPI: dict[str, Any] = {
+    "info": {"title": "customer_churn", "description": "Predicts `churned` from a row."},
+    "paths": {
+        "/model": {"get": {"tags": ["model"], "responses": {"200": {"description": "the model"}}}},
+        "/predict": {
+            "post": {
+                "tags": ["predictions"],
+                "description": "Answers with a `prediction`; an unpaired ` stays.",
+                "parameters": [
+                    {"name": "trace", "in": "query", "schema": {"type": "string"}},
+                    {"name": "limit", "in": "query", "required": True, "schema": {"enum": [1, 2]}},
+                ],
+                "requestBody": {
+                    "content": {
+                        "application/json": {
+                            "schema": {
+                                "oneOf": [
+                                    {"$ref": "#/components/schemas/ByRow"},
+                                    {"$ref": "#/components/schemas/ByKey"},
+                                ]
+                            }
+                        }
+                    }
+                },
+                "responses": {
+                    "200": {
+                        "description": "The answer",
+                        "content": {
+                            "application/json": {
+                                "schema": {
+                                    "type": "array",
+                                    "items": {"$ref": "#/components/schemas/Row"},
+                                }
+                            }
+                        },
+                    },
+                    "422": {"description": "Not what the contract allows"},
+                },
+            }
+        },
+    },
+    "components": {
+        "schemas": {
+            "ByRow": {
+                "title": "By row",
+                "required": ["features"],
+                "properties": {"features": {"$ref": "#/components/schemas/Row"}},
+                "examples": [{"features": {"note": "it's fine"}}],
+            },
+            "ByKey": {"title": "By key", "properties": {"id": {"type": "string"}}},
+            "Row": {
+                "title": "Row",
+                "properties": {
+                    "note": {"description": "A note"},
+                    "charges": {"anyOf": [{"type": "number"}, {"type": "null"}]},
+                },
+            },
+        }
+    },
+}
