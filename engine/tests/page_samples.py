@@ -57,9 +57,13 @@ def samples() -> dict[str, Sample]:
 
 
 def _drift_page(decision: DriftDecision) -> str:
-    frame = "<!doctype html><title>Evidently</title><p>plots</p>"
     title = f"churn version 3: {decision.columns[0].name}"
-    return drift_report.render_page(title, decision, decision.columns, 5000, frame)
+    return drift_report.render_page(title, decision, decision.columns, 5000, frame_of(decision))
+
+
+def frame_of(decision: DriftDecision) -> str:
+    """A document in Evidently's place; it shows what clients sent, as Evidently does."""
+    return f'<!doctype html><p class="plots">{decision.columns[0].name}</p>'
 
 
 def _service_page(contract: Contract) -> str:
@@ -128,14 +132,14 @@ def _search() -> Report:
                 "early": number % 2 == 0,
                 "weights": None,
             },
-            state="failed" if number == 44 else "complete",
-            score=None if number == 44 else 0.31 + 0.004 * number,
+            state="failed" if number == 30 else "complete",
+            score=None if number == 30 else 0.31 + 0.004 * number,
             fold_scores=(),
             seconds=0.4 + number / 7,
-            predict_microseconds=0.0 if number == 44 else 2.0 + 40.0 * ((number * 7) % 11),
+            predict_microseconds=0.0 if number == 30 else 2.0 + 40.0 * ((number * 7) % 11),
             in_portfolio=number < 5,
             weight=0.25 if number < 4 else 0.0,
-            reason="out of memory" if number == 44 else "",
+            reason="out of memory" if number == 30 else "",
         )
         for number in range(45)
     )
@@ -356,7 +360,7 @@ CONTRACT = Contract.model_validate(
             {"name": "paperless", "type": "boolean"},
             {"name": "partner", "type": "boolean", "nullable": True},
             {"name": "plan", "type": "category", "categories": ["free", "paid"], "nullable": True},
-            {"name": "note", "type": "category", "nullable": True},
+            {"name": "note", "type": "category", "nullable": True, "example": "a note"},
         ],
     }
 )

@@ -1,13 +1,18 @@
 """Fixtures of the service's tests."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from .examples import Shelf, TestClient, client_of, settings_of
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 MakeClient = Callable[..., TestClient]
 
@@ -37,6 +42,18 @@ def make_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mak
             return client
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine (apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with playwright.sync_playwright() as started:
+        running_browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield running_browser
+        running_browser.close()
 
 
 def until(holds: Callable[[], bool], seconds: float = 20) -> None:

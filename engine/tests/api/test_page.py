@@ -3,7 +3,6 @@
 import html
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from goldpath.serving.schemas import example_features
 
 from .conftest import MakeClient, until
 from .examples import contract_of
+from .page_looks import PHONE, looks_of
 from .running_service import RunningService, project_with_champion, running
 from .test_metrics import DRIFT, write_reports
 
@@ -30,7 +30,6 @@ CONTRACT = contract_of("binary")
 ROW = example_features(CONTRACT)
 KEY = "a-key-of-a-test-run"
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'"
-PHONE = {"width": 390, "height": 844}
 
 
 # --- as a document ---
@@ -163,18 +162,6 @@ class Visit:
     page: "Page"
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine (apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with playwright.sync_playwright() as started:
-        running_browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield running_browser
-        running_browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -333,51 +320,17 @@ def test_pages_are_readable_on_a_phone(
             page.wait_for_selector("#answer", state="visible")
         for summary in page.locator("summary").all():
             summary.click()
-        wide = page.evaluate(
-            "[...document.querySelectorAll('body *')].filter(each =>"
-            " each.getBoundingClientRect().right > innerWidth + 1 &&"
-            " !each.closest('.scroll, pre')).map(each => each.outerHTML.slice(0, 80))"
-        )
-        widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        looks = looks_of(page)
         small = page.evaluate(
             "[...document.querySelectorAll('input, select, button')].filter(each =>"
             " each.offsetParent && each.getBoundingClientRect().height < 40).length"
         )
-        contrast = page.evaluate(CONTRAST)
 
-    assert wide == []
-    assert widths[0] <= widths[1] == 390
+    assert looks.too_wide == []
+    assert looks.page_width <= looks.screen_width == 390
     assert small == 0
-    assert contrast >= 4.5, "text must stand out from what is behind it (WCAG AA)"
+    assert looks.contrast >= 4.5, "text must stand out from what is behind it (WCAG AA)"
     assert visited.complaints == []
-
-
-# The least contrast of a text on the page, as WCAG 2 computes it.
-CONTRAST = """
-() => {
-  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = (rgb) => {
-    const [r, g, b] = rgb.slice(0, 3).map((each) => each / 255)
-      .map((each) => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (element) => {
-    for (let each = element; each; each = each.parentElement) {
-      const colour = parse(getComputedStyle(each).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  let least = 21;
-  for (const element of document.querySelectorAll("body *")) {
-    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-    if (!own || !element.offsetParent) continue;
-    const pair = [light(parse(getComputedStyle(element).color)), light(behind(element))];
-    least = Math.min(least, (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05));
-  }
-  return least;
-}
-"""
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ try:
     run()
 except SystemExit:
     pass
-heavy = set("mlflow sklearn ibis evidently pandas numpy optuna pydantic".split())
+heavy = set("mlflow sklearn ibis evidently jinja2 pandas numpy optuna pydantic".split())
 print("HEAVY", sorted(heavy & set(sys.modules)))
 """
     command = [sys.executable, "-c", program]

@@ -1,5 +1,6 @@
 """Everything that is held about a person, wherever it is held; read by `forget` and by `export`."""
 
+import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,9 +95,10 @@ def online_rows(settings: Settings, contract: Contract, entity: str) -> dict[str
 
 
 def _pages_with(settings: Settings, entity: str) -> Iterator[Path]:
-    needle = entity.encode()
     for page in sorted(settings.reports.rglob(PAGES)):
-        if needle in page.read_bytes():
+        text = page.read_text(encoding="utf-8", errors="replace")
+        # A page's text is escaped: O'Neil stands in it as O&#39;Neil.
+        if entity in text or entity in html.unescape(text):
             yield page
 
 
