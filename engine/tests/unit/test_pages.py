@@ -16,7 +16,11 @@ import pytest
 from pydantic import BaseModel
 
 import goldpath
+from goldpath.jobs.data import page as data_page
+from goldpath.jobs.privacy.person import pages_with
 from goldpath.pages.documents import environment, render, style_hash, stylesheet
+from goldpath.reports import write_text
+from goldpath.settings import Settings
 
 from ..page_samples import OPENAPI, Sample, frame_of, samples
 
@@ -231,3 +235,13 @@ def test_call_in_the_reference_survives_a_shell() -> None:
     assert json.loads(words[words.index("-d") + 1]) == {
         "features" + HOSTILE: {"note" + HOSTILE: "it's fine" + HOSTILE}
     }
+
+
+def test_person_is_found_on_a_page_that_escapes_the_id(project: Settings) -> None:
+    person = "O'Neil & <sons>"
+    lake = SAMPLES["data"].values
+    page = data_page.render_page(dataclasses.replace(lake, reasons={f"id {person}: is twice": 1}))
+    write_text(project.reports / "data.html", page)
+    write_text(project.reports / "drift.html", SAMPLES["drift"].render(SAMPLES["drift"].values))
+    assert person not in page
+    assert [file.name for file in pages_with(project, person)] == ["data.html"]

@@ -69,7 +69,7 @@ def find_person(settings: Settings, contract: Contract, lakehouse: Lakehouse, en
         online=online_rows(settings, contract, entity),
         log_lines=holds_lines(settings.root / settings.serving.prediction_log, entity),
         feedback=find_feedback(settings, contract, lakehouse, entity),
-        pages=tuple(_pages_with(settings, entity)),
+        pages=tuple(pages_with(settings, entity)),
         sources=_rows_in_source(settings, contract, entity),
     )
 
@@ -94,7 +94,8 @@ def online_rows(settings: Settings, contract: Contract, entity: str) -> dict[str
     return {name: row for name, row in found.items() if row is not None}
 
 
-def _pages_with(settings: Settings, entity: str) -> Iterator[Path]:
+def pages_with(settings: Settings, entity: str) -> Iterator[Path]:
+    """Reports for people in which the id stands, escaped or not."""
     for page in sorted(settings.reports.rglob(PAGES)):
         text = page.read_text(encoding="utf-8", errors="replace")
         # A page's text is escaped: O'Neil stands in it as O&#39;Neil.
