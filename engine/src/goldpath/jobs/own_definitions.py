@@ -94,13 +94,13 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
 class _FirstTrial:
     """Draws the first value that is allowed."""
 
-    def suggest_float(self, _name: str, low: float, *_: float, **__: Any) -> float:
+    def suggest_float(self, name: str, low: float, *_: float, **__: Any) -> float:  # noqa: ARG002
         return low
 
-    def suggest_int(self, _name: str, low: int, *_: int, **__: Any) -> int:
+    def suggest_int(self, name: str, low: int, *_: int, **__: Any) -> int:  # noqa: ARG002
         return low
 
-    def suggest_categorical(self, _name: str, choices: Sequence[Any]) -> Any:
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ARG002
         return choices[0]
 
 
