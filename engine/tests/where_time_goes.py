@@ -8,8 +8,9 @@ processes counts from the moment they have ended, for the test or the fixture th
 import resource
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ class TimeByFile:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self,
-    ) -> Iterator[None]:
+    ) -> Generator[None, Any, Any]:
         """Write down what the phase took; under xdist the report carries it to the controller."""
         report = yield
         now = processor_seconds()

@@ -200,7 +200,7 @@ def test_check_tries_every_family_and_lists_what_is_handed_over(project: Setting
     good = Project(models={"churn": lambda: Model([forest], metrics=[cheap_calls])})
     found = check_definitions(load_settings(project.root, good), contract)
     assert (found.families, found.metric, found.metrics) == (["forest"], "roc_auc", ["cheap_calls"])
-    bad = Project(models={"churn": lambda: Model([Family("fails", fails)])})  # type: ignore[arg-type]
+    bad = Project(models={"churn": lambda: Model([Family("fails", fails)])})
     with pytest.raises(ProjectDefinitionError, match="the family fails cannot be built") as caught:
         check_definitions(load_settings(project.root, bad), contract)
     assert f"{Path(__file__).name}:" in caught.value.message
