@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 from goldpath.lake.lakehouse import TableName
-from goldpath.lake.local_lakehouse import LocalLakehouse
+from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.settings import load_settings
 
 ROUNDS = 7

@@ -125,7 +125,7 @@ def register(settings: Any, contract: Any, pipeline: "Pipeline", frame: "pd.Data
 
 def save_for_mlflow(pipeline: "Pipeline", frame: "pd.DataFrame", folder: Path) -> None:
     """The same pipeline as MLflow's own servers take it: answers are probabilities."""
-    from goldpath.registry.stored_model import model_requirements
+    from goldpath.registry.files.pipeline import model_requirements
     from mlflow.models import infer_signature
     from mlflow.sklearn import save_model
 
