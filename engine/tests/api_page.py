@@ -26,6 +26,7 @@ GROUPS = {
         "ValidationStatus",
         "ValidationSeverity",
         "TrainingWork",
+        "BatchWork",
         "predict",
     ),
     "Settings and contract": (

@@ -42,6 +42,7 @@ _HOMES = {
     "goldpath.registry.versions": ("VersionManager",),
     "goldpath.learning.scoring": ("LoadedModel",),
     "goldpath.jobs.deployer": ("ModelDeployer",),
+    "goldpath.jobs.batch.work": ("BatchWork",),
     "goldpath.jobs.training.work": ("TrainingWork",),
     "goldpath.serving.api": ("create_app",),
     "goldpath.serving.own_routes": ("predict",),

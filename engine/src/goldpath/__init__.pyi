@@ -15,6 +15,7 @@ from goldpath.errors import NotEnoughDataError as NotEnoughDataError
 from goldpath.errors import NothingToDoError as NothingToDoError
 from goldpath.errors import ProjectError as ProjectError
 from goldpath.features.feature_store import FeatureStore as FeatureStore
+from goldpath.jobs.batch.work import BatchWork as BatchWork
 from goldpath.jobs.deployer import ModelDeployer as ModelDeployer
 from goldpath.jobs.training.work import TrainingWork as TrainingWork
 from goldpath.judging.model_validator import ModelValidator as ModelValidator
@@ -46,6 +47,7 @@ from goldpath.settings import load_settings as load_settings
 __all__ = [
     "AwsSettings",
     "BaseValidator",
+    "BatchWork",
     "Budget",
     "CheckFailedError",
     "Client",

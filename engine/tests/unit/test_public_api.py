@@ -46,6 +46,7 @@ NAMES = {
     "Section",
     "Service",
     "Settings",
+    "BatchWork",
     "TrainingWork",
     "Trial",
     "ValidationResult",

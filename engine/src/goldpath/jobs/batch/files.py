@@ -83,6 +83,8 @@ def predict_file(settings: Settings, contract: Contract, data: Path, out: Path) 
         SourceError: If a file is not Parquet, or a column is missing or of another type.
         NothingToDoError: If there is no row.
     """
+    if settings.project.definitions.batch:
+        step("the project's own steps of a batch are for the predictions table; --out has none")
     step("load: the champion and the files")
     files = [file for _, file in find_files(str(data.resolve()), settings.root)]
     _require_usable(files, out, settings)

@@ -1,6 +1,6 @@
 """Batch inference: score rows with the champion and write them to the predictions table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from goldpath.compiled.encoded import EncodedModel
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.errors import NothingToDoError
+from goldpath.jobs.batch.work import BatchWork, run_steps
 from goldpath.jobs.data.recipes import clean_file
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import gold_snapshot
@@ -18,6 +19,7 @@ from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.presentation import step
 from goldpath.privacy.erasure import uses_rows
 from goldpath.privacy.suppression import SuppressionList
+from goldpath.project import ProjectDefinitionError
 from goldpath.quality.checks import typed_frame
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
 from goldpath.settings import Settings
@@ -69,46 +71,90 @@ def predict_batch(
         RegistryError: If there is no champion.
         NothingToDoError: If there is no row to score.
     """
-    lakehouse = open_lakehouse(settings)
     manager = MLflowManager(settings, contract)
     champion = manager.champion_version()
     if champion is None:
         raise RegistryError(
             f"{contract.model_name} has no champion to score with", "make train-local"
         )
+    begun = BatchWork(
+        settings=settings,
+        contract=contract,
+        lakehouse=open_lakehouse(settings),
+        manager=manager,
+        champion=champion,
+        data=data,
+        run_id=run_id or "",
+    )
+    work = run_steps(begun, tuple(settings.project.definitions.batch), STEPS)
+    scored = _table(work.scored, "score_rows")
+    return BatchResult(
+        source=work.source,
+        rows=scored.num_rows,
+        refused_rows=work.refused_rows,
+        table=str(predictions_table(contract)),
+        run_id=work.run_id,
+        model_version=champion.version,
+        mean_score=sum(scored["score"].to_pylist()) / scored.num_rows,
+    )
 
+
+def load_rows(work: BatchWork) -> BatchWork:
+    """Read gold, or the rows of a file that fulfil the contract.
+
+    Raises:
+        NothingToDoError: If there is no row to score.
+    """
     step("load: reading the rows")
-    if data is None:
+    settings, contract, lakehouse = work.settings, work.contract, work.lakehouse
+    if work.data is None:
         snapshot = gold_snapshot(lakehouse, contract)
         rows = lakehouse.collect(lakehouse.read(gold_table(contract), snapshot.snapshot_id))
         source, refused, digest = str(gold_table(contract)), 0, str(snapshot.snapshot_id)
     else:
-        found = detect_dialect(data.resolve())
+        found = detect_dialect(work.data.resolve())
         suppression = SuppressionList(lakehouse, settings, contract).load()
         raw = suppression.keep_all(read_raw(found, settings.root))
         rows = typed_frame(raw, contract, clean_file(contract, settings.project.recipes))
-        source = settings.shown(data)
+        source = settings.shown(work.data)
         digest = whole_digest(list_parts(found, settings.root))
         refused = raw.num_rows - rows.num_rows
     if rows.num_rows == 0:
         raise NothingToDoError(
             f"{source} has no row that fulfils the contract", "check the file, or run: make data"
         )
+    run_id = work.run_id or f"{digest}-v{work.champion.version}"
+    return replace(work, rows=rows, source=source, refused_rows=refused, run_id=run_id)
 
-    step(f"predict: {rows.num_rows} rows with version {champion.version}")
-    key = run_id or f"{digest}-v{champion.version}"
-    scored = _score(rows, contract, manager.load_for_serving(champion), champion, key)
+
+def score_rows(work: BatchWork) -> BatchWork:
+    """Score the rows with the champion."""
+    rows = _table(work.rows, "load_rows")
+    step(f"predict: {rows.num_rows} rows with version {work.champion.version}")
+    model = work.manager.load_for_serving(work.champion)
+    return replace(work, scored=_score(rows, work.contract, model, work.champion, work.run_id))
+
+
+def store_predictions(work: BatchWork) -> BatchWork:
+    """Write the scored rows to the predictions table, in place of those of the same run."""
     step("store: writing the predictions table")
-    lakehouse.overwrite(predictions_table(contract), scored, Partitions("run_id", (key,)))
-    return BatchResult(
-        source=source,
-        rows=rows.num_rows,
-        refused_rows=refused,
-        table=str(predictions_table(contract)),
-        run_id=key,
-        model_version=champion.version,
-        mean_score=sum(scored["score"].to_pylist()) / rows.num_rows,
-    )
+    run = Partitions("run_id", (work.run_id,))
+    scored = _table(work.scored, "score_rows")
+    work.lakehouse.overwrite(predictions_table(work.contract), scored, run)
+    return work
+
+
+STEPS = (load_rows, score_rows, store_predictions)
+"""The engine's steps of a batch inference, in order."""
+
+
+def _table(rows: "pa.Table | None", needed: str) -> "pa.Table":
+    if rows is None:
+        raise ProjectDefinitionError(
+            f"a step of Model(batch=…) took away what {needed} had left",
+            "return dataclasses.replace(work, …), which keeps the rest",
+        )
+    return rows
 
 
 def _score(

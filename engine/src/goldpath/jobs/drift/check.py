@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from goldpath.lake.lakehouse import Lakehouse
 from goldpath.lake.tables import bronze_table, predictions_table, quarantine_table
 from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.presentation import step
+from goldpath.project import ProjectDefinitionError, place_of
 from goldpath.quality.checks import typed_frame
 from goldpath.registry.layout import REFERENCE_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
@@ -121,6 +122,8 @@ def check_drift(
         reference = reference.select(current.column_names)
     else:
         current = add_predictions(rows.features, model)
+    compared = settings.project.definitions.compared
+    reference, current = (compared_rows(table, compared) for table in (reference, current))
     profiles = compare_frames(reference, current)
     if rows.rejected:
         rejected, read = _rejected_before(lakehouse, model.contract, reference.num_rows)
@@ -129,6 +132,29 @@ def check_drift(
         )
     decision = decide(profiles, settings.monitoring, current.num_rows, reference.num_rows)
     return _write_reports(settings, decision, rows, champion, reference, current, html=html)
+
+
+def compared_rows(rows: pa.Table, compared: Callable[[pa.Table], pa.Table] | None) -> pa.Table:
+    """The rows as the project wants them compared; all of their columns where it does not say.
+
+    Raises:
+        ProjectDefinitionError: If the project's function fails, or changes the number of rows.
+    """
+    if compared is None:
+        return rows
+    try:
+        seen = compared(rows)
+    except Exception as error:
+        raise ProjectDefinitionError(
+            f"{place_of(compared)} failed: {type(error).__name__}: {error}",
+            f"the rows have the columns {', '.join(rows.column_names)}",
+        ) from error
+    if not isinstance(seen, pa.Table) or seen.num_rows != rows.num_rows:
+        raise ProjectDefinitionError(
+            f"{place_of(compared)} did not give back a table of {rows.num_rows} rows",
+            "drop or change columns only, and return the table",
+        )
+    return seen
 
 
 def add_predictions(features: pa.Table, model: LoadedModel) -> pa.Table:
