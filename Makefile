@@ -6,7 +6,7 @@ DEMO := demo/customer-churn
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-engine demo test test-engine test-template test-fast test-uvicorn lint format typecheck coverage lock wheel check-wheel engine-project clean \
+.PHONY: help setup setup-engine demo test test-engine test-template test-soak test-fast test-uvicorn lint format typecheck coverage lock wheel check-wheel engine-project clean \
 	bench-cli bench-data bench-iceberg bench-pit bench-online bench-registry bench-automl bench-serving bench-batch-scoring
 
 help:  ## List the targets
@@ -26,6 +26,9 @@ test: test-engine test-template  ## Run all tests: the engine's, then the templa
 
 test-engine:  ## The engine's tests, without a bake
 	@airflow=$$($(PYTHON) bootstrap.py engine) && cd engine && MLOPS_AIRFLOW_VENV="$$airflow" .venv/bin/python -m pytest -n 2 --dist loadgroup --durations=15 $(ARGS)
+
+test-soak: setup-engine  ## The full counts of kills, mutants and examples, and five minutes of everything at once
+	@cd engine && MLOPS_TEST_SOAK=1 .venv/bin/python -m pytest -n 2 --dist loadgroup -m soak --durations=15 $(ARGS)
 
 test-template: setup  ## The template's tests: bakes, installs, trains, serves and updates
 	@$(VENV)/python -m pytest --durations=10 $(ARGS)

@@ -38,9 +38,7 @@ class TimeByFile:
         self.seen = processor_seconds()
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self,
-    ) -> Generator[None, Any, Any]:
+    def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
         """Write down what the phase took; under xdist the report carries it to the controller."""
         report = yield
         now = processor_seconds()
