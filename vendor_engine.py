@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 ENGINE = ROOT / "engine"
 PROJECT = ROOT / "{{cookiecutter.repo_name}}"
+TEMPLATE_VERSION = re.compile(r'("_template_version": ")[^"]*(")')
 
 sys.path.insert(0, str(ENGINE / "src"))
 
@@ -39,6 +40,7 @@ def vendor() -> int:
     """Put a current wheel into the template, under a version that no other wheel has had."""
     with tempfile.TemporaryDirectory() as folder:
         built = wheels.build_wheel(ENGINE, Path(folder))
+        record_version(wheels.wheel_version(built))
         if is_vendored(built):
             print(f"{built.name} is current.")
             return 0
@@ -46,6 +48,7 @@ def vendor() -> int:
             wheels.set_project_version(ENGINE, next_version(wheels.wheel_version(built)))
             built = wheels.build_wheel(ENGINE, Path(folder))
         placed = wheels.install_wheel(PROJECT, built)
+    record_version(wheels.wheel_version(placed))
     print(f"{placed.name}: commit it with engine/pyproject.toml, its lock and its pin.")
     return 0
 
@@ -66,7 +69,17 @@ def outdated_files() -> list[str]:
         vendored = wheels.vendored_wheel(PROJECT)
         if vendored.name != built.name:
             return [vendored.name]
-        return wheels.differences(vendored, built)
+        version = f'"{wheels.wheel_version(vendored)}"'
+        recorded = TEMPLATE_VERSION.search((ROOT / "cookiecutter.json").read_text("utf-8"))
+        other = [] if recorded and version in recorded[0] else ["cookiecutter.json"]
+        return wheels.differences(vendored, built) + other
+
+
+def record_version(version: str) -> None:
+    """Write what a project records as its template's version: the version of its engine."""
+    file = ROOT / "cookiecutter.json"
+    text = TEMPLATE_VERSION.sub(rf"\g<1>{version}\g<2>", file.read_text("utf-8"))
+    file.write_text(text, encoding="utf-8")
 
 
 def is_vendored(built: Path) -> bool:

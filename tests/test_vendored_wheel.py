@@ -1,5 +1,6 @@
 """The wheel in the template is the engine of this tree, and the locks are made for it."""
 
+import json
 import re
 import subprocess
 import zipfile
@@ -110,6 +111,7 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (project / "requirements").mkdir(parents=True)
     (project / "pyproject.toml").write_text('dependencies = ["goldpath==0.1.0.dev1"]\n')
     (package / "__init__.py").write_text("NUMBER = 1\n")
+    (tmp_path / "cookiecutter.json").write_text('{"_template_version": ""}\n')
     (tmp_path / "engine" / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["hatchling==1.33.0"]\nbuild-backend = "hatchling.build"\n\n'
         '[project]\nname = "goldpath"\nversion = "0.1.0.dev1"\n'
@@ -161,6 +163,8 @@ def test_a_changed_engine_becomes_the_next_version_once(release: Path) -> None:
     change(release, 3)  # before the wheel of dev2 is committed
     assert vendor_engine.vendor() == 0
     assert vendored_version(release) == "0.1.0.dev2"
+    recorded = json.loads((release / "cookiecutter.json").read_text())
+    assert recorded == {"_template_version": "0.1.0.dev2"}
     commit(release)
     change(release, 4)
     assert vendor_engine.vendor() == 0
