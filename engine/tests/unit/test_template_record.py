@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from goldpath.services.template.git import git
+from goldpath.services.template.git import GitError, git
 from goldpath.services.template.record import RecordError, read_record, write_record
 from goldpath.services.template.repository import (
     TemplateError,
@@ -15,7 +15,13 @@ from goldpath.services.template.repository import (
     find_commit,
     resolve,
 )
-from goldpath.services.template.update import UpdateError, require_clean, update_project
+from goldpath.services.template.update import (
+    UpdateError,
+    outcome,
+    require_clean,
+    require_success,
+    update_project,
+)
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -136,3 +142,36 @@ def test_patched_engine_stops_an_update_before_it_begins(tmp_path: Path) -> None
     with pytest.raises(UpdateError, match=r"goldpath-0\.2\.0\+local\.1") as refused:
         update_project(project)
     assert "--drop-patch" in refused.value.fix
+
+
+def test_conflicts_are_what_git_marked_and_what_it_rejected(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    record_file(project)
+    commit(project, {"port.txt": "8000\n", "old name.txt": "a\nb\nc\n"})
+    git(project, "checkout", "--quiet", "-b", "theirs")
+    git(project, "mv", "old name.txt", "new.txt")
+    theirs = commit(project, {"port.txt": "8001\n"})
+    git(project, "checkout", "--quiet", "-")
+    commit(project, {"port.txt": "8123\n", ".gitignore": "*.rej\n"})
+    with pytest.raises(GitError):
+        git(project, "cherry-pick", "--no-commit", theirs)
+    (project / "Makefile.rej").write_text("@@ -1 +1 @@\n")
+    record_file(project, commit=theirs)
+    changed, conflicts = outcome(project)
+    assert changed == ("R old name.txt -> new.txt",)
+    assert conflicts == ("port.txt", "Makefile.rej")
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_update_that_changed_nothing_is_no_success(tmp_path: Path, recorded: bool) -> None:
+    """As when git refuses the whole difference: cruft then says that all is well."""
+    project = tmp_path / "project"
+    record_file(project)
+    commit(project, {"Makefile": "all:\n"})
+    target = "b" * 40
+    if recorded:
+        record_file(project, commit=target)
+    with pytest.raises(UpdateError, match=r"invalid path"):
+        require_success(project, target, (), (), "error: invalid path '.git/HEAD'\nGood work!\n")
+    assert read_record(project).commit is None
+    assert git(project, "status", "--porcelain") == ""

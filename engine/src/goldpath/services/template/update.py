@@ -120,8 +120,8 @@ def update_project(
             _commit(root, "Put the released engine back", VENDOR, "pyproject.toml", "requirements")
         step(f"Updating from {commit[:8]} to {target[:8]}")
         log = _run_cruft(root, programs / "cruft", repository, to, work)
-        changed, conflicts = _outcome(root)
-        _require_success(root, target, changed, conflicts, log)
+        changed, conflicts = outcome(root)
+        require_success(root, target, changed, conflicts, log)
         left_out = _left_out(root, repository, record, commit, target)
     after = read_record(root)
     return TemplateUpdate(
@@ -215,7 +215,7 @@ def _run_cruft(root: Path, cruft: Path, repository: Path, to: str | None, work: 
     return finished.stdout
 
 
-def _outcome(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def outcome(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The files that changed, each with git's letters, and those with a conflict."""
     changed, conflicts = [], []
     entries = iter(git(root, "status", "--porcelain", "-z", "--", ".").split("\0"))
@@ -231,7 +231,7 @@ def _outcome(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(changed), (*conflicts, *filter(None, rejects))
 
 
-def _require_success(
+def require_success(
     root: Path, target: str, changed: tuple[str, ...], conflicts: tuple[str, ...], log: str
 ) -> None:
     """Insist that cruft did something: it calls every end a good one.
