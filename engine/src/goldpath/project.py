@@ -111,7 +111,8 @@ class Model:
             alone where empty.
         batch: The steps of a batch inference, in order; the engine's own where empty.
         compared: The rows as the drift check sees them: applied to the reference and to the
-            current rows alike. All columns are compared where it is not given.
+            current rows alike. It may drop or change columns, but must keep each row; the model's
+            predictions are compared in any case. All columns are compared where it is not given.
         tags: Tags of a training's MLflow run and of the version that it registers, made from the
             training's result: what `reports/training.json` holds, before the version has a number.
         description: What lists of versions show, made from the training's result; the engine's

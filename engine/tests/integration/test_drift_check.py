@@ -6,8 +6,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from goldpath import Model, Project
 from goldpath.contract import Contract
 from goldpath.drift.profile import REJECTED_ROWS, DriftError
 from goldpath.errors import NotEnoughDataError
@@ -110,6 +112,26 @@ def test_shifted_customers_are_drift_and_the_report_says_how_much(
     assert named["monthly_charges"]["drifted"] is True
     assert named["age"]["drifted"] is False
     assert (copied.root / str(report["plot"])).is_file()
+
+
+def test_a_column_that_the_project_leaves_out_is_not_compared(
+    copied: Settings, trained: Trained
+) -> None:
+    def compared(rows: pa.Table) -> pa.Table:
+        return rows.drop_columns(["monthly_charges", "prediction"])
+
+    project = Project(models={"churn": lambda: Model(compared=compared)})
+    settings = load_settings(copied.root, project)
+
+    result = check_drift(
+        settings, trained.contract, customers(copied, {"monthly_charges": 1.0}), html=True
+    )
+
+    assert "monthly_charges" not in result.drifted_columns
+    columns = report_of(copied)["columns"]
+    assert isinstance(columns, list)
+    names = {column["name"] for column in columns}
+    assert {*trained.contract.feature_names, "prediction"} - names == {"monthly_charges"}
 
 
 def test_personal_columns_that_are_not_logged_are_left_out(

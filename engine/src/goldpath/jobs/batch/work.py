@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldpath.contract import Contract
+from goldpath.errors import NothingToDoError
 from goldpath.jobs.step_order import Step, checked_steps
 from goldpath.model_version import ModelVersion
-from goldpath.project import ProjectDefinitionError, place_of
+from goldpath.project import ProjectDefinitionError, naming, place_of
 from goldpath.settings import Settings
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ def run_steps(
 
     Raises:
         ProjectDefinitionError: If the order is wrong, or a step of the project fails, returns no
-            `BatchWork`, or changes the number of scored rows; names its file and line.
+            `BatchWork`, changes the number of scored rows, takes a column of them away, or adds
+            one without a type; names its file and line.
+        NothingToDoError: If a step of the project leaves no row to score.
     """
     for each in checked_steps(handed_over, engine, "batch"):
         work = each(work) if each in engine else _own(each, work)
@@ -77,25 +80,46 @@ def run_steps(
 
 
 def _own(step: Step, work: BatchWork) -> BatchWork:
-    try:
+    with naming(step):
         done = step(work)
-    except ProjectDefinitionError:
-        raise
-    except Exception as error:
-        raise ProjectDefinitionError(
-            f"{place_of(step)} failed: {type(error).__name__}: {error}",
-            "correct the step; nothing was written",
-        ) from error
     if not isinstance(done, BatchWork):
         raise ProjectDefinitionError(
             f"{place_of(step)} returned a {type(done).__name__}, not a BatchWork",
             "return dataclasses.replace(work, …), or the work itself",
         )
-    before, after = work.scored, done.scored
-    if before is not None and (after is None or after.num_rows != before.num_rows):
+    _require_rows(step, work.rows, done.rows)
+    _require_scored(step, work.scored, done.scored)
+    return done
+
+
+def _require_rows(step: Step, before: "pa.Table | None", after: "pa.Table | None") -> None:
+    """Rows may be left out before they are scored, but not all of them."""
+    if before is not None and (after is None or after.num_rows == 0):
+        raise NothingToDoError(
+            f"{place_of(step)} leaves none of {before.num_rows} rows to score",
+            "look at what it leaves out; nothing was written",
+        )
+
+
+def _require_scored(step: Step, before: "pa.Table | None", after: "pa.Table | None") -> None:
+    """Each scored row stays, with its columns; others may be added."""
+    import pyarrow as pa
+
+    if before is None:
+        return
+    if after is None or after.num_rows != before.num_rows:
         raise ProjectDefinitionError(
             f"{place_of(step)} leaves {0 if after is None else after.num_rows} of "
             f"{before.num_rows} scored rows",
             "keep each scored row; leave rows out before they are scored, or in gold",
         )
-    return done
+    if gone := [name for name in before.column_names if name not in after.column_names]:
+        raise ProjectDefinitionError(
+            f"{place_of(step)} takes {', '.join(gone)} away from the scored rows",
+            "keep the columns, and add others beside them",
+        )
+    if nameless := [each.name for each in after.schema if pa.types.is_null(each.type)]:
+        raise ProjectDefinitionError(
+            f"{place_of(step)}: the column {', '.join(nameless)} holds nothing, so it has no type",
+            "give it one: pa.array(values, pa.string())",
+        )

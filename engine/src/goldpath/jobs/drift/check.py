@@ -26,7 +26,7 @@ from goldpath.lake.lakehouse import Lakehouse
 from goldpath.lake.tables import bronze_table, predictions_table, quarantine_table
 from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.presentation import step
-from goldpath.project import ProjectDefinitionError, place_of
+from goldpath.project import ProjectDefinitionError, naming, place_of
 from goldpath.quality.checks import typed_frame
 from goldpath.registry.layout import REFERENCE_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
@@ -122,8 +122,7 @@ def check_drift(
         reference = reference.select(current.column_names)
     else:
         current = add_predictions(rows.features, model)
-    compared = settings.project.definitions.compared
-    reference, current = (compared_rows(table, compared) for table in (reference, current))
+    reference, current = compared_pair(reference, current, settings.project.definitions.compared)
     profiles = compare_frames(reference, current)
     if rows.rejected:
         rejected, read = _rejected_before(lakehouse, model.contract, reference.num_rows)
@@ -134,7 +133,31 @@ def check_drift(
     return _write_reports(settings, decision, rows, champion, reference, current, html=html)
 
 
-def compared_rows(rows: pa.Table, compared: Callable[[pa.Table], pa.Table] | None) -> pa.Table:
+Compared = Callable[[pa.Table], pa.Table]
+
+
+def compared_pair(
+    reference: pa.Table, current: pa.Table, compared: Compared | None
+) -> tuple[pa.Table, pa.Table]:
+    """Both tables as the project wants them compared; the model's predictions always are.
+
+    Raises:
+        ProjectDefinitionError: If the project's function fails, changes the number of rows, or
+            gives other columns for the current rows than for the reference.
+    """
+    if compared is None:
+        return reference, current
+    before, now = (compared_rows(table, compared) for table in (reference, current))
+    if set(before.column_names) != set(now.column_names):
+        raise ProjectDefinitionError(
+            f"{place_of(compared)} gives the columns {', '.join(before.column_names)} for the "
+            f"reference and {', '.join(now.column_names)} for the current rows",
+            "choose columns by their names, and not by the values that they hold",
+        )
+    return before, now
+
+
+def compared_rows(rows: pa.Table, compared: Compared | None) -> pa.Table:
     """The rows as the project wants them compared; all of their columns where it does not say.
 
     Raises:
@@ -142,18 +165,15 @@ def compared_rows(rows: pa.Table, compared: Callable[[pa.Table], pa.Table] | Non
     """
     if compared is None:
         return rows
-    try:
+    with naming(compared):
         seen = compared(rows)
-    except Exception as error:
-        raise ProjectDefinitionError(
-            f"{place_of(compared)} failed: {type(error).__name__}: {error}",
-            f"the rows have the columns {', '.join(rows.column_names)}",
-        ) from error
     if not isinstance(seen, pa.Table) or seen.num_rows != rows.num_rows:
         raise ProjectDefinitionError(
             f"{place_of(compared)} did not give back a table of {rows.num_rows} rows",
             "drop or change columns only, and return the table",
         )
+    if PREDICTION in rows.column_names and PREDICTION not in seen.column_names:
+        return seen.append_column(PREDICTION, rows[PREDICTION])
     return seen
 
 
