@@ -59,8 +59,9 @@ class BatchWork:
     run_id: str = ""
     source: str = ""
     refused_rows: int = 0
-    rows: "pa.Table | None" = None
-    scored: "pa.Table | None" = None
+    # Typed as tables, so that a step need not ask: the order of the steps has been checked.
+    rows: "pa.Table" = None
+    scored: "pa.Table" = None
 
 
 def run_steps(
