@@ -21,6 +21,7 @@ COPIED = (
     "airflow",
     "config",
     "data",
+    "docs/monitoring.md",
     "infra",
 )
 

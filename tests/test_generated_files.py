@@ -38,7 +38,7 @@ TOP_LEVEL = {
     "tests",
     "vendor",
 }
-DOCUMENTS = {"project.md", "updating.md"}
+DOCUMENTS = {"monitoring.md", "project.md", "updating.md"}
 # What a user gets to own: no more than this, whatever is added.
 MOST_FILES, MOST_PYTHON_FILES, MOST_PYTHON_LINES = 140, 50, 3_200
 # The targets that the documentation and the users of the template know.

@@ -17,7 +17,7 @@ import yaml
 from goldpath.serving.monitoring import METRIC_NAMES
 from goldpath.settings import ENVIRONMENT_PREFIX, Settings
 
-from ..locations import ENGINE, PROJECT
+from ..locations import PROJECT
 
 INFRA = PROJECT / "infra"
 COMPOSE = INFRA / "docker" / "compose.yaml"
@@ -127,7 +127,7 @@ def test_every_alert_says_what_happened_and_what_to_do() -> None:
 
 
 def test_every_alert_has_its_runbook() -> None:
-    text = (ENGINE / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    text = (PROJECT / "docs" / "monitoring.md").read_text(encoding="utf-8")
     headings = {
         line.lstrip("#").strip().lower() for line in text.splitlines() if line.startswith("#")
     }
