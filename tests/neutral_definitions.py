@@ -39,8 +39,8 @@ from goldpath.lake.tables import bronze_table, predictions_table
 from goldpath.learning.search import search
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.sample.customers import write_sample
-from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeClassifier
 
 PACKAGE = sys.argv[1]
 SMALL = {"MLOPS_TRAINING__TRIALS": "2", "MLOPS_TRAINING__PARITY_ROWS": "2000"}
@@ -56,12 +56,19 @@ class Silent(BaseValidator):
         return self.create_result(ValidationStatus.PASSED, None, "nothing")
 
 
-def guess(_: Any, columns: Any) -> Pipeline:
-    return Pipeline([("columns", columns.encoded()), ("model", DummyClassifier())])
+def plain_tree(_: Any, columns: Any) -> Pipeline:
+    tree = DecisionTreeClassifier(max_depth=4, min_samples_leaf=20, random_state=columns.seed)
+    return Pipeline([("columns", columns.encoded()), ("model", tree)])
 
 
 def same(value: Any, *_: Any) -> Any:
     return value
+
+
+def offers() -> float:
+    """How many offers were counted in this process."""
+    samples = [sample for each in api.OFFERS.collect() for sample in each.samples]
+    return sum(sample.value for sample in samples if sample.name.endswith("_total"))
 
 
 def neutral_model() -> Model:
@@ -79,7 +86,7 @@ def neutral_model() -> Model:
 
     return replace(
         own,
-        families=[replace(each, function=guess, defaults={}) for each in own.families],
+        families=[replace(each, function=plain_tree, defaults={}) for each in own.families],
         metrics=[replace(each, function=lambda *_: 0.0) for each in own.metrics],
         validators={name: Silent("no region left behind") for name in own.validators},
         training=[neutral(step) for step in own.training],
@@ -103,6 +110,8 @@ def neutral_service() -> Service:
 def about(own: Project, folder: Path) -> dict[str, Any]:
     """What each function is about, from one small run of the whole path."""
     shutil.copytree("config", folder / "config")
+    for name in [name for name in os.environ if name.startswith(("MLOPS_", "MLFLOW_"))]:
+        del os.environ[name]  # of the run before
     os.environ |= {**SMALL, "MLOPS_ROOT": str(folder)}
     settings = load_settings(folder, own)
     contract = load_contract(folder)
@@ -120,13 +129,14 @@ def about(own: Project, folder: Path) -> dict[str, Any]:
     shifted = folder / "shifted.csv"
     write_sample(shifted, 600, 8, {"tenure_months": 2.0})
     drift = check_drift(settings, contract, shifted, html=False)
+    before = offers()
     with TestClient(create_app(settings)) as client:
         rows = gold[contract.feature_names].head(40).to_json(orient="records")
         answers = [
             client.post("/retention-offer", json={"features": row}).json()
             for row in json.loads(rows)
         ]
-        counted = "churn_offers_total{" in client.get("/metrics").text
+        counted = "churn_offers_total{" in client.get("/metrics").text and offers() - before
     os.environ |= {"MLOPS_ENVIRONMENT": "staging", "MLOPS_SERVING__API_KEY": "x" * 20}
     staging = load_settings(folder, own)
     for name in ("MLOPS_ENVIRONMENT", "MLOPS_SERVING__API_KEY"):
