@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi import APIRouter, Request
-from prometheus_client import Counter
+from prometheus_client import REGISTRY, Counter
 from pydantic import BaseModel
 
 from goldpath.project import Project, ProjectDefinitionError, Service
@@ -20,20 +20,26 @@ from .examples import Shelf, TestClient, contract_of, fitted, settings_of
 
 CONTRACT = contract_of("binary")
 KEY = "a-key-of-sixteen-characters"
-CALLS = Counter("own_calls", "Of the test's own route.")
-
-router = APIRouter()
 
 
 class Body(BaseModel):
     features: dict[str, Any]
 
 
-@router.post("/offer")
-def offer(body: Body, request: Request) -> dict[str, str]:
-    CALLS.inc()
-    answer = predict(request, body.features)
-    return {"prediction": str(answer.prediction), "id": str(answer.prediction_id)}
+@pytest.fixture
+def router() -> Iterator[APIRouter]:
+    """A project's router, with a metric in the library's own registry, as projects make it."""
+    calls = Counter("own_calls", "Of the test's own route.")
+    made = APIRouter()
+
+    @made.post("/offer")
+    def offer(body: Body, request: Request) -> dict[str, str]:
+        calls.inc()
+        answer = predict(request, body.features)
+        return {"prediction": str(answer.prediction), "id": str(answer.prediction_id)}
+
+    yield made
+    REGISTRY.unregister(calls)
 
 
 def service(folder: Path, patch: pytest.MonkeyPatch, *routers: APIRouter, **serving: object) -> Any:
@@ -45,7 +51,9 @@ def service(folder: Path, patch: pytest.MonkeyPatch, *routers: APIRouter, **serv
 
 
 @pytest.fixture
-def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+def client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, router: APIRouter
+) -> Iterator[TestClient]:
     with TestClient(service(tmp_path, monkeypatch, router, api_key=KEY)) as client:
         until(lambda: client.get("/ready").status_code == 200)
         yield client
@@ -84,7 +92,9 @@ def test_a_row_that_the_contract_refuses_is_the_same_422(client: TestClient) -> 
     assert own.json()["detail"] == usual.json()["detail"]
 
 
-def test_a_body_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_over_the_limit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, router: APIRouter
+) -> None:
     app = service(tmp_path, monkeypatch, router, maximum_body_bytes=2_000)
     with TestClient(app, raise_server_exceptions=False) as client:
         body = {"features": {**example_features(CONTRACT), "free text": "x" * 5_000}}

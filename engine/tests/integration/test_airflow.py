@@ -27,6 +27,11 @@ from ..ports import free_port
 pytestmark = [pytest.mark.slow, pytest.mark.airflow]
 
 RUN_SECONDS = 600
+DOOR = """
+from goldpath import Project, run
+
+run(Project(name="customer_churn"))
+"""
 
 
 @pytest.fixture
@@ -40,6 +45,10 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
     lock = tmp_path / "requirements" / "airflow.txt"  # hashed, to migrate the database once for it
     lock.parent.mkdir()
     lock.write_text("apache-airflow\n")
+    # The DAGs run `python -m customer_churn`; this one is the engine by itself under that name.
+    door = tmp_path / "src" / "customer_churn" / "__main__.py"
+    door.parent.mkdir(parents=True)
+    door.write_text(DOOR)
     port = free_port()
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "AIRFLOW_ADMIN_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
@@ -48,7 +57,9 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
         "MLOPS_AIRFLOW_VENV": str(environment),
         "MLOPS_SERVERS__AIRFLOW_PORT": str(port),
         "MLOPS_TRAINING__TRIALS": "2",
-        "PYTHONPATH": str(Path(package.__file__).parents[1]),
+        "PYTHONPATH": os.pathsep.join(
+            [str(tmp_path / "src"), str(Path(package.__file__).parents[1])]
+        ),
     }.items():
         monkeypatch.setenv(name, value)
     yield load_settings(tmp_path)
