@@ -159,7 +159,7 @@ class Contract(_Part):
         ignored: Raw columns that are left out, each with the reason.
         personal: Raw columns that say something about a person (LGPD, GDPR). The entity needs no
             mention: a row of a person is found by it.
-        fairness_groups: Features whose groups the model must treat alike (docs/validation.md).
+        fairness_groups: Features whose groups the model must treat alike (`docs validation`).
             Values of a category are the groups; a number is divided into quarters.
 
     Example:

@@ -45,7 +45,7 @@ def open_storage(storage: "str | Path | BaseStorage") -> "BaseStorage":
         except ImportError as error:
             raise ProjectError(
                 f"a search across hosts needs gRPC: {error}",
-                "install the extra: pip install '.[distributed]'",
+                "install goldpath's extra `automl`",
             ) from error
     if "://" in text:
         raise ProjectError(
@@ -71,7 +71,7 @@ def serve_storage(journal: Path, host: str = "127.0.0.1", port: int = GRPC_PORT)
     except ImportError as error:
         raise ProjectError(
             f"a search across hosts needs gRPC: {error}",
-            "install the extra: pip install '.[distributed]'",
+            "install goldpath's extra `automl`",
         ) from error
     with _experimental():
         run_grpc_proxy_server(open_storage(journal), host=host, port=port)

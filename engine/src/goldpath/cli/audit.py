@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="The audit log (docs/registry.md)."
+    no_args_is_help=True, add_completion=False, help="The audit log (`docs registry`)."
 )
 
 

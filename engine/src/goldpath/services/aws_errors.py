@@ -9,7 +9,7 @@ from goldpath.errors import ProjectError
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
-WAYS_IN = "sign in (aws sso login), name a profile (AWS_PROFILE) or a role: docs/aws.md"
+WAYS_IN = "sign in (aws sso login), name a profile (AWS_PROFILE) or a role: `docs aws`"
 DENIED = frozenset(
     {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "OptInRequired"}
 )
@@ -62,7 +62,7 @@ def aws_errors_explained(region: str) -> Iterator[None]:
     except sdk.ClientError as error:
         raise _explained(error) from error
     except sdk.BotoCoreError as error:
-        raise AwsStackError(f"the AWS SDK refuses: {error}", "see docs/aws.md") from error
+        raise AwsStackError(f"the AWS SDK refuses: {error}", "see `docs aws`") from error
 
 
 def is_missing(error: "ClientError") -> bool:
@@ -85,7 +85,7 @@ def _explained(error: "ClientError") -> AwsStackError:
     if code in DENIED:
         return AwsStackError(
             what,
-            "docs/aws.md lists the rights that init-aws needs; ask who administers the account",
+            "`docs aws` lists the rights that init-aws needs; ask who administers the account",
         )
     if code in ("Throttling", "ThrottlingException", "ServiceUnavailable", "InternalFailure"):
         return AwsStackError(what, "wait a minute and run make init-aws again")

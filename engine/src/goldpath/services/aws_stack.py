@@ -65,7 +65,7 @@ def deploy(
     aws = settings.aws
     if aws is None:
         raise AwsStackError(
-            "there are no names for the AWS resources", "write config/aws_config.yaml: docs/aws.md"
+            "there are no names for the AWS resources", "write config/aws_config.yaml: `docs aws`"
         )
     if not dry_run and not yes and not sys.stdin.isatty():
         raise AwsStackError(
@@ -156,7 +156,7 @@ def _deploy(
         "created" if creates else "updated",
         changes,
         _describe(client, plan.stack_id),
-        "Use it with MLOPS_LAKE__BACKEND=aws. How to delete it: docs/aws.md",
+        "Use it with MLOPS_LAKE__BACKEND=aws. How to delete it: `docs aws`",
     )
 
 

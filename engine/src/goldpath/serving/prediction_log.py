@@ -141,8 +141,8 @@ def read_log(folder: Path, limit: int, model_version: str | None = None) -> list
     """The newest predictions, newest first.
 
     Only as much of each segment is read as is needed. A line that a crash or a full disk tore is
-    left out. What was moved into the lake (`pipelines/log_compaction.py`) is not here any more;
-    `pipelines/served_predictions.py` gives both.
+    left out. What was moved into the lake (`jobs/upkeep`) is not here any more;
+    `jobs/drift/served_predictions.py` gives both.
 
     Args:
         folder: The log's folder; need not exist.

@@ -1,7 +1,7 @@
 """Which model version answers a request: the champion, or for a share of them a challenger.
 
 The alias `challenger` names the other version, and tags on that version say what it is for
-(`model/traffic_plan.py`, `traffic split`).
+(`registry/traffic_plan.py`, `traffic split`).
 
 A request is given to a version by its content: the same request, sent again, is answered by the
 same version as long as the shares stay.

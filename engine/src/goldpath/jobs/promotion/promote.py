@@ -100,7 +100,7 @@ def promote(
         raise CheckFailedError(
             f"the gate refused version {candidate.version} of {manager.model_name}: "
             f"{'; '.join(report.errors)}",
-            f"the {alias} alias was not moved; bring more data or trials (docs/training.md)",
+            f"the {alias} alias was not moved; bring more data or trials (`docs training`)",
         )
     return _carry_out(settings, manager, candidate, start, result)
 
