@@ -16,12 +16,15 @@ CONTRACT = contract_of("binary")
 EXAMPLE = random_rows(CONTRACT, 50)
 
 
-def make_registry(root: Path, uri: str | None = None, model: str | None = None) -> MLflowManager:
-    """A project's registry: its own SQLite file, or the one at `uri`."""
+def make_registry(
+    root: Path, uri: str | None = None, model: str | None = None, *, exists: bool = True
+) -> MLflowManager:
+    """A project's registry: its own SQLite file, there unless it shall not exist, or the one at `uri`."""
     write_project(root)
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it to the registry it used last
     settings = load_settings(root)
-    add_ready_made(settings)
+    if exists:
+        add_ready_made(settings)
     if uri is not None:
         settings = settings.model_copy(update={"tracking_uri": uri})
     return MLflowManager(settings, CONTRACT, model)

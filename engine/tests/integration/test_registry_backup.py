@@ -43,7 +43,7 @@ def test_backup_comes_back_in_its_place_and_at_another(
     assert scores(manager, "champion") == before
     assert verify_audit(manager.settings, CONTRACT).intact
 
-    moved = make_registry(tmp_path / "two")
+    moved = make_registry(tmp_path / "two", exists=False)
     for folder in ("config", ".secrets"):
         shutil.copytree(tmp_path / "one" / folder, tmp_path / "two" / folder, dirs_exist_ok=True)
     assert restore(tmp_path / name, project_registry(moved.settings)).relocated > 0
@@ -61,7 +61,7 @@ def test_damaged_backup_is_refused_and_nothing_is_touched(
     backup(project_registry(manager.settings), tmp_path / "saved")
     (file,) = list((tmp_path / "saved").rglob("MLmodel"))[:1]
     original = file.read_bytes()
-    target = project_registry(make_registry(tmp_path / "two").settings)
+    target = project_registry(make_registry(tmp_path / "two", exists=False).settings)
 
     file.write_bytes(original + b" ")
     with pytest.raises(BackupError, match="MLmodel was altered"):
