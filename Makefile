@@ -31,7 +31,7 @@ test-soak: setup-engine  ## The full counts of kills, mutants and examples, and 
 	@cd engine && MLOPS_TEST_SOAK=1 .venv/bin/python -m pytest -n 2 --dist loadgroup -m soak --durations=15 $(ARGS)
 
 test-template: setup  ## The template's tests: bakes, installs, trains, serves and updates
-	@$(VENV)/python -m pytest --durations=10 $(ARGS)
+	@$(VENV)/python -m pytest -n 2 --dist worksteal --durations=10 $(ARGS)
 
 test-fast: setup  ## The template's tests that only bake
 	@$(VENV)/python -m pytest -n auto -m "not slow" $(ARGS)

@@ -1,6 +1,7 @@
 """`bake` generates a project from any answers; `installed` is the default one, ready to run."""
 
 import atexit
+import fcntl
 import functools
 import hashlib
 import os
@@ -8,7 +9,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -198,6 +200,22 @@ def default_project(tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
     return BakedProject(output / "customer-churn", finished.output)
 
 
+@contextmanager
+def made_once(folder: Path) -> Iterator[bool]:
+    """Whether this worker is the one that makes a folder which all workers of a run share.
+
+    The others wait until it is done; if it fails, the next one tries.
+    """
+    run_id = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"process {os.getpid()}")
+    with folder.with_name(f"{folder.name}.run").open("a+", encoding="utf-8") as stamp:
+        fcntl.flock(stamp, fcntl.LOCK_EX)
+        stamp.seek(0)
+        made = stamp.read() == run_id
+        yield not made
+        stamp.truncate(0)
+        stamp.write(run_id)
+
+
 @pytest.fixture(scope="session")
 def installed() -> BakedProject:
     """The default project with the environments that its own bootstrap.py makes.
@@ -209,18 +227,19 @@ def installed() -> BakedProject:
     locks = [lock for lock in locks if lock.name != "engine.txt"]
     digest = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks)).hexdigest()[:12]
     cache = Path(tempfile.gettempdir()) / f"mlops-template-tests-{os.getuid()}" / digest
-    root = cache / "customer-churn"
-    root.mkdir(parents=True, exist_ok=True)
-    for entry in root.iterdir():
-        if entry.name.startswith(".venv"):
-            continue
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    finished = cookiecutter(cache, "--overwrite-if-exists")
-    assert finished.code == 0, finished.output
-    project = BakedProject(root)
-    for environment in ("project", "airflow"):
-        finished = project.run("python3", "bootstrap.py", environment, timeout=1200)
-        assert finished.code == 0, finished.output
+    project = BakedProject(cache / "customer-churn")
+    project.root.mkdir(parents=True, exist_ok=True)
+    with made_once(project.root) as mine:
+        if mine:
+            for entry in project.root.iterdir():
+                if entry.name.startswith(".venv"):
+                    continue
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            finished = cookiecutter(cache, "--overwrite-if-exists")
+            assert finished.code == 0, finished.output
+            for environment in ("project", "airflow"):
+                finished = project.run("python3", "bootstrap.py", environment, timeout=1200)
+                assert finished.code == 0, finished.output
     return project
 
 
@@ -260,11 +279,13 @@ def programs() -> Path:
     digest = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks)).hexdigest()[:12]
     cache = Path(tempfile.gettempdir()) / f"mlops-template-tests-{os.getuid()}" / f"update-{digest}"
     cache.mkdir(parents=True, exist_ok=True)
-    finished = cookiecutter(cache, "--overwrite-if-exists")
-    assert finished.code == 0, finished.output
     project = BakedProject(cache / "customer-churn")
-    finished = project.run("python3", "bootstrap.py", "update", timeout=600)
-    assert finished.code == 0, finished.output
+    with made_once(project.root) as mine:
+        if mine:
+            finished = cookiecutter(cache, "--overwrite-if-exists")
+            assert finished.code == 0, finished.output
+            finished = project.run("python3", "bootstrap.py", "update", timeout=600)
+            assert finished.code == 0, finished.output
     return project.root / ".venv-update" / "bin"
 
 
