@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from goldpath.errors import ProjectError
+from goldpath.json_values import finite
 
 if TYPE_CHECKING:
     from goldpath.adoption.infer import Adoption
@@ -147,12 +149,12 @@ def as_plain(result: object) -> dict[str, Any]:
 
 def print_json(values: Mapping[str, Any]) -> None:
     """Print one JSON object on standard output; numbers that JSON lacks become null."""
-    sys.stdout.write(json.dumps(values, default=str, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(finite(values), default=str, allow_nan=False) + "\n")
 
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.4g}" if math.isfinite(value) else "undefined"
     if isinstance(value, Mapping):
         return "\n".join(f"{key}: {_cell(item)}" for key, item in value.items()) or "-"
     if isinstance(value, Sequence) and not isinstance(value, str):

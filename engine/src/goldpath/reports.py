@@ -4,14 +4,16 @@ import json
 import os
 from pathlib import Path
 
+from goldpath.json_values import finite
+
 
 def write_report(file: Path, values: object) -> None:
     """Write JSON in one step, so that a reader never sees half a file.
 
-    Raises:
-        ValueError: If a number is not finite, which JSON cannot say.
+    Numbers that JSON cannot say, such as an undefined metric, become null.
     """
-    write_text(file, json.dumps(values, indent=2, default=str, allow_nan=False) + "\n")
+    text = json.dumps(finite(values), indent=2, default=str, allow_nan=False)
+    write_text(file, text + "\n")
 
 
 def write_text(file: Path, text: str) -> None:

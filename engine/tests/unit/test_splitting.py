@@ -6,7 +6,7 @@ import pytest
 
 from goldpath.contract import Contract
 from goldpath.errors import NotEnoughDataError
-from goldpath.learning.search import make_folds
+from goldpath.learning.folds import make_folds
 from goldpath.learning.splitting import split_rows
 from goldpath.settings import SettingsError, TrainingSettings
 

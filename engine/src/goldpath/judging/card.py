@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from goldpath.judging.validation_report import ValidationReport
-from goldpath.learning.metrics import Score
+from goldpath.learning.metrics import UNDEFINED, Score, between, four_digits
 from goldpath.registry.versions import RETRAINED
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ FIGURE_NAMES = {
     "roc_auc_ovr": "Area under the ROC curve, one class against the rest",
     "r2": "R², share of variance explained",
     "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy, mean over classes of the share found",
+    "precision": "Precision: of the rows called positive, the share that is",
+    "recall": "Recall: of the positive rows, the share that is found",
+    "pr_auc": "Area under the precision-recall curve",
     "f1_macro": "F1, mean over classes",
     "log_loss": "Log loss",
     "brier": "Brier score",
@@ -79,6 +83,7 @@ class CardFacts:
         scores: Metrics on the test rows with their 95 % intervals, the main one first.
         baseline: The main metric of a model that ignores the features.
         lineage: What it can be rebuilt from.
+        other_baselines: Further metrics of that model.
         champion: The main metric of the champion of that day on the same rows.
         slices: The loss on parts of the test rows.
         importances: Loss of the main metric when a feature is shuffled, the largest first.
@@ -103,6 +108,7 @@ class CardFacts:
     reason: str = RETRAINED
     parameters: Mapping[str, Any] = field(default_factory=dict)
     period: tuple[str, str] | None = None
+    other_baselines: Mapping[str, float] = field(default_factory=dict)
     champion: float | None = None
     slices: "tuple[Slice, ...]" = ()
     importances: Mapping[str, float] = field(default_factory=dict)
@@ -219,23 +225,30 @@ def _data(facts: CardFacts) -> str:
 
 
 def _quality(facts: CardFacts) -> str:
+    baselines = {**facts.other_baselines}
+    if facts.scores:
+        baselines[facts.scores[0].metric] = facts.baseline
     rows = [
         (
             FIGURE_NAMES.get(score.metric, score.metric),
-            f"{score.value:.4f}",
-            f"{score.interval[0]:.4f} to {score.interval[1]:.4f}",
+            four_digits(score.value),
+            between(score.interval),
+            four_digits(baselines[score.metric]) if score.metric in baselines else "",
         )
         for score in facts.scores
     ]
-    rows.append(("Baseline that ignores the features, main metric", f"{facts.baseline:.4f}", ""))
     if facts.champion is not None:
-        rows.append(("Champion of that day, main metric", f"{facts.champion:.4f}", ""))
-    text = "On the test rows, which neither the search nor the fit has seen.\n\n"
-    text += _table(("metric", "value", "95 % interval"), rows)
+        champion = four_digits(facts.champion)
+        rows.append(("Champion of that day, main metric", champion, "", ""))
+    text = (
+        "On the test rows, which neither the search nor the fit has seen. The baseline ignores "
+        "the features.\n\n"
+    )
+    text += _table(("metric", "value", "95 % interval", "baseline"), rows)
     shown = list(facts.importances.items())[:SHOWN_FEATURES]
     if shown:
         text += "\n\nWhat the main metric loses when a feature is shuffled:\n\n"
-        text += _table(("feature", "loss"), [(name, f"{loss:.4f}") for name, loss in shown])
+        text += _table(("feature", "loss"), [(name, four_digits(loss)) for name, loss in shown])
     return text
 
 
@@ -328,4 +341,6 @@ def _cell(value: object) -> str:
 
 
 def _figure(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
+    if isinstance(value, str):
+        return value
+    return f"{value:.4g}" if math.isfinite(value) else UNDEFINED

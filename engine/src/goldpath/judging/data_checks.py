@@ -12,6 +12,7 @@ from goldpath.drift.decision import DriftDecision, decide
 from goldpath.drift.profile import compare_frames
 from goldpath.judging.validation_report import ValidationResult, ValidationStatus
 from goldpath.judging.validators import Evidence
+from goldpath.learning.copies import share_of_copies
 from goldpath.learning.frames import model_frame
 
 DRIFT_CHECK = "data drift"
@@ -20,6 +21,9 @@ ROWS_A_BIN = 20
 """Fewer bins where a bin would hold fewer rows than this: the index of empty bins is noise."""
 
 FALSE_ALARMS = 0.01
+
+KNOWN_LIMIT = 0.05
+"""The share of test rows that may be copies of training rows without a warning."""
 
 
 def check_data_quality(evidence: Evidence) -> ValidationResult:
@@ -39,6 +43,12 @@ def check_data_quality(evidence: Evidence) -> ValidationResult:
     repeated = float(frame.assign(_target=evidence.truth).duplicated().mean())
     if repeated > limits.duplicate_limit:
         noted.append(f"{repeated:.1%} of the rows repeat another one")
+    known = _known_rows(evidence)
+    if known > KNOWN_LIMIT:
+        noted.append(
+            f"{known:.1%} of the test rows are copies of training rows: the model knows them, and "
+            "its score is too good"
+        )
     status = (
         ValidationStatus.FAILED
         if failed
@@ -55,6 +65,14 @@ def check_data_quality(evidence: Evidence) -> ValidationResult:
         threshold=limits.out_of_domain_limit,
         details=details,
     )
+
+
+def _known_rows(evidence: Evidence) -> float:
+    """The share of the judged rows that the model has learned from under another number."""
+    if evidence.train is None:
+        return 0.0
+    rows = evidence.rows.assign(**{evidence.contract.target.column: evidence.truth})
+    return share_of_copies(evidence.train, rows, evidence.contract)
 
 
 def out_of_domain(column: pd.Series, feature: Feature) -> float:

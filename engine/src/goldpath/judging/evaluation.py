@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 IMPORTANCE_ROWS = 1000
+LEAST_OF_A_CLASS = 20
 SHOWN_FEATURES = 15
 
 
@@ -32,6 +33,7 @@ class Evaluation:
         score: Main metric on the test rows, with its interval.
         baseline: Main metric of a model that ignores the features (the training prior or mean).
         others: Further metrics, with their intervals.
+        other_baselines: The same metrics of the model that ignores the features.
         slices: The loss on parts of the test rows, the worst first.
         importances: Loss of the metric when a feature is shuffled (Breiman 2001), largest first.
         predictions: The model's predictions of the test rows.
@@ -40,6 +42,7 @@ class Evaluation:
     score: Score
     baseline: float
     others: Mapping[str, Score]
+    other_baselines: Mapping[str, float]
     slices: tuple[Slice, ...]
     importances: Mapping[str, float]
     predictions: Predictions
@@ -65,11 +68,18 @@ def evaluate(
     contract = model.contract
     truth = target_values(test, contract)
     predictions = model.predict(test)
-    baseline = baseline_model(train, contract)
+    baseline = baseline_model(train, contract).predict(test)
+
+    def others(predicted: Predictions, resamples: int) -> dict[str, Score]:
+        return other_scores(
+            contract, truth, predicted, resamples, seed, definitions.metrics, test, own
+        )
+
     return Evaluation(
         score=bootstrap_score(contract, truth, predictions, samples, seed, own, test),
-        baseline=metric_value(contract, truth, baseline.predict(test), own, test),
-        others=other_scores(contract, truth, predictions, samples, seed, definitions.metrics, test),
+        baseline=metric_value(contract, truth, baseline, own, test),
+        others=others(predictions, samples),
+        other_baselines={name: score.value for name, score in others(baseline, 0).items()},
         slices=analyse_errors(model, test, predictions, own),
         importances=permutation_importances(model, test, seed, own),
         predictions=predictions,
@@ -94,16 +104,29 @@ def permutation_importances(
 ) -> dict[str, float]:
     """How much the main metric loses when one feature's values are shuffled, largest first."""
     random = np.random.default_rng(seed)
-    rows = test.sample(min(IMPORTANCE_ROWS, len(test)), random_state=seed)
+    rows = _drawn(test, model.contract, seed)
     frame, truth = model_frame(rows, model.contract), target_values(rows, model.contract)
     whole = metric_value(model.contract, truth, model.predict(frame), own, rows)
-    losses = {}
+    losses: dict[str, float] = {}
     for name in frame.columns:
         shuffled = frame.copy()
         shuffled[name] = shuffled[name].to_numpy()[random.permutation(len(shuffled))]
         found = metric_value(model.contract, truth, model.predict(shuffled), own, rows)
         losses[name] = whole - found
-    return dict(sorted(losses.items(), key=lambda item: -item[1]))
+    return dict(sorted(losses.items(), key=lambda item: -np.nan_to_num(item[1])))
+
+
+def _drawn(test: pd.DataFrame, contract: Contract, seed: int) -> pd.DataFrame:
+    """A sample of the test rows that holds some of each class, however rare it is."""
+    rows = test.sample(min(IMPORTANCE_ROWS, len(test)), random_state=seed)
+    if contract.problem == "regression":
+        return rows
+    target = contract.target.column
+    counts = rows[target].value_counts()
+    rare = [label for label in test[target].unique() if counts.get(label, 0) < LEAST_OF_A_CLASS]
+    more = test[test[target].isin(rare) & ~test.index.isin(rows.index)]
+    added = more.groupby(target, observed=True, sort=True).head(LEAST_OF_A_CLASS)
+    return pd.concat([rows, added]) if len(added) else rows
 
 
 def plot_evaluation(
@@ -130,19 +153,22 @@ def plot_evaluation(
     figure.savefig(file, format="png")
 
 
+def _said(evaluation: Evaluation, metric: str, name: str) -> str:
+    """The metric that a panel draws with its interval, whatever the main metric is."""
+    main = evaluation.score
+    score = main if main.metric == metric else evaluation.others[metric]
+    low, high = score.interval
+    return f"{name} {score.value:.3f} [{low:.3f}, {high:.3f}]"
+
+
 def _plot_roc(axes: "Axes", evaluation: Evaluation, contract: Contract, truth: np.ndarray) -> None:
     from sklearn.metrics import roc_curve
 
     false_positive, true_positive, _ = roc_curve(
         truth == contract.target.positive, evaluation.predictions.scores
     )
-    low, high = evaluation.score.interval
     axes.plot([0, 1], [0, 1], linestyle="--", color="grey", label="guessing")
-    axes.plot(
-        false_positive,
-        true_positive,
-        label=f"AUC {evaluation.score.value:.3f} [{low:.3f}, {high:.3f}]",
-    )
+    axes.plot(false_positive, true_positive, label=_said(evaluation, "roc_auc", "AUC"))
     axes.set(
         title="ROC curve, test rows", xlabel="False positive rate", ylabel="True positive rate"
     )
@@ -208,14 +234,13 @@ def _plot_class_counts(
 
 def _plot_fit(axes: "Axes", evaluation: Evaluation, truth: np.ndarray) -> None:
     low, high = float(truth.min()), float(truth.max())
-    interval_low, interval_high = evaluation.score.interval
     axes.plot([low, high], [low, high], linestyle="--", color="grey", label="perfect")
     axes.scatter(
         truth,
         evaluation.predictions.scores,
         s=4,
         alpha=0.3,
-        label=f"R² {evaluation.score.value:.3f} [{interval_low:.3f}, {interval_high:.3f}]",
+        label=_said(evaluation, "r2", "R²"),
     )
     axes.set(
         title="Predicted against true, test rows", xlabel="True value", ylabel="Predicted value"

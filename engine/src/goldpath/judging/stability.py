@@ -9,6 +9,7 @@ from goldpath.judging.validators import Evidence
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.metrics import bootstrap_score, main_metric
 from goldpath.learning.scoring import LoadedModel, Predictions
+from goldpath.learning.splitting import row_groups
 
 STABILITY_CHECK = "stability"
 ROWS_A_FOLD = 50
@@ -23,7 +24,7 @@ def check_stability(evidence: Evidence) -> ValidationResult | None:
     is above the limit and more than chance explains (Cochran's Q, p < 1 %).
     """
     from sklearn.base import clone
-    from sklearn.model_selection import KFold, StratifiedKFold
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
     limits, contract = evidence.validation, evidence.contract
     if limits.stability_folds < 2 or evidence.train is None:
@@ -48,10 +49,16 @@ def check_stability(evidence: Evidence) -> ValidationResult | None:
             f"{len(rows)} training rows, {rarest} of the rarest class; {needed} and "
             f"{FEWEST_OF_A_CLASS * limits.stability_folds} needed",
         )
-    maker = KFold if contract.problem == "regression" else StratifiedKFold
+    # Rows that the split keeps together stay together here, too.
+    groups = row_groups(rows, contract, evidence.training)
+    is_plain = contract.problem == "regression"
+    if groups is None:
+        maker = KFold if is_plain else StratifiedKFold
+    else:
+        maker = GroupKFold if is_plain else StratifiedGroupKFold
     folds = maker(limits.stability_folds, shuffle=True, random_state=seed)
     scores, variances = [], []
-    for learned, judged in folds.split(frame, None if maker is KFold else truth.astype(str)):
+    for learned, judged in folds.split(frame, None if is_plain else truth.astype(str), groups):
         pipeline = clone(evidence.model.pipeline).fit(frame.iloc[learned], truth[learned])
         fold = LoadedModel(pipeline, contract).predict(frame.iloc[judged])
         score, variance = _score(evidence, truth[judged], fold, rows.iloc[judged])

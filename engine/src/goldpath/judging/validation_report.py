@@ -1,14 +1,13 @@
 """What the checks of a model said, and the verdict with its reasons."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from goldpath.errors import ProjectError
+from goldpath.json_values import finite
 from goldpath.pages.documents import render
 
 
@@ -176,16 +175,8 @@ class ValidationReport:
             "errors": self.errors,
             "warnings": self.warnings,
         }
-        return json.dumps(_finite(values), indent=2, allow_nan=False) + "\n"
+        return json.dumps(finite(values), indent=2, allow_nan=False) + "\n"
 
     def to_html(self) -> str:
         """The report for people: one page with nothing to load from elsewhere."""
         return render("validation.html", report=self)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -203,6 +203,7 @@ def check_performance(evidence: Evidence) -> ValidationResult:
             training.seed,
             evidence.definitions.metrics,
             evidence.rows,
+            evidence.definitions.metric,
         )
     if unknown := sorted(set(thresholds) - set(scores)):
         raise ValidationSetupError(

@@ -6,9 +6,10 @@ rest. Regression: R², the share of variance explained. For all three, more is b
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import BeforeValidator
 
 from goldpath.contract import Contract
 from goldpath.learning.metric import Metric, probability_of
@@ -16,6 +17,12 @@ from goldpath.learning.predictions import Predictions
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+Figure = Annotated[float, BeforeValidator(lambda value: float("nan") if value is None else value)]
+"""A metric's value: NaN where it is undefined, which is null in JSON."""
+
+UNDEFINED = "undefined"
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,18 @@ class Score:
     """
 
     metric: str
-    value: float
-    interval: tuple[float, float]
+    value: Figure
+    interval: tuple[Figure, Figure]
+
+
+def four_digits(value: float) -> str:
+    """A metric's value for people."""
+    return f"{value:.4f}" if np.isfinite(value) else UNDEFINED
+
+
+def between(interval: tuple[float, float]) -> str:
+    """An interval for people; empty where it is undefined."""
+    return f"{interval[0]:.4f} to {interval[1]:.4f}" if np.isfinite(interval).all() else ""
 
 
 def main_metric(contract: Contract, own: Metric | None = None) -> str:
@@ -78,10 +95,7 @@ def bootstrap_score(
     """The main metric with its bootstrap interval; the last two as for `metric_value`."""
     metric = _measured(contract, truth, predictions, own, rows)
     values = [metric(chosen) for chosen in _resamples(len(truth), samples, seed)]
-    finite = [value for value in values if np.isfinite(value)]
-    low, high = np.percentile(finite, [2.5, 97.5]) if finite else (float("nan"), float("nan"))
-    name = main_metric(contract, own)
-    return Score(name, metric(slice(None)), (float(low), float(high)))
+    return Score(main_metric(contract, own), metric(slice(None)), _interval(values))
 
 
 def bootstrap_difference(
@@ -100,8 +114,7 @@ def bootstrap_difference(
     differences = [
         ours(chosen) - theirs(chosen) for chosen in _resamples(len(truth), samples, seed)
     ]
-    low, high = np.nanpercentile(differences, [2.5, 97.5])
-    return ours(slice(None)) - theirs(slice(None)), (float(low), float(high))
+    return ours(slice(None)) - theirs(slice(None)), _interval(differences)
 
 
 def other_scores(
@@ -112,6 +125,7 @@ def other_scores(
     seed: int,
     own: Sequence[Metric] = (),
     rows: "pd.DataFrame | None" = None,
+    main: Metric | None = None,
 ) -> dict[str, Score]:
     """Further metrics with their bootstrap intervals, for people; the gate does not need them.
 
@@ -123,16 +137,29 @@ def other_scores(
         seed: Of the resamples.
         own: The project's own further metrics.
         rows: The rows themselves, which a metric of one's own may look at.
+        main: The project's own main metric; the problem's usual one is then among the further.
     """
     metrics: dict[str, Callable[[Any], float]] = dict(_row_metrics(contract, truth, predictions))
     for each in own:
         metrics[each.name] = _measured(contract, truth, predictions, each, rows)
-    resamples = _resamples(len(truth), samples, seed)
+    if main is not None:
+        metrics[main_metric(contract)] = _measured(contract, truth, predictions, None, rows)
+        metrics.pop(main.name, None)
+    resamples = _resamples(len(truth), samples, seed) if samples else []
     scores = {}
     for name, metric in metrics.items():
-        low, high = np.nanpercentile([metric(chosen) for chosen in resamples], [2.5, 97.5])
-        scores[name] = Score(name, metric(np.arange(len(truth))), (float(low), float(high)))
+        interval = _interval([metric(chosen) for chosen in resamples])
+        scores[name] = Score(name, metric(np.arange(len(truth))), interval)
     return scores
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    """The middle 95 % of the values that are defined; NaN where none is."""
+    defined = [value for value in values if np.isfinite(value)]
+    if not defined:
+        return float("nan"), float("nan")
+    low, high = np.percentile(defined, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def row_losses(contract: Contract, truth: np.ndarray, predictions: Predictions) -> np.ndarray:
@@ -194,13 +221,23 @@ def _row_metrics(
             np.mean(np.divide(2 * hits, found, out=np.zeros(len(labels)), where=found > 0))
         )
 
+    def balanced_accuracy(rows: np.ndarray) -> float:
+        sizes = np.bincount(true_class[rows], minlength=len(labels))
+        hits = np.bincount(true_class[rows][right[rows]], minlength=len(labels))
+        return float(np.mean(hits[sizes > 0] / sizes[sizes > 0]))
+
     metrics: dict[str, Callable[[np.ndarray], float]] = {
         "accuracy": lambda rows: float(right[rows].mean()),
+        "balanced_accuracy": balanced_accuracy,
         "f1_macro": f1_macro,
         "log_loss": lambda rows: float(losses[rows].mean()),
     }
     if contract.is_binary and predictions.probabilities is not None:
         probabilities = predictions.probabilities[:, 1]
+        positive, called = one_hot[:, 1], predicted == 1
+        metrics["precision"] = lambda rows: _share(positive[rows][called[rows]])
+        metrics["recall"] = lambda rows: _share(called[rows][positive[rows]])
+        metrics["pr_auc"] = lambda rows: average_precision(positive[rows], probabilities[rows])
         squares = (probabilities - one_hot[:, 1]) ** 2
         metrics["brier"] = lambda rows: float(squares[rows].mean())
         metrics["calibration_error"] = lambda rows: expected_calibration_error(
@@ -231,6 +268,30 @@ def area_under_roc(positive: np.ndarray, scores: np.ndarray) -> float:
     mean_rank = upper - (counts - 1) / 2
     rank_sum = float(mean_rank[inverse][positive].sum())
     return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
+
+
+def average_precision(positive: np.ndarray, scores: np.ndarray) -> float:
+    """The area under the precision-recall curve, as a sum over the distinct scores.
+
+    Args:
+        positive: Booleans, shape (rows,).
+        scores: Shape (rows,).
+
+    Returns:
+        A value in [0, 1], or NaN without a positive row. Guessing gives the positives' share.
+    """
+    positives = int(positive.sum())
+    if positives == 0:
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    last_of_a_score = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    hits = np.cumsum(positive[order])[last_of_a_score]
+    gained = np.diff(hits, prepend=0) / positives
+    return float(np.sum(gained * hits / (last_of_a_score + 1)))
+
+
+def _share(rows: np.ndarray) -> float:
+    return float(rows.mean()) if len(rows) else float("nan")
 
 
 def _metric(contract: Contract) -> Callable[[np.ndarray, np.ndarray], float]:

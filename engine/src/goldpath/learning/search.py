@@ -12,10 +12,10 @@ import pandas as pd
 from goldpath.contract import Contract
 from goldpath.learning.families import families_of, family_named
 from goldpath.learning.family import Family
+from goldpath.learning.folds import make_folds, shuffled_folds
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.metrics import metric_value
 from goldpath.learning.scoring import LoadedModel
-from goldpath.learning.splitting import split_rule
 from goldpath.learning.threads import sensible_threads
 from goldpath.project import ENGINES_OWN, Model
 from goldpath.settings import TrainingSettings
@@ -111,9 +111,9 @@ def search(
                 trials.append(attempt.replay(study, known[number]))
             else:
                 trials.append(attempt.try_next(study, number))
-                on_trial(trials[-1], max(trial.score for trial in trials if not trial.pruned))
+                on_trial(trials[-1], max(_rank(trial) for trial in trials if not trial.pruned))
     finished = [trial for trial in trials if not trial.pruned]
-    best = max(finished, key=lambda trial: trial.score)
+    best = max(finished, key=_rank)
     best = _worth_leaving_the_defaults(best, finished[: len(families)])
     return SearchResult(best.family, best.parameters, best.score, best.fold_scores, tuple(trials))
 
@@ -195,8 +195,15 @@ def _tell(study: "Study", asked: "OptunaTrial", trial: Trial) -> None:
 
     if trial.pruned:
         study.tell(asked, state=TrialState.PRUNED)
+    elif not np.isfinite(trial.score):
+        study.tell(asked, state=TrialState.FAIL)
     else:
         study.tell(asked, trial.score)
+
+
+def _rank(trial: Trial) -> float:
+    """The score, by which trials are compared; one that is undefined is the least."""
+    return trial.score if np.isfinite(trial.score) else -np.inf
 
 
 def _new_study(settings: TrainingSettings, families: int) -> "Study":
@@ -222,57 +229,12 @@ def _worth_leaving_the_defaults(best: Trial, defaults: Sequence[Trial]) -> Trial
     The one-standard-error rule (Breiman et al. 1984, section 3.4.3) on the paired gains of the
     folds: of two configurations that cannot be told apart, the library's own is the safer one.
     """
-    plain = max(defaults, key=lambda trial: trial.score)
+    plain = max(defaults, key=_rank)
     gains = np.subtract(best.fold_scores, plain.fold_scores)
     if len(gains) < 2:
         return best
     standard_error = np.std(gains, ddof=1) / np.sqrt(len(gains))
     return best if np.mean(gains) > standard_error else plain
-
-
-def make_folds(
-    train: pd.DataFrame, contract: Contract, settings: TrainingSettings
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Row numbers of each fold's training and validation part.
-
-    With an event time each fold validates on rows that are newer than those it learns from.
-    Otherwise all rows of one entity are on one side where entities repeat, and classes are
-    stratified.
-    """
-    from sklearn.model_selection import (
-        GroupKFold,
-        KFold,
-        StratifiedGroupKFold,
-        StratifiedKFold,
-        TimeSeriesSplit,
-    )
-
-    target = target_values(train, contract)
-    folds, seed = settings.cv_folds, settings.seed
-    rule = split_rule(train, contract, settings)
-    stratified = contract.problem == "classification" and _smallest_class(target) >= folds
-    groups = train[contract.entity_column].astype(str).to_numpy() if rule == "group" else None
-    if rule == "time":
-        # Blocks as long as the test set's share: with scikit-learn's default the first fold would
-        # learn from a quarter of the history and choose parameters for a much smaller data set.
-        block = max(1, int(len(target) * settings.test_fraction / 2))
-        splitter = TimeSeriesSplit(n_splits=folds, test_size=block)
-    elif rule == "group":
-        kind = StratifiedGroupKFold if stratified else GroupKFold
-        splitter = kind(folds, shuffle=True, random_state=seed)
-    else:
-        splitter = (StratifiedKFold if stratified else KFold)(
-            folds, shuffle=True, random_state=seed
-        )
-    parts = list(splitter.split(train, target, groups))
-    if contract.problem == "classification":
-        # A fold whose training part has one class only cannot be fitted.
-        parts = [
-            (learnt, held_out)
-            for learnt, held_out in parts
-            if len(set(target[learnt])) > 1 and len(set(target[held_out])) > 1
-        ]
-    return parts
 
 
 def fit(
@@ -308,16 +270,17 @@ def held_out_predictions(
         The rows in their order, with the column `prediction`: P(positive), the label where there
         are more classes than two, or the value.
     """
-    from sklearn.model_selection import GroupKFold, KFold
-
     many_classes = contract.problem == "classification" and not contract.is_binary
     column = pd.Series(index=train.index, dtype="object" if many_classes else "float64")
-    grouped = split_rule(train, contract, settings) == "group"
-    groups = train[contract.entity_column].astype(str) if grouped else None
-    kind = GroupKFold if grouped else KFold
-    folds = kind(settings.cv_folds, shuffle=True, random_state=settings.seed)
-    for learnt, held_out in folds.split(train, groups=groups):
+    for learnt, held_out in shuffled_folds(train, contract, settings):
         part = train.iloc[learnt]
+        labels = part[contract.target.column].unique()
+        if contract.problem == "classification" and len(labels) == 1:  # nothing to be learned
+            only = str(labels[0])
+            column.iloc[held_out] = (
+                only if many_classes else float(only == contract.target.positive)
+            )
+            continue
         model = fit(part, contract, family, parameters, settings.seed, definitions)
         predictions = model.predict(train.iloc[held_out])
         column.iloc[held_out] = predictions.values if many_classes else predictions.scores
@@ -330,7 +293,3 @@ def _ignore_convergence() -> None:
 
     warnings.simplefilter("ignore", ConvergenceWarning)
     warnings.simplefilter("ignore", UserWarning)
-
-
-def _smallest_class(target: np.ndarray) -> int:
-    return int(pd.Series(target).value_counts().min())

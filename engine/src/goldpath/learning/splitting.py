@@ -3,7 +3,8 @@
 Rows with an event time are split by time: the newest are the test rows, as in production. Others
 are split by a hash of the entity, within each class, so that a row that was a test row stays one
 when new rows arrive. Where entities repeat, all rows of one are on the same side: a model that
-knows a customer's other rows would look better than it is for new customers.
+knows a customer's other rows would look better than it is for new customers. So are rows that are
+copies of each other.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pandas as pd
 
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.errors import NotEnoughDataError
+from goldpath.learning.copies import copy_groups
 from goldpath.settings import SettingsError, TrainingSettings
 
 MINIMUM_TRAINING_ROWS = 50
@@ -55,18 +57,27 @@ def split_rows(frame: pd.DataFrame, contract: Contract, settings: TrainingSettin
         rule = f"by time: test rows from {cut} on"
     else:
         key = pd.util.hash_pandas_object(frame[contract.entity_column].astype(str), index=False)
-        ordered = frame.assign(_key=key.to_numpy()).sort_values(
-            "_key", kind="stable", ignore_index=True
-        )
+        copied = copy_groups(frame, contract)
+        groups = _together(frame, contract, kind, copied)
+        if groups is None:
+            groups = np.arange(len(frame))
+        keyed = frame.assign(_group=groups, _row=key.to_numpy())
+        keyed["_key"] = keyed.groupby("_group")["_row"].transform("min")
+        ordered = keyed.sort_values(["_key", "_row"], kind="stable", ignore_index=True)
         if kind == "group":
             is_test = ordered["_key"].rank(method="dense", pct=True) <= settings.test_fraction
             rule = f"by groups: all rows of one {contract.entity_column} on one side"
         else:
-            is_test = _rank_within_class(ordered, contract) < settings.test_fraction
+            first = ordered.drop_duplicates("_group", ignore_index=True)
+            chosen = first["_group"][_rank_within_class(first, contract) < settings.test_fraction]
+            is_test = ordered["_group"].isin(chosen)
             rule = "by a hash of the entity" + (
                 ", stratified by class" if contract.problem == "classification" else ""
             )
-        ordered = ordered.drop(columns="_key")
+        if copied is not None:
+            copies = len(copied) - len(np.unique(copied))
+            rule += f"; {copies:,} rows are copies of others and stay on one side with them"
+        ordered = ordered.drop(columns=["_group", "_key", "_row"])
     split = Split(
         train=ordered[~is_test].reset_index(drop=True),
         test=ordered[is_test].reset_index(drop=True),
@@ -98,6 +109,43 @@ def split_rule(
             "name the column in config/project.yaml, or set training.split to auto",
         )
     return settings.split
+
+
+def row_groups(
+    frame: pd.DataFrame, contract: Contract, settings: TrainingSettings
+) -> np.ndarray | None:
+    """Which rows must stay together, shape (rows,); None where each may go where it likes.
+
+    Rows of one entity stay together where entities repeat, and so do rows that are copies of each
+    other. With an event time the time decides instead.
+    """
+    kind = split_rule(frame, contract, settings)
+    if kind == "time":
+        return None
+    return _together(frame, contract, kind, copy_groups(frame, contract))
+
+
+def _together(
+    frame: pd.DataFrame, contract: Contract, kind: str, copied: np.ndarray | None
+) -> np.ndarray | None:
+    """Groups of the rows that stay together, given the groups of copies."""
+    if kind != "group":
+        return copied
+    _, entities = np.unique(
+        frame[contract.entity_column].astype(str).to_numpy(dtype=object), return_inverse=True
+    )
+    return np.asarray(entities) if copied is None else _joined(entities, copied)
+
+
+def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Groups of rows that either of the two puts together, directly or through other rows."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    size = int(one.max()) + 1
+    nodes = size + int(other.max()) + 1
+    links = coo_matrix((np.ones(len(one)), (one, size + other)), shape=(nodes, nodes))
+    return np.asarray(connected_components(links, directed=False)[1][one])
 
 
 def _rank_within_class(ordered: pd.DataFrame, contract: Contract) -> pd.Series:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from goldpath.json_values import finite
 from goldpath.registry.stores.store import RegistryError
 
 Result = TypeVar("Result")
@@ -14,8 +15,9 @@ RETRAIN = "start another training (another --run-id); its stages are then stored
 
 
 def result_as_json(result: object) -> str:
-    """A frozen dataclass as JSON; times as ISO 8601."""
-    return json.dumps(asdict(result), indent=2, default=_plain)  # type: ignore[call-overload]
+    """A frozen dataclass as JSON; times as ISO 8601, undefined numbers as null."""
+    values = finite(asdict(result))  # type: ignore[call-overload]
+    return json.dumps(values, indent=2, default=_plain, allow_nan=False)
 
 
 def result_from_json(kind: type[Result], text: str, where: str) -> Result:

@@ -6,11 +6,13 @@ does nothing. Each trial of the search is a child run, so a search goes on where
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import TypeVar
 
+from goldpath.json_values import finite
 from goldpath.learning.search import Trial
 from goldpath.registry.layout import RUN_KEY
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
@@ -115,7 +117,9 @@ class TrainingRun:
         for child in children:
             if text := child.data.tags.get(TRIAL):
                 values = json.loads(text)
-                values["fold_scores"] = tuple(values["fold_scores"])
+                values["fold_scores"] = tuple(
+                    math.nan if score is None else score for score in values["fold_scores"]
+                )
                 found[values["number"]] = Trial(**values)
         ordered: list[Trial] = []
         while len(ordered) in found:
@@ -133,7 +137,7 @@ class TrainingRun:
                 run_name=f"trial-{trial.number:03d}",
                 tags={
                     PARENT: self.run_id,
-                    TRIAL: json.dumps(asdict(trial)),
+                    TRIAL: json.dumps(finite(asdict(trial)), allow_nan=False),
                     "pruned": str(trial.pruned).lower(),
                 },
             )
@@ -143,8 +147,13 @@ class TrainingRun:
                     *(
                         Metric(f"fold_{metric}", score, 0, fold)
                         for fold, score in enumerate(trial.fold_scores)
+                        if math.isfinite(score)
                     ),
-                    Metric(f"search_{metric}", trial.score, 0, 0),
+                    *(
+                        [Metric(f"search_{metric}", trial.score, 0, 0)]
+                        if math.isfinite(trial.score)
+                        else []
+                    ),
                     Metric("seconds", trial.seconds, 0, 0),
                 ],
                 params=[

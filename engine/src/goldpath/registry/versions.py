@@ -4,6 +4,7 @@ Major: whoever uses the model must change something. Minor: it can do more, or i
 Patch: the same model, trained again. `registry.version_rules` adds rules of one's own.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -192,7 +193,10 @@ def changelog_entry(entry: ChangelogEntry) -> str:
         if said:
             lines += ["", f"### {title}", "", *(f"- {_plain(line)}" for line in said)]
     if entry.metrics:
-        figures = (f"- {_plain(name)}: {value:.4f}" for name, value in entry.metrics.items())
+        figures = (
+            f"- {_plain(name)}: " + (f"{value:.4f}" if math.isfinite(value) else "undefined")
+            for name, value in entry.metrics.items()
+        )
         lines += ["", "### Metrics", "", *figures]
     return "\n".join(lines) + "\n"
 
@@ -254,7 +258,8 @@ def _gain(
     main: str | None,
 ) -> float | None:
     name = main if main is not None else main_metric(contract)
-    return metrics[name] - before[name] if name in metrics and name in before else None
+    gain = metrics.get(name, math.nan) - before.get(name, math.nan)
+    return gain if math.isfinite(gain) else None
 
 
 def _plain(text: str) -> str:

@@ -31,10 +31,10 @@ from goldpath.jobs.training.stages import preparing_steps, run_recipe
 from goldpath.jobs.training.work import TrainingError, TrainingWork, only_process
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import gold_snapshot
+from goldpath.learning.folds import make_folds
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.scoring import ModelVersion
-from goldpath.learning.search import make_folds
-from goldpath.learning.splitting import split_rule
+from goldpath.learning.splitting import row_groups, split_rule
 from goldpath.presentation import budget_progress, step
 from goldpath.privacy.erasure import uses_rows
 from goldpath.registry.mlflow_manager import MLflowManager
@@ -76,7 +76,9 @@ class AutoMLTraining:
         interval: Its 95 % bootstrap interval.
         baseline: The same metric of a model that ignores the features.
         champion: The same metric of the champion of that moment; None where there was none.
-        held_out: The ensemble's on the training rows' folds, and the best single configuration's.
+        held_out: The ensemble's score on the training rows' folds, and the best single
+            configuration's.
+        held_out_metric: What these two are: the metric that the search maximised.
         ensemble: The members' weights by family.
         configurations: How many were tried.
         seconds: What the search took, of what it was given.
@@ -97,6 +99,7 @@ class AutoMLTraining:
     baseline: float
     champion: float | None
     held_out: tuple[float, float]
+    held_out_metric: str
     ensemble: dict[str, float]
     configurations: int
     seconds: float
@@ -215,17 +218,15 @@ def search_ensemble(
 
 
 def _folds(work: TrainingWork) -> dict[str, Any]:
-    """Which rows judge: training's folds where time decides, whole groups where entities repeat.
+    """Which rows judge: training's folds where time decides, whole groups where rows repeat.
 
     Without either, the engine may split small tables several times, which makes larger bags.
     """
     train, contract, limits = work.train_rows, work.contract, work.settings.training
-    rule = split_rule(train, contract, limits)
-    if rule == "time":
+    if split_rule(train, contract, limits) == "time":
         return {"folds": make_folds(train, contract, limits)}
-    if rule == "group":
-        return {"groups": train[contract.entity_column].astype(str).to_numpy()}
-    return {}
+    groups = row_groups(train, contract, limits)
+    return {} if groups is None else {"groups": groups}
 
 
 def _report(work: TrainingWork, plan: SearchPlan, found: AutoMLResult) -> None:
@@ -291,6 +292,7 @@ def _answer(work: TrainingWork, result: TrainingResult) -> AutoMLTraining:
         baseline=result.baseline,
         champion=result.champion,
         held_out=(found.score, found.ensemble.best_single),
+        held_out_metric=work.search_metric,
         ensemble=dict(found.ensemble.weights),
         configurations=found.trials,
         seconds=found.ensemble.seconds,

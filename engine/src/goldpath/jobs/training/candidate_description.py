@@ -13,6 +13,7 @@ from goldpath.jobs.training.results import TrainingResult
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.card import CardFacts, Lineage, write_card
 from goldpath.judging.validation import validate_candidate
+from goldpath.learning.metrics import between, four_digits
 from goldpath.model_version import ModelVersion
 from goldpath.project import ProjectDefinitionError, naming, place_of
 from goldpath.registry.layout import CONTRACT_FILE, SEMANTIC_TAG
@@ -100,9 +101,10 @@ def version_description(result: TrainingResult, own: Describe | None) -> str:
                 "return a text; its first line is shown in lists",
             )
         return text
-    low, high = result.interval
+    interval = between(result.interval)
     return (
-        f"{result.family}: {result.metric} {result.value:.4f} ({low:.4f} to {high:.4f})\n\n"
+        f"{result.family}: {result.metric} {four_digits(result.value)}"
+        f"{f' ({interval})' if interval else ''}\n\n"
         f"{result.n_train} training rows and {result.n_test} test rows of gold snapshot "
         f"{result.gold_snapshot}; the interval is the 95 % one on the test rows."
     )
@@ -177,6 +179,7 @@ def _card_facts(work: TrainingWork, suggestion: VersionSuggestion) -> CardFacts:
         split_rule=work.split.rule,
         scores=(evaluation.score, *evaluation.others.values()),
         baseline=evaluation.baseline,
+        other_baselines=evaluation.other_baselines,
         champion=work.judged.champion,
         slices=evaluation.slices,
         importances=evaluation.importances,

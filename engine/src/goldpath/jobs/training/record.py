@@ -75,6 +75,7 @@ def write_evaluation(work: TrainingWork) -> Judged:
         "others": {
             name: [score.value, *score.interval] for name, score in evaluation.others.items()
         },
+        "other_baselines": dict(evaluation.other_baselines),
         "importances": dict(evaluation.importances),
         "slices": [asdict(item) for item in evaluation.slices],
     }
@@ -143,7 +144,7 @@ def log_candidate(work: TrainingWork, result: TrainingResult) -> ModelVersion:
     names = ("trials", "cv_folds", "test_fraction", "seed")
     search = {f"search_{name}": getattr(work.settings.training, name) for name in names}
     manager.log_parameters(run_id, {"family": found.family, **found.parameters, **search})
-    manager.log_metrics(run_id, _metrics(result, judged))
+    manager.log_metrics(run_id, _metrics(work, result))
     _log_reference(work)
     others = {name: score.value for name, score in judged.others.items()}
     described = describe_candidate(work, {judged.metric: judged.value, **others})
@@ -183,15 +184,17 @@ def predictions_digest(predictions: Predictions) -> str:
     return hashlib.sha256((np.round(values, DIGITS) + 0.0).tobytes()).hexdigest()
 
 
-def _metrics(result: TrainingResult, judged: Judged) -> Mapping[str, float]:
+def _metrics(work: TrainingWork, result: TrainingResult) -> Mapping[str, float]:
     """What the run's metrics are called."""
+    judged = work.judged
     metrics = {
         f"test_{result.metric}": result.value,
         f"test_{result.metric}_low": result.interval[0],
         f"test_{result.metric}_high": result.interval[1],
         f"baseline_{result.metric}": result.baseline,
-        f"search_{result.metric}": judged.search_score,
+        f"search_{work.search_metric}": judged.search_score,
         **{f"test_{name}": score.value for name, score in judged.others.items()},
+        **{f"baseline_{name}": value for name, value in work.evaluation.other_baselines.items()},
     }
     optional = {"noise_ceiling": result.noise_ceiling, f"champion_{result.metric}": result.champion}
     metrics |= {name: value for name, value in optional.items() if value is not None}
@@ -199,17 +202,21 @@ def _metrics(result: TrainingResult, judged: Judged) -> Mapping[str, float]:
 
 
 def _noise_ceiling(work: TrainingWork) -> float | None:
-    """AUC of the generating process's own probabilities on the test rows, where they are known."""
+    """AUC of the generating process's own probabilities on the test rows, where they are known.
+
+    None where the main metric is another one: the ceiling of an AUC is none of its own.
+    """
     contract, test = work.contract, work.split.test
     probabilities = true_probabilities(Path(work.settings.root / contract.source.path))
-    if probabilities is None or work.judged.metric != "roc_auc":
+    if probabilities is None or not contract.is_binary or work.definitions.metric is not None:
         return None
     known = probabilities.reindex(test[contract.entity_column]).to_numpy()
     drawn = ~np.isnan(known)  # not so a faulty row, unless a recipe has mended it
     if drawn.mean() < MOSTLY:
         return None
     truth = target_values(test, contract)[drawn]
-    return area_under_roc(truth == contract.target.positive, known[drawn])
+    ceiling = area_under_roc(truth == contract.target.positive, known[drawn])
+    return ceiling if np.isfinite(ceiling) else None
 
 
 def _champion_value(work: TrainingWork, truth: np.ndarray) -> float | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from goldpath.learning.metrics import Score
+from goldpath.learning.metrics import Figure, Score
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class EnsembleSearch:
     """
 
     weights: Mapping[str, float]
-    best_single: float
+    best_single: Figure
     seconds: float
     budget_seconds: float | None
     left_out: Mapping[str, str]
@@ -85,8 +85,8 @@ class Found:
 
     family: str
     parameters: Mapping[str, Any]
-    score: float
-    fold_scores: tuple[float, ...]
+    score: Figure
+    fold_scores: tuple[Figure, ...]
     trials: int
     pruned: int
     learned_rows: int
@@ -104,7 +104,8 @@ class Judged:
         interval: Its 95 % bootstrap interval.
         baseline: The same metric of a model that ignores the features.
         champion: The same metric of today's champion; None where there is none.
-        search_score: The same metric as the search saw it.
+        search_score: What the search maximised, on its folds: the same metric, or the problem's
+            usual one in an AutoML search.
         others: Further metrics, by name.
         worst_slice: Where the model errs most, beyond luck; empty where nowhere.
         predictions_digest: SHA-256 of the predictions of the test rows, to nine digits.
@@ -113,11 +114,11 @@ class Judged:
     """
 
     metric: str
-    value: float
-    interval: tuple[float, float]
-    baseline: float
+    value: Figure
+    interval: tuple[Figure, Figure]
+    baseline: Figure
     champion: float | None
-    search_score: float
+    search_score: Figure
     others: Mapping[str, Score]
     worst_slice: str
     predictions_digest: str
@@ -185,9 +186,9 @@ class TrainingResult:
 
     problem_type: str
     metric: str
-    value: float
-    interval: tuple[float, float]
-    baseline: float
+    value: Figure
+    interval: tuple[Figure, Figure]
+    baseline: Figure
     champion: float | None
     noise_ceiling: float | None
     family: str

@@ -32,6 +32,7 @@ from goldpath.judging.evaluation import Evaluation, evaluate
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
 from goldpath.lake.lakehouse import Lakehouse
+from goldpath.learning.metrics import main_metric
 from goldpath.learning.scoring import LoadedModel
 from goldpath.learning.search import fit
 from goldpath.learning.splitting import Split, split_rows
@@ -247,6 +248,12 @@ class TrainingWork:
     def learned_otherwise(self) -> bool:
         """Whether the search learned from other rows than the training rows as divided."""
         return self.found.learned_digest != self.divided.train_digest
+
+    @property
+    def search_metric(self) -> str:
+        """What the search maximised; AutoML's knows no metric of one's own."""
+        own = self.definitions.metric if self.found.ensemble is None else None
+        return main_metric(self.contract, own)
 
     @cached_property
     def evaluation(self) -> Evaluation:

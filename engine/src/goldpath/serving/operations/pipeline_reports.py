@@ -19,8 +19,8 @@ class TrainingFigures(_Figures):
     """The last training on this machine."""
 
     metric: str
-    value: FiniteFloat
-    interval: tuple[FiniteFloat, FiniteFloat] | None = None
+    value: FiniteFloat | None  # undefined where null
+    interval: tuple[FiniteFloat | None, FiniteFloat | None] | None = None
     baseline: FiniteFloat | None = None
     family: str = ""
     n_train: int = 0

@@ -1,0 +1,98 @@
+"""Folds of the training rows: what a configuration learns from, and what it is judged on."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from goldpath.contract import Contract
+from goldpath.errors import NotEnoughDataError
+from goldpath.learning.frames import target_values
+from goldpath.learning.splitting import row_groups, split_rule
+from goldpath.settings import TrainingSettings
+
+Fold = tuple[np.ndarray, np.ndarray]
+
+
+def make_folds(train: pd.DataFrame, contract: Contract, settings: TrainingSettings) -> list[Fold]:
+    """Row numbers of each fold's training and validation part.
+
+    With an event time each fold validates on rows that are newer than those it learns from.
+    Otherwise all rows of one entity are on one side where entities repeat, so are copies of a row,
+    and classes are stratified. Parts on which nothing can be learned or judged are left out.
+
+    Raises:
+        NotEnoughDataError: If no fold has rows of two classes on both sides.
+    """
+    target = target_values(train, contract)
+    if split_rule(train, contract, settings) == "time":
+        from sklearn.model_selection import TimeSeriesSplit
+
+        # Blocks as long as the test set's share: with scikit-learn's default the first fold would
+        # learn from a quarter of the history and choose parameters for a much smaller data set.
+        block = max(1, int(len(target) * settings.test_fraction / 2))
+        parts = list(TimeSeriesSplit(settings.cv_folds, test_size=block).split(train))
+    else:
+        parts = shuffled_folds(train, contract, settings)
+    usable = [part for part in parts if _can_be_judged(target, part, contract)]
+    if usable:
+        return usable
+    if contract.problem == "regression":
+        return parts  # R² is undefined on each of them, and the defaults win
+    if contract.has_time and (cut := _forward_cut(target)):
+        return [(np.arange(cut), np.arange(cut, len(target)))]
+    rare = pd.Series(target).value_counts()
+    raise NotEnoughDataError(
+        f"the training rows hold {rare.iloc[-1]} of the class {rare.index[-1]}: too few to learn "
+        "from some of them and to judge on others",
+        "bring more rows of that class: make data",
+    )
+
+
+def shuffled_folds(
+    train: pd.DataFrame, contract: Contract, settings: TrainingSettings
+) -> list[Fold]:
+    """Folds that pay no heed to time; each row is in one validation part."""
+    from sklearn.model_selection import (
+        GroupKFold,
+        KFold,
+        StratifiedGroupKFold,
+        StratifiedKFold,
+    )
+
+    target = target_values(train, contract)
+    groups = row_groups(train, contract, settings)
+    folds, seed = settings.cv_folds, settings.seed
+    # Of two classes the rare one is spread over the folds however few rows it has.
+    stratified = contract.problem == "classification" and (
+        contract.is_binary or pd.Series(target).value_counts().min() >= folds
+    )
+    if groups is None:
+        kind = StratifiedKFold if stratified else KFold
+    else:
+        kind = StratifiedGroupKFold if stratified else GroupKFold
+    splitter = kind(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds
+        return list(splitter.split(train, target, groups))
+
+
+def _can_be_judged(target: np.ndarray, part: Fold, contract: Contract) -> bool:
+    learnt, held_out = part
+    if contract.problem == "regression":
+        return bool(np.ptp(target[held_out]) > 0)
+    return all(len(set(target[rows])) > 1 for rows in (learnt, held_out))
+
+
+def _forward_cut(target: np.ndarray) -> int:
+    """Where to cut the rows in two so that both parts have two classes; 0 where nowhere."""
+    first = _first_other(target)
+    last = len(target) - _first_other(target[::-1])
+    return (first + last) // 2 if 0 < first <= last else 0
+
+
+def _first_other(labels: Sequence[object] | np.ndarray) -> int:
+    """How many of the first rows are needed to have two classes; 0 where all are of one."""
+    others = np.flatnonzero(np.asarray(labels) != labels[0])
+    return int(others[0]) + 1 if len(others) else 0
