@@ -74,15 +74,31 @@ class EventTime(_Part):
 
     Attributes:
         column: The raw column with the date or the timestamp.
+        more_columns: Raw columns that hold the rest of it, such as month, day and hour. The format
+            reads their texts one after the other, with a blank between them.
         format: `strptime` format; ISO 8601 where it is not given.
         hour_column: A raw column with the hour (0 to 23) that is added to a date.
         interval: The unit that tables are partitioned by and that is recomputed as a whole.
     """
 
     column: str
+    more_columns: tuple[str, ...] = ()
     format: str | None = None
     hour_column: str | None = None
     interval: Literal["day", "month", "year"] = "month"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every raw column that the time is read from."""
+        hour = (self.hour_column,) if self.hour_column else ()
+        return (self.column, *self.more_columns, *hour)
+
+    @model_validator(mode="after")
+    def check_columns(self) -> Self:
+        """Several columns need a format that says what each one is."""
+        if self.more_columns and self.format is None:
+            raise ValueError("event_time.more_columns need a format, such as '%Y %m %d %H'")
+        return self
 
 
 class Target(_Part):
@@ -153,6 +169,8 @@ class Contract(_Part):
         problem: Classification (binary or of several classes) or regression.
         source: Where raw rows come from.
         entity: Raw column that identifies a row's subject; None: the row's number in its file.
+        entity_repeats: Whether a subject may have several rows although the data has no time, such
+            as a patient's visits. Rows are then told apart by their number in their file.
         event_time: When a row became true; None where the data has no time.
         target: What is predicted.
         features: The model's inputs, in order.
@@ -182,6 +200,7 @@ class Contract(_Part):
     problem: Problem
     source: Source
     entity: str | None = None
+    entity_repeats: bool = False
     event_time: EventTime | None = None
     target: Target
     features: tuple[Feature, ...] = Field(min_length=1)
@@ -200,6 +219,8 @@ class Contract(_Part):
             raise ValueError(f"the target {self.target.column!r} is among the features")
         if self.entity is not None and self.entity in names:
             raise ValueError(f"the entity {self.entity!r} is among the features")
+        if self.entity_repeats and (self.entity is None or self.event_time is not None):
+            raise ValueError("entity_repeats is for data with an entity and without event_time")
         reserved = [name for name in names if name.startswith("_") or name in RESERVED]
         if reserved:
             raise ValueError(f"reserved names cannot be features: {', '.join(reserved)}")
@@ -228,6 +249,11 @@ class Contract(_Part):
     def entity_column(self) -> str:
         """The entity's column in silver and gold."""
         return self.entity or ROW_ID
+
+    @property
+    def has_key(self) -> bool:
+        """Whether entity and event time tell rows apart; else their number in their file does."""
+        return self.entity is not None and not self.entity_repeats
 
     @property
     def has_time(self) -> bool:
@@ -273,9 +299,7 @@ class Contract(_Part):
         if self.entity:
             columns.insert(0, self.entity)
         if self.event_time:
-            columns.append(self.event_time.column)
-            if self.event_time.hour_column:
-                columns.append(self.event_time.hour_column)
+            columns += self.event_time.columns
         return list(dict.fromkeys(columns))
 
     @property

@@ -305,6 +305,17 @@ def test_an_entity_may_repeat_where_the_time_tells_its_rows_apart(adopt: Adopt, 
         adopt(panel, id="shop", time="none")
 
 
+def test_an_entity_that_repeats_without_a_time_keeps_each_row(adopt: Adopt, root: Path) -> None:
+    visits = columns(patient=[f"p{i // 4}" for i in range(ROWS)])
+    adoption = adopt(visits, id="patient")
+    contract = written(root)
+    assert contract.entity == "patient"
+    assert contract.entity_repeats
+    assert not contract.has_key
+    assert "patient" not in contract.feature_names
+    assert any("stay on one side of the split" in note for note in adoption.notes)
+
+
 def test_a_few_rows_of_the_same_entity_and_time_are_left_to_silver(adopt: Adopt) -> None:
     frame = pd.DataFrame(columns(who=range(ROWS), day=["2024-01-01", "2024-01-02"] * 200))
     repeated = pd.concat([frame, frame.head(8).assign(size=1.5)])

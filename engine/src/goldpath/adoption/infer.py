@@ -22,7 +22,9 @@ from goldpath.adoption.column_profile import (
 )
 from goldpath.adoption.entity_role import EntityRole, decide_entity
 from goldpath.adoption.leakage import Leak, find_leaks
+from goldpath.adoption.summary_rows import SummaryRow, find_summary_rows, without_rows
 from goldpath.adoption.target_role import TargetRole, decide_target
+from goldpath.adoption.time_parts import calendar_feature
 from goldpath.adoption.time_role import TimeRole, decide_time
 from goldpath.contract import ROW_ID, Contract, Feature, Source
 from goldpath.lake.engine import connect_duckdb
@@ -39,7 +41,8 @@ class AdoptionRequest:
     Attributes:
         target: Column to predict.
         entity: Column that identifies a row's subject; None to look for one, `none` for none.
-        time: Column of the time, or `date+hour`; None to look for one, `none` for none.
+        time: Column of the time, or several such as `date+hour` or `year+month+day`; None to look
+            for one, `none` for none.
         problem: `classification`, `regression`, or None to infer it.
     """
 
@@ -114,13 +117,18 @@ def infer_contract(
     Raises:
         AdoptionError: If the request does not fit the file, or nothing is left to learn from.
     """
-    profiles = {name: profile_column(name, raw[name]) for name in raw.column_names}
+    summaries = find_summary_rows(raw)
+    seen = without_rows(raw, summaries)
+    profiles = {name: profile_column(name, seen[name]) for name in raw.column_names}
     roles = _decide_roles(profiles, request)
     features, ignored = _decide_features(profiles, roles)
-    notes = [*roles.target.notes, *roles.entity.notes]
+    notes = [*roles.time.notes, *roles.target.notes, *roles.entity.notes]
     contract = _contract(source, dataset, roles, features, ignored)
     accepted, refused = _check(raw, contract)
     notes += _row_notes(raw.num_rows, accepted, refused)
+    if summaries:
+        notes += _summary_notes(summaries, seen, accepted, contract)
+        accepted, _ = _check(seen, contract)
     if leaks := _leaks(accepted, contract, leak_threshold):
         for leak in leaks:
             notes.append(f"leak: {leak.reason}; left out: {', '.join(leak.columns)}")
@@ -145,7 +153,7 @@ def _decide_roles(profiles: dict[str, ColumnProfile], request: AdoptionRequest) 
     taken = {target} | ({named} if named else set())
     time = decide_time(profiles, request.time, taken, named)
     if time.event_time is not None:
-        taken.add(time.event_time.column)
+        taken.update(time.event_time.columns)
     own = {name for name in profiles if _is_reserved(name)} - {ROW_ID}
     entity = decide_entity(profiles, request.entity, (taken - {named}) | own, time)
     if entity.column in own:
@@ -170,7 +178,7 @@ def _decide_features(
         roles.target.target.column,
         roles.entity.column,
         event_time.column if event_time else None,
-    }
+    } - set(roles.time.parts)
     features: dict[str, tuple[Feature, str]] = {}
     ignored: dict[str, str] = {}
     for name, profile in profiles.items():
@@ -180,6 +188,9 @@ def _decide_features(
         feature = inference.feature
         if feature is None:
             ignored[name] = inference.reason
+        elif name in roles.time.parts and feature.type == "integer":
+            part = calendar_feature(feature, roles.time.parts[name])
+            features[name] = (part, "a part of the event time; a feature too")
         elif event_time and name == event_time.hour_column and feature.type == "integer":
             hours = feature.model_copy(update={"minimum": 0.0, "maximum": 23.0})
             features[name] = (hours, "the event time's hour; a feature too")
@@ -207,6 +218,7 @@ def _contract(
             problem=roles.target.problem,
             source=source,
             entity=roles.entity.column,
+            entity_repeats=roles.entity.repeats,
             event_time=roles.time.event_time,
             target=roles.target.target,
             features=tuple(feature for feature, _ in features.values()),
@@ -261,6 +273,17 @@ def _row_notes(rows: int, accepted: pd.DataFrame, reasons: Counter[str]) -> list
     more = " …" if len(reasons) > SHOWN_REASONS else ""
     refused = sum(reasons.values())
     return [f"silver will quarantine {refused:,} of {rows:,} rows: {shown}{more}"]
+
+
+def _summary_notes(
+    summaries: tuple[SummaryRow, ...], seen: pa.Table, accepted: pd.DataFrame, contract: Contract
+) -> list[str]:
+    """Which rows sum up others, and what becomes of them."""
+    named = ", ".join(f"row {row.number:,} ({row.said})" for row in summaries[:SHOWN_REASONS])
+    honest, _ = _check(seen, contract)
+    refused = len(accepted) == len(honest)
+    then = "silver will quarantine it" if refused else "take it out of the file: silver accepts it"
+    return [f"{named}: sums up other rows, so nothing is concluded from it; {then}"]
 
 
 def _decisions(

@@ -7,6 +7,7 @@ import numpy as np
 
 from goldpath.adoption.column_inference import describe_levels, local_number
 from goldpath.adoption.column_profile import AdoptionError, ColumnProfile
+from goldpath.adoption.sentinels import find_sentinel
 from goldpath.contract import Problem, Target
 from goldpath.domain import FALSE_WORDS, TRUE_WORDS
 
@@ -80,6 +81,14 @@ def _regression(profile: ColumnProfile, asked: str | None, notes: tuple[str, ...
             "correct the values (1234.5), or say PROBLEM=classification",
         )
     low, high = float(np.nanmin(profile.numbers)), float(np.nanmax(profile.numbers))
+    if (sentinel := find_sentinel(profile)) is not None:
+        value, rows = sentinel
+        share = 100 * rows / profile.present
+        notes += (
+            f"{profile.name} is {value} in {rows:,} rows ({share:.2g} %), far from all other "
+            "values: if it stands for a missing one, the model would learn it; take these rows "
+            f"out, or write missing_words: ['{value}'] under target in config/project.yaml",
+        )
     why = "as asked" if asked else f"{profile.distinct:,} different numbers"
     return TargetRole(
         "regression",

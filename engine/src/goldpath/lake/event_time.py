@@ -44,7 +44,7 @@ def parse_event_time(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
     Raises:
         ContractError: If the format holds a directive that is not supported.
     """
-    text = raw[event_time.column].strip()
+    text = _joined_text(raw, event_time)
     iso = text if event_time.format is None else _as_iso(text, event_time.format)
     # Through a zoned type, since a plain cast drops the offset; the engine's own zone is UTC.
     moment = iso.try_cast("timestamp('UTC')").cast("timestamp")
@@ -52,6 +52,24 @@ def parse_event_time(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
         return moment
     hour = raw[event_time.hour_column].strip().try_cast("int64")
     return (hour.between(0, 23)).ifelse(moment + hour.as_interval("h"), None)
+
+
+def _joined_text(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
+    """The text that the format reads; null where one of its columns is."""
+    text = raw[event_time.column].strip()
+    if not event_time.more_columns:
+        return text
+    parts = [text, *(raw[name].strip() for name in event_time.more_columns)]
+    if "%H.%M" not in (event_time.format or ""):
+        # A column of whole numbers that once had a gap is written as 7.0.
+        parts = [
+            part.re_search(r"^\d+\.0+$").ifelse(part.re_replace(r"\.0+$", ""), part)
+            for part in parts
+        ]
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = joined + " " + part
+    return joined
 
 
 def interval_of(raw: "ibis.Table", event_time: EventTime | None) -> "ibis.Value":
