@@ -29,6 +29,7 @@ ENV PATH=/opt/environment/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     GIT_PYTHON_REFRESH=quiet \
     MLOPS_ROOT=/app \
+    MLOPS_ENVIRONMENT=production \
     MLOPS_SERVING__HOST=0.0.0.0 \
     MLOPS_SERVING__PORT=8000
 # docker build --build-arg GIT_COMMIT=$(git rev-parse HEAD): `GET /version` shows it.

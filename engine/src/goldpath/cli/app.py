@@ -246,7 +246,7 @@ def drift_check(
 @app.command(rich_help_panel=SERVE)
 def serve(
     production: Annotated[
-        bool, typer.Option(help="Several workers, no reload, JSON logs.")
+        bool, typer.Option(help="Several workers, JSON logs; MLOPS_ENVIRONMENT=production where it is not set.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -257,7 +257,11 @@ def serve(
     from goldpath.serving.process.server import run_server
     from goldpath.settings import load_settings
 
-    run_server(load_settings(), production=production, as_json=as_json)
+    settings = load_settings()
+    if production and "environment" not in settings.model_fields_set:
+        os.environ["MLOPS_ENVIRONMENT"] = "production"  # unless somebody says otherwise
+        settings = load_settings()
+    run_server(settings, production=production, as_json=as_json)
 
 
 @app.command(rich_help_panel=SERVE)

@@ -49,6 +49,10 @@ class ServingSettings(Section):
     )
     tls_key: str = Field(default="", description="PEM file of the certificate's private key")
     api_key: SecretStr = SecretStr("")
+    api_key_file: str = Field(
+        default=".secrets/api.key",
+        description="holds the key where `api_key` is empty; `make setup` makes it",
+    )
 
     @model_validator(mode="after")
     def check_tls(self) -> Self:
