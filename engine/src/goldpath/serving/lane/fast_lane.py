@@ -23,6 +23,8 @@ from goldpath.serving.security import JSON_HEADERS
 from goldpath.serving.traffic import PIN_ROLE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from goldpath.serving.serving_core import ServingCore
@@ -54,6 +56,7 @@ class FastLane:
         self._contract = core.contract
         self._access = core.access
         self._limits = core.limits
+        self._proxies = core.proxies
         self._traffic = core.traffic
         self._shadow = core.shadow
         self._log = core.prediction_log
@@ -78,7 +81,7 @@ class FastLane:
             return
         read, body = await self._read(receive)
         peer = scope["client"][0] if scope.get("client") else ""
-        request = None if body is None else self.decode(head, body, peer)
+        request = None if body is None else self.decoder_of(peer)(head, body, peer)
         answer = None if request is None else await self.answer(request)
         if answer is None:
             await self.app(scope, _replay(read, receive), send)
@@ -130,6 +133,14 @@ class FastLane:
         if rows is None or not self._limits.admit(client, peer):
             return None
         return Request(head, model, rows, started, client, peer)
+
+    def decoder_of(self, peer: str) -> "Callable[[Head, bytes, str], Request | None]":
+        """What decodes the requests of a connection: once for each, so that requests ask nothing."""
+        return self._decode_forwarded if self._proxies.trusts(peer) else self.decode
+
+    def _decode_forwarded(self, head: Head, body: bytes, peer: str) -> Request | None:
+        """Decode what a trusted proxy passed on; it counts as its client's."""
+        return self.decode(head, body, self._proxies.client_behind(peer, head.forwarded))
 
     async def answer(self, request: Request) -> bytes | None:
         """The answer's body; None where the app has to look at the request."""
