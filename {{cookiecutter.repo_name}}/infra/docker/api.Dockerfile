@@ -23,7 +23,8 @@ COPY --from=environment /opt/environment /opt/environment
 COPY config config
 COPY src src
 # What the service writes. A named volume takes the owner of the folder that it is mounted over.
-RUN python -m compileall -q src && mkdir -p .secrets keys logs reports run && chmod 700 .secrets && chown app:app .secrets keys logs reports run
+# Commands write for their own user only, also below config/; here another user has to read it.
+RUN chmod -R a+rX config src && python -m compileall -q src && mkdir -p .secrets keys logs reports run && chmod 700 .secrets && chown app:app .secrets keys logs reports run
 COPY --from=environment --chown=app:app /opt/kernels run/kernels
 ENV PATH=/opt/environment/bin:$PATH \
     PYTHONUNBUFFERED=1 \

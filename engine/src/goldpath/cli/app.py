@@ -46,6 +46,11 @@ RunId = Annotated[
     str | None, typer.Option(help="Name of this run; a second call with it changes nothing.")
 ]
 
+OTHERS = 0o077
+"""Rows, models, logs and reports are for whoever runs the project, not for the machine's others."""
+WRITE_SOURCES = frozenset({"adopt", "docs", "engine", "migrate", "template-update"})
+"""They write what goes into git, which a container's user or a colleague has to read."""
+
 DATA = "Data"
 MODEL = "Model"
 SERVE = "Serve and watch"
@@ -96,6 +101,11 @@ def run(project: "Project | None" = None, arguments: "Sequence[str] | None" = No
     if project is not None:
         run_as(project)
     given = sys.argv[1:] if arguments is None else list(arguments)
+    mask = os.umask(OTHERS)
+    if given[:1] and given[0] in WRITE_SOURCES:
+        os.umask(mask)
+    else:
+        os.umask(mask | OTHERS)
     try:
         app(given)
         sys.exit()
@@ -104,6 +114,8 @@ def run(project: "Project | None" = None, arguments: "Sequence[str] | None" = No
 
         show_error(error, as_json="--json" in given)
         sys.exit(error.exit_code)
+    finally:
+        os.umask(mask)
 
 
 @app.command(rich_help_panel=DATA)

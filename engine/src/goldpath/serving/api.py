@@ -16,6 +16,7 @@ from goldpath.serving.access.control import install_access_control
 from goldpath.serving.explanations import explanations
 from goldpath.serving.feedback import FeedbackLog, feedback_router
 from goldpath.serving.http.forwarding import ForwardedRequests
+from goldpath.serving.http.json_bodies import Bounds, JsonBodies
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import (
     install_problem_answers,
@@ -120,6 +121,13 @@ def app_around(
     app.state.prediction_log = core.prediction_log
     app.state.access, app.state.limits = core.access, core.limits
     app.state.lane_trail = core.lane_trail
+    bounds = Bounds.of(
+        settings.serving.maximum_batch_rows,
+        len(contract.features),
+        settings.serving.maximum_nesting,
+    )
+    app.state.json_bodies = json_bodies = JsonBodies(bounds)
+    core.at_end.append(json_bodies.close)
     install_problem_answers(app, contract)
     app.add_middleware(RequestLine, refuse=problem_answer)
     core.at_end.append(install_access_control(app, settings, core.access, core.limits))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from goldpath.serving.serving_core import ServingCore
 
 PREDICT, ROLE = "/predict", "predict"
+LONGEST_ROW = 262_144
+"""Bytes of a body that the lane waits for where it asks for one row; a longer one is the app's."""
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,8 @@ class FastLane:
         self._metrics = core.metrics
         self._trail = core.lane_trail
         self._limit = settings.serving.maximum_body_bytes
+        self._longest = {path: self._limit for path in PREDICTION_ROUTES}
+        self._longest[PREDICT] = min(self._limit, LONGEST_ROW)
         self._rows = settings.serving.maximum_batch_rows
         self._models: dict[str, LaneModel] = {}
         self._prepared: dict[str, LaneModel] = {}
@@ -106,7 +110,7 @@ class FastLane:
 
     def waits_for(self, head: Head) -> bool:
         """Whether the lane reads a body of the declared length."""
-        return head.length <= self._limit
+        return head.length <= self._longest[head.path]
 
     def decode(self, head: Head, body: bytes, peer: str = "") -> Request | None:
         """A request that the lane answers; None where the app has to look at it.
