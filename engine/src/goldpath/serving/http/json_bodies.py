@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from goldpath.serving.http.problem_error import ProblemError
 
@@ -24,6 +24,7 @@ MOST_NAMES = 5_000
 _SOME_VALUES = 2_000
 
 Pairs = list[tuple[str, Any]]
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -77,18 +78,29 @@ class JsonBodies:
         allowed = bounds or self.bounds
         if len(body) <= SHORT:
             return read_json(body, allowed)
-        turn = self._turns.setdefault(client, asyncio.Lock())
-        try:
-            async with turn:
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._thread, read_json, body, allowed)
-        finally:
-            if not turn.locked():
-                self._turns.pop(client, None)
+        return await self._in_turn(client, read_json, body, allowed)
+
+    async def check(self, body: bytes, client: str) -> None:
+        """Insist on the bounds of a body that somebody else reads.
+
+        Raises:
+            ProblemError: 422 if it holds too many values.
+        """
+        await self._in_turn(client, refuse_many_values, body, self.bounds.values)
 
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_turn(self, client: str, work: Callable[..., Found], *given: Any) -> Found:
+        turn = self._turns.setdefault(client, asyncio.Lock())
+        try:
+            async with turn:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._thread, work, *given)
+        finally:
+            if not turn.locked():
+                self._turns.pop(client, None)
 
 
 def read_json(body: bytes, bounds: Bounds) -> Any:
