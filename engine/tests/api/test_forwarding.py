@@ -132,9 +132,7 @@ def test_the_documentation_works_below_a_prefix(make_client: MakeClient) -> None
 
 @pytest.mark.parametrize("name", ["%0a", "%0d", "%00", "%7f", "%09", "%c2%85", "%1f"])
 @pytest.mark.parametrize("path", ["/metrics", "/predict", "/health", "/", "/admin/keys/1"])
-def test_control_characters_in_paths_are_refused(
-    served: TestClient, path: str, name: str
-) -> None:
+def test_control_characters_in_paths_are_refused(served: TestClient, path: str, name: str) -> None:
     for where in (path + name, name + path):
         answer = served.get("/" + where.lstrip("/"))
         assert answer.status_code == 400, where

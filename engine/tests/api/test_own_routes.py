@@ -133,6 +133,9 @@ def test_a_long_body_is_counted_and_its_sender_asked_before_it_is_read(
 
 
 def test_a_long_body_within_the_limits_reaches_the_route(client: TestClient) -> None:
-    body = {"features": {**example_features(CONTRACT), "free text": "x" * 150}, "more": "y" * 40_000}
+    body = {
+        "features": {**example_features(CONTRACT), "free text": "x" * 150},
+        "more": "y" * 40_000,
+    }
     answer = client.post("/offer", json=body, headers={"X-API-Key": KEY})
     assert answer.status_code == 200, answer.text

@@ -1,7 +1,6 @@
 """Nobody from outside is let in unless somebody has said so."""
 
 import gc
-import os
 import re
 
 import pytest
@@ -17,6 +16,7 @@ from goldpath.settings import Settings, SettingsError, load_settings
 from ..locations import PROJECT
 
 KEY = "0123456789abcdef0123"
+EVERYWHERE = "0.0.0.0"  # noqa: S104  what is tested
 
 
 def settings_with(project: Settings, patch: pytest.MonkeyPatch, **variables: str) -> Settings:
@@ -25,7 +25,7 @@ def settings_with(project: Settings, patch: pytest.MonkeyPatch, **variables: str
     return load_settings(project.root)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "::ffff:192.0.2.7"])
+@pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.0.2.7", "::ffff:192.0.2.7"])
 def test_other_machines_are_not_served_without_credentials(
     project: Settings, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
@@ -57,15 +57,13 @@ def test_this_machine_is_served_without_credentials_in_development(
 def test_other_machines_are_served_where_a_setting_says_so(
     project: Settings, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
-    require_credentials(
-        settings_with(project, monkeypatch, SERVING__HOST="0.0.0.0", **variables)
-    )
+    require_credentials(settings_with(project, monkeypatch, SERVING__HOST=EVERYWHERE, **variables))
 
 
 def test_the_service_checks_it_before_it_listens(
     project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = settings_with(project, monkeypatch, SERVING__HOST="0.0.0.0")
+    settings = settings_with(project, monkeypatch, SERVING__HOST=EVERYWHERE)
     monkeypatch.setattr(server, "_listen", lambda *_: pytest.fail("it listens"))
 
     with pytest.raises(ServingError, match="no credential"):
@@ -99,9 +97,7 @@ def test_serve_prod_is_production_unless_somebody_says_otherwise(
     assert needs_credential(served[0]) is needs_key
 
 
-def test_the_first_key_opens_production(
-    project: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_key_opens_production(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match=r"make setup.*\.secrets/api\.key"):
         settings_with(project, monkeypatch, ENVIRONMENT="production")
     write_key(project)
@@ -136,4 +132,4 @@ def write_key(project: Settings) -> None:
     file.parent.mkdir(exist_ok=True)
     file.touch(mode=0o600)
     file.write_text(f"{KEY}\n")
-    assert os.stat(file).st_mode & 0o077 == 0
+    assert file.stat().st_mode & 0o077 == 0

@@ -258,7 +258,8 @@ def drift_check(
 @app.command(rich_help_panel=SERVE)
 def serve(
     production: Annotated[
-        bool, typer.Option(help="Several workers, JSON logs; MLOPS_ENVIRONMENT=production where it is not set.")
+        bool,
+        typer.Option(help="Several workers, JSON logs; environment=production if not set."),
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -7,7 +7,6 @@ from pydantic import Field, SecretStr, field_validator
 
 from goldpath.settings.section import Section
 
-
 SHORTEST_SECRET = 8
 _BASE64_MARK = "whsec_"
 

@@ -62,7 +62,7 @@ class ServingSettings(Section):
     root_path: str = Field(
         default="",
         pattern=r"^((/[A-Za-z0-9._~-]+)+)?$",
-        description="the prefix of the service's paths outside, such as /churn, which a proxy strips",
+        description="what the service's paths begin with outside, such as /churn",
     )
 
     @field_validator("trusted_proxies")

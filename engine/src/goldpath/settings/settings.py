@@ -119,7 +119,7 @@ class Settings(SectionFiles):
 
     @property
     def service_key(self) -> str:
-        """The key of the service's owner: `serving.api_key`, else what its file holds, else empty."""
+        """The key of the service's owner: `serving.api_key`, else that of its file, else empty."""
         given = self.serving.api_key.get_secret_value()
         if given:
             return given

@@ -1,9 +1,8 @@
-"""JSON that means one thing only, read within bounds and, where it is long, away from the event loop.
+"""JSON that means one thing only, read within bounds; what is long, away from the event loop.
 
-Five megabytes of `[{},{},…]` are a million objects: seconds in which nobody else is answered. So the
-values of a long body are counted before any is made, and objects are refused as they are read. What
-passes is read in one thread, a client's bodies one after another, so that who sends many waits for
-oneself.
+Five megabytes of `[{},{},…]` are a million objects: seconds in which nobody else is answered. So
+the values of a body are counted before any is made. What passes and is long is read in one thread,
+a client's bodies one after another, so that who sends many waits for oneself.
 """
 
 import asyncio
@@ -186,7 +185,7 @@ def refuse_nesting(value: Any, limit: int) -> None:
 
 
 def _object_of(most_names: int) -> Callable[[Pairs], dict[str, Any]]:
-    """What makes an object of its pairs, and refuses one that two readers could read differently."""
+    """What makes an object of its pairs; refuses one that two readers could read differently."""
 
     def read(pairs: Pairs) -> dict[str, Any]:
         if len(pairs) > most_names:

@@ -65,7 +65,7 @@ class FastLane:
         self._metrics = core.metrics
         self._trail = core.lane_trail
         self._limit = settings.serving.maximum_body_bytes
-        self._longest = {path: self._limit for path in PREDICTION_ROUTES}
+        self._longest = dict.fromkeys(PREDICTION_ROUTES, self._limit)
         self._longest[PREDICT] = min(self._limit, LONGEST_ROW)
         self._rows = settings.serving.maximum_batch_rows
         self._models: dict[str, LaneModel] = {}
@@ -139,7 +139,7 @@ class FastLane:
         return Request(head, model, rows, started, client, peer)
 
     def decoder_of(self, peer: str) -> "Callable[[Head, bytes, str], Request | None]":
-        """What decodes the requests of a connection: once for each, so that requests ask nothing."""
+        """What decodes the requests of a connection; chosen once, so that requests ask nothing."""
         return self._decode_forwarded if self._proxies.trusts(peer) else self.decode
 
     def _decode_forwarded(self, head: Head, body: bytes, peer: str) -> Request | None:

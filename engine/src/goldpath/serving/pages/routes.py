@@ -33,7 +33,9 @@ def page_router(contract: Contract, *, has_swagger: bool = True) -> APIRouter:
 
     @router.get("/reference")
     def reference(request: Request) -> HTMLResponse:
-        text = render_reference(request.app.openapi(), str(request.base_url), has_swagger=has_swagger)
+        text = render_reference(
+            request.app.openapi(), str(request.base_url), has_swagger=has_swagger
+        )
         return HTMLResponse(text, headers=page_headers(script=False))
 
     if not has_swagger:

@@ -105,8 +105,8 @@ def require_credentials(settings: Settings) -> None:
     raise ServingError(
         f"serving.host is {host}, so other machines could ask, and no credential is asked for "
         f"(environment={settings.environment})",
-        "set MLOPS_ENVIRONMENT=production or MLOPS_ACCESS__REQUIRE_CREDENTIAL=true, and give callers "
-        "keys (make api-key NAME=…); MLOPS_ACCESS__REQUIRE_CREDENTIAL=false lets everybody in",
+        "set MLOPS_ENVIRONMENT=production or MLOPS_ACCESS__REQUIRE_CREDENTIAL=true, and give "
+        "callers keys (make api-key NAME=…); MLOPS_ACCESS__REQUIRE_CREDENTIAL=false lets everybody in",
     )
 
 
@@ -281,6 +281,7 @@ def _announce(settings: Settings, workers: int, *, as_json: bool) -> None:
         processes = "1 process" if workers == 1 else f"{workers} processes"
         callers = f" Callers send {API_KEY_HEADER}." if needs_key else ""
         sys.stdout.write(
-            f"Serving on {url} ({processes}), documentation: {url}/docs.{callers} Ctrl-C stops it.\n"
+            f"Serving on {url} ({processes}), documentation: {url}/docs.{callers} "
+            "Ctrl-C stops it.\n"
         )
     sys.stdout.flush()
