@@ -106,7 +106,8 @@ def require_credentials(settings: Settings) -> None:
         f"serving.host is {host}, so other machines could ask, and no credential is asked for "
         f"(environment={settings.environment})",
         "set MLOPS_ENVIRONMENT=production or MLOPS_ACCESS__REQUIRE_CREDENTIAL=true, and give "
-        "callers keys (make api-key NAME=…); MLOPS_ACCESS__REQUIRE_CREDENTIAL=false lets everybody in",
+        "callers keys (make api-key NAME=…); MLOPS_ACCESS__REQUIRE_CREDENTIAL=false lets "
+        "everybody in",
     )
 
 
