@@ -63,9 +63,7 @@ def _table(port: int, row: bytes) -> list[str]:
     for kind in ("nobody", *BODIES):
         command = [sys.executable, __file__, "--post", str(port), kind]
         poster = (
-            subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            if kind in BODIES
-            else None
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) if kind in BODIES else None
         )
         time.sleep(1.0)
         found = _ask(port, row)
