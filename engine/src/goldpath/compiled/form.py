@@ -310,8 +310,6 @@ def _problems(form: CompiledForm) -> list[tuple[str, bool]]:
         ("encoder.table", encoder.table.ndim != 1),
         ("bias", form.bias.dtype != np.float64 or form.bias.ndim != 1),
         ("link", form.link not in LINKS),
-    ]
-    problems += [
         ("classes", form.outputs != form.outputs_without_classes),
         ("margins", margins < 1 or (form.link in ("logistic", "exponential") and margins != 1)),
     ]

@@ -113,7 +113,8 @@ class RequestDecoder:
 
     def batch(self, body: bytes) -> DecodedBatch | None:
         """The rows of `{"instances": [{…}, …]}`; None leaves the body to the other lane."""
-        if len(body) > LONG and self._holds_too_much(body):
+        colons = body.count(b":")
+        if len(body) > LONG and self._holds_too_much(body, colons):
             return None
         try:
             rows = self._batch(body).instances
@@ -121,7 +122,7 @@ class RequestDecoder:
             return None
         columns = list(zip(*map(self._values, rows), strict=True))
         if (
-            body.count(b":") != len(rows) * len(columns) + 1
+            colons != len(rows) * len(columns) + 1
             or b"\\" in body
             # One that is missing where another stands twice; no array takes such a number.
             or any(UnsetType in set(map(type, columns[place])) for place in self._nullable_texts)
@@ -154,12 +155,12 @@ class RequestDecoder:
             return colons <= most and _no_key_appears_twice(body)
         return True
 
-    def _holds_too_much(self, body: bytes) -> bool:
+    def _holds_too_much(self, body: bytes, colons: int) -> bool:
         """Whether reading it would hold up others only to refuse it: too many rows or keys.
 
         Texts may hold braces and colons, too: then the app reads what could have been read here.
         """
-        return body.count(b"{") > self._maximum_rows + 1 or body.count(b":") > self._most_colons
+        return colons > self._most_colons or body.count(b"{") > self._maximum_rows + 1
 
 
 def _no_key_appears_twice(body: bytes) -> bool:
