@@ -8,6 +8,7 @@ Uvicorn byte for byte as it came.
 """
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -38,7 +39,8 @@ class LaneProtocol(BoundedProtocol):
         self._heads = lane.heads
         self._turn = lane.turn
         self._between_messages = True  # as Uvicorn's parser sees it
-        self._peer, self._decode = "", lane.decode
+        self._peer = ""
+        self._decode: Callable[[Head, bytes, str], Request | None] = lane.decode
         self._head: Head | None = None  # of a request whose body is still arriving
         self._held: list[bytes] = []
         self._held_bytes = 0
