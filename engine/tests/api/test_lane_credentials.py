@@ -127,7 +127,9 @@ def test_messages_to_the_hook_are_checked_and_counted(
         return client.post("/hooks/registry", content=b"{}", headers=headers).status_code
 
     assert {send(each) for each in ("9" * 400, "9" * 13, "-1", "1e9", "0", "")} == {401}
-    statuses = [send("9" * 400) for _ in range(310)]
-    assert 401 in statuses
-    assert statuses[-1] == 429
+    for count in range(2000):  # five more a second are let in, and a machine may be slow
+        if send("9" * 400) == 429:
+            break
+    assert count >= 290
+    assert send("9" * 400) == 429
     assert predict(client).status_code == 200

@@ -51,35 +51,41 @@ class _Transport(asyncio.Transport):
         pass
 
 
-def heard(*parts: bytes) -> tuple[list[Heard], bytes]:
+FOUND: list[Heard] = []
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Notes what it hears."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message["body"], message["more_body"]
+    headers = {name: value.strip() for name, value in scope["headers"]}
+    FOUND.append((scope["method"], scope["path"], headers, body))
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+CONFIG = uvicorn.Config(app, http=BoundedProtocol, log_config=None, lifespan="off")
+
+
+async def heard(*parts: bytes) -> tuple[list[Heard], bytes]:
     """What the app hears of bytes that come in these parts, and what the client gets."""
-    found: list[Heard] = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body, more = body + message["body"], message["more_body"]
-        found.append((scope["method"], scope["path"], dict(scope["headers"]), body))
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    async def feed() -> bytes:
-        config = uvicorn.Config(app, http=BoundedProtocol, log_config=None, lifespan="off")
-        config.load()
-        transport = _Transport()
-        protocol = BoundedProtocol(config, ServerState(), {})
-        protocol.connection_made(transport)
-        for part in parts:
-            protocol.data_received(part)
-            for _ in range(3):
-                await asyncio.sleep(0)
-        for _ in range(20):
+    if not CONFIG.loaded:
+        CONFIG.load()
+    FOUND.clear()
+    transport = _Transport()
+    protocol = BoundedProtocol(CONFIG, ServerState(), {})
+    protocol.connection_made(transport)
+    for part in parts:
+        protocol.data_received(part)
+        for _ in range(3):
             await asyncio.sleep(0)
-        protocol.connection_lost(None)
-        return transport.written
-
-    return found, asyncio.run(feed())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    protocol._unset_keepalive_if_required()
+    protocol.connection_lost(None)
+    return list(FOUND), transport.written
 
 
 def request(lines: list[bytes], body: bytes, *, chunked: bool = False) -> bytes:
@@ -100,11 +106,14 @@ def expected(lines: list[bytes]) -> dict[bytes, bytes]:
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 @pytest.mark.parametrize("words", OFFERS)
 def test_a_request_cut_anywhere_is_heard_as_it_was_sent(words: str, chunked: bool) -> None:
-    lines = OFFERS[words]
+    asyncio.run(cut_everywhere(OFFERS[words], chunked=chunked))
+
+
+async def cut_everywhere(lines: list[bytes], *, chunked: bool) -> None:
     content = request(lines, BODY, chunked=chunked)
     wanted = expected(lines)
     for cut in range(1, len(content)):
-        found, answer = heard(content[:cut], content[cut:])
+        found, answer = await heard(content[:cut], content[cut:])
         assert len(found) == 1, (cut, found)
         method, path, headers, body = found[0]
         assert (method, path, body) == ("POST", "/predict", BODY), cut
@@ -115,12 +124,16 @@ def test_a_request_cut_anywhere_is_heard_as_it_was_sent(words: str, chunked: boo
 
 def test_requests_behind_an_offer_are_heard_each_on_its_own() -> None:
     """An injected line break would move where the second one begins."""
+    asyncio.run(cut_pipelined())
+
+
+async def cut_pipelined() -> None:
     lines = OFFERS["h2c"]
     plain = b"GET /model HTTP/1.1\r\nHost: here\r\nX-A: websocket \r\n\r\n"
     bare = b"GET /health HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
     content = request(lines, BODY) + plain + bare + request(lines, BODY, chunked=True) + plain
     for cut in range(1, len(content), 7):
-        found, answer = heard(content[:cut], content[cut:])
+        found, answer = await heard(content[:cut], content[cut:])
         assert [each[1] for each in found] == [
             *("/predict", "/model", "/health", "/predict", "/model")
         ], cut
@@ -131,7 +144,7 @@ def test_requests_behind_an_offer_are_heard_each_on_its_own() -> None:
 def test_a_packet_boundary_inserts_no_line_break() -> None:
     """The first packet ends inside a header whose value is an upgrade's name."""
     first = b"GET /model HTTP/1.1\r\nHost: here\r\nX-A: websocket "
-    found, _ = heard(first, b"X-Request-Id: injected-id\r\n\r\n")
+    found, _ = asyncio.run(heard(first, b"X-Request-Id: injected-id\r\n\r\n"))
     assert found[0][2] == {b"host": b"here", b"x-a": b"websocket X-Request-Id: injected-id"}
 
 
@@ -139,7 +152,7 @@ def test_a_key_behind_the_body_is_no_key() -> None:
     """Trailers come after the decision who asks, and proxies do not look at them."""
     body = b"2\r\n{}\r\n0\r\nX-API-Key: secret\r\nAuthorization: Bearer secret\r\n\r\n"
     head = b"POST /predict HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
-    found, _ = heard(head + body)
+    found, _ = asyncio.run(heard(head + body))
     assert found == [
         ("POST", "/predict", {b"host": b"here", b"transfer-encoding": b"chunked"}, b"{}")
     ]
