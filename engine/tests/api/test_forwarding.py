@@ -103,7 +103,7 @@ def test_one_clients_guesses_do_not_lock_out_another_behind_the_same_proxy(
     def guess(address: str) -> int:
         form = {"username": "ana", "password": "wrong"}
         headers = {"X-Forwarded-For": address}
-        return behind.post("/auth/token", data=form, headers=headers).status_code
+        return int(behind.post("/auth/token", data=form, headers=headers).status_code)
 
     assert [guess("203.0.113.7") for _ in range(6)] == [401] * 5 + [429]
     assert guess("203.0.113.8") == 401

@@ -22,7 +22,7 @@ from goldpath.compiled.form import (
 from ..api.examples import fitted
 
 VALUES: list[Any] = [None, 0, -1, 1e300, "x", [], {}, [[1]], [None], {"a": [[]]}, True]
-ARRAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+ARRAYS: dict[str, Callable[[np.ndarray], Any]] = {
     "a single value": lambda array: array.reshape(-1)[0] if array.size else np.float64(0),
     "empty": lambda array: array[:0],
     "another axis": lambda array: array[..., np.newaxis],

@@ -48,7 +48,7 @@ def include_own_routes(app: FastAPI, routers: Sequence[APIRouter], maximum_body_
             max_body_size=maximum_body_bytes,
         )
         for included in app.routes[before:]:
-            included.handle = _careful(included.handle)  # type: ignore[method-assign]
+            included.handle = _careful(included.handle)  # type: ignore[method-assign,assignment]
 
 
 def predict(request: Request, features: Mapping[str, Any]) -> BatchItem:

@@ -8,7 +8,6 @@ from fastapi import Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
 
-from goldpath.serving.access.roles import ANONYMOUS, Client
 from goldpath.serving.http.json_bodies import TABLES, Bounds, JsonBodies
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.security import API_KEY_HEADER
@@ -17,7 +16,7 @@ from goldpath.settings import ServingSettings
 if TYPE_CHECKING:
     from goldpath.serving.access.clients import Access
     from goldpath.serving.access.limits import Limits
-    from goldpath.serving.access.roles import Role
+    from goldpath.serving.access.roles import Client, Role
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -141,7 +140,7 @@ class CarefulRequest(Request):
 
     def _sender(self) -> str:
         client: Client = self.state.client
-        if client.name == ANONYMOUS and self.client is not None:
+        if client is self.app.state.access.anonymous and self.client is not None:
             return self.client.host
         return client.name
 
