@@ -44,8 +44,7 @@ class TrainBody(_Body):
     trials: int | None = Field(default=None, ge=1, le=10_000)
     metric: str | None = Field(default=None, max_length=40)
     time_ordered: bool = False
-    # Only the first wrong row is described: describing thousands would hold up the service.
-    rows: list[dict[str, Cell]] | None = Field(default=None, min_length=1, fail_fast=True)
+    rows: list[dict[str, Cell]] | None = Field(default=None, min_length=1)
     file: str | None = Field(default=None, min_length=1, max_length=500)
 
     @model_validator(mode="after")
@@ -67,7 +66,7 @@ class PredictBody(_Body):
     """Rows for a model."""
 
     model_id: str = Field(pattern=MODEL_ID)
-    instances: list[dict[str, Cell]] = Field(min_length=1, fail_fast=True)
+    instances: list[dict[str, Cell]] = Field(min_length=1)
 
 
 class CompareBody(_Body):

@@ -1,7 +1,6 @@
 """The API's reference as a plain page, from its OpenAPI document: no script, no other origin.
 
-In development `/docs` loads Swagger's files from a CDN; this page also works where there is no way
-out, and is what `/docs` shows in production.
+`/docs` loads Swagger's files from a CDN; this page also works where there is no way out.
 """
 
 import json
@@ -74,13 +73,12 @@ class Section:
     routes: tuple[Route, ...]
 
 
-def render_reference(openapi: Schema, base_url: str, *, has_swagger: bool = True) -> str:
+def render_reference(openapi: Schema, base_url: str) -> str:
     """The page.
 
     Args:
         openapi: The app's document.
         base_url: Where the examples send their requests; ends with a slash.
-        has_swagger: Whether `/docs` is Swagger's.
     """
     parts = openapi.get("components", {}).get("schemas", {})
     by_tag: dict[str, list[Route]] = {}
@@ -94,7 +92,6 @@ def render_reference(openapi: Schema, base_url: str, *, has_swagger: bool = True
     return render(
         "reference.html",
         title=info["title"],
-        has_swagger=has_swagger,
         description=info.get("description", ""),
         sections=[
             Section(tag.capitalize(), tuple(by_tag[tag]))
