@@ -270,3 +270,8 @@ def test_hooks_are_valid_for_old_pythons() -> None:
         compile(hook.read_text(encoding="utf-8"), hook.name, "exec", dont_inherit=True)
         check = "import ast, sys; ast.parse(open(sys.argv[1]).read(), feature_version=(3, 9))"
         subprocess.run([sys.executable, "-c", check, hook], check=True)
+
+
+def test_security_fails_where_a_package_was_not_audited(default_project: BakedProject) -> None:
+    """Without --strict, pip-audit skips what the database does not answer, and is green."""
+    assert "pip-audit --strict " in default_project.read("Makefile")

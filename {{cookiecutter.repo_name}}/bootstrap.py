@@ -11,6 +11,7 @@ and the project itself is found by a path file. A second call changes nothing.
 
 import hashlib
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,7 @@ def main() -> int:
     try:
         if command == "project":
             create_environment(ROOT / ".venv", "dev", with_project=True)
+            make_first_key()
             print("Ready. Next: make data, make train-local, make serve (or make help).")
         elif command == "airflow":
             create_environment(ROOT / ".venv-airflow", "airflow", with_project=False)
@@ -87,6 +89,18 @@ def create_environment(folder: Path, lock: str, *, with_project: bool) -> None:
         run([*pip, "check", *here])
         add_sources(python)
     stamp.write_text(f"{place}\n{digest}\n", encoding="utf-8")
+
+
+def make_first_key() -> None:
+    """The key of the service's owner, so that production is closed to strangers from the start."""
+    file = ROOT / ".secrets" / "api.key"
+    if file.exists():
+        return
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(f"{secrets.token_urlsafe(32)}\n")
+    print("Made .secrets/api.key: callers of the service send what it holds as X-API-Key.")
 
 
 def add_sources(python: str) -> None:

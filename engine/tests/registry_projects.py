@@ -19,7 +19,7 @@ EXAMPLE = random_rows(CONTRACT, 50)
 def make_registry(
     root: Path, uri: str | None = None, model: str | None = None, *, exists: bool = True
 ) -> MLflowManager:
-    """A project's registry: its own SQLite file, there unless it shall not exist, or the one at `uri`."""
+    """A project's registry, at `uri` or in a SQLite file, which `exists` from the start or not."""
     write_project(root)
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it to the registry it used last
     settings = load_settings(root)

@@ -47,9 +47,6 @@ class Source(_Part):
         delimiter: CSV: what separates two fields.
         encoding: CSV and JSON lines: how the text is encoded.
         decimal: CSV: the decimal mark.
-        thousands: Columns whose numbers are written in groups of three digits, each with the mark
-            between its groups: `{visits: ","}` where 1,531 is 1531.
-        skip_lines: CSV: lines before the header, such as a title.
     """
 
     path: str = ""
@@ -58,8 +55,6 @@ class Source(_Part):
     delimiter: str = ","
     encoding: str = "utf-8"
     decimal: Literal[".", ","] = "."
-    thousands: dict[str, Literal[",", ".", "'", " "]] = {}
-    skip_lines: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def check_one_kind(self) -> Self:
@@ -79,18 +74,31 @@ class EventTime(_Part):
 
     Attributes:
         column: The raw column with the date or the timestamp.
-        format: `strptime` format; ISO 8601 where it is not given. `%s` stands for seconds since
-            1970, `%s%f` for milliseconds.
-        more_formats: Tried in this order where a text does not fit the format.
+        more_columns: Raw columns that hold the rest of it, such as month, day and hour. The format
+            reads their texts one after the other, with a blank between them.
+        format: `strptime` format; ISO 8601 where it is not given.
         hour_column: A raw column with the hour (0 to 23) that is added to a date.
         interval: The unit that tables are partitioned by and that is recomputed as a whole.
     """
 
     column: str
+    more_columns: tuple[str, ...] = ()
     format: str | None = None
-    more_formats: tuple[str, ...] = ()
     hour_column: str | None = None
     interval: Literal["day", "month", "year"] = "month"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every raw column that the time is read from."""
+        hour = (self.hour_column,) if self.hour_column else ()
+        return (self.column, *self.more_columns, *hour)
+
+    @model_validator(mode="after")
+    def check_columns(self) -> Self:
+        """Several columns need a format that says what each one is."""
+        if self.more_columns and self.format is None:
+            raise ValueError("event_time.more_columns need a format, such as '%Y %m %d %H'")
+        return self
 
 
 class Target(_Part):
@@ -99,16 +107,10 @@ class Target(_Part):
     Attributes:
         column: The raw column.
         classes: Classification: every label, as text. A binary target's positive label is last.
-        aliases: Classification: other spellings of a label in raw text, each with the label.
-        unit: Regression: what raw text writes before or behind the number, such as `$`.
-        missing_words: Regression: further words of raw text for a missing value.
     """
 
     column: str
     classes: tuple[str, ...] = ()
-    aliases: dict[str, str] = {}
-    unit: str = ""
-    missing_words: tuple[str, ...] = ()
 
     @property
     def positive(self) -> str:
@@ -126,13 +128,6 @@ class Feature(_Part):
         minimum: Smallest allowed value of a number, or None.
         maximum: Largest allowed value of a number, or None.
         categories: Allowed values of a category; None leaves the set open.
-        closed: True where `categories` is the whole list by meaning; `make adopt` says so of each
-            list that it writes. An open set has no list.
-        unit: What raw text writes before or behind the number, such as `$`, `%` or `kg`. Requests
-            and typed files give the number alone.
-        missing_words: Further words of raw text for a missing number, such as `#N/A` or `-999`.
-        unreadable: What becomes of raw text that is no number: the row is `refused`, or the value
-            counts as `missing`.
         description: For people, and for the API's documentation.
         example: A typical value, for the API's documentation and the page that tries it.
     """
@@ -143,10 +138,6 @@ class Feature(_Part):
     minimum: float | None = None
     maximum: float | None = None
     categories: tuple[str, ...] | None = None
-    closed: bool | None = None
-    unit: str = ""
-    missing_words: tuple[str, ...] = ()
-    unreadable: Literal["refused", "missing"] = "refused"
     description: str = ""
     example: bool | int | float | str | None = None
 
@@ -167,12 +158,6 @@ class Feature(_Part):
             _ = self.domain
         except DomainError as error:
             raise ValueError(f"{self.name}: {error}") from error
-        if self.closed is not None and self.closed == (self.categories is None):
-            raise ValueError(f"{self.name}: closed is true with categories, and false without")
-        if not self.is_numeric and (self.unit or self.missing_words):
-            raise ValueError(f"{self.name}: unit and missing_words are for numbers")
-        if self.unreadable == "missing" and not self.nullable:
-            raise ValueError(f"{self.name}: unreadable: missing needs nullable: true")
         return self
 
 
@@ -184,6 +169,8 @@ class Contract(_Part):
         problem: Classification (binary or of several classes) or regression.
         source: Where raw rows come from.
         entity: Raw column that identifies a row's subject; None: the row's number in its file.
+        entity_repeats: Whether a subject may have several rows although the data has no time, such
+            as a patient's visits. Rows are then told apart by their number in their file.
         event_time: When a row became true; None where the data has no time.
         target: What is predicted.
         features: The model's inputs, in order.
@@ -213,6 +200,7 @@ class Contract(_Part):
     problem: Problem
     source: Source
     entity: str | None = None
+    entity_repeats: bool = False
     event_time: EventTime | None = None
     target: Target
     features: tuple[Feature, ...] = Field(min_length=1)
@@ -231,6 +219,8 @@ class Contract(_Part):
             raise ValueError(f"the target {self.target.column!r} is among the features")
         if self.entity is not None and self.entity in names:
             raise ValueError(f"the entity {self.entity!r} is among the features")
+        if self.entity_repeats and (self.entity is None or self.event_time is not None):
+            raise ValueError("entity_repeats is for data with an entity and without event_time")
         reserved = [name for name in names if name.startswith("_") or name in RESERVED]
         if reserved:
             raise ValueError(f"reserved names cannot be features: {', '.join(reserved)}")
@@ -249,8 +239,6 @@ class Contract(_Part):
             raise ValueError("a classification target needs two classes or more")
         if self.problem == "regression" and self.target.classes:
             raise ValueError("a regression target has no classes")
-        if strangers := sorted({*self.target.aliases.values()} - {*self.target.classes}):
-            raise ValueError(f"target.aliases names labels that are no classes: {strangers}")
         try:
             _ = self.target_domain
         except DomainError as error:
@@ -261,6 +249,11 @@ class Contract(_Part):
     def entity_column(self) -> str:
         """The entity's column in silver and gold."""
         return self.entity or ROW_ID
+
+    @property
+    def has_key(self) -> bool:
+        """Whether entity and event time tell rows apart; else their number in their file does."""
+        return self.entity is not None and not self.entity_repeats
 
     @property
     def has_time(self) -> bool:
@@ -306,9 +299,7 @@ class Contract(_Part):
         if self.entity:
             columns.insert(0, self.entity)
         if self.event_time:
-            columns.append(self.event_time.column)
-            if self.event_time.hour_column:
-                columns.append(self.event_time.hour_column)
+            columns += self.event_time.columns
         return list(dict.fromkeys(columns))
 
     @property

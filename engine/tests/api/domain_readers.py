@@ -21,8 +21,8 @@ from goldpath.domain import Refusal, Value
 from goldpath.lake.tables import REASONS, ROW_NUMBER
 from goldpath.quality.checks import mark_rows, number_rows
 from goldpath.quality.typed_rows import check_batch, require_types
+from goldpath.serving.http.json_bodies import parse_json
 from goldpath.serving.http.problem_error import ProblemError
-from goldpath.serving.http.request_body import parse_json
 from goldpath.serving.lane.batch_rows import batch_reader
 from goldpath.serving.lane.request_structs import RequestDecoder
 from goldpath.serving.schemas import feature_rows, request_models

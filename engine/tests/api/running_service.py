@@ -101,7 +101,9 @@ def running(root: Path, *arguments: str, **variables: str) -> Iterator[RunningSe
     """`serve` until the block ends; nothing of it is left afterwards."""
     port = int(variables.get("MLOPS_SERVING__PORT") or free_port())
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLOPS_", "MLFLOW_"))}
-    environment |= {"MLOPS_ROOT": str(root), "MLOPS_SERVING__PORT": str(port), **variables}
+    environment |= {"MLOPS_ROOT": str(root), "MLOPS_SERVING__PORT": str(port)}
+    # `--production` means production, which asks for a key, unless somebody says otherwise.
+    environment |= {"MLOPS_ENVIRONMENT": "development", **variables}
     log = root / f"serve-{port}.log"
     command = [
         sys.executable,

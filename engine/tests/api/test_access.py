@@ -160,8 +160,9 @@ def test_every_route_asks_for_a_role_or_is_known_to_be_open(
             assert role == "admin"
         if path.startswith("/api/automl"):
             assert role == "automl"
-    for path in ("/predict", "/predict/batch", "/invocations", "/feedback"):
+    for path in ("/predict", "/predict/batch", "/invocations"):
         assert asked[path] == "predict"
+    assert asked["/feedback"] == asked["/feedback/batch"] == "label"
 
 
 def roles_of(app: FastAPI) -> dict[str, str | None]:

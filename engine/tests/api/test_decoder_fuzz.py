@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 
+from goldpath.serving.http.json_bodies import parse_json
 from goldpath.serving.http.problem_error import ProblemError
-from goldpath.serving.http.request_body import parse_json
 from goldpath.serving.lane.request_structs import RequestDecoder, Values
 from goldpath.serving.schemas import feature_rows, request_models
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from goldpath.compiled.native import find_compiler
 from goldpath.contract import Feature
 from goldpath.domain import NULL_WORDS, PADDING, Refusal, Value
-from goldpath.serving.http.request_body import parse_json
+from goldpath.serving.http.json_bodies import parse_json
 
 from .domain_readers import LEFT, NAME, WHOLE, Readers, same
 from .domain_table import KINDS, MISSES, TABLE, Left, Row, Verdict

@@ -26,9 +26,11 @@ from .examples import Shelf, contract_of, fitted, random_rows, settings_of
 from .raw_http import RawAnswer, Wire
 
 KEEP_ALIVE = 1
-READ_SECONDS = 2.0
+READ_SECONDS = 2.0  # of the one service that is to lose patience; the others have the usual 30
 PATIENCE = 30.0  # of a test on a busy machine
 ROWS = random_rows(contract_of("binary"), 40, seed=5)
+# Who answers: requests that come to Uvicorn's side, and those of them that come to the app.
+PARSER, LANE, APP = (0, 0), (1, 0), (1, 1)
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Served:
 
     Attributes:
         passed_on: Requests that the app answered.
+        to_uvicorn: Requests that were not answered straight from the connection.
     """
 
     port: int
@@ -44,14 +47,15 @@ class Served:
     server: uvicorn.Server
     log: Path
     passed_on: list[str] = field(default_factory=list)
+    to_uvicorn: list[str] = field(default_factory=list)
 
     def wire(self) -> Wire:
         return Wire(self.port)
 
 
-def serve(folder: Path, *, compiled: bool) -> Iterator[Served]:
+def serve(folder: Path, *, compiled: bool, read_seconds: float = 30) -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
-        made = settings_of(folder, patch, read_seconds=READ_SECONDS)
+        made = settings_of(folder, patch, read_seconds=read_seconds)
         shelf = Shelf(compiled=compiled)
         shelf.put(fitted("binary"))
         lane = create_service(made, contract_of("binary"), shelf)
@@ -71,6 +75,14 @@ def serve(folder: Path, *, compiled: bool) -> Iterator[Served]:
                 served.passed_on.append(scope.get("path", ""))
                 await app(scope, receive, send)
 
+            whole = FastLane.__call__
+
+            async def noted(self: FastLane, scope: Scope, receive: Receive, send: Send) -> None:
+                if self is lane and scope["type"] == "http":
+                    served.to_uvicorn.append(scope["path"])
+                await whole(self, scope, receive, send)
+
+            patch.setattr(FastLane, "__call__", noted)
             lane.app = counted
             thread = threading.Thread(target=served.server.run, kwargs={"sockets": [listener]})
             thread.start()
@@ -96,6 +108,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The same with a pipeline, which answers from a thread."""
     yield from serve(tmp_path_factory.mktemp("pipeline"), compiled=False)
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A request must be there within two seconds, which a busy machine may need for any other."""
+    yield from serve(tmp_path_factory.mktemp("impatient"), compiled=True, read_seconds=READ_SECONDS)
 
 
 def body_of(number: int) -> bytes:
@@ -166,34 +184,65 @@ def test_how_requests_are_cut_into_packets_does_not_matter(
 
 
 @pytest.mark.parametrize(
-    ("change", "status"),
+    ("change", "status", "who"),
     [
-        (lambda body: request_of(body, path="/predict?x=1"), 200),
-        (lambda body: request_of(body, "X-Model-Version: 9"), 200),
-        (lambda body: request_of(body).replace(b"HTTP/1.1", b"HTTP/1.0", 1), 200),
-        (lambda body: request_of(body, "Connection: close"), 200),
-        (lambda body: request_of(body, "Expect: 100-continue"), 100),
-        (lambda body: request_of(body, "Content-Encoding: gzip"), 200),
-        (lambda body: request_of(body, "Content-Length: 3"), 400),
-        (lambda body: request_of(body, "Transfer-Encoding: chunked"), 400),
-        (lambda body: request_of(body).replace(b"POST", b"PUT ", 1), 405),
-        (lambda body: request_of(body, path="/predict/nowhere"), 404),
-        (lambda body: request_of(body).replace(b"application/json", b"text/plain", 1), 415),
-        (lambda body: request_of(body[:-1]), 400),
-        (lambda body: request_of(b'{"features": {}}'), 422),
+        (lambda body: request_of(body, path="/predict?x=1"), 200, LANE),
+        (lambda body: request_of(body, "X-Model-Version: 9"), 403, APP),
+        (lambda body: request_of(body).replace(b"HTTP/1.1", b"HTTP/1.0", 1), 200, LANE),
+        (lambda body: request_of(body, "Connection: close"), 200, LANE),
+        (lambda body: request_of(body, "Expect: 100-continue"), 200, LANE),
+        (lambda body: request_of(body, "Content-Encoding: identity"), 200, APP),
+        (lambda body: request_of(body, "Origin: https://app.example.com"), 200, APP),
+        (lambda body: request_of(body, "Upgrade: h2c", "Connection: Upgrade"), 200, LANE),
+        (lambda body: request_of(body, "X-Request-Id: a", "X-Request-Id: b"), 200, APP),
+        (lambda body: request_of(body, "X-Forwarded-For: a", "X-Forwarded-For: b"), 200, APP),
+        (lambda body: request_of(body, "Content-Type: application/json"), 200, APP),
+        (lambda body: request_of(body, "Content-Length: 3"), 400, PARSER),
+        (lambda body: request_of(body, "Transfer-Encoding: chunked"), 400, PARSER),
+        (lambda body: request_of(body).replace(b"POST", b"PUT ", 1), 405, APP),
+        (lambda body: request_of(body, path="/predict/nowhere"), 404, APP),
+        (lambda body: request_of(body, path="/predict/"), 404, APP),
+        (lambda body: request_of(body, path="/predict%0a"), 400, APP),
+        (lambda body: request_of(body).replace(b"application/json", b"text/plain", 1), 415, APP),
+        (lambda body: request_of(body[:-1]), 400, APP),
+        (lambda body: request_of(b'{"features": {}}'), 422, APP),
     ],
 )
-def test_what_is_unusual_is_the_apps(served: Served, change: Any, status: int) -> None:
-    """And a good request is answered on a new connection afterwards."""
+def test_what_is_unusual_is_the_apps(
+    served: Served, change: Any, status: int, who: tuple[int, int]
+) -> None:
+    """Or the ASGI lane's; and a good request is answered on a new connection afterwards."""
+    before = len(served.to_uvicorn), len(served.passed_on)
     with served.wire() as wire:
         wire.send(change(body_of(0)))
         answer = wire.answer()
+        while answer is not None and answer.status == 100:
+            answer = wire.answer()
         assert answer is not None
-        if status != 200:
-            assert answer.status == status
+        assert answer.status == status, answer.body
+        if status == 200:
+            assert score_of(answer) == pytest.approx(expected(0), abs=1e-9)
     with served.wire() as wire:
         wire.send(request_of(body_of(1)))
         assert score_of(wire.answer()) == pytest.approx(expected(1), abs=1e-9)
+    after = len(served.to_uvicorn), len(served.passed_on)
+    assert (after[0] - before[0], after[1] - before[1]) == who, "who has answered"
+
+
+@pytest.mark.parametrize("cut", range(20, 240, 11))
+def test_an_offered_upgrade_is_declined_wherever_it_is_cut(served: Served, cut: int) -> None:
+    offer = ("X-A: websocket ", "Connection: Upgrade", "Upgrade: h2c", "X-Request-Id: mine")
+    content = request_of(body_of(2), *offer)
+    with served.wire() as wire:
+        wire.send(content[:cut])
+        time.sleep(0.003)  # so that the server reads each part on its own
+        wire.send(content[cut:])
+        answer = wire.answer()
+        assert score_of(answer) == pytest.approx(expected(2), abs=1e-9)
+        assert answer is not None
+        assert answer.headers["x-request-id"] == "mine"
+        wire.send(request_of(body_of(3)))
+        assert score_of(wire.answer()) == pytest.approx(expected(3), abs=1e-9)
 
 
 def test_a_connection_goes_from_lane_to_app_and_back(served: Served) -> None:
@@ -254,9 +303,11 @@ def test_large_batches_arrive_in_parts(served: Served) -> None:
     [b"", b"POST /predict HTTP/1.1\r\nHost", request_of(body_of(0))[:-5], b"GET /health"],
     ids=["nothing", "half a head", "half a body", "half a request of the app's"],
 )
-def test_a_request_that_never_ends_loses_its_connection(served: Served, beginning: bytes) -> None:
+def test_a_request_that_never_ends_loses_its_connection(
+    impatient: Served, beginning: bytes
+) -> None:
     started = time.monotonic()  # the server's clock starts when it sees the connection
-    with served.wire() as wire:
+    with impatient.wire() as wire:
         wire.send(beginning)
         answer = wire.answer(PATIENCE)
         assert answer is None or answer.status == 408

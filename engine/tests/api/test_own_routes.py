@@ -112,3 +112,30 @@ def test_a_route_that_shadows_one_of_the_services_is_refused(
     with pytest.raises(ProjectDefinitionError, match="mine answers POST /predict") as caught:
         service(tmp_path, monkeypatch, shadow)
     assert f"{Path(__file__).name}:" in caught.value.message
+
+
+def test_a_long_body_is_counted_and_its_sender_asked_before_it_is_read(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FastAPI reads it first, in the event loop, and asks for the key afterwards."""
+    monkeypatch.setattr(
+        "starlette.requests.Request.json", lambda _: pytest.fail("the body was parsed")
+    )
+    headers = {"Content-Type": "application/json"}
+    body = b'{"features": {"a": [' + b"{}," * 1_000_000 + b"{}]}}"
+
+    stranger = client.post("/offer", content=body, headers=headers)
+    known = client.post("/offer", content=body, headers={**headers, "X-API-Key": KEY})
+
+    assert stranger.status_code == 401
+    assert known.status_code == 422
+    assert "values" in known.json()["detail"]
+
+
+def test_a_long_body_within_the_limits_reaches_the_route(client: TestClient) -> None:
+    body = {
+        "features": {**example_features(CONTRACT), "free text": "x" * 150},
+        "more": "y" * 40_000,
+    }
+    answer = client.post("/offer", json=body, headers={"X-API-Key": KEY})
+    assert answer.status_code == 200, answer.text

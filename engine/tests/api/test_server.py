@@ -93,6 +93,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             "MLOPS_ROOT": str(root),
             "MLOPS_SERVING__PORT": str(port),
             "MLOPS_SERVING__REFRESH_SECONDS": "0.2",
+            "MLOPS_ENVIRONMENT": "development",  # `--production` alone means production
             **variables,
         }
         log = tmp_path / f"serve-{len(running)}.log"

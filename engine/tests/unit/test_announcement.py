@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from goldpath.registry.webhooks.announcement import (
     TOLERANCE_SECONDS,
@@ -95,6 +95,41 @@ def test_old_unsigned_and_foreign_messages_are_refused() -> None:
         verify_message(sign_message(b"{}", ""), b"{}", SECRET)
     with pytest.raises(MessageError, match="is none"):
         verify_message({**headers, "webhook-timestamp": "soon"}, b"{}", SECRET)
+
+
+@pytest.mark.parametrize("moment", ["9" * 400, "9" * 4400, "9" * 13, "١٢٣", "-1", "1e9", " 1"])
+def test_a_time_that_is_none_is_refused_and_nothing_else_happens(moment: str) -> None:
+    headers = {**sign_message(b"{}", SECRET), "webhook-timestamp": moment}
+    with pytest.raises(MessageError):
+        verify_message(headers, b"{}", SECRET)
+
+
+@pytest.mark.parametrize(
+    "secret", ["whsec_", "whsec_####", "whsec_YQ", "whsec_ключ", "whsec_YWJj", "short", " " * 20]
+)
+def test_a_secret_that_protects_nothing_is_refused(secret: str) -> None:
+    with pytest.raises(ValidationError, match="webhook_secret"):
+        RegistrySettings(webhook_secret=SecretStr(secret))
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_####", "whsec_ключ", ""])
+def test_a_message_signed_with_an_empty_secret_is_not_trusted(secret: str) -> None:
+    signed = hmac.new(b"", b"id-1.1700000000.{}", hashlib.sha256).digest()
+    headers = {
+        "webhook-id": "id-1",
+        "webhook-timestamp": "1700000000",
+        "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
+    }
+    with pytest.raises(MessageError):
+        verify_message(headers, b"{}", secret, now=1_700_000_000)
+
+
+def test_a_secret_of_standard_webhooks_is_taken() -> None:
+    secret = "whsec_" + base64.b64encode(b"24 bytes that nobody has").decode()
+    settings = RegistrySettings(webhook_secret=SecretStr(secret))
+    verify_message(sign_message(b"{}", secret), b"{}", secret)
+    assert settings.webhook_secret.get_secret_value() == secret
+    assert not RegistrySettings().webhook_secret.get_secret_value()
 
 
 def test_mlflows_own_headers_are_understood() -> None:

@@ -129,6 +129,7 @@ def test_a_failing_build_is_an_error(
         monkeypatch.setenv(f"MLOPS_{section}", str(free_port()))
     for section in ("PROMETHEUS_PORT", "GRAFANA_PORT"):
         monkeypatch.setenv(f"MLOPS_MONITORING__{section}", str(free_port()))
+    monkeypatch.setenv("MLOPS_SERVING__API_KEY", "0123456789abcdef0123")
 
     with pytest.raises(DockerError, match="compose up ended with 17"):
         start_stack(load_settings(settings.root))
@@ -149,3 +150,22 @@ def test_the_ports_of_config_files_reach_compose(settings: Settings) -> None:
 )
 def test_each_project_has_containers_of_its_own(folder: str, name: str) -> None:
     assert compose_arguments(Path("/somewhere") / folder)[:2] == ["--project-name", name]
+
+
+def test_a_stack_without_a_key_is_refused_and_the_first_key_is_passed_on(
+    settings: Settings, programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(programs, "docker", "exit 0")
+    for name in ("SERVING__PORT", "SERVERS__MLFLOW_PORT", "SERVERS__AIRFLOW_PORT"):
+        monkeypatch.setenv(f"MLOPS_{name}", str(free_port()))
+    for name in ("PROMETHEUS_PORT", "GRAFANA_PORT"):
+        monkeypatch.setenv(f"MLOPS_MONITORING__{name}", str(free_port()))
+
+    with pytest.raises(DockerError, match="no key"):
+        start_stack(load_settings(settings.root))
+
+    (settings.root / ".secrets").mkdir()
+    (settings.root / ".secrets" / "api.key").write_text("0123456789abcdef0123\n")
+    environment = compose_environment(load_settings(settings.root))
+    assert environment["MLOPS_SERVING__API_KEY"] == "0123456789abcdef0123"
+    assert "MLOPS_ENVIRONMENT" not in environment  # compose.yaml's own: production

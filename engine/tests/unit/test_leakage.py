@@ -135,3 +135,23 @@ def test_the_answer_is_fast_and_the_same_each_time() -> None:
     assert time.process_time() - start < 4
     assert [leak.columns for leak in first] == [("n0",)]
     assert find_leaks(frame, target, "regression", 0.99) == first
+
+
+@pytest.mark.parametrize("digits", [0, 1, 2])
+def test_a_sum_that_was_rounded_is_a_leak(digits: int) -> None:
+    random = np.random.default_rng(8)
+    parts = pd.DataFrame({name: random.gamma(2, 30, 800) for name in ("net", "tax", "other")})
+    total = (parts["net"] + parts["tax"]).round(digits).rename("total")
+    leaks = find_leaks(parts.round(digits), total, "regression", 0.995)
+    assert [leak.columns for leak in leaks] == [("net", "tax")]
+    assert "net + tax" in leaks[0].reason
+
+
+def test_a_nearly_linear_target_is_no_rounded_sum() -> None:
+    random = np.random.default_rng(9)
+    features = pd.DataFrame(
+        {"rooms": random.integers(1, 9, 800), "area": random.normal(90, 20, 800)}
+    )
+    price = (20_000 * features["rooms"] + 1000 * features["area"]).astype(float)
+    price = (price + random.normal(0, 1500, 800)).round().rename("price")
+    assert find_leaks(features.astype(float), price, "regression", 0.999) == []

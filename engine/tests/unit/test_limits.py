@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from goldpath.serving.access import client_table
 from goldpath.serving.access.client_table import RECORDS, ClientTable
 from goldpath.serving.access.limits import SECOND, Limits
 from goldpath.serving.access.roles import ANONYMOUS, Client
@@ -274,3 +275,61 @@ def test_guessing_passwords_is_slowed_down(tmp_path: Path) -> None:
     assert sum(tries(f"user{n}", "10.0.0.3", 5) for n in range(10)) == 20
     clock.now += 12 * SECOND
     assert tries("ana", "10.0.0.1", 3) == 1
+
+
+def records_in_use(limits: Limits) -> int:
+    table = limits._table
+    return sum(
+        any(table._map[place : place + 8])
+        for place in range(client_table._HEADER, client_table._SIZE, client_table._RECORD)
+    )
+
+
+def test_invented_names_do_not_fill_the_table(tmp_path: Path) -> None:
+    limits = Limits(tmp_path / "table", 0, clock=Clock())
+    refused = 0
+    for place in range(500):
+        try:
+            limits.refuse_guessing(f"user {place}", "203.0.113.9")
+        except ProblemError:
+            refused += 1
+
+    assert refused == 480
+    assert records_in_use(limits) <= 21
+
+
+def test_a_full_table_keeps_no_count_of_requests_that_are_done(tmp_path: Path) -> None:
+    """A request that shared a record must leave that one, though its client has its own by then."""
+    clock = Clock()
+    limits = Limits(tmp_path / "table", 1, concurrent_requests=1, clock=clock)
+    others = [Client(f"c{place}", frozenset()) for place in range(3 * RECORDS)]
+    late = [Client(f"late{place}", frozenset()) for place in range(40)]
+    for client in others:
+        limits.admit(client)
+
+    entered = [client for client in late if limits.enter(client)]
+    clock.now += 3600 * SECOND
+    for client in others[:100]:
+        limits.admit(client)
+    for client in entered:
+        limits.leave(client)
+    clock.now += 3600 * SECOND
+
+    assert entered
+    assert not any(
+        any(limits._table._map[place + 16 : place + client_table._RECORD])
+        for place in range(client_table._HEADER, client_table._SIZE, client_table._RECORD)
+    )
+    assert not limits._entered
+    limits.leave(SHOP)  # which never entered
+    assert limits.enter(SHOP)
+
+
+def test_messages_of_one_address_are_counted_apart_from_logins(tmp_path: Path) -> None:
+    limits = Limits(tmp_path / "table", 0, clock=Clock())
+    for _ in range(300):
+        limits.refuse_flood("203.0.113.9")
+    with pytest.raises(ProblemError):
+        limits.refuse_flood("203.0.113.9")
+    limits.refuse_flood("203.0.113.10")
+    limits.refuse_guessing("ana", "203.0.113.9")

@@ -12,16 +12,25 @@ from goldpath.adoption.time_role import TimeRole
 
 REPEATED_SHARE = 0.2
 FOUND_REPEATED_SHARE = 0.05
+FEWEST_ENTITIES = 20
 
 Profiles = Mapping[str, ColumnProfile]
 
 
 @dataclass(frozen=True)
 class EntityRole:
-    """The entity, or None where the row's number has to do."""
+    """The entity, or None where the row's number has to do.
+
+    Attributes:
+        column: The column.
+        reason: Why.
+        repeats: Whether an entity has several rows, and no time tells them apart.
+        notes: What a person should know besides.
+    """
 
     column: str | None
     reason: str
+    repeats: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -37,7 +46,7 @@ def decide_entity(
         time: The event time; with it, a subject may have several rows.
 
     Raises:
-        AdoptionError: If the column asked for does not identify rows.
+        AdoptionError: If the column asked for is empty, or does not fit the time.
     """
     if asked is not None and asked.lower() == "none" and asked not in profiles:
         return EntityRole(None, "the row's number, as asked")
@@ -74,17 +83,31 @@ def _asked_entity(
         notes.append(f"{profile.missing_text} rows have no {name}: silver will quarantine them")
     repeated = profile.present - profile.distinct
     if repeated == 0:
-        return EntityRole(name, f"{why}; every row has its own", tuple(notes))
+        return EntityRole(name, f"{why}; every row has its own", notes=tuple(notes))
     example = profile.levels[int(np.argmax(profile.counts))]
     if time.event_time is None or time.moments is None:
         if _distinct_rows(profiles, name) > profile.distinct:
-            _refuse_repeated(
-                name, f"{repeated:,} of {profile.rows:,} rows repeat one, for example {example!r}"
+            if profile.distinct < FEWEST_ENTITIES:
+                _refuse_repeated(
+                    name,
+                    f"{repeated:,} of {profile.rows:,} rows repeat one, for example {example!r}, "
+                    f"and {profile.distinct} subjects are too few to hold some back for the test",
+                )
+            notes.append(
+                f"{repeated:,} of {profile.rows:,} rows repeat a {name}, for example {example!r}, "
+                "and no time tells them apart (TIME=… names one): rows are known by their number "
+                f"in the file, and all rows of one {name} stay on one side of the split"
+            )
+            return EntityRole(
+                name,
+                f"{why}; repeats: its rows stay on one side of the split",
+                repeats=True,
+                notes=tuple(notes),
             )
         notes.append(
             f"{repeated:,} rows are exact copies of others: silver keeps one for each {name}"
         )
-        return EntityRole(name, f"{why}; unique but for exact copies", tuple(notes))
+        return EntityRole(name, f"{why}; unique but for exact copies", notes=tuple(notes))
     when = time.event_time.column
     clashes = _repeated(profile, time.moments)
     if clashes > REPEATED_SHARE * profile.rows:
@@ -96,8 +119,10 @@ def _asked_entity(
         notes.append(
             f"{clashes:,} rows repeat a {name} at the same {when}: silver keeps the last of each"
         )
-        return EntityRole(name, f"{why}; with {when} nearly unique", tuple(notes))
-    return EntityRole(name, f"{why}; repeats, but with {when} every row is unique", tuple(notes))
+        return EntityRole(name, f"{why}; with {when} nearly unique", notes=tuple(notes))
+    return EntityRole(
+        name, f"{why}; repeats, but with {when} every row is unique", notes=tuple(notes)
+    )
 
 
 def _refuse_repeated(key: str, found: str) -> NoReturn:

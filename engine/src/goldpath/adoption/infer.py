@@ -6,30 +6,25 @@ left out.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import pandas as pd
 import pyarrow as pa
 from pydantic import ValidationError
 
-from goldpath.adoption.answers import Answers
-from goldpath.adoption.column_inference import (
-    FREE_TEXT,
-    RESERVED,
-    describe_domain,
-    infer_feature,
-)
+from goldpath.adoption.column_inference import RESERVED, describe_domain, infer_feature
 from goldpath.adoption.column_profile import (
     AdoptionError,
     ColumnProfile,
+    profile_column,
     require_column,
 )
 from goldpath.adoption.entity_role import EntityRole, decide_entity
 from goldpath.adoption.leakage import Leak, find_leaks
-from goldpath.adoption.reading import read_columns
+from goldpath.adoption.summary_rows import SummaryRow, find_summary_rows, without_rows
 from goldpath.adoption.target_role import TargetRole, decide_target
+from goldpath.adoption.time_parts import calendar_feature
 from goldpath.adoption.time_role import TimeRole, decide_time
 from goldpath.contract import ROW_ID, Contract, Feature, Source
 from goldpath.lake.engine import connect_duckdb
@@ -46,16 +41,15 @@ class AdoptionRequest:
     Attributes:
         target: Column to predict.
         entity: Column that identifies a row's subject; None to look for one, `none` for none.
-        time: Column of the time, or `date+hour`; None to look for one, `none` for none.
+        time: Column of the time, or several such as `date+hour` or `year+month+day`; None to look
+            for one, `none` for none.
         problem: `classification`, `regression`, or None to infer it.
-        answers: Answers to what an earlier adoption asked.
     """
 
     target: str
     entity: str | None = None
     time: str | None = None
     problem: str | None = None
-    answers: Answers = field(default_factory=Answers)
 
 
 @dataclass(frozen=True)
@@ -123,14 +117,18 @@ def infer_contract(
     Raises:
         AdoptionError: If the request does not fit the file, or nothing is left to learn from.
     """
-    read = read_columns(raw, request.target, request.problem, request.answers)
-    profiles = read.profiles
-    roles = _with_aliases(_decide_roles(profiles, request), read.aliases)
-    features, ignored = _decide_features(profiles, roles, request.answers)
-    notes = [*read.notes, *roles.target.notes, *roles.entity.notes, *_text_notes(ignored)]
+    summaries = find_summary_rows(raw)
+    seen = without_rows(raw, summaries)
+    profiles = {name: profile_column(name, seen[name]) for name in raw.column_names}
+    roles = _decide_roles(profiles, request)
+    features, ignored = _decide_features(profiles, roles)
+    notes = [*roles.time.notes, *roles.target.notes, *roles.entity.notes]
     contract = _contract(source, dataset, roles, features, ignored)
     accepted, refused = _check(raw, contract)
     notes += _row_notes(raw.num_rows, accepted, refused)
+    if summaries:
+        notes += _summary_notes(summaries, seen, accepted, contract)
+        accepted, _ = _check(seen, contract)
     if leaks := _leaks(accepted, contract, leak_threshold):
         for leak in leaks:
             notes.append(f"leak: {leak.reason}; left out: {', '.join(leak.columns)}")
@@ -139,14 +137,6 @@ def infer_contract(
                 del features[column]
         contract = _contract(source, dataset, roles, features, ignored)
     return Inferred(contract, _decisions(profiles, roles, features, ignored), tuple(notes))
-
-
-def _with_aliases(roles: _Roles, aliases: Mapping[str, str]) -> _Roles:
-    """The target with the spellings of those labels that are its classes."""
-    target = roles.target.target
-    kept = {alias: label for alias, label in aliases.items() if label in target.classes}
-    changed = replace(roles.target, target=target.model_copy(update={"aliases": kept}))
-    return replace(roles, target=changed)
 
 
 def _decide_roles(profiles: dict[str, ColumnProfile], request: AdoptionRequest) -> _Roles:
@@ -163,7 +153,7 @@ def _decide_roles(profiles: dict[str, ColumnProfile], request: AdoptionRequest) 
     taken = {target} | ({named} if named else set())
     time = decide_time(profiles, request.time, taken, named)
     if time.event_time is not None:
-        taken.add(time.event_time.column)
+        taken.update(time.event_time.columns)
     own = {name for name in profiles if _is_reserved(name)} - {ROW_ID}
     entity = decide_entity(profiles, request.entity, (taken - {named}) | own, time)
     if entity.column in own:
@@ -180,7 +170,7 @@ def _refuse_name(option: str, name: str) -> NoReturn:
 
 
 def _decide_features(
-    profiles: dict[str, ColumnProfile], roles: _Roles, answers: Answers
+    profiles: dict[str, ColumnProfile], roles: _Roles
 ) -> tuple[dict[str, tuple[Feature, str]], dict[str, str]]:
     """Features with the reason for each, and the columns left out with the reason."""
     event_time = roles.time.event_time
@@ -188,19 +178,19 @@ def _decide_features(
         roles.target.target.column,
         roles.entity.column,
         event_time.column if event_time else None,
-    }
+    } - set(roles.time.parts)
     features: dict[str, tuple[Feature, str]] = {}
     ignored: dict[str, str] = {}
     for name, profile in profiles.items():
         if name in others:
             continue
-        if answers.columns.get(name) == "ignored":
-            ignored[name] = "left out, as asked"
-            continue
-        inference = infer_feature(profile, answers.columns.get(name))
+        inference = infer_feature(profile)
         feature = inference.feature
         if feature is None:
             ignored[name] = inference.reason
+        elif name in roles.time.parts and feature.type == "integer":
+            part = calendar_feature(feature, roles.time.parts[name])
+            features[name] = (part, "a part of the event time; a feature too")
         elif event_time and name == event_time.hour_column and feature.type == "integer":
             hours = feature.model_copy(update={"minimum": 0.0, "maximum": 23.0})
             features[name] = (hours, "the event time's hour; a feature too")
@@ -228,6 +218,7 @@ def _contract(
             problem=roles.target.problem,
             source=source,
             entity=roles.entity.column,
+            entity_repeats=roles.entity.repeats,
             event_time=roles.time.event_time,
             target=roles.target.target,
             features=tuple(feature for feature, _ in features.values()),
@@ -284,16 +275,15 @@ def _row_notes(rows: int, accepted: pd.DataFrame, reasons: Counter[str]) -> list
     return [f"silver will quarantine {refused:,} of {rows:,} rows: {shown}{more}"]
 
 
-def _text_notes(ignored: dict[str, str]) -> list[str]:
-    """Columns of free text are left out, and may be what tells the outcome."""
-    texts = [name for name, reason in ignored.items() if reason.startswith(FREE_TEXT)]
-    if not texts:
-        return []
-    return [
-        f"free text is not learned from yet, so {', '.join(texts)} "
-        f"{'is' if len(texts) == 1 else 'are'} left out. If it is what tells the outcome, no model "
-        "of the other columns will be good: derive columns from it first (a count, a topic, a flag)"
-    ]
+def _summary_notes(
+    summaries: tuple[SummaryRow, ...], seen: pa.Table, accepted: pd.DataFrame, contract: Contract
+) -> list[str]:
+    """Which rows sum up others, and what becomes of them."""
+    named = ", ".join(f"row {row.number:,} ({row.said})" for row in summaries[:SHOWN_REASONS])
+    honest, _ = _check(seen, contract)
+    refused = len(accepted) == len(honest)
+    then = "silver will quarantine it" if refused else "take it out of the file: silver accepts it"
+    return [f"{named}: sums up other rows, so nothing is concluded from it; {then}"]
 
 
 def _decisions(

@@ -23,6 +23,9 @@ ROWS_PER_COLUMN = 10
 EXACT_R2 = 1 - 1e-6
 EXACT_RESIDUAL = 0.01
 EXACT_SHARE = 0.99
+ROUNDED_R2 = 0.99
+ROUNDED_RESIDUAL = 0.25
+UNITS = [10.0**power for power in range(3, -7, -1)]
 DENSE_SHARE = 0.9
 MONOTONE_R2 = 0.9
 COMMON_CLASSES = 6
@@ -220,20 +223,37 @@ def _exact_combination(features: pd.DataFrame, goal: Floats, what: str) -> Leak 
     columns, right = reduced[:, :-1], reduced[:, -1]
     kept = list(range(len(names)))
     weights, r2 = _solve(columns, right, kept)
-    if r2 < EXACT_R2:
+    if r2 < ROUNDED_R2:
+        return None
+    spread = _typical_spread(y)
+    units = np.array([_unit(values) for values in rows.T]) / scales
+    rounding = _unit(y)
+
+    def is_sum(chosen: list[int]) -> bool:
+        found, score = _solve(columns, right, chosen)
+        residual = np.abs(scaled[:, -1] - scaled[:, chosen] @ found)
+        if score >= EXACT_R2 and np.mean(residual <= EXACT_RESIDUAL * spread) >= EXACT_SHARE:
+            return True
+        # Half a unit of the target and of each part. A part in larger steps was not rounded.
+        parts = np.minimum(np.abs(found) * units[chosen], 2 * rounding)
+        most = (rounding + float(parts.sum())) / 2 * (1 + 1e-6)
+        return most <= ROUNDED_RESIDUAL * spread and bool(np.mean(residual <= most) >= EXACT_SHARE)
+
+    if not is_sum(kept):
         return None
     for column in [kept[place] for place in np.argsort(np.abs(weights))]:
         fewer = [other for other in kept if other != column]
-        if fewer and _solve(columns, right, fewer)[1] >= EXACT_R2:
+        if fewer and is_sum(fewer):
             kept = fewer
     weights, r2 = _solve(columns, right, kept)
-    residual = np.abs(scaled[:, -1] - scaled[:, kept] @ weights)
-    if np.mean(residual <= EXACT_RESIDUAL * _typical_spread(y)) < EXACT_SHARE:
-        return None
     slopes = weights / scales[kept]
     chosen = [names[place] for place in kept]
-    formula = _formula(slopes, chosen, float(y.mean() - slopes @ means[kept]), float(y.std()))
-    return Leak(tuple(chosen), r2, f"{what} = {formula}: an exact sum (R² {r2:.6f})")
+    is_exact = r2 >= EXACT_R2
+    least = 1e-6 * float(y.std()) if is_exact else rounding
+    constant = float(y.mean() - slopes @ means[kept])
+    formula = _formula(slopes, chosen, constant, least, digits=4 if is_exact else 3)
+    kind = "an exact sum" if is_exact else "a sum but for rounding"
+    return Leak(tuple(chosen), r2, f"{what} = {formula}: {kind} (R² {r2:.6f})")
 
 
 def _complete_rows(features: pd.DataFrame, goal: Floats) -> tuple[list[str], Floats, Floats]:
@@ -255,17 +275,26 @@ def _typical_spread(values: Floats) -> float:
     return float(np.median(distances) or distances.mean())
 
 
+def _unit(values: Floats) -> float:
+    """What the values are rounded to: a power of ten, or 0 where they have too many digits."""
+    for unit in UNITS:
+        steps = values / unit
+        if np.mean(np.abs(steps - np.round(steps)) <= 1e-6 + 1e-9 * np.abs(steps)) >= 0.999:
+            return unit
+    return 0.0
+
+
 def _solve(columns: Floats, right: Floats, kept: list[int]) -> tuple[Floats, float]:
     weights = np.asarray(np.linalg.lstsq(columns[:, kept], right, rcond=None)[0], dtype=np.float64)
     rest = right - columns[:, kept] @ weights
     return weights, float(1 - (rest @ rest) / (right @ right))
 
 
-def _formula(slopes: Floats, names: list[str], constant: float, scale: float) -> str:
+def _formula(slopes: Floats, names: list[str], constant: float, least: float, digits: int) -> str:
     text = ""
     for slope, name in zip(slopes, names, strict=True):
-        size = f"{abs(slope):.4g}"
+        size = f"{abs(slope):.{digits}g}"
         text += (" - " if slope < 0 else " + ") + (name if size == "1" else f"{size}*{name}")
-    if abs(constant) > 1e-6 * scale:
+    if abs(constant) > least:
         text += f" {'-' if constant < 0 else '+'} {abs(constant):.4g}"
     return text.removeprefix(" + ").strip()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 RoleOption = Annotated[
     list[str] | None,
-    typer.Option("--role", help="predict, admin, automl or read-metrics; repeat it for more."),
+    typer.Option("--role", help="predict, label, admin, automl, read-metrics; repeat it for more."),
 ]
 
 keys = typer.Typer(

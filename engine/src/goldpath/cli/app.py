@@ -46,6 +46,11 @@ RunId = Annotated[
     str | None, typer.Option(help="Name of this run; a second call with it changes nothing.")
 ]
 
+OTHERS = 0o077
+"""Rows, models, logs and reports are for whoever runs the project, not for the machine's others."""
+WRITE_SOURCES = frozenset({"adopt", "docs", "engine", "migrate", "template-update"})
+"""They write what goes into git, which a container's user or a colleague has to read."""
+
 DATA = "Data"
 MODEL = "Model"
 SERVE = "Serve and watch"
@@ -96,6 +101,11 @@ def run(project: "Project | None" = None, arguments: "Sequence[str] | None" = No
     if project is not None:
         run_as(project)
     given = sys.argv[1:] if arguments is None else list(arguments)
+    mask = os.umask(OTHERS)
+    if given[:1] and given[0] in WRITE_SOURCES:
+        os.umask(mask)
+    else:
+        os.umask(mask | OTHERS)
     try:
         app(given)
         sys.exit()
@@ -104,6 +114,8 @@ def run(project: "Project | None" = None, arguments: "Sequence[str] | None" = No
 
         show_error(error, as_json="--json" in given)
         sys.exit(error.exit_code)
+    finally:
+        os.umask(mask)
 
 
 @app.command(rich_help_panel=DATA)
@@ -139,33 +151,14 @@ def adopt(
         str | None, typer.Option(help="Column with the date or time; date+hour joins two.")
     ] = None,
     problem: Annotated[str | None, typer.Option(help="classification or regression.")] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--as", help="COLUMN=thousands, decimals, number, category or ignored; repeatable."
-        ),
-    ] = None,
-    label: Annotated[
-        list[str] | None, typer.Option(help="A word such as NA that is a class of the target.")
-    ] = None,
-    missing: Annotated[
-        list[str] | None, typer.Option(help="A word of the target that means a missing label.")
-    ] = None,
-    join_labels: Annotated[
-        bool, typer.Option("--join-labels", help="Spellings such as No and NO are one class.")
-    ] = False,
     as_json: Json = False,
 ) -> None:
     """Use your own data: infer the contract from a file and write config/project.yaml."""
-    from goldpath.adoption.answers import parse_answers
     from goldpath.jobs.data.adoption import adopt_file
     from goldpath.presentation import show_adoption
     from goldpath.settings import load_settings
 
-    answers = parse_answers(column or (), label or (), missing or (), join_labels=join_labels)
-    show_adoption(
-        adopt_file(load_settings(), data, target, entity, time, problem, answers), as_json
-    )
+    show_adoption(adopt_file(load_settings(), data, target, entity, time, problem), as_json)
 
 
 @app.command(rich_help_panel=MODEL)
@@ -265,7 +258,8 @@ def drift_check(
 @app.command(rich_help_panel=SERVE)
 def serve(
     production: Annotated[
-        bool, typer.Option(help="Several workers, no reload, JSON logs.")
+        bool,
+        typer.Option(help="Several workers, JSON logs; environment=production if not set."),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -276,7 +270,11 @@ def serve(
     from goldpath.serving.process.server import run_server
     from goldpath.settings import load_settings
 
-    run_server(load_settings(), production=production, as_json=as_json)
+    settings = load_settings()
+    if production and "environment" not in settings.model_fields_set:
+        os.environ["MLOPS_ENVIRONMENT"] = "production"  # unless somebody says otherwise
+        settings = load_settings()
+    run_server(settings, production=production, as_json=as_json)
 
 
 @app.command(rich_help_panel=SERVE)

@@ -8,7 +8,6 @@ Stored are `form.json` (what it is) and `arrays.npz` (NumPy's format without pic
 """
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -222,12 +221,14 @@ def read_form(folder: Path) -> CompiledForm:
         with np.load(folder / ARRAYS_FILE, allow_pickle=False) as archive:
             arrays = {name: np.ascontiguousarray(archive[name]) for name in archive.files}
         form = _assemble(described, arrays, folder)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        check_form(form)
+    except CompiledFormError:
+        raise
+    except Exception as error:  # damage shows in any step: in zlib, in NumPy, in an index
         raise CompiledFormError(
-            f"the compiled form in {folder} cannot be read: {error}",
+            f"the compiled form in {folder} cannot be read: {type(error).__name__}: {error}",
             "register the model again: make train-local",
         ) from error
-    check_form(form)
     return form
 
 
@@ -236,6 +237,9 @@ def _assemble(
 ) -> CompiledForm:
     if described["format"] != FORMAT:
         raise ValueError(f"its format is {described['format']}, this code reads {FORMAT}")
+    names = [described["numbers"], described["classes"], *described["categories"].values()]
+    if not all(isinstance(name, str) for each in names for name in each):
+        raise ValueError("a feature, a category or a class is no text")
     parts = {
         prefix: {
             name.removeprefix(prefix): value
@@ -302,8 +306,10 @@ def _problems(form: CompiledForm) -> list[tuple[str, bool]]:
         for field in fields(Encoder)
         if field.name != "table"
     ]
-    problems += [("bias", form.bias.dtype != np.float64), ("link", form.link not in LINKS)]
     problems += [
+        ("encoder.table", encoder.table.ndim != 1),
+        ("bias", form.bias.dtype != np.float64 or form.bias.ndim != 1),
+        ("link", form.link not in LINKS),
         ("classes", form.outputs != form.outputs_without_classes),
         ("margins", margins < 1 or (form.link in ("logistic", "exponential") and margins != 1)),
     ]

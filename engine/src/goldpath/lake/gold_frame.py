@@ -23,9 +23,17 @@ def read_gold(
             f"{gold_table(contract)} lacks the contract's columns {', '.join(missing)}", "make data"
         )
     time = [EVENT_TIME] if contract.has_time else []
-    rows = expression.select(*time, *wanted).order_by([*time, contract.entity_column])
+    rows = expression.select(*time, *wanted).order_by(row_order(contract))
     frame: pd.DataFrame = lakehouse.collect(rows).to_pandas()
     return frame
+
+
+def row_order(contract: Contract) -> list[str]:
+    """The columns that gold is ordered by, so that the same rows always come in the same order."""
+    subject = [*([EVENT_TIME] if contract.has_time else []), contract.entity_column]
+    if not contract.entity_repeats:
+        return subject
+    return [*subject, *contract.feature_names, contract.target.column]
 
 
 def gold_snapshot(lakehouse: Lakehouse, contract: Contract) -> Snapshot:

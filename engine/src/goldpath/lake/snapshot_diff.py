@@ -67,8 +67,8 @@ def row_key(contract: Contract, table: TableName) -> tuple[str, ...]:
     """
     time = [EVENT_TIME] if contract.has_time else []
     subject = [contract.entity_column, *time]
-    # Without an entity a row's number tells rows apart within their file only.
-    numbered = [*subject, BATCH] if contract.entity is None else subject
+    # Without a key a row's number tells rows apart, within their file only.
+    numbered = subject if contract.has_key else [*subject, BATCH]
     keys = {
         bronze_table(contract): [BATCH, ROW_NUMBER],
         quarantine_table(contract): [BATCH, ROW_NUMBER],
@@ -108,7 +108,7 @@ def diff_snapshots(
             "compare snapshots of the same contract",
         )
     values = [name for name in shared if name not in key]
-    is_unique = contract.entity is not None and after.table != predictions_table(contract)
+    is_unique = contract.has_key and after.table != predictions_table(contract)
     old, new = (_side(*side, key, values, is_unique) for side in (("a", left), ("b", right)))
     with lakehouse.materialized(_compared(old, new, key, values)) as compared:
         counts = _counts(lakehouse, compared, values)

@@ -56,6 +56,11 @@ def start_stack(settings: Settings) -> StackStatus:
     if not _is_running(compose, settings):
         for setting, port in _ports(settings).values():
             require_free_port(port, setting)
+    if not settings.service_key:
+        raise DockerError(
+            "the service has no key, and its container is closed to callers without one",
+            "make setup makes .secrets/api.key, or set MLOPS_SERVING__API_KEY in .env",
+        )
     # Compose mounts a volume over this folder; where it were missing, Docker would make it as root.
     (settings.root / "data" / "sample").mkdir(parents=True, exist_ok=True)
     step("Building the images and starting the containers; the first time takes minutes")
@@ -131,7 +136,10 @@ def compose_arguments(root: Path) -> list[str]:
 def compose_environment(settings: Settings) -> dict[str, str]:
     """The variables that `compose.yaml` reads; a port may also come from `config/*.yaml`."""
     ports = {_variable(setting): str(port) for setting, port in _ports(settings).values()}
-    return {**os.environ, **ports, "MLOPS_ENVIRONMENT": settings.environment}
+    named = {"MLOPS_SERVING__API_KEY": settings.service_key}
+    if "environment" in settings.model_fields_set:
+        named["MLOPS_ENVIRONMENT"] = settings.environment  # else the service's is production
+    return {**os.environ, **ports, **named}
 
 
 def _compose(command: Sequence[str], settings: Settings, *arguments: str) -> None:

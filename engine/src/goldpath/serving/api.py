@@ -15,14 +15,21 @@ from goldpath.registry.layout import COMPILED_TAG
 from goldpath.serving.access.control import install_access_control
 from goldpath.serving.explanations import explanations
 from goldpath.serving.feedback import FeedbackLog, feedback_router
+from goldpath.serving.http.forwarding import ForwardedRequests
+from goldpath.serving.http.json_bodies import Bounds, JsonBodies
 from goldpath.serving.http.problem_error import ProblemError
-from goldpath.serving.http.problems import install_problem_answers, problem_answers
+from goldpath.serving.http.problems import (
+    install_problem_answers,
+    problem_answer,
+    problem_answers,
+)
 from goldpath.serving.http.request_body import (
     DOCUMENTED_CREDENTIALS,
     KeyedRoute,
     PredictionRoute,
     for_role,
 )
+from goldpath.serving.http.request_line import RequestLine
 from goldpath.serving.http.request_trail import RequestTrail
 from goldpath.serving.http.service_logs import access_line
 from goldpath.serving.http.tracing import NO_OTHER_TELEMETRY
@@ -94,11 +101,17 @@ def app_around(
         running: The app's lifespan; none where somebody else keeps the core running.
     """
     settings, contract, metrics = core.settings, core.contract, core.metrics
+    has_swagger = settings.environment == "development"
     app = FastAPI(
         title=contract.dataset.replace("_", " ").capitalize(),
         description=f"Predicts `{contract.target.column}` ({contract.problem}).",
         lifespan=(lambda _: running()) if running else None,
         telemetry=NO_OTHER_TELEMETRY,
+        # A redirect names an address of its own: behind TLS it sent key and body in the clear.
+        redirect_slashes=False,
+        # Swagger loads its scripts from a CDN; elsewhere /docs is this service's own page.
+        docs_url="/docs" if has_swagger else None,
+        redoc_url="/redoc" if has_swagger else None,
     )
     app.state.settings = settings
     app.state.metrics = metrics
@@ -108,10 +121,22 @@ def app_around(
     app.state.prediction_log = core.prediction_log
     app.state.access, app.state.limits = core.access, core.limits
     app.state.lane_trail = core.lane_trail
+    bounds = Bounds.of(
+        settings.serving.maximum_batch_rows,
+        len(contract.features),
+        settings.serving.maximum_nesting,
+    )
+    app.state.json_bodies = json_bodies = JsonBodies(bounds)
+    core.at_end.append(json_bodies.close)
     install_problem_answers(app, contract)
+    app.add_middleware(RequestLine, refuse=problem_answer)
     core.at_end.append(install_access_control(app, settings, core.access, core.limits))
     app.add_middleware(RequestMetrics, metrics=metrics)
     app.add_middleware(RequestTrail, line=access_line(settings), tracing=core.tracing)
+    if settings.serving.trusted_proxies or settings.serving.root_path:
+        app.add_middleware(
+            ForwardedRequests, proxies=core.proxies, root_path=settings.serving.root_path
+        )
     by_key = predicts_by_key(contract)
     models = request_models(contract, settings.serving.maximum_batch_rows, by_key=by_key)
     stored = StoredFeatures(settings, contract, models.row) if by_key else None
@@ -122,7 +147,7 @@ def app_around(
     app.include_router(invocations(models.row, settings.serving.maximum_batch_rows, scorer.score))
     app.include_router(explanations(models.row, contract, core.predictor))
     app.include_router(feedback_router(contract, settings.serving.maximum_batch_rows, feedback_log))
-    app.include_router(page_router(contract))
+    app.include_router(page_router(contract, has_swagger=has_swagger))
     app.include_router(_operations(core.predictor))
     app.include_router(registry_hook(settings, core.bell))
     app.include_router(operations_router(settings, contract, core.predictor, core.traffic, metrics))

@@ -25,7 +25,7 @@ from pydantic import (
 from goldpath.contract import Contract
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import problem_answers
-from goldpath.serving.http.request_body import PredictionRoute
+from goldpath.serving.http.request_body import PredictionRoute, for_role
 from goldpath.serving.log.segments import SegmentWriter
 from goldpath.serving.prediction_log import rotation_of
 from goldpath.settings import Settings
@@ -91,9 +91,10 @@ def feedback_router(contract: Contract, maximum: int, log: FeedbackLog) -> APIRo
     """
     single, batch = _requests(contract, maximum)
     router = APIRouter(
-        route_class=PredictionRoute,
+        # Whoever may ask for predictions may not say how they turned out: labels judge the model.
+        route_class=for_role(PredictionRoute, "label"),
         tags=["feedback"],
-        responses=problem_answers(400, 401, 413, 415, 422, 503),
+        responses=problem_answers(400, 401, 403, 413, 415, 422, 503),
     )
 
     def store(labels: Sequence[BaseModel]) -> FeedbackAnswer:

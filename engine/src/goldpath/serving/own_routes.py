@@ -10,10 +10,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from goldpath.project import ProjectDefinitionError
+from goldpath.serving.http.json_bodies import SHORT
 from goldpath.serving.http.problems import problem_answers
-from goldpath.serving.http.request_body import DOCUMENTED_CREDENTIALS
+from goldpath.serving.http.request_body import DOCUMENTED_CREDENTIALS, CarefulRequest
 from goldpath.serving.schemas import BatchItem
 from goldpath.serving.scorer import Scorer, Wish
 
@@ -35,15 +37,18 @@ def include_own_routes(app: FastAPI, routers: Sequence[APIRouter], maximum_body_
     """
     engines = list(app.routes)
     for router in routers:
-        for route in router.routes:
-            if isinstance(route, APIRoute):
-                _refuse_shadow(route, engines)
+        for own in router.routes:
+            if isinstance(own, APIRoute):
+                _refuse_shadow(own, engines)
+        before = len(app.routes)
         app.include_router(
             router,
             dependencies=[Depends(_caller), *DOCUMENTED_CREDENTIALS],
             responses=problem_answers(401, 403, 422, 429),
             max_body_size=maximum_body_bytes,
         )
+        for included in app.routes[before:]:
+            included.handle = _careful(included.handle)  # type: ignore[method-assign,assignment]
 
 
 def predict(request: Request, features: Mapping[str, Any]) -> BatchItem:
@@ -79,6 +84,41 @@ def predict(request: Request, features: Mapping[str, Any]) -> BatchItem:
     # The body chooses between champion and challenger, as it does for /predict.
     wish = Wish(json.dumps(values, default=str).encode())
     return scorer.score([values], wish).predictions[0]
+
+
+def _careful(handle: ASGIApp) -> ASGIApp:
+    """Ask who calls before a long body is read, and count its values before they are made.
+
+    FastAPI reads and parses a body first, in the event loop, and only then asks the dependencies.
+    """
+
+    async def careful(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _is_long(scope):
+            request = CarefulRequest(scope, receive)
+            access: Access = request.app.state.access
+            request.state.client = await access.authenticate(request, "predict")
+            receive = _again(await request.checked(), receive)
+        await handle(scope, receive, send)
+
+    return careful
+
+
+def _is_long(scope: Scope) -> bool:
+    """Whether a body is declared as long, or its length is not declared."""
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"0")
+    is_short = length.isdigit() and len(length) < 8 and int(length) <= SHORT
+    return not is_short or b"transfer-encoding" in headers
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Give a body that was read once more."""
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def read() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return read
 
 
 async def _caller(request: Request) -> AsyncIterator[None]:

@@ -18,11 +18,12 @@ def registry_hook(settings: Settings, bell: RefreshBell) -> APIRouter:
         settings: `registry.webhook_secret`.
         bell: Wakes every worker.
     """
-    router = APIRouter(tags=["operations"], responses=problem_answers(401, 413))
+    router = APIRouter(tags=["operations"], responses=problem_answers(401, 413, 429))
 
     @router.post("/hooks/registry", status_code=204)
     async def registry_changed(request: Request) -> Response:
         """Take a message of MLflow, or of this project, that is signed with the shared secret."""
+        request.app.state.limits.refuse_flood(request.client.host if request.client else "")
         body = b""
         async for chunk in request.stream():
             body += chunk

@@ -13,6 +13,7 @@ from goldpath.registry.stages import CHALLENGER
 from goldpath.registry.traffic_plan import read_plan
 from goldpath.serving.access.clients import Access
 from goldpath.serving.access.limits import Limits
+from goldpath.serving.http.forwarding import TrustedProxies
 from goldpath.serving.http.tracing import start_tracing
 from goldpath.serving.lane.trail import lane_trail
 from goldpath.serving.log.personal import PersonalValues
@@ -96,6 +97,7 @@ class ServingCore:
         )
         self.shadow = Shadow(self.traffic, shadow_log, metrics.shadow_compared)
         self.access = Access(settings)
+        self.proxies = TrustedProxies(settings.serving.trusted_proxies)
         self.limits = Limits(
             settings.run_directory / f"clients-{settings.serving.port}.table",
             settings.access.requests_per_second,

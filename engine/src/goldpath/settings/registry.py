@@ -1,10 +1,14 @@
 """How model versions are numbered, signed, recorded and announced."""
 
+import base64
 from typing import ClassVar, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from goldpath.settings.section import Section
+
+SHORTEST_SECRET = 8
+_BASE64_MARK = "whsec_"
 
 
 class VersionRule(Section):
@@ -53,3 +57,19 @@ class RegistrySettings(Section):
         default=SecretStr(""), description="signs each message (Standard Webhooks)"
     )
     version_rules: VersionSettings = VersionSettings()
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def check_secret(cls, secret: SecretStr) -> SecretStr:
+        """A secret that nobody could sign with is a mistake, and a blank one is everybody's."""
+        text = secret.get_secret_value()
+        if not text:
+            return secret
+        try:
+            marked = text.startswith(_BASE64_MARK)
+            key = base64.b64decode(text[len(_BASE64_MARK) :], validate=True) if marked else b""
+        except ValueError as error:
+            raise ValueError(f"what follows {_BASE64_MARK} is not base64") from error
+        if len(key if marked else text.strip().encode()) < SHORTEST_SECRET:
+            raise ValueError(f"it has less than {SHORTEST_SECRET} bytes: anybody could guess it")
+        return secret

@@ -1,8 +1,9 @@
 """The HTTP service: addresses, limits, logs and TLS."""
 
+import ipaddress
 from typing import ClassVar, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from goldpath.settings.section import Section
 
@@ -49,6 +50,33 @@ class ServingSettings(Section):
     )
     tls_key: str = Field(default="", description="PEM file of the certificate's private key")
     api_key: SecretStr = SecretStr("")
+    api_key_file: str = Field(
+        default=".secrets/api.key",
+        description="holds the key where `api_key` is empty; `make setup` makes it",
+    )
+
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description="addresses and networks whose X-Forwarded-For, -Proto and -Prefix count",
+    )
+    root_path: str = Field(
+        default="",
+        pattern=r"^((/[A-Za-z0-9._~-]+)+)?$",
+        description="what the service's paths begin with outside, such as /churn",
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        """Names are not looked up: an address that changes would change who is trusted."""
+        for each in proxies:
+            try:
+                ipaddress.ip_network(each, strict=False)
+            except ValueError as error:
+                raise ValueError(
+                    f"{each!r} is no address or network, such as 127.0.0.1 or 10.0.0.0/8"
+                ) from error
+        return proxies
 
     @model_validator(mode="after")
     def check_tls(self) -> Self:

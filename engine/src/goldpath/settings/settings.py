@@ -100,8 +100,11 @@ class Settings(SectionFiles):
             )
             if name in os.environ and os.environ[name].lower() in DEFAULT_PASSWORDS
         ]
-        if len(self.serving.api_key.get_secret_value()) < 16:
-            weak.append("MLOPS_SERVING__API_KEY (16 characters or more)")
+        if len(self.service_key) < 16:
+            weak.append(
+                "MLOPS_SERVING__API_KEY (16 characters or more; `make setup` makes one in "
+                f"{self.serving.api_key_file})"
+            )
         if weak:
             raise ValueError(
                 f"environment={self.environment} refuses missing or default secrets: "
@@ -113,6 +116,17 @@ class Settings(SectionFiles):
     def project(self) -> Project:
         """The project whose settings these are: its families, metrics, steps and routes."""
         return self._project
+
+    @property
+    def service_key(self) -> str:
+        """The key of the service's owner: `serving.api_key`, else that of its file, else empty."""
+        given = self.serving.api_key.get_secret_value()
+        if given:
+            return given
+        try:
+            return (self.root / self.serving.api_key_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
 
     def section(self, kind: type[SectionT]) -> SectionT:
         """One section by its class: the way to a section that the project has added.

@@ -112,7 +112,7 @@ def load_rows(work: BatchWork) -> BatchWork:
         rows = lakehouse.collect(lakehouse.read(gold_table(contract), snapshot.snapshot_id))
         source, refused, digest = str(gold_table(contract)), 0, str(snapshot.snapshot_id)
     else:
-        found = detect_dialect(work.data.resolve(), contract.source)
+        found = detect_dialect(work.data.resolve())
         suppression = SuppressionList(lakehouse, settings, contract).load()
         raw = suppression.keep_all(read_raw(found, settings.root))
         rows = typed_frame(raw, contract, clean_file(contract, settings.project.recipes))

@@ -2,6 +2,7 @@
 
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.jobs.data.recipes import choose_rows
+from goldpath.lake.gold_frame import row_order
 from goldpath.lake.lakehouse import Lakehouse, Partitions, Snapshot
 from goldpath.lake.tables import INTERVAL, gold_table, silver_table
 from goldpath.project import NO_RECIPES, Data
@@ -19,5 +20,5 @@ def publish(
     time = [EVENT_TIME] if contract.has_time else []
     columns = [contract.entity_column, *time, *contract.feature_names, contract.target.column]
     chosen = choose_rows(silver.select(*columns, INTERVAL), recipes)
-    rows = chosen.order_by([*time, contract.entity_column])
+    rows = chosen.order_by(row_order(contract))
     return lakehouse.overwrite(gold_table(contract), rows, partitions)

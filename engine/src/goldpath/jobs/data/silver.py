@@ -1,8 +1,9 @@
 """Silver: rows that fulfil the contract, one for each entity and event time.
 
 The rule for duplicates: of several accepted rows with the same entity and event time, the one
-that was ingested last wins, and within a file the later line. A source without an entity has no
-key, so there the files that the source holds now are the whole dataset.
+that was ingested last wins, and within a file the later line. A source without an entity, or whose
+entities have several rows at no time, has no key, so there the files that the source holds now are
+the whole dataset.
 """
 
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ def current_rows(
 ) -> "ibis.Table":
     """The bronze rows that silver is made from."""
     bronze = lakehouse.read(bronze_table(contract), partitions=partitions)
-    return bronze.filter(bronze[BATCH].isin(batches)) if contract.entity is None else bronze
+    return bronze if contract.has_key else bronze.filter(bronze[BATCH].isin(batches))
 
 
 def refine(
@@ -128,8 +129,8 @@ def _latest_of_each_key(accepted: "ibis.Table", contract: Contract) -> "ibis.Tab
     import ibis
 
     key = [contract.entity_column, *([EVENT_TIME] if contract.has_time else [])]
-    if contract.entity is None:
-        key.append(BATCH)  # a row's number is its identity within its file only
+    if not contract.has_key:
+        key += [BATCH, ROW_NUMBER]  # a row's number is its identity within its file only
     newest_first = [ibis.desc(INGESTED_AT), ibis.desc(BATCH), ibis.desc(ROW_NUMBER)]
     rank = ibis.row_number().over(group_by=key, order_by=newest_first)
     ranked = accepted.mutate(_rank=rank)

@@ -246,7 +246,7 @@ def _current_rows(
 
 
 def _rows_of_file(settings: Settings, contract: Contract, data: Path, limit: int) -> CurrentRows:
-    raw = read_raw(detect_dialect(data.resolve(), contract.source), settings.root)
+    raw = read_raw(detect_dialect(data.resolve()), settings.root)
     prepare = clean_file(contract, settings.project.recipes)
     typed = typed_frame(raw, contract, prepare).select(contract.feature_names)
     if typed.num_rows == 0:

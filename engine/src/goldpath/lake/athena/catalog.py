@@ -52,14 +52,12 @@ class AwsCatalog:
         from pyiceberg.catalog.glue import GlueCatalog
 
         everywhere = os.environ.get("AWS_ENDPOINT_URL", "")
-        endpoints = {
-            f"{service.lower()}.endpoint": os.environ.get(f"AWS_ENDPOINT_URL_{service}", everywhere)
-            for service in ("S3", "GLUE")
-        }
-        region = {"s3.region": self._aws.region, "glue.region": self._aws.region}
-        given = {name: url for name, url in endpoints.items() if url}
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3", everywhere)
+        given = {"s3.endpoint": endpoint} if endpoint else {}
         with aws_errors(self._aws):
-            return GlueCatalog("aws", **region, **given)
+            # A session of its own would read botocore's files again, a good tenth of a second.
+            glue = self._client.glue
+            return GlueCatalog("aws", client=glue, **{"s3.region": self._aws.region}, **given)
 
     def exists(self, table: TableName) -> bool:
         """Whether the table was ever written."""

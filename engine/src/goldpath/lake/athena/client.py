@@ -28,6 +28,7 @@ RESULTS = "athena-results"
 POLL_SECONDS = 0.5
 # With 8 writers on one table, the last one waits for seven commits of about a second.
 COMMIT_TRIES = 30
+GLUE_TRIES = 10
 LONGEST_PAUSE = 4.0
 OPTIMIZE_RUNS = 20
 CONFLICTS = ("ICEBERG_COMMIT_ERROR", "CommitFailedException", "ConcurrentModification")
@@ -55,8 +56,11 @@ class AthenaClient:
 
     @cached_property
     def glue(self) -> Any:
-        """boto3's client of Glue."""
-        return self.session.client("glue")
+        """boto3's client of Glue, as patient as the one that PyIceberg would make itself."""
+        from botocore.config import Config
+
+        retries = {"max_attempts": GLUE_TRIES, "mode": "standard"}
+        return self.session.client("glue", config=Config(retries=retries))
 
     @cached_property
     def _connection(self) -> Any:

@@ -5,7 +5,6 @@ Signed as Standard Webhooks and MLflow do it: `v1,` and the base64 of an HMAC-SH
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -24,6 +23,8 @@ from goldpath.trust.audit_record import AuditRecord
 Format = Literal["json", "slack", "teams"]
 TOLERANCE_SECONDS = 300
 TIMEOUT_SECONDS = 5.0
+LONGEST_TIME = 12
+"""Digits of seconds since 1970; a float cannot hold what has hundreds."""
 ID_HEADERS = ("webhook-id", "x-mlflow-delivery-id")
 TIME_HEADERS = ("webhook-timestamp", "x-mlflow-timestamp")
 SIGNATURE_HEADERS = ("webhook-signature", "x-mlflow-signature")
@@ -189,7 +190,7 @@ def verify_message(
     )
     if not secret or not identity or not moment or not signatures:
         raise MessageError("the message is not signed", "set the webhook's secret on both sides")
-    if not moment.isascii() or not moment.isdigit():
+    if not moment.isascii() or not moment.isdigit() or len(moment) > LONGEST_TIME:
         raise MessageError(f"the message's time {moment[:40]!r} is none")
     age = abs((time.time() if now is None else now) - int(moment))
     if age > TOLERANCE_SECONDS:
@@ -207,7 +208,9 @@ def _digest(secret: str, identity: str, moment: str, body: bytes) -> str:
     if secret.startswith(BASE64_MARK):
         try:
             key = base64.b64decode(secret.removeprefix(BASE64_MARK), validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise MessageError("the secret after whsec_ is not base64", "correct it") from error
+    if not key:
+        raise MessageError("the webhook's secret is empty", "set the same on both sides")
     signed = f"{identity}.{moment}.".encode() + body
     return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode("ascii")

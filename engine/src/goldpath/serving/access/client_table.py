@@ -80,21 +80,27 @@ class ClientTable:
             _TIME.pack_into(self._map, place + 8, start + granted * interval)
             return granted, 0
 
-    def enter(self, client: str, limit: int) -> bool:
-        """Note one more request of a client as under way, unless there are `limit` of them."""
+    def enter(self, client: str, limit: int) -> int | None:
+        """Note one more request of a client as under way, unless there are `limit` of them.
+
+        Returns:
+            What `leave` takes: the record that counts it; None if there are too many. Where the
+            table is full the record is another client's, and by the time the request is done the
+            client may have one of its own.
+        """
         with self._locked():
             place = self._place(client, self._clock())
             if sum(_COUNTS.unpack_from(self._map, place + 16)) >= limit:
                 self._forget_dead_workers()
                 if sum(_COUNTS.unpack_from(self._map, place + 16)) >= limit:
-                    return False
+                    return None
             self._add(place, 1)
-            return True
+            return place
 
-    def leave(self, client: str) -> None:
-        """One request of the client is done."""
+    def leave(self, place: int) -> None:
+        """One request that a record counts is done."""
         with self._locked():
-            self._add(self._place(client, self._clock()), -1)
+            self._add(place, -1)
 
     def close(self) -> None:
         """Give back this worker's column of counts."""

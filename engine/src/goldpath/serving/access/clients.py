@@ -68,7 +68,7 @@ class Access:
         self._settings = settings
         self._clock = clock
         self._seconds = settings.access.cache_seconds
-        self._key = settings.serving.api_key.get_secret_value().encode()
+        self._key = settings.service_key.encode()
         self.anonymous = None if needs_credential(settings) else EVERYBODY
         self._seen: dict[bytes, dict[bytes, _Entry]] = {_KEY_HEADER: {}, _TOKEN_HEADER: {}}
         self._lock, self._opening = threading.Lock(), threading.Lock()

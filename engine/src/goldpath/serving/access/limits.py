@@ -19,8 +19,10 @@ from goldpath.serving.http.problem_error import ProblemError
 SECOND = 1_000_000_000
 BLOCK_LIFE = SECOND // 20
 REMEMBERED = 10_000
-PASSWORD_GUESSES = (("login of {user} from {peer}", 5, 60), ("login from {peer}", 20, 60))
-"""What a bucket is for, how many fit, and in how many seconds an empty one is full."""
+PASSWORD_GUESSES = (("login from {peer}", 20, 60), ("login of {user} from {peer}", 5, 60))
+"""What a bucket is for, how many fit, and in how many seconds an empty one is full. The address
+comes first: names are invented for nothing, and each would take a place in the table."""
+MESSAGES = ("message from {peer}", 300, 60)
 
 
 class _Block:
@@ -56,6 +58,7 @@ class Limits:
         self._concurrent = concurrent_requests
         self._is_limited = requests_per_second > 0
         self._blocks: dict[str, _Block] = {}
+        self._entered: dict[str, list[int]] = {}
         self._interval = self._burst = self._largest = 1
         self._pause = 0
         self._headers: dict[str, str] = {}
@@ -104,14 +107,22 @@ class Limits:
 
     def enter(self, client: Client, peer: str = "") -> bool:
         """Note a request as under way; False where the client has too many."""
-        return not self._concurrent or self._table.enter(
-            _shared(_name(client, peer)), self._concurrent
-        )
+        if not self._concurrent:
+            return True
+        name = _shared(_name(client, peer))
+        place = self._table.enter(name, self._concurrent)
+        if place is not None:
+            self._entered.setdefault(name, []).append(place)
+        return place is not None
 
     def leave(self, client: Client, peer: str = "") -> None:
         """A request that was entered is done."""
-        if self._concurrent:
-            self._table.leave(_shared(_name(client, peer)))
+        name = _shared(_name(client, peer))
+        places = self._entered.get(name)
+        if places:
+            self._table.leave(places.pop())
+            if not places:
+                del self._entered[name]
 
     @contextmanager
     def request_of(self, client: Client, peer: str = "") -> Iterator[None]:
@@ -148,16 +159,26 @@ class Limits:
             ProblemError: 429 where there were too many.
         """
         for purpose, tries, seconds in PASSWORD_GUESSES:
-            interval = seconds * SECOND // tries
             bucket = purpose.format(user=user, peer=_network(peer))
-            granted, wait = self._table.take(bucket, 1, interval, tries * interval)
-            if not granted:
-                raise ProblemError(
-                    429,
-                    "too many tries to log in",
-                    f"wait {math.ceil(wait / SECOND)} seconds",
-                    _waiting(wait / SECOND, '"logins";r=0;t='),
-                )
+            self._refuse_more(bucket, tries, seconds, "too many tries to log in")
+
+    def refuse_flood(self, peer: str) -> None:
+        """Count a message whose sender is known by its signature alone.
+
+        Raises:
+            ProblemError: 429 if there were too many.
+        """
+        purpose, count, seconds = MESSAGES
+        bucket = purpose.format(peer=_network(peer))
+        self._refuse_more(bucket, count, seconds, "too many messages came from this address")
+
+    def _refuse_more(self, bucket: str, count: int, seconds: int, detail: str) -> None:
+        interval = seconds * SECOND // count
+        granted, wait = self._table.take(bucket, 1, interval, count * interval)
+        if not granted:
+            fix = f"wait {math.ceil(wait / SECOND)} seconds"
+            headers = _waiting(wait / SECOND, '"tries";r=0;t=')
+            raise ProblemError(429, detail, fix, headers)
 
     def close(self) -> None:
         """Give back this worker's place in the table."""

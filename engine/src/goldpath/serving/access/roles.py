@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Role = Literal["predict", "admin", "automl", "read-metrics"]
-ROLES: tuple[Role, ...] = ("predict", "admin", "automl", "read-metrics")
+Role = Literal["predict", "label", "admin", "automl", "read-metrics"]
+ROLES: tuple[Role, ...] = ("predict", "label", "admin", "automl", "read-metrics")
 ANONYMOUS, ENVIRONMENT = "anonymous", "environment"
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from goldpath.errors import ProjectError
-from goldpath.serving.access.roles import Client, Role
+from goldpath.serving.access.roles import ROLES, Client, Role
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import problem_answers
 from goldpath.serving.http.request_body import (
@@ -31,7 +31,7 @@ class KeyBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=63)
-    roles: list[Role] = Field(default=["predict"], min_length=1, max_length=4)
+    roles: list[Role] = Field(default=["predict"], min_length=1, max_length=len(ROLES))
     days: float | None = Field(default=None, gt=0, le=36_500, allow_inf_nan=False)
 
 

@@ -44,7 +44,8 @@ class TrainBody(_Body):
     trials: int | None = Field(default=None, ge=1, le=10_000)
     metric: str | None = Field(default=None, max_length=40)
     time_ordered: bool = False
-    rows: list[dict[str, Cell]] | None = Field(default=None, min_length=1)
+    # Only the first wrong row is described: describing thousands would hold up the service.
+    rows: list[dict[str, Cell]] | None = Field(default=None, min_length=1, fail_fast=True)
     file: str | None = Field(default=None, min_length=1, max_length=500)
 
     @model_validator(mode="after")
@@ -66,7 +67,7 @@ class PredictBody(_Body):
     """Rows for a model."""
 
     model_id: str = Field(pattern=MODEL_ID)
-    instances: list[dict[str, Cell]] = Field(min_length=1)
+    instances: list[dict[str, Cell]] = Field(min_length=1, fail_fast=True)
 
 
 class CompareBody(_Body):

@@ -26,7 +26,7 @@ from goldpath.serving.http.problems import problem_answers
 from goldpath.serving.http.request_body import (
     DOCUMENTED_CREDENTIALS,
     KeyedRoute,
-    PredictionRoute,
+    TableRoute,
     for_role,
 )
 from goldpath.settings import Settings
@@ -48,7 +48,7 @@ def automl_routers(settings: Settings, contract: Contract) -> tuple[APIRouter, A
         **common,
     )
     writing = APIRouter(
-        route_class=for_role(PredictionRoute, "automl"),
+        route_class=for_role(TableRoute, "automl"),
         responses=problem_answers(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503),
         **common,
     )

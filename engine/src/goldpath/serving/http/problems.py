@@ -70,11 +70,13 @@ def install_problem_answers(app: FastAPI, contract: Contract) -> None:
         contract: Says what a wrong field should have been.
     """
 
-    async def of_http(_: Request, error: Exception) -> Response:
+    async def of_http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
         fix = error.fix if isinstance(error, ProblemError) else _FIXES.get(error.status_code, "")
-        return _answer(error.status_code, str(error.detail), fix, headers=error.headers)
+        if error.status_code == HTTPStatus.NOT_FOUND and request.url.path.endswith("/"):
+            fix = "leave out the slash at the end; see /docs for the paths"
+        return problem_answer(error.status_code, str(error.detail), fix, headers=error.headers)
 
     async def of_validation(request: Request, error: Exception) -> Response:
         if not isinstance(error, RequestValidationError):
@@ -88,7 +90,7 @@ def install_problem_answers(app: FastAPI, contract: Contract) -> None:
         fix = errors[0]["fix"] if len(found) == 1 else "correct each entry of `errors`"
         if more:
             fix += f"; {more} more are not shown"
-        return _answer(422, detail, fix, errors=errors)
+        return problem_answer(422, detail, fix, errors=errors)
 
     async def of_crash(_: Request, error: Exception) -> Response:
         log.error("a request failed", exc_info=error)
@@ -97,7 +99,7 @@ def install_problem_answers(app: FastAPI, contract: Contract) -> None:
         request = current_request()
         named = {REQUEST_ID_HEADER: request.request_id} if request else {}
         headers = {**SECURITY_HEADERS, **named}
-        return _answer(500, "the service failed on this request", fix, headers=headers)
+        return problem_answer(500, "the service failed on this request", fix, headers=headers)
 
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(RequestValidationError, of_validation)
@@ -110,7 +112,7 @@ _FIXES = {
 }
 
 
-def _answer(
+def problem_answer(
     status: int,
     detail: str,
     fix: str,
@@ -118,6 +120,7 @@ def _answer(
     errors: Sequence[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
+    """An answer that says what is wrong and how to mend it."""
     title = HTTPStatus(status).phrase
     values = {"type": "about:blank", "title": title, "status": status, "detail": detail, "fix": fix}
     content = json.dumps({**values, "errors": list(errors)} if errors else values)

@@ -1,7 +1,6 @@
-"""Reads a request's body with care: size, media type, JSON that means one thing only."""
+"""Reads a request's body with care: who sends it, its media type, its size; then what it says."""
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,6 +8,7 @@ from fastapi import Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
 
+from goldpath.serving.http.json_bodies import TABLES, Bounds, JsonBodies
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.security import API_KEY_HEADER
 from goldpath.settings import ServingSettings
@@ -16,10 +16,7 @@ from goldpath.settings import ServingSettings
 if TYPE_CHECKING:
     from goldpath.serving.access.clients import Access
     from goldpath.serving.access.limits import Limits
-    from goldpath.serving.access.roles import Role
-
-# Each unknown name would be described; half a million of them held up the service for seconds.
-MOST_NAMES = 5_000
+    from goldpath.serving.access.roles import Client, Role
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -60,11 +57,17 @@ class KeyedRoute(APIRoute):
 
 
 class PredictionRoute(KeyedRoute):
-    """A route whose key, media type, size and JSON are checked before FastAPI parses the body."""
+    """A route whose key, media type, size and JSON are checked before FastAPI parses the body.
+
+    `bounds` are how much a body may hold; those of the app where not given.
+    """
+
+    bounds: Bounds | None = None
 
     def handler_behind_key(self) -> Handler:
         """Wrap FastAPI's handler."""
         handler = super().handler_behind_key()
+        bounds = self.bounds
 
         async def checked(request: Request) -> Response:
             media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -74,9 +77,17 @@ class PredictionRoute(KeyedRoute):
                     "the body is not declared as JSON",
                     "send the header Content-Type: application/json",
                 )
-            return await handler(CarefulRequest(request.scope, request.receive))
+            careful = CarefulRequest(request.scope, request.receive)
+            careful.bounds = bounds
+            return await handler(careful)
 
         return checked
+
+
+class TableRoute(PredictionRoute):
+    """The same for bodies that hold tables with columns of their own."""
+
+    bounds = TABLES
 
 
 Route = TypeVar("Route", bound=KeyedRoute)
@@ -88,7 +99,13 @@ def for_role(route: type[Route], role: "Role") -> type[Route]:
 
 
 class CarefulRequest(Request):
-    """Stops reading at the limit, and refuses JSON that two readers could read differently."""
+    """Stops reading at the limit, and refuses JSON that two readers could read differently.
+
+    Attributes:
+        bounds: How much its body may hold; None: as usual.
+    """
+
+    bounds: Bounds | None = None
 
     async def body(self) -> bytes:
         """The body, within its limits of size and time."""
@@ -110,10 +127,22 @@ class CarefulRequest(Request):
     async def json(self) -> Any:
         """What the body says."""
         if not hasattr(self, "_json"):
-            self._json = parse_json(await self.body())
-            serving: ServingSettings = self.app.state.settings.serving
-            refuse_nesting(self._json, serving.maximum_nesting)
+            bodies: JsonBodies = self.app.state.json_bodies
+            self._json = await bodies.value_of(await self.body(), self._sender(), self.bounds)
         return self._json
+
+    async def checked(self) -> bytes:
+        """The body, for somebody else who reads it as JSON: within all limits."""
+        body = await self.body()
+        bodies: JsonBodies = self.app.state.json_bodies
+        await bodies.check(body, self._sender())
+        return body
+
+    def _sender(self) -> str:
+        client: Client = self.state.client
+        if client is self.app.state.access.anonymous and self.client is not None:
+            return self.client.host
+        return client.name
 
     async def _read(self, limit: int) -> bytes:
         declared = self.headers.get("content-length", "")
@@ -125,64 +154,6 @@ class CarefulRequest(Request):
             if len(chunks) > limit:
                 raise _too_large(limit)
         return bytes(chunks)
-
-
-def parse_json(body: bytes) -> Any:
-    """The body's value.
-
-    `NaN` and `1e400` pass here, so that the schema's check can name the field that holds them.
-
-    Raises:
-        ProblemError: 400 where it is not JSON, 422 where it is JSON that cannot be used.
-    """
-    try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_without_duplicates)
-    except UnicodeDecodeError as error:
-        detail = f"the body is not UTF-8 text (byte {error.start})"
-        raise ProblemError(400, detail, "send JSON in UTF-8") from error
-    except json.JSONDecodeError as error:
-        detail = f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        raise ProblemError(400, detail, "correct the JSON; /docs shows an example") from error
-    except RecursionError as error:
-        detail = "the body's JSON is nested too deeply"
-        raise ProblemError(422, detail, "send the form that /docs shows") from error
-    except ValueError as error:  # Python refuses whole numbers of more than 4300 digits
-        detail = "the body holds a number with too many digits"
-        raise ProblemError(422, detail, "send numbers that a float64 can hold") from error
-
-
-def refuse_nesting(value: Any, limit: int) -> None:
-    """Insist that objects and lists stand in each other at most so deep.
-
-    Raises:
-        ProblemError: 422 where they do not.
-    """
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(limit):
-        if not level:
-            return
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
-    if level:
-        raise ProblemError(
-            422,
-            f"the body's JSON is nested deeper than {limit}",
-            "send the form that /docs shows, or raise MLOPS_SERVING__MAXIMUM_NESTING",
-        )
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) > MOST_NAMES:
-        detail = f"a JSON object holds more than {MOST_NAMES} names"
-        raise ProblemError(422, detail, "send the model's features only")
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise ProblemError(422, "a name appears twice in one JSON object", "send each name once")
-    return values
 
 
 def _too_large(limit: int) -> ProblemError:

@@ -23,11 +23,15 @@ from goldpath.serving.security import JSON_HEADERS
 from goldpath.serving.traffic import PIN_ROLE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from goldpath.serving.serving_core import ServingCore
 
 PREDICT, ROLE = "/predict", "predict"
+LONGEST_ROW = 262_144
+"""Bytes of a body that the lane waits for where it asks for one row; a longer one is the app's."""
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +58,15 @@ class FastLane:
         self._contract = core.contract
         self._access = core.access
         self._limits = core.limits
+        self._proxies = core.proxies
         self._traffic = core.traffic
         self._shadow = core.shadow
         self._log = core.prediction_log
         self._metrics = core.metrics
         self._trail = core.lane_trail
         self._limit = settings.serving.maximum_body_bytes
+        self._longest = dict.fromkeys(PREDICTION_ROUTES, self._limit)
+        self._longest[PREDICT] = min(self._limit, LONGEST_ROW)
         self._rows = settings.serving.maximum_batch_rows
         self._models: dict[str, LaneModel] = {}
         self._prepared: dict[str, LaneModel] = {}
@@ -78,7 +85,7 @@ class FastLane:
             return
         read, body = await self._read(receive)
         peer = scope["client"][0] if scope.get("client") else ""
-        request = None if body is None else self.decode(head, body, peer)
+        request = None if body is None else self.decoder_of(peer)(head, body, peer)
         answer = None if request is None else await self.answer(request)
         if answer is None:
             await self.app(scope, _replay(read, receive), send)
@@ -103,7 +110,7 @@ class FastLane:
 
     def waits_for(self, head: Head) -> bool:
         """Whether the lane reads a body of the declared length."""
-        return head.length <= self._limit
+        return head.length <= self._longest[head.path]
 
     def decode(self, head: Head, body: bytes, peer: str = "") -> Request | None:
         """A request that the lane answers; None where the app has to look at it.
@@ -130,6 +137,14 @@ class FastLane:
         if rows is None or not self._limits.admit(client, peer):
             return None
         return Request(head, model, rows, started, client, peer)
+
+    def decoder_of(self, peer: str) -> "Callable[[Head, bytes, str], Request | None]":
+        """What decodes the requests of a connection; chosen once, so that requests ask nothing."""
+        return self._decode_forwarded if self._proxies.trusts(peer) else self.decode
+
+    def _decode_forwarded(self, head: Head, body: bytes, peer: str) -> Request | None:
+        """Decode what a trusted proxy passed on; it counts as its client's."""
+        return self.decode(head, body, self._proxies.client_behind(peer, head.forwarded))
 
     async def answer(self, request: Request) -> bytes | None:
         """The answer's body; None where the app has to look at the request."""

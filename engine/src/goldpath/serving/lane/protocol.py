@@ -8,6 +8,7 @@ Uvicorn byte for byte as it came.
 """
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -39,6 +40,7 @@ class LaneProtocol(BoundedProtocol):
         self._turn = lane.turn
         self._between_messages = True  # as Uvicorn's parser sees it
         self._peer = ""
+        self._decode: Callable[[Head, bytes, str], Request | None] = lane.decode
         self._head: Head | None = None  # of a request whose body is still arriving
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -52,6 +54,7 @@ class LaneProtocol(BoundedProtocol):
         """Begin to watch for silence."""
         super().connection_made(transport)
         self._peer = self.client[0] if self.client else ""
+        self._decode = self._lane.decoder_of(self._peer)
         self._reading_since = self.loop.time()
         self._watch()
 
@@ -121,7 +124,7 @@ class LaneProtocol(BoundedProtocol):
     def _answer(self, head: Head, data: bytes) -> None:
         """Answer a whole request, or hand it on."""
         self._reading_since = None
-        request = self._lane.decode(head, data[head.size :], self._peer)
+        request = self._decode(head, data[head.size :], self._peer)
         if request is None:
             super().data_received(data)
             return

@@ -17,7 +17,7 @@ LONGEST_HEAD = 4096
 REMEMBERED_HEADS = 2048
 JSON = b"application/json"
 KEY_HEADERS = (API_KEY_HEADER.lower().encode(), b"authorization")
-REQUEST_ID = b"x-request-id"
+REQUEST_ID, FORWARDED = b"x-request-id", b"x-forwarded-for"
 # Whatever they ask for is left to Uvicorn and the app.
 OTHERS = frozenset((b"content-encoding", b"origin"))
 FRAMING = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"connection"))
@@ -35,6 +35,7 @@ class Head:
         request_id: What the client calls the request.
         trace: Its trace context.
         pin: The model version that it asks for.
+        forwarded: Whom a proxy says that it comes from.
     """
 
     path: str
@@ -44,6 +45,7 @@ class Head:
     request_id: bytes = b""
     trace: bytes = b""
     pin: bytes = b""
+    forwarded: bytes = b""
 
 
 def read_headers(path: str, headers: list[tuple[bytes, bytes]], size: int = 0) -> Head | None:
@@ -78,6 +80,7 @@ def read_headers(path: str, headers: list[tuple[bytes, bytes]], size: int = 0) -
         request_id=request_id,
         trace=found.get(b"traceparent", b""),
         pin=found.get(b"x-model-version", b""),
+        forwarded=found.get(FORWARDED, b""),
     )
 
 
@@ -150,5 +153,5 @@ def _parse(text: bytes, paths: Container[str]) -> Head | None:
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _READ = frozenset(
-    (b"content-length", b"content-type", b"x-model-version", REQUEST_ID, b"traceparent")
+    (b"content-length", b"content-type", b"x-model-version", REQUEST_ID, b"traceparent", FORWARDED)
 ) | set(KEY_HEADERS)

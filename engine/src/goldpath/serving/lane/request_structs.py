@@ -18,6 +18,8 @@ from goldpath.contract import Contract
 from goldpath.domain import LONGEST_TEXT, Domain, is_plain
 
 Values = tuple[Any, ...]
+LONG, SOME_COLONS = 65_536, 1_000
+"""Bytes of a batch that is looked at before it is read; colons in texts that nobody minds."""
 
 
 class DecodedRow(NamedTuple):
@@ -89,6 +91,9 @@ class RequestDecoder:
         ]
         # A colon that is no separator could hide a key that appears twice.
         self._names_hold_colons = any(":" in name for name in names)
+        self._colons_a_key = 2 + max((name.count(":") for name in names), default=0)
+        self._maximum_rows = maximum_rows
+        self._most_colons = maximum_rows * (len(names) + 1) * self._colons_a_key + SOME_COLONS
 
     def single(self, body: bytes) -> DecodedRow | None:
         """The row of `{"features": {…}}`; None leaves the body to the other lane."""
@@ -108,13 +113,16 @@ class RequestDecoder:
 
     def batch(self, body: bytes) -> DecodedBatch | None:
         """The rows of `{"instances": [{…}, …]}`; None leaves the body to the other lane."""
+        colons = body.count(b":")
+        if len(body) > LONG and self._holds_too_much(body, colons):
+            return None
         try:
             rows = self._batch(body).instances
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
         columns = list(zip(*map(self._values, rows), strict=True))
         if (
-            body.count(b":") != len(rows) * len(columns) + 1
+            colons != len(rows) * len(columns) + 1
             or b"\\" in body
             # One that is missing where another stands twice; no array takes such a number.
             or any(UnsetType in set(map(type, columns[place])) for place in self._nullable_texts)
@@ -140,9 +148,19 @@ class RequestDecoder:
                     if value is UNSET:
                         expected -= 1
                         setattr(row, field, None)
-        if self._names_hold_colons or b"\\" in body or body.count(b":") != expected:
-            return _no_key_appears_twice(body)
+        colons = body.count(b":")
+        if self._names_hold_colons or b"\\" in body or colons != expected:
+            # Where there are far more, keys are repeated, and reading them all would take long.
+            most = expected * self._colons_a_key + SOME_COLONS
+            return colons <= most and _no_key_appears_twice(body)
         return True
+
+    def _holds_too_much(self, body: bytes, colons: int) -> bool:
+        """Whether reading it would hold up others only to refuse it: too many rows or keys.
+
+        Texts may hold braces and colons, too: then the app reads what could have been read here.
+        """
+        return colons > self._most_colons or body.count(b"{") > self._maximum_rows + 1
 
 
 def _no_key_appears_twice(body: bytes) -> bool:

@@ -74,12 +74,13 @@ def page_headers(*, script: bool = True) -> dict[str, str]:
     return {"Content-Security-Policy": "; ".join(rules)}
 
 
-def render_page(contract: Contract, *, needs_key: bool) -> str:
+def render_page(contract: Contract, *, needs_key: bool, has_swagger: bool = True) -> str:
     """The page as one document.
 
     Args:
         contract: The form's fields.
         needs_key: Whether the figures are shown only to those with a key.
+        has_swagger: Whether `/docs` is Swagger's.
     """
     target = contract.target
     example = example_features(contract)
@@ -89,6 +90,7 @@ def render_page(contract: Contract, *, needs_key: bool) -> str:
         target=target.column,
         what=" or ".join(target.classes) if len(target.classes) == 2 else contract.problem,
         needs_key=needs_key,
+        has_swagger=has_swagger,
         fields=[
             _field(f"f{number}", feature, example[feature.name])
             for number, feature in enumerate(contract.features)

@@ -1,6 +1,7 @@
 """The API's reference as a plain page, from its OpenAPI document: no script, no other origin.
 
-`/docs` loads Swagger's files from a CDN; this page also works where there is no way out.
+In development `/docs` loads Swagger's files from a CDN; this page also works where there is no way
+out, and is what `/docs` shows in production.
 """
 
 import json
@@ -73,12 +74,13 @@ class Section:
     routes: tuple[Route, ...]
 
 
-def render_reference(openapi: Schema, base_url: str) -> str:
+def render_reference(openapi: Schema, base_url: str, *, has_swagger: bool = True) -> str:
     """The page.
 
     Args:
         openapi: The app's document.
         base_url: Where the examples send their requests; ends with a slash.
+        has_swagger: Whether `/docs` is Swagger's.
     """
     parts = openapi.get("components", {}).get("schemas", {})
     by_tag: dict[str, list[Route]] = {}
@@ -92,6 +94,7 @@ def render_reference(openapi: Schema, base_url: str) -> str:
     return render(
         "reference.html",
         title=info["title"],
+        has_swagger=has_swagger,
         description=info.get("description", ""),
         sections=[
             Section(tag.capitalize(), tuple(by_tag[tag]))

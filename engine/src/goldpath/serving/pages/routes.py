@@ -1,4 +1,4 @@
-"""The routes of the pages for people: `/` and `/reference`."""
+"""The routes of the pages for people: `/` and `/reference`, which is `/docs` without Swagger."""
 
 from functools import cache
 
@@ -10,16 +10,20 @@ from goldpath.serving.pages.home import page_headers, render_page
 from goldpath.serving.pages.reference import render_reference
 
 
-def page_router(contract: Contract) -> APIRouter:
+def page_router(contract: Contract, *, has_swagger: bool = True) -> APIRouter:
     """The pages; they hold nothing that only some may see, so anybody may load them.
 
-    Both routes run in a thread: the first page imports Jinja2, and predictions do not wait for it.
+    All run in a thread: the first page imports Jinja2, and predictions do not wait for it.
+
+    Args:
+        contract: The form's fields.
+        has_swagger: Whether `/docs` is Swagger's; else it is the reference.
     """
     router = APIRouter(include_in_schema=False)
 
     @cache
     def page(needs_key: bool) -> str:
-        return render_page(contract, needs_key=needs_key)
+        return render_page(contract, needs_key=needs_key, has_swagger=has_swagger)
 
     @router.get("/")
     def home(request: Request) -> HTMLResponse:
@@ -29,7 +33,12 @@ def page_router(contract: Contract) -> APIRouter:
 
     @router.get("/reference")
     def reference(request: Request) -> HTMLResponse:
-        text = render_reference(request.app.openapi(), str(request.base_url))
+        text = render_reference(
+            request.app.openapi(), str(request.base_url), has_swagger=has_swagger
+        )
         return HTMLResponse(text, headers=page_headers(script=False))
+
+    if not has_swagger:
+        router.add_api_route("/docs", reference)
 
     return router

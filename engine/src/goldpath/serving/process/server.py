@@ -1,6 +1,7 @@
 """Runs the service under Uvicorn until Ctrl-C or SIGTERM, and leaves no process behind."""
 
 import gc
+import ipaddress
 import os
 import shutil
 import socket
@@ -22,6 +23,7 @@ from goldpath.serving.process.supervisor import (
     Supervisor,
     handle_stop_signals,
 )
+from goldpath.serving.security import API_KEY_HEADER
 from goldpath.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,9 +64,10 @@ def run_server(settings: Settings, production: bool, *, as_json: bool = False) -
     Raises:
         ContractError: If `config/project.yaml` is wrong.
         TracingError: If traces are asked for and their packages are missing.
-        ServingError: If the port is taken or the host is not this machine's.
+        ServingError: If the port is taken, the host is not this machine's, or strangers could ask.
     """
     contract = load_contract(settings.root)
+    require_credentials(settings)
     require_tracing(settings)
     tls = _tls(settings)
     listener = _listen(settings.serving.host, settings.serving.port)
@@ -85,6 +88,39 @@ def run_server(settings: Settings, production: bool, *, as_json: bool = False) -
         pass
     finally:
         listener.close()
+
+
+def require_credentials(settings: Settings) -> None:
+    """Refuse to let everybody in who reaches this machine, unless a setting says so.
+
+    Raises:
+        ServingError: If other machines could ask without a credential.
+    """
+    from goldpath.serving.access.clients import needs_credential
+
+    host = settings.serving.host
+    is_meant = settings.access.require_credential is False
+    if is_meant or needs_credential(settings) or _is_loopback(host):
+        return
+    raise ServingError(
+        f"serving.host is {host}, so other machines could ask, and no credential is asked for "
+        f"(environment={settings.environment})",
+        "set MLOPS_ENVIRONMENT=production or MLOPS_ACCESS__REQUIRE_CREDENTIAL=true, and give "
+        "callers keys (make api-key NAME=…); MLOPS_ACCESS__REQUIRE_CREDENTIAL=false lets "
+        "everybody in",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a host; so where there is no such host to listen on."""
+    if not host:
+        return False  # all of this machine's addresses
+    try:
+        found = {str(each[4][0]).partition("%")[0] for each in socket.getaddrinfo(host, None)}
+    except OSError:
+        return True
+    addresses = [ipaddress.ip_address(each) for each in found]
+    return all((getattr(each, "ipv4_mapped", None) or each).is_loopback for each in addresses)
 
 
 def _supervise(work: Callable[[], None], workers: int) -> None:
@@ -228,13 +264,25 @@ def _announce(settings: Settings, workers: int, *, as_json: bool) -> None:
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # nosec B104
     shown = everywhere.get(host, host)
     url = f"{settings.serving.scheme}://{shown}:{settings.serving.port}"
+    from goldpath.serving.access.clients import needs_credential
+
+    needs_key = needs_credential(settings)
     if as_json:
         from goldpath.presentation import print_json  # it brings the library for tables
 
-        print_json({"url": url, "documentation": f"{url}/docs", "processes": workers})
+        print_json(
+            {
+                "url": url,
+                "documentation": f"{url}/docs",
+                "processes": workers,
+                "needs_credential": needs_key,
+            }
+        )
     else:
         processes = "1 process" if workers == 1 else f"{workers} processes"
+        callers = f" Callers send {API_KEY_HEADER}." if needs_key else ""
         sys.stdout.write(
-            f"Serving on {url} ({processes}), documentation: {url}/docs. Ctrl-C stops it.\n"
+            f"Serving on {url} ({processes}), documentation: {url}/docs.{callers} "
+            "Ctrl-C stops it.\n"
         )
     sys.stdout.flush()

@@ -28,7 +28,7 @@ COPY config config
 COPY src src
 COPY infra/docker/airflow-entrypoint.sh infra/docker/airflow-health.sh /usr/local/bin/
 # What tasks write; a named volume takes the owner of the folder that it is mounted over.
-RUN folders=".airflow .secrets audit data/sample keys lake logs mlflow reports run" && mkdir -p $folders && chown app:app $folders
+RUN chmod -R a+rX airflow config src && folders=".airflow .secrets audit data/sample keys lake logs mlflow reports run" && mkdir -p $folders && chown app:app $folders
 ENV PATH=/opt/airflow/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     GIT_PYTHON_REFRESH=quiet \

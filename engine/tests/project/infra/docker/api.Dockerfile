@@ -23,12 +23,14 @@ COPY --from=environment /opt/environment /opt/environment
 COPY config config
 COPY src src
 # What the service writes. A named volume takes the owner of the folder that it is mounted over.
-RUN python -m compileall -q src && mkdir -p .secrets keys logs reports run && chmod 700 .secrets && chown app:app .secrets keys logs reports run
+# Commands write for their own user only, also below config/; here another user has to read it.
+RUN chmod -R a+rX config src && python -m compileall -q src && mkdir -p .secrets keys logs reports run && chmod 700 .secrets && chown app:app .secrets keys logs reports run
 COPY --from=environment --chown=app:app /opt/kernels run/kernels
 ENV PATH=/opt/environment/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     GIT_PYTHON_REFRESH=quiet \
     MLOPS_ROOT=/app \
+    MLOPS_ENVIRONMENT=production \
     MLOPS_SERVING__HOST=0.0.0.0 \
     MLOPS_SERVING__PORT=8000
 # docker build --build-arg GIT_COMMIT=$(git rev-parse HEAD): `GET /version` shows it.

@@ -1,0 +1,216 @@
+"""A time that is spread over several columns: year, month, day and hour, or a date and a clock."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from goldpath.adoption.column_profile import AdoptionError, ColumnProfile
+from goldpath.adoption.date_formats import ISO, YEARS, find_date_formats, read_dates
+from goldpath.contract import ContractError, Feature
+from goldpath.lake.event_time import format_pattern
+
+READ_SHARE = 0.95
+ORDERED = 0.9
+NAMES = {
+    "%Y": ("year", "yr", "yyyy", "jahr", "ano", "año", "anno", "année", "annee", "rok"),
+    "%m": ("month", "mon", "mnth", "mo", "mm", "monat", "mes", "mês", "mois", "mese"),
+    "%d": ("day", "dd", "day_of_month", "dayofmonth", "mday", "tag", "dia", "día", "jour"),
+    "%H": ("hour", "hours", "hr", "hh", "hour_of_day", "hourofday", "stunde", "hora", "heure"),
+    "%M": ("minute", "minutes", "min", "minuto"),
+    "%S": ("second", "seconds", "sec", "segundo"),
+}
+RANGES = {
+    "%Y": YEARS,
+    "%m": (1, 12),
+    "%d": (1, 31),
+    "%H": (0, 23),
+    "%M": (0, 59),
+    "%S": (0, 59),
+}
+CLOCK = re.compile(r"\d{1,2}(:\d{2}(:\d{2})?|\.\d{2}\.\d{2})", re.ASCII)
+DOTTED_CLOCK = re.compile(r"\d{1,2}\.\d{2}", re.ASCII)
+CLOCKS = ("%H:%M", "%H:%M:%S", "%H.%M.%S", "%H.%M", "%H")
+WHOLE = re.compile(r"(\d+)\.0+", re.ASCII)
+
+Profiles = Mapping[str, ColumnProfile]
+
+
+def read_parts(profiles: Profiles, names: Sequence[str]) -> tuple[str, pd.Series] | None:
+    """The format of several columns' joined texts, and the rows' moments; None where none fits.
+
+    Args:
+        profiles: Every column.
+        names: The columns in the order in which they are joined.
+    """
+    present = all_present(profiles, names)
+    found: list[tuple[float, str, pd.Series]] = []
+    for format_ in filter(_can_be_read, _formats(profiles, names)):
+        moments = read_dates(_joined(profiles, names, format_), format_)
+        if present.any() and moments[present].notna().mean() >= READ_SHARE:
+            found.append((_order_share(moments), format_, moments))
+    if not found:
+        return None
+    # Where day and month can be swapped, the file's order tells; else the likeliest format.
+    in_order = max(found, key=lambda each: each[0])
+    _, format_, moments = in_order if in_order[0] > ORDERED else found[0]
+    return format_, moments
+
+
+def require_parts(profiles: Profiles, names: Sequence[str], asked: str) -> tuple[str, pd.Series]:
+    """As `read_parts`, of columns that were asked for.
+
+    Raises:
+        AdoptionError: If they make no time together.
+    """
+    found = read_parts(profiles, names)
+    if found is None:
+        values = ", ".join(f"{name} {_example(profiles[name])}" for name in names)
+        raise AdoptionError(
+            f"TIME={asked}: these columns make no time together, or hold {values}",
+            "name columns of numbers in the order year+month+day+hour+minute, or a column of dates "
+            "and one of times such as 13:45 (date+time)",
+        )
+    return found
+
+
+def find_calendar(profiles: Profiles, taken: Collection[str]) -> tuple[str, ...]:
+    """Columns that are called year, month and day, with hour and minute where they are there.
+
+    Returns:
+        In this order; nothing where one of the first three is missing, is there twice, or holds
+        other values.
+    """
+    found: list[str] = []
+    for directive, names in NAMES.items():
+        called = [
+            name
+            for name in profiles
+            if name not in taken and _is_called(name, names) and in_range(profiles[name], directive)
+        ]
+        if len(called) != 1:
+            break
+        found += called
+    return tuple(found) if len(found) >= 3 else ()
+
+
+def suspected_calendar(profiles: Profiles, taken: Collection[str]) -> tuple[str, ...]:
+    """Columns that are called like parts of a time, and do not make a whole one by themselves."""
+    return tuple(
+        name
+        for name in profiles
+        if name not in taken
+        and any(
+            _is_called(name, names) and in_range(profiles[name], directive)
+            for directive, names in NAMES.items()
+            if directive in ("%Y", "%m", "%d")
+        )
+    )
+
+
+def find_clock(profiles: Profiles, date: str, taken: Collection[str]) -> str | None:
+    """The one column of clock times, such as 18:00 or 18.00.00, that belongs to a date."""
+    found = [
+        name
+        for name, profile in profiles.items()
+        if name not in taken and name != date and profile.distinct > 1 and _holds_clocks(profile)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def calendar_feature(feature: Feature, directive: str) -> Feature:
+    """A part of the time as a feature: of the calendar's range, and a year without end."""
+    low, high = (None, None) if directive == "%Y" else map(float, RANGES[directive])
+    return feature.model_copy(update={"minimum": low, "maximum": high})
+
+
+def part_of(format_: str, place: int) -> str | None:
+    """The directive that a column holds alone, or None for one with a date or a clock."""
+    words = format_.split(" ")
+    return words[place] if place < len(words) and words[place] in RANGES else None
+
+
+def all_present(profiles: Profiles, names: Sequence[str]) -> np.ndarray:
+    """Rows where each of the columns has a value, shape (rows,)."""
+    masks = [profiles[name].values.is_valid().to_numpy(zero_copy_only=False) for name in names]
+    return np.asarray(np.logical_and.reduce(masks))
+
+
+def in_range(profile: ColumnProfile, directive: str) -> bool:
+    """Whether each value is a whole number that this part of a time can be."""
+    low, high = RANGES[directive]
+    numbers = profile.numbers
+    whole = (numbers >= low) & (numbers <= high) & (numbers == np.floor(numbers))
+    return bool(profile.distinct > 0 and profile.not_numbers == 0 and whole.all())
+
+
+def _order_share(moments: pd.Series) -> float:
+    """How many rows are not earlier than the one before."""
+    steps = moments.dropna().diff().dropna()
+    return float((steps >= pd.Timedelta(0)).mean()) if len(steps) else 0.0
+
+
+def _is_called(name: str, names: Sequence[str]) -> bool:
+    """Whether it is one of the names, or ends with one as its last word: `sale_year`."""
+    lower = re.sub(r"[\s.-]+", "_", name.strip().lower())
+    return any(lower == each or lower.endswith(f"_{each}") for each in names)
+
+
+def _holds_clocks(profile: ColumnProfile) -> bool:
+    dotted = "time" in profile.name.lower() or "uhr" in profile.name.lower()
+    return all(
+        CLOCK.fullmatch(level) or (dotted and DOTTED_CLOCK.fullmatch(level))
+        for level in profile.levels
+    )
+
+
+def _formats(profiles: Profiles, names: Sequence[str]) -> Iterator[str]:
+    """Formats that the values allow, the likeliest first."""
+    by_name = [_directive_of(name, profiles[name]) for name in names]
+    if all(by_name) and len(set(by_name)) == len(by_name):
+        yield " ".join(map(str, by_name))
+    by_place = list(NAMES)[: len(names)]
+    if len(names) == len(by_place) and all(
+        in_range(profiles[name], part) for name, part in zip(names, by_place, strict=True)
+    ):
+        yield " ".join(by_place)
+    if len(names) == 2:
+        found = find_date_formats(profiles[names[0]].levels, READ_SHARE)
+        dates = ["%Y-%m-%d" if each == ISO else each for each in found if each.count("%H") == 0]
+        for date, clock in product(dates, CLOCKS):
+            yield f"{date} {clock}"
+
+
+def _directive_of(name: str, profile: ColumnProfile) -> str | None:
+    found = [
+        directive
+        for directive, names in NAMES.items()
+        if _is_called(name, names) and in_range(profile, directive)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _can_be_read(format_: str) -> bool:
+    try:
+        format_pattern(format_)
+    except ContractError:
+        return False
+    return True
+
+
+def _joined(profiles: Profiles, names: Sequence[str], format_: str) -> list[str | None]:
+    """The rows' texts as silver joins them."""
+    columns = [profiles[name].values.to_pylist() for name in names]
+    keeps_dots = "%H.%M" in format_
+
+    def text(value: str) -> str:
+        whole = None if keeps_dots else WHOLE.fullmatch(value)
+        return whole.group(1) if whole else value
+
+    return [None if None in row else " ".join(map(text, row)) for row in zip(*columns, strict=True)]
+
+
+def _example(profile: ColumnProfile) -> str:
+    return f"{profile.levels[0][:20]!r}" if profile.levels else "nothing"
