@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from goldpath.model_version import ModelVersion
+from goldpath.registry.files.documents import document_digests, sign_report
+from goldpath.registry.layout import CARD_FILE, REPORT_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.serving.api import create_service
 from goldpath.serving.http.problem_error import ProblemError
@@ -14,6 +17,7 @@ from goldpath.serving.operations.live_figures import quantile
 from goldpath.serving.operations.routes import code_commit
 from goldpath.serving.schemas import example_features
 from goldpath.settings import Settings, load_settings
+from goldpath.trust.signing import SIGNATURE_FILE, sign_again
 
 from ..ports import free_port
 from .conftest import MakeClient, until
@@ -58,9 +62,22 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
         manager.tag_version(
             "1", {"gate": "passed", "gate_checks": json.dumps({"enough test rows": "pass: 500"})}
         )
-        manager.log_text(version.run_id, json.dumps(REPORT), "validation/validation.json")
-        manager.log_text(version.run_id, "# small\n\nA model.\n", "model_card.md")
+        manager.log_text(version.run_id, json.dumps(REPORT), REPORT_FILE)
+        manager.log_text(version.run_id, "# small\n\nA model.\n", CARD_FILE)
+        sign_documents(manager, version)
     return root
+
+
+def sign_documents(manager: MLflowManager, version: ModelVersion) -> None:
+    """As if the card had been there when the version was registered, and the gate had judged it."""
+    documents = document_digests(manager.runs, version.run_id)
+    signature = sign_again(
+        manager.signature(version), version.name, version.version, manager.settings, documents
+    )
+    manager.log_text(version.run_id, signature.to_json(), SIGNATURE_FILE)
+    assert not sign_report(
+        manager.runs, manager.settings, version.run_id, {REPORT_FILE: json.dumps(REPORT)}
+    )
 
 
 def settings_in(root: Path, patch: pytest.MonkeyPatch) -> Settings:

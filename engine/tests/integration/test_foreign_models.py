@@ -69,5 +69,5 @@ def sign(manager: MLflowManager, version: ModelVersion) -> None:
     with TemporaryDirectory() as name:
         source = mlflow.artifacts.download_artifacts(version.source, dst_path=name)
         manager.download_artifact(version.run_id, "contract.yaml", Path(source))
-        signature = sign_folder(Path(source), version.name, manager.settings)
+        signature = sign_folder(Path(source), version.name, manager.settings, version.version)
     manager.log_text(version.run_id, signature.to_json(), "signature.json")

@@ -21,8 +21,10 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from goldpath.settings import RegistrySettings, Settings
+from goldpath.trust.manifest import file_digest
 from goldpath.trust.pickle_scan import find_pickle
 from goldpath.trust.signing import (
+    REPORT,
     SIGNATURE_FILE,
     Signature,
     SignatureError,
@@ -32,6 +34,7 @@ from goldpath.trust.signing import (
     sign_contents,
     sign_folder,
     verify_contents,
+    verify_document,
     verify_folder,
 )
 
@@ -232,6 +235,47 @@ def test_signature_of_another_model_is_refused(
     renamed = dataclasses.replace(signature, subject="credit")
     with pytest.raises(SignatureError, match="does not belong to key"):
         verify_folder(model, renamed, "credit", project)
+
+
+def test_signature_of_another_version_is_refused(model: Path, project: Settings) -> None:
+    first = sign_folder(model, SUBJECT, project, "1")
+    verify_folder(model, first, SUBJECT, project, "1")
+    with pytest.raises(SignatureError, match=r"signed as version 1 .* and version 2 was asked for"):
+        verify_folder(model, first, SUBJECT, project, "2")
+    renumbered = dataclasses.replace(first, version="2")
+    with pytest.raises(SignatureError, match="does not belong to key"):
+        verify_folder(model, renumbered, SUBJECT, project, "2")
+
+
+def test_signature_without_a_version_is_no_versions(model: Path, project: Settings) -> None:
+    with pytest.raises(SignatureError, match=r"signed as version \(none\)"):
+        verify_folder(model, sign_folder(model, SUBJECT, project), SUBJECT, project, "2")
+
+
+def test_document_is_what_was_signed_with_the_version(
+    model: Path, project: Settings, tmp_path: Path
+) -> None:
+    card = tmp_path / "card.md"
+    card.write_text("# A model\n")
+    signed = sign_folder(model, SUBJECT, project, "1", {"card.md": file_digest(card)})
+    assert parse_signature(signed.to_json()) == signed
+    verify_document("card.md", card, signed, SUBJECT, project, "1")
+    with pytest.raises(SignatureError, match=r"other\.md was added after version 1 was signed"):
+        verify_document("other.md", card, signed, SUBJECT, project, "1")
+    card.write_text("# Another model\n")
+    with pytest.raises(SignatureError, match=r"card\.md was altered"):
+        verify_document("card.md", card, signed, SUBJECT, project, "1")
+    forged = dataclasses.replace(signed, documents={"card.md": file_digest(card)})
+    with pytest.raises(SignatureError, match="does not belong to key"):
+        verify_document("card.md", card, forged, SUBJECT, project, "1")
+
+
+def test_signature_for_one_purpose_serves_no_other(project: Settings) -> None:
+    contents = {"validation.json": b"{}"}
+    signed = sign_contents(contents, SUBJECT, project, "1", REPORT)
+    verify_contents(contents, signed, SUBJECT, project, "1", REPORT)
+    with pytest.raises(SignatureError, match="does not belong to key"):
+        verify_contents(contents, signed, SUBJECT, project, "1")
 
 
 def test_strangers_key_is_refused(model: Path, project: Settings, tmp_path: Path) -> None:

@@ -177,7 +177,8 @@ def verify(
     model: Name = None,
     as_json: Json = False,
 ) -> None:
-    """Check a version's files against its signature; exit 2 where they are not what was signed."""
+    """Check a version's files, documents and report: exit 2 if they are not what was signed."""
+    from goldpath.jobs.promotion.registry_audit import record_of
     from goldpath.presentation import show as show_result
 
     manager = open_manager(model)
@@ -190,10 +191,33 @@ def verify(
             "signed_as": found.subject,
             "key": found.key_id,
             "files": len(found.files),
+            "documents": sorted(found.documents or ()),
             "digest": found.digest,
+            "registered": record_of(manager.settings, version, found),
         },
         as_json,
     )
+
+
+@app.command()
+def sign(
+    reference: Reference = "champion",
+    every: Annotated[bool, typer.Option("--all", help="All versions of the model.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Although nothing says which files were registered.")
+    ] = False,
+    model: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Sign a version again whose signature names no version, after comparing its files."""
+    from goldpath.presentation import show as show_result
+
+    manager = open_manager(model)
+    versions = manager.versions() if every else [manager.find(reference)]
+    for version in versions:
+        manager.files.renew(version, force=force)
+    numbers = ", ".join(version.version for version in versions)
+    show_result({"model": manager.model_name, "signed": numbers}, as_json)
 
 
 @app.command()

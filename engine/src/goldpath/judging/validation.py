@@ -16,6 +16,9 @@ from goldpath.learning.frames import target_values
 from goldpath.learning.scoring import LoadedModel, Predictions
 from goldpath.learning.splitting import Split
 from goldpath.learning.threads import sensible_threads
+from goldpath.presentation import step
+from goldpath.registry.files.documents import sign_report
+from goldpath.registry.layout import REPORT_FILE, REPORT_PAGE
 from goldpath.reports import write_text
 from goldpath.settings import Settings
 
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
     from goldpath.registry.mlflow_manager import MLflowManager
 
-REPORT_FOLDER = "validation"
 HTML_REPORT = "validation.html"
 JSON_REPORT = "validation.json"
 
@@ -101,9 +103,12 @@ def write_report_files(report: ValidationReport, folder: "Path") -> "tuple[Path,
 
 
 def log_report(manager: "MLflowManager", run_id: str, report: ValidationReport) -> None:
-    """Log the report to a run, as artifacts in the folder `validation`."""
-    manager.log_text(run_id, report.to_html(), f"{REPORT_FOLDER}/{HTML_REPORT}")
-    manager.log_text(run_id, report.to_json(), f"{REPORT_FOLDER}/{JSON_REPORT}")
+    """Log the report to a run, as artifacts in the folder `validation`, and sign it."""
+    texts = {REPORT_PAGE: report.to_html(), REPORT_FILE: report.to_json()}
+    for path, text in texts.items():
+        manager.log_text(run_id, text, path)
+    if reason := sign_report(manager.runs, manager.settings, run_id, texts):
+        step(f"the validation report is not signed: {reason}")
 
 
 def _evidence(

@@ -8,14 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from goldpath.model_version import ModelVersion
+from goldpath.registry.files.documents import sign_report, verified_report, verify_documents
 from goldpath.registry.layout import DIGEST_TAG, KEY_TAG, MODEL_PATH, RUN_KEY, SIGNATURE_TAG
 from goldpath.registry.lookup import Lookup
-from goldpath.registry.model_files import ModelFiles
+from goldpath.registry.model_files import ModelFiles, signature_path
 from goldpath.registry.recording import record_change
 from goldpath.registry.registration import Registration
 from goldpath.registry.stages import STAGE_TAG
 from goldpath.registry.stores.store import RegistryError, RunRecord
-from goldpath.trust.signing import SIGNATURE_FILE, sign_folder
+from goldpath.trust.signing import sign_again
 
 COPIED_FROM = "copied_from"
 # What is said of the version where it was, and not of the files.
@@ -51,15 +52,20 @@ def copy_version(source: ModelFiles, version: ModelVersion, target: Registration
     tags = {key: value for key, value in version.tags.items() if key not in LEFT_BEHIND}
     tags[COPIED_FROM] = origin
     if here:
-        path = source.sign_again(version, target.model_name)
-        tags |= {SIGNATURE_TAG: path, KEY_TAG: source.signature(version).key_id}
         model_id = version.source.removeprefix("models:/")
-        copied = target.create_version(
+        copied = target.create_signed(
             version.source,
             version.run_id,
             model_id if model_id != version.source else None,
             tags,
             version.description,
+            sign_again(
+                source.verify_model(version),
+                target.model_name,
+                target.next_number(),
+                target.connection.settings,
+            ),
+            signature_path(target.model_name),
         )
     else:
         copied = _copy_across(source, version, target, tags)
@@ -90,15 +96,15 @@ def _copy_across(
         model, files = Path(name) / "model", Path(name) / "files"
         model.mkdir()
         files.mkdir()
-        source.download(version, model)
-        signature = sign_folder(model, target.model_name, target.connection.settings)
+        signed = source.download(version, model)
+        verify_documents(source.runs, source.settings, version, signed)
+        report = verified_report(source.runs, source.settings, version)
         with registry.translate("downloading the run's files"):
             mlflow.artifacts.download_artifacts(
                 run_id=version.run_id,
                 dst_path=str(files),
                 tracking_uri=registry.uri,
             )
-        (files / SIGNATURE_FILE).write_text(signature.to_json(), encoding="utf-8")
         run_id = _copy_run(run, target)
         with target.connection.translate("uploading the run's files"):
             client = target.connection.client
@@ -106,13 +112,18 @@ def _copy_across(
             client.log_artifacts(run_id, str(model), MODEL_PATH)
             location = client.get_run(run_id).info.artifact_uri
             client.set_terminated(run_id)
-    tags |= {
-        SIGNATURE_TAG: SIGNATURE_FILE,
-        KEY_TAG: signature.key_id,
-        DIGEST_TAG: signature.digest,
-    }
-    return target.create_version(
-        f"{location}/{MODEL_PATH}", run_id, None, tags, version.description
+    # What arrived is what the signatures name: the digests of what was verified, and no others.
+    settings = target.connection.settings
+    if report is not None:
+        texts = {path: content.decode("utf-8") for path, content in report.items()}
+        sign_report(target.runs, settings, run_id, texts)
+    return target.create_signed(
+        f"{location}/{MODEL_PATH}",
+        run_id,
+        None,
+        tags,
+        version.description,
+        sign_again(signed, target.model_name, target.next_number(), settings),
     )
 
 

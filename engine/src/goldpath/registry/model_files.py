@@ -8,15 +8,26 @@ from typing import TYPE_CHECKING
 from goldpath.contract import parse_contract
 from goldpath.model_version import ModelVersion
 from goldpath.registry.files.artifacts import can_fetch, fetch_folder
+from goldpath.registry.files.documents import (
+    document_digests,
+    fetch_document,
+    has_unsigned_report,
+    report_files,
+    sign_report,
+    verified_report,
+    verify_documents,
+)
 from goldpath.registry.files.pipeline import read_pipeline
-from goldpath.registry.layout import CONTRACT_FILE, SIGNATURE_TAG
+from goldpath.registry.files.registered import require_registered
+from goldpath.registry.layout import CONTRACT_FILE, DIGEST_TAG, REPORT_FILE, SIGNATURE_TAG
 from goldpath.registry.runs import Runs
+from goldpath.settings import Settings
 from goldpath.trust.signing import (
     SIGNATURE_FILE,
     Signature,
     SignatureError,
     parse_signature,
-    sign_folder,
+    sign_again,
     verify_folder,
 )
 
@@ -29,6 +40,11 @@ if TYPE_CHECKING:
 LOGGED_MODEL = "models:/m-"
 
 
+def signature_path(subject: str) -> str:
+    """Where a run keeps its signature for a model that came to it by renaming or copying."""
+    return f"signatures/{subject}.json"
+
+
 @dataclass(frozen=True)
 class ModelFiles:
     """Takes models out of the registry: signed, or not at all.
@@ -38,6 +54,11 @@ class ModelFiles:
     """
 
     runs: Runs
+
+    @property
+    def settings(self) -> Settings:
+        """The project's settings."""
+        return self.runs.connection.settings
 
     def signature(self, version: ModelVersion) -> Signature:
         """The signature that was stored for a version; nothing is verified.
@@ -55,39 +76,123 @@ class ModelFiles:
             file = self.runs.download(version.run_id, path, Path(name))
             return parse_signature(file.read_text(encoding="utf-8", errors="replace"))
 
-    def download(self, version: ModelVersion, folder: Path) -> Signature:
+    def download(
+        self, version: ModelVersion, folder: Path, *, versionless: bool = False
+    ) -> Signature:
         """Fetch a version's files and contract into an empty folder, and verify them.
 
+        Args:
+            version: The version.
+            folder: Where its files go.
+            versionless: Whether a signature of the first format will do.
+
         Raises:
-            SignatureError: If they are not what was signed for this model.
+            SignatureError: If they are not what was signed for this version, or not what was
+                registered as it.
             RegistryError: If they cannot be fetched.
         """
+        settings = self.settings
         signature = self.signature(version)
         self._fetch(version, folder)
         self.runs.download(version.run_id, CONTRACT_FILE, folder)
-        verify_folder(folder, signature, version.name, self.runs.connection.settings)
+        verify_folder(
+            folder,
+            signature,
+            version.name,
+            settings,
+            version.version,
+            versionless=versionless,
+        )
+        require_registered(version, signature, settings)
         return signature
 
     def verify(self, version: ModelVersion) -> Signature:
-        """Check that a version's files are those that were signed for it.
+        """Check that a version's files, its documents and its report are what was signed for it.
+
+        Raises:
+            SignatureError: Says what is wrong.
+        """
+        signature = self.verify_model(version)
+        verified_report(self.runs, self.settings, version)
+        return signature
+
+    def verify_model(self, version: ModelVersion) -> Signature:
+        """Check that a version's files and its documents are what was signed for it.
 
         Raises:
             SignatureError: Says what is wrong.
         """
         with TemporaryDirectory(prefix="verify-") as name:
-            return self.download(version, Path(name))
+            signature = self.download(version, Path(name))
+        verify_documents(self.runs, self.settings, version, signature)
+        return signature
+
+    def document(self, version: ModelVersion, path: str, folder: Path) -> Path:
+        """Fetch a document that was signed with the version, such as its card, and verify it.
+
+        Raises:
+            SignatureError: If it is not what was signed.
+            RegistryError: If the run has none.
+        """
+        return fetch_document(
+            self.runs, self.settings, version, self.signature(version), path, folder
+        )
+
+    def report(self, version: ModelVersion) -> bytes | None:
+        """The gate's report as JSON, verified; None if the gate has not judged the version.
+
+        Raises:
+            SignatureError: If it is unsigned, or not what was signed.
+        """
+        return (verified_report(self.runs, self.settings, version) or {}).get(REPORT_FILE)
+
+    def renew(self, version: ModelVersion, *, force: bool = False) -> Signature:
+        """Sign a version again whose signature is of the first format, with all its documents.
+
+        The files are compared with what was registered; card, reference and report are taken as
+        they are now. A version that has a signature of today's format keeps it; its report is
+        signed where it has none.
+
+        Args:
+            version: The version.
+            force: Whether to sign, too, where nothing says which files were registered.
+
+        Raises:
+            SignatureError: If the files are not what was signed and registered.
+        """
+        settings = self.settings
+        with TemporaryDirectory(prefix="sign-") as name:
+            signature = self.download(version, Path(name), versionless=True)
+        if not signature.names_version:
+            record = require_registered(version, signature, settings)
+            recorded = bool(record and record.details.get("digest"))
+            if not (force or recorded or version.tags.get(DIGEST_TAG)):
+                raise SignatureError(
+                    f"nothing says which files were registered as version {version.version} of "
+                    f"{version.name}: the audit log of this machine has no record of it",
+                    "sign it where it was registered; if you are sure of the files: "
+                    f"registry sign {version.version} --force",
+                )
+            documents = document_digests(self.runs, version.run_id)
+            signature = sign_again(signature, version.name, version.version, settings, documents)
+            path = version.tags.get(SIGNATURE_TAG, SIGNATURE_FILE)
+            self.runs.log_text(version.run_id, signature.to_json(), path)
+        if has_unsigned_report(self.runs, version.run_id):
+            files = report_files(self.runs, version.run_id)
+            texts = {path: content.decode("utf-8") for path, content in files.items()}
+            if reason := sign_report(self.runs, self.settings, version.run_id, texts):
+                raise SignatureError(reason, "sign on a machine that has the key")
+        return signature
 
     def sign_again(self, version: ModelVersion, subject: str) -> str:
-        """Verify a version's files and sign them for another registered model.
+        """Verify a version's files and sign them, under the same number, for another name.
 
         Returns:
             The new signature's path in the run.
         """
-        with TemporaryDirectory(prefix="sign-") as name:
-            folder = Path(name)
-            self.download(version, folder)
-            signature = sign_folder(folder, subject, self.runs.connection.settings)
-        path = f"signatures/{subject}.json"
+        verified = self.verify_model(version)
+        signature = sign_again(verified, subject, version.version, self.settings)
+        path = signature_path(subject)
         self.runs.log_text(version.run_id, signature.to_json(), path)
         return path
 
@@ -119,7 +224,7 @@ class ModelFiles:
             folder = Path(name)
             signature = self.download(version, folder)
             served = self._read_served(folder, version)
-            keep_model(folder, version, signature, self.runs.connection.settings)
+            keep_model(folder, version, signature, self.settings)
             return served
 
     def load_kept(
@@ -134,7 +239,7 @@ class ModelFiles:
         """
         from goldpath.registry.files.kept_model import kept_model
 
-        kept = kept_model(self.runs.connection.settings, model_name)
+        kept = kept_model(self.settings, model_name)
         if kept is None:
             return None
         version, folder = kept
@@ -149,7 +254,7 @@ class ModelFiles:
 
         contract = _contract_in(folder)
         background = read_background(folder)
-        compiled = read_compiled(folder, contract, version, self.runs.connection.settings)
+        compiled = read_compiled(folder, contract, version, self.settings)
         if compiled is not None:
             compiled.background = background
             return compiled

@@ -2,7 +2,7 @@
 
 import fcntl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from goldpath.contract import dump_contract
 from goldpath.model_version import ModelVersion
 from goldpath.registry.connection import RegistryConnection
+from goldpath.registry.files.documents import document_digests
 from goldpath.registry.files.pipeline import model_requirements, trusted_types
+from goldpath.registry.files.registered import REGISTERED
 from goldpath.registry.layout import (
     COMPILED_TAG,
     CONTRACT_FILE,
@@ -21,16 +23,21 @@ from goldpath.registry.layout import (
     RUN_KEY,
     SIGNATURE_TAG,
 )
+from goldpath.registry.model_files import ModelFiles
 from goldpath.registry.recording import append_record
 from goldpath.registry.runs import Runs
 from goldpath.registry.stores.store import RegistryError
 from goldpath.trust.audit import history
-from goldpath.trust.signing import SIGNATURE_FILE, sign_folder
+from goldpath.trust.signing import (
+    SIGNATURE_FILE,
+    Signature,
+    SignatureError,
+    sign_again,
+    sign_folder,
+)
 
 if TYPE_CHECKING:
     from goldpath.learning.scoring import LoadedModel
-
-REGISTERED = "registered"
 
 
 @dataclass(frozen=True)
@@ -78,23 +85,57 @@ class Registration:
                 folder = Path(name) / MODEL_PATH
                 model_id, source, compiled = self._log_model(run_id, model, example, folder)
                 (folder / CONTRACT_FILE).write_text(dump_contract(model.contract), "utf-8")
-                signature = sign_folder(folder, self.model_name, self.connection.settings)
+                signature = sign_folder(
+                    folder,
+                    self.model_name,
+                    self.connection.settings,
+                    self.next_number(),
+                    document_digests(self.runs, run_id),
+                )
                 self.runs.log_file(run_id, folder / CONTRACT_FILE)
-                self.runs.log_text(run_id, signature.to_json(), SIGNATURE_FILE)
             self.ensure_model()
-            return self.create_version(
-                source,
-                run_id,
-                model_id,
-                {
-                    **tags,
-                    COMPILED_TAG: compiled,
-                    SIGNATURE_TAG: SIGNATURE_FILE,
-                    KEY_TAG: signature.key_id,
-                    DIGEST_TAG: signature.digest,
-                },
-                description,
+            return self.create_signed(
+                source, run_id, model_id, {**tags, COMPILED_TAG: compiled}, description, signature
             )
+
+    def next_number(self) -> str:
+        """The number that the next version will have, unless another machine is faster."""
+        numbers = [int(item.version) for item in self.connection.store.versions(self.model_name)]
+        return str(max(numbers, default=0) + 1)
+
+    def create_signed(
+        self,
+        source: str,
+        run_id: str,
+        model_id: str | None,
+        tags: Mapping[str, str],
+        description: str,
+        signature: Signature,
+        path: str = SIGNATURE_FILE,
+    ) -> ModelVersion:
+        """Register signed files as a new version; the signature lies in the run before it is made.
+
+        Where another machine took the number that was signed, the files are signed again for the
+        number that they got.
+
+        Args:
+            source: Where the files are: models:/m-… or the run's artifacts.
+            run_id: The run.
+            model_id: MLflow's id of a models:/m-… source.
+            tags: Tags of the version.
+            description: What people shall read.
+            signature: The files' signature, for `next_number`.
+            path: Where the signature lies in the run.
+        """
+        self.runs.log_text(run_id, signature.to_json(), path)
+        signed = {
+            SIGNATURE_TAG: path,
+            KEY_TAG: signature.key_id,
+            DIGEST_TAG: signature.digest,
+        }
+        created = self.create_version(source, run_id, model_id, {**tags, **signed}, description)
+        self._sign_for(created, signature)
+        return created
 
     def create_version(
         self,
@@ -186,8 +227,22 @@ class Registration:
         for version in self.connection.store.versions(self.model_name):
             if version.run_id == run_id or (key and version.tags.get(RUN_KEY) == key):
                 self._record(version, once=True)
+                # Whoever made it may have died before it was signed for the number that it got.
+                with suppress(SignatureError):
+                    self._sign_for(version, ModelFiles(self.runs).signature(version))
                 return version
         return None
+
+    def _sign_for(self, version: ModelVersion, signature: Signature) -> None:
+        """Sign once more where the number is not the one that was signed and the files are."""
+        path = version.tags.get(SIGNATURE_TAG)
+        if path is None or signature.version == version.version or not signature.names_version:
+            return
+        if signature.digest != version.tags.get(DIGEST_TAG):
+            return
+        settings = self.connection.settings
+        again = sign_again(signature, self.model_name, version.version, settings)
+        self.runs.log_text(version.run_id, again.to_json(), path)
 
     def _after_lost_answer(self, run_id: str, source: str) -> ModelVersion | None:
         for version in reversed(self.connection.store.versions(self.model_name)):

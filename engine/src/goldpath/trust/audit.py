@@ -23,6 +23,7 @@ __all__ = [
     "check_log",
     "history",
     "names_of",
+    "read_records",
     "verify",
 ]
 
@@ -80,6 +81,12 @@ def history(settings: Settings, model: str | None = None) -> list[AuditRecord]:
         return list(records)
     names = names_of(records, model)
     return [record for record in records if record.model in names]
+
+
+def read_records(settings: Settings) -> tuple[list[AuditRecord], list[str]]:
+    """Every record that is what was written, and what is wrong with the other lines."""
+    records, problems, _ = _parse(read_log(audit_file(settings)))
+    return records, problems
 
 
 def names_of(records: Sequence[AuditRecord], model: str) -> set[str]:

@@ -1,17 +1,16 @@
 """Signed models: a SHA-256 manifest of a model's files, and an Ed25519 signature over it.
 
 Verified before anything of a model is read: a model is refused that is unsigned, that has an
-altered, added, missing or symbolically linked file, that was signed for another registered model or
-with a key that is not trusted, or that carries a pickle, whoever signed it. Needs no MLflow, so the
-service does it too.
+altered, added, missing or symbolically linked file, that was signed for another registered model,
+for another version of it or with a key that is not trusted, or that carries a pickle, whoever
+signed it. Needs no MLflow, so the service does it too.
 """
 
 import base64
 import binascii
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +18,6 @@ from goldpath.settings import Settings
 from goldpath.trust.manifest import (
     RETRAIN,
     SIGNATURE_FILE,
-    check_path,
     content_digests,
     file_digest,
     manifest_digest,
@@ -27,6 +25,7 @@ from goldpath.trust.manifest import (
     refuse,
 )
 from goldpath.trust.pickle_scan import find_pickle, pickle_name  # nosec B403  a scanner
+from goldpath.trust.signature import Signature, parse_signature, read_signature
 from goldpath.trust.signing_keys import SignatureError, keygen, signing_key, trusted_keys
 
 __all__ = [
@@ -36,78 +35,111 @@ __all__ = [
     "keygen",
     "parse_signature",
     "read_signature",
+    "sign_again",
     "sign_contents",
     "sign_folder",
     "verify_contents",
+    "verify_document",
     "verify_folder",
 ]
 
-PURPOSE = "mlops model signature, version 1"
+MODEL = "mlops model signature, version 2"
 """Part of what is signed: a signature made for anything else is none of a model."""
 
-HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
-KEY_NAME = re.compile("[0-9a-f]{16}")
-MOST_SIGNATURE_BYTES = 4_000_000
+REPORT = "mlops validation report signature, version 1"
+VERSIONLESS = "mlops model signature, version 1"
+"""The first format, which names the registered model and no version of it."""
 
 
-@dataclass(frozen=True)
-class Signature:
-    """Who vouches for which bytes, and for which registered model.
-
-    Attributes:
-        subject: The registered model's name.
-        key_id: The key that signed.
-        digest: SHA-256 of the manifest.
-        files: The manifest: SHA-256 by relative path, with forward slashes.
-        signature: Ed25519 over purpose, subject, key id and digest, in base64.
-    """
-
-    subject: str
-    key_id: str
-    digest: str
-    files: Mapping[str, str]
-    signature: str
-
-    def to_json(self) -> str:
-        """The signature as JSON that `parse_signature` reads back to an equal one."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
-
-
-def sign_folder(folder: Path, subject: str, settings: Settings) -> Signature:
+def sign_folder(
+    folder: Path,
+    subject: str,
+    settings: Settings,
+    version: str = "",
+    documents: Mapping[str, str] | None = None,
+) -> Signature:
     """Sign every file of a model's folder, a signature file in it left out.
 
     Args:
         folder: The model as it is stored, with its contract.
         subject: The registered model's name.
         settings: Say where the key is; development makes one on first use.
+        version: The version's number. Without one the signature is of no registered version.
+        documents: SHA-256 of further files of the run, by path.
 
     Raises:
         SignatureError: If there is no key to sign with, or a file must not be signed.
     """
     files = {name: file_digest(file) for name, file in model_files(folder)}
     _refuse_pickles(folder, files)
-    return _sign(files, subject, settings)
+    return _sign(files, subject, settings, version, documents)
 
 
-def sign_contents(contents: Mapping[str, bytes], subject: str, settings: Settings) -> Signature:
+def sign_contents(
+    contents: Mapping[str, bytes],
+    subject: str,
+    settings: Settings,
+    version: str = "",
+    purpose: str = MODEL,
+) -> Signature:
     """Sign files that are in memory; equal to signing a folder that holds them.
 
     Raises:
         SignatureError: If there is no key to sign with, or a path is not a relative one.
     """
-    return _sign(content_digests(contents), subject, settings)
+    return _sign(content_digests(contents), subject, settings, version, purpose=purpose)
 
 
-def verify_folder(folder: Path, signature: Signature, subject: str, settings: Settings) -> None:
-    """Refuse a folder that is not exactly what a trusted key signed for this model.
+def sign_again(
+    signature: Signature,
+    subject: str,
+    version: str,
+    settings: Settings,
+    documents: Mapping[str, str] | None = None,
+) -> Signature:
+    """Sign the same files for another version or model; they must have been verified just now.
+
+    Args:
+        signature: What was verified.
+        subject: The registered model's name.
+        version: The version's number.
+        settings: Say where the key is.
+        documents: The documents, where not those of the signature.
+
+    Raises:
+        SignatureError: If there is no key to sign with.
+    """
+    named = signature.documents if documents is None else documents
+    return _sign(signature.files, subject, settings, version, named)
+
+
+def verify_folder(
+    folder: Path,
+    signature: Signature,
+    subject: str,
+    settings: Settings,
+    version: str = "",
+    *,
+    versionless: bool = False,
+) -> None:
+    """Refuse a folder that is not exactly what a trusted key signed for this version.
 
     The folder must be one that nobody else can write to while it is verified and read, such as a
     fresh download.
 
+    Args:
+        folder: The files.
+        signature: What was stored as their signature.
+        subject: The registered model's name.
+        settings: Say which keys are trusted.
+        version: The version's number.
+        versionless: Whether the first format is accepted, which is any version's: only to sign it
+            again after a comparison with what was registered.
+
     Raises:
         SignatureError: Names the file and what is wrong with it.
     """
-    _verify_signature(signature, subject, settings)
+    _verify_signature(signature, subject, version, settings, versionless=versionless)
     found = dict(model_files(folder))
     for name in found:
         if reason := pickle_name(name):
@@ -120,14 +152,19 @@ def verify_folder(folder: Path, signature: Signature, subject: str, settings: Se
 
 
 def verify_contents(
-    contents: Mapping[str, bytes], signature: Signature, subject: str, settings: Settings
+    contents: Mapping[str, bytes],
+    signature: Signature,
+    subject: str,
+    settings: Settings,
+    version: str = "",
+    purpose: str = MODEL,
 ) -> None:
-    """Refuse files in memory that are not exactly what a trusted key signed for this model.
+    """Refuse files in memory that are not exactly what a trusted key signed for this version.
 
     Raises:
         SignatureError: Names the file and what is wrong with it.
     """
-    _verify_signature(signature, subject, settings)
+    _verify_signature(signature, subject, version, settings, purpose)
     digests = content_digests(contents)
     _compare_names(digests, signature)
     for name, digest in digests.items():
@@ -135,68 +172,71 @@ def verify_contents(
             refuse(f"{name} was altered after it was signed")
 
 
-def read_signature(folder: Path) -> Signature:
-    """The signature that lies in a model's folder.
+def verify_document(
+    name: str, file: Path, signature: Signature, subject: str, settings: Settings, version: str
+) -> None:
+    """Refuse a document that is not the one that was signed with this version.
 
     Raises:
-        SignatureError: If there is none, which is to say the model is unsigned.
+        SignatureError: If it was altered, was never signed, or the signature is another version's.
     """
-    file = folder / SIGNATURE_FILE
-    if not file.is_file() or file.is_symlink():
-        refuse(f"the model is unsigned: it has no {SIGNATURE_FILE}")
-    return parse_signature(file.read_text(encoding="utf-8", errors="replace"))
+    _verify_signature(signature, subject, version, settings)
+    digest = (signature.documents or {}).get(name)
+    if digest is None:
+        refuse(f"{name} was added after version {version} was signed")
+    if file_digest(file) != digest:
+        refuse(f"{name} was altered after it was signed")
 
 
-def parse_signature(text: str) -> Signature:
-    """Read a signature; anything unusual about it is refused.
-
-    Raises:
-        SignatureError: Names the field and what is wrong with it.
-    """
-    if len(text) > MOST_SIGNATURE_BYTES:
-        refuse(f"{SIGNATURE_FILE} has more than {MOST_SIGNATURE_BYTES:,} characters")
-    try:
-        values = json.loads(text, object_pairs_hook=_without_repetition)
-    except (ValueError, RecursionError) as error:
-        raise SignatureError(f"{SIGNATURE_FILE} is not valid JSON: {error}", RETRAIN) from error
-    fields = set(Signature.__dataclass_fields__)
-    if not isinstance(values, dict) or set(values) != fields:
-        named = sorted(values) if isinstance(values, dict) else type(values).__name__
-        refuse(f"{SIGNATURE_FILE} holds {named}; expected exactly {sorted(fields)}")
-    files = values["files"]
-    if not isinstance(files, dict) or not files:
-        refuse(f"{SIGNATURE_FILE}: files must name at least one file")
-    for name, digest in files.items():
-        check_path(name)
-        _check_text(f"files[{name!r}]", digest, HEX_DIGEST)
-    _check_text("digest", values["digest"], HEX_DIGEST)
-    _check_text("key_id", values["key_id"], KEY_NAME)
-    _check_text("subject", values["subject"], re.compile(r"[^\x00-\x1f]{1,256}"))
-    # 64 bytes; the last letter has four bits to spare, which must be zero.
-    _check_text("signature", values["signature"], re.compile(r"[A-Za-z0-9+/]{85}[AQgw]=="))
-    return Signature(**values)
-
-
-def _sign(files: Mapping[str, str], subject: str, settings: Settings) -> Signature:
+def _sign(
+    files: Mapping[str, str],
+    subject: str,
+    settings: Settings,
+    version: str,
+    documents: Mapping[str, str] | None = None,
+    purpose: str = MODEL,
+) -> Signature:
     if not files:
         refuse("there is no file to sign")
     name, private = signing_key(settings)
-    digest = manifest_digest(files)
-    signed = private.sign(_message(subject, name, digest))
-    return Signature(
+    unsigned = Signature(
         subject=subject,
         key_id=name,
-        digest=digest,
+        digest=manifest_digest(files),
         files=dict(sorted(files.items())),
-        signature=base64.b64encode(signed).decode("ascii"),
+        signature="",
+        version=version,
+        documents=dict(sorted((documents or {}).items())),
     )
+    signed = private.sign(_message(unsigned, purpose))
+    return replace(unsigned, signature=base64.b64encode(signed).decode("ascii"))
 
 
-def _verify_signature(signature: Signature, subject: str, settings: Settings) -> None:
+def _verify_signature(
+    signature: Signature,
+    subject: str,
+    version: str,
+    settings: Settings,
+    purpose: str = MODEL,
+    *,
+    versionless: bool = False,
+) -> None:
     from cryptography.exceptions import InvalidSignature
 
     if signature.subject != subject:
         refuse(f"the model was signed as {signature.subject!r}, and {subject!r} was asked for")
+    if not signature.names_version and not versionless:
+        raise SignatureError(
+            f"version {version} of {subject} has a signature of the first format, which does not "
+            "say for which version it was made",
+            f"compare its files with what was registered and sign it again: "
+            f"registry sign {version}",
+        )
+    if signature.names_version and signature.version != version:
+        refuse(
+            f"the files were signed as version {signature.version or '(none)'} of {subject}, and "
+            f"version {version or '(none)'} was asked for"
+        )
     public = trusted_keys(settings).get(signature.key_id)
     if public is None:
         raise SignatureError(
@@ -208,8 +248,7 @@ def _verify_signature(signature: Signature, subject: str, settings: Settings) ->
         refuse(f"{SIGNATURE_FILE} was altered: its list of files is not the one that was signed")
     try:
         public.verify(
-            base64.b64decode(signature.signature, validate=True),
-            _message(signature.subject, signature.key_id, signature.digest),
+            base64.b64decode(signature.signature, validate=True), _message(signature, purpose)
         )
     except (InvalidSignature, binascii.Error, ValueError) as error:
         raise SignatureError(
@@ -217,9 +256,14 @@ def _verify_signature(signature: Signature, subject: str, settings: Settings) ->
         ) from error
 
 
-def _message(subject: str, key: str, digest: str) -> bytes:
-    """What is signed. JSON, so that no two triples have one spelling."""
-    return json.dumps([PURPOSE, subject, key, digest]).encode("ascii")
+def _message(signature: Signature, purpose: str) -> bytes:
+    """What is signed. JSON, so that no two lists have one spelling."""
+    parts = [purpose, signature.subject, signature.version, signature.key_id, signature.digest]
+    if signature.documents is None:
+        parts = [VERSIONLESS, signature.subject, signature.key_id, signature.digest]
+    else:
+        parts.append(manifest_digest(signature.documents))
+    return json.dumps(parts).encode("ascii")
 
 
 def _compare_names(found: Mapping[str, Any], signature: Signature) -> None:
@@ -240,15 +284,3 @@ def _refuse_pickle(name: str, reason: str) -> NoReturn:
         f"{name} carries a pickle, which would run code when it is read: {reason}",
         "store the model with skops (make train-local does)",
     )
-
-
-def _check_text(field: str, value: object, pattern: re.Pattern[str]) -> None:
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        refuse(f"{SIGNATURE_FILE}: {field} is {str(value)[:80]!r}, not {pattern.pattern}")
-
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
-        raise ValueError("a key is given twice")
-    return dict(pairs)

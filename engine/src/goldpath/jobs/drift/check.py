@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,7 +113,9 @@ def check_drift(
     manager = MLflowManager(settings, contract)
     champion = _require_champion(manager, contract)
     model = manager.load(champion)
-    reference = pq.read_table(manager.download_artifact(champion.run_id, REFERENCE_FILE))
+    with TemporaryDirectory(prefix="reference-") as folder:
+        file = manager.files.document(champion, REFERENCE_FILE, Path(folder))
+        reference = pq.read_table(file)
     lakehouse = open_lakehouse(settings)
     hidden = {*hidden_columns(settings, contract), *hidden_columns(settings, model.contract)}
     rows = _current_rows(settings, lakehouse, model.contract, champion, data, hidden)

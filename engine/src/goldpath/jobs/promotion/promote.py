@@ -153,7 +153,7 @@ def _carry_out(
     result: PromotionResult,
 ) -> PromotionResult:
     """Signature, alias, audit record, webhook."""
-    signature = manager.verify_signature(candidate)
+    signature = manager.files.verify_model(candidate)
     details = {
         "gate": "passed",
         "checks": len(result.checks),

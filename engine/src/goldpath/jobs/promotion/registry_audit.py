@@ -5,13 +5,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from goldpath.contract import Contract
+from goldpath.errors import ProjectError
+from goldpath.model_version import ModelVersion
+from goldpath.registry.files.registered import REGISTERED, registrations, require_registered
+from goldpath.registry.layout import SIGNATURE_TAG
 from goldpath.registry.ledger import anchors, ledger_records
 from goldpath.registry.mlflow_manager import CHAMPION, MLflowManager
-from goldpath.registry.registration import REGISTERED
 from goldpath.settings import Settings
 from goldpath.trust.audit import AuditReport, champion_on, history, names_of, verify
 from goldpath.trust.audit_log import INTERRUPTED
 from goldpath.trust.audit_record import AuditRecord
+from goldpath.trust.signing import Signature
 
 DELETED = "deleted"
 
@@ -73,7 +77,16 @@ def reconcile(manager: MLflowManager, records: Sequence[AuditRecord]) -> list[st
     for number, version in there.items():
         if number not in registered and version.created > began:
             found.append(f"version {number} was registered, and no record says by whom")
-    return found
+    known_as = [item for item in registrations(records).get(name, ()) if item.version in there]
+    return found + _swapped_files(manager, known_as, there)
+
+
+def record_of(settings: Settings, version: ModelVersion, signature: Signature) -> str:
+    """Which audit record agrees with a version's signature, as a sentence."""
+    record = require_registered(version, signature, settings)
+    if record is None:
+        return "no record in this machine's audit log"
+    return f"record {record.sequence}, {record.time}, {record.actor}"
 
 
 def champion_at(settings: Settings, contract: Contract, moment: datetime) -> ChampionAnswer:
@@ -89,6 +102,36 @@ def champion_at(settings: Settings, contract: Contract, moment: datetime) -> Cha
     return ChampionAnswer(
         asked, name, found.after, found.time, found.actor, found.action, found.sequence
     )
+
+
+def _swapped_files(
+    manager: MLflowManager, recorded: Sequence[AuditRecord], there: Mapping[str, ModelVersion]
+) -> list[str]:
+    """Versions whose run or signature is not the one that was registered under their number."""
+    found = []
+    for number, version in there.items():
+        records = [item for item in recorded if item.version == number]
+        if not records:
+            continue
+        if all(item.details.get("run_id") != version.run_id for item in records):
+            found.append(
+                f"version {number} is of run {version.run_id}, and record "
+                f"{records[-1].sequence} registered another run's files as it"
+            )
+            continue
+        if version.tags.get(SIGNATURE_TAG) is None:
+            continue
+        try:
+            signature = manager.signature(version)
+            require_registered(version, signature, manager.settings)
+        except ProjectError as error:
+            found.append(error.message)
+            continue
+        if signature.names_version and signature.version != number:
+            found.append(
+                f"version {number} has the signature of version {signature.version or '(none)'}"
+            )
+    return found
 
 
 def _alias_differences(

@@ -26,7 +26,6 @@ from goldpath.registry.versions import (
 )
 from goldpath.trust.signing_keys import signing_key
 
-CARD_FILE = "model_card.md"
 CHANGELOG_FILE = "CHANGELOG.md"
 CHANGELOG_TITLE = "# Changelog\n\n"
 

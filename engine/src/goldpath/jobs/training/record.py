@@ -12,7 +12,6 @@ import pandas as pd
 from goldpath.errors import ProjectError
 from goldpath.jobs.training.automl_store import stored_held_out
 from goldpath.jobs.training.candidate_description import (
-    CARD_FILE,
     CHANGELOG_FILE,
     describe_candidate,
     own_tags,
@@ -27,6 +26,7 @@ from goldpath.learning.scoring import ModelVersion, Predictions
 from goldpath.learning.search import held_out_predictions
 from goldpath.presentation import step
 from goldpath.registry.layout import (
+    CARD_FILE,
     ENGINES_TAGS,
     REFERENCE_FILE,
     RUN_KEY,

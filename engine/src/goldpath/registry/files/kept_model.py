@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from goldpath.model_version import ModelVersion
+from goldpath.registry.files.registered import require_registered
 from goldpath.settings import Settings
 from goldpath.trust.signing import Signature, parse_signature, verify_folder
 
@@ -59,7 +60,7 @@ def kept_model(settings: Settings, model_name: str) -> tuple[ModelVersion, Path]
     """The version that was kept and its folder, verified now; None where there is none.
 
     Raises:
-        SignatureError: If the files are not those that were signed.
+        SignatureError: If the files are not those that were signed and registered.
     """
     cache = _cache(settings, model_name)
     try:
@@ -70,7 +71,8 @@ def kept_model(settings: Settings, model_name: str) -> tuple[ModelVersion, Path]
         signature = parse_signature(described["signature"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    verify_folder(folder, signature, model_name, settings)
+    verify_folder(folder, signature, model_name, settings, version.version)
+    require_registered(version, signature, settings)
     return version, folder
 
 

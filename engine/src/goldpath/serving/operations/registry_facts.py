@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from goldpath.registry.mlflow_manager import MLflowManager
 
 SQLITE = "sqlite:///"
-REPORT = "validation/validation.json"
-CARD = "model_card.md"
 SHOWN_MOVES = 20
 _CHECKS = TypeAdapter(dict[str, str])
 
@@ -170,7 +168,7 @@ class RegistryFacts:
         """The whole report of a version, by number, alias or semantic version."""
         with self._reading() as manager:
             version = self._find(manager, reference)
-            text = self._artifact(manager, version, REPORT)
+            text = manager.files.report(version) if version.run_id else None
         if text is None:
             raise ProblemError(
                 404,
@@ -189,7 +187,7 @@ class RegistryFacts:
     def card(self, version: "ModelVersion") -> str:
         """The model card of a version, as Markdown."""
         with self._reading() as manager:
-            text = self._artifact(manager, version, CARD)
+            text = self._card(manager, version)
         if text is None:
             raise ProblemError(
                 404,
@@ -249,11 +247,13 @@ class RegistryFacts:
             )
         return found
 
-    def _artifact(self, manager: "MLflowManager", version: "ModelVersion", path: str) -> str | None:
-        if not version.run_id or not manager.has_artifact(version.run_id, path):
+    def _card(self, manager: "MLflowManager", version: "ModelVersion") -> str | None:
+        from goldpath.registry.layout import CARD_FILE
+
+        if not version.run_id or not manager.has_artifact(version.run_id, CARD_FILE):
             return None
-        with TemporaryDirectory(prefix="artifact-") as folder:
-            file = manager.download_artifact(version.run_id, path, Path(folder))
+        with TemporaryDirectory(prefix="card-") as folder:
+            file = manager.files.document(version, CARD_FILE, Path(folder))
             return file.read_text(encoding="utf-8", errors="replace")
 
 
