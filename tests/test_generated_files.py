@@ -51,7 +51,7 @@ TARGETS = set(
         "serve-prod traffic api-key mlflow-up mlflow-down init-mlflow "
         "airflow-setup airflow-up airflow-down monitoring-up monitoring-down docker-up docker-down "
         "status check test lint format typecheck security lock engine-unpack engine-build "
-        "template-update migrate clean clean-all"
+        "template-update migrate relocate clean clean-all"
     ).split()
 )
 LICENSES = {

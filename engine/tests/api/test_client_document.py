@@ -14,6 +14,7 @@ import pytest
 
 from goldpath.learning.scoring import LoadedModel
 from goldpath.registry.mlflow_manager import MLflowManager
+from goldpath.services.relocation import relocate_project
 from goldpath.settings import load_settings
 
 from ..conftest import Trained
@@ -51,6 +52,7 @@ def root(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained project, to be changed."""
     root = tmp_path_factory.mktemp("document") / "project"
     shutil.copytree(trained.settings.root, root)
+    relocate_project(load_settings(root))
     return root
 
 

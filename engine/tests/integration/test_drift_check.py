@@ -17,6 +17,7 @@ from goldpath.jobs.batch.table import predict_batch
 from goldpath.jobs.drift.check import check_drift
 from goldpath.jobs.upkeep.log_compaction import compact_logs
 from goldpath.sample.customers import write_sample
+from goldpath.services.relocation import relocate_project
 from goldpath.serving.log.personal import PersonalValues
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
 from goldpath.settings import Settings, load_settings
@@ -31,7 +32,9 @@ def copied(trained: Trained, tmp_path: Path) -> Settings:
     """The trained project, where a test may write."""
     root = tmp_path / "project"
     shutil.copytree(trained.settings.root, root)
-    return load_settings(root)
+    settings = load_settings(root)
+    relocate_project(settings)
+    return settings
 
 
 def customers(settings: Settings, drift: dict[str, float], rows: int = 1500) -> Path:

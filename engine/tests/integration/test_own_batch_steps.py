@@ -15,6 +15,7 @@ from goldpath.jobs.batch.table import predict_batch
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import LakehouseError
 from goldpath.lake.tables import predictions_table
+from goldpath.services.relocation import relocate_project
 from goldpath.settings import Settings, load_settings
 
 from ..conftest import Trained
@@ -46,6 +47,7 @@ def first_hundred(work: BatchWork) -> BatchWork:
 def made(trained: Trained, tmp_path: Path) -> Make:
     """Settings of a copied project with these steps beside the engine's."""
     shutil.copytree(trained.settings.root, tmp_path / "project")
+    relocate_project(load_settings(tmp_path / "project"))
 
     def make(
         *after_scoring: Callable[..., Any], before_scoring: tuple[Callable[..., Any], ...] = ()

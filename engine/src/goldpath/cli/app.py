@@ -23,8 +23,10 @@ from goldpath.cli.docs import docs
 from goldpath.cli.engine import app as engine_app
 from goldpath.cli.features import app as features_app
 from goldpath.cli.logs import app as logs_app
+from goldpath.cli.own_code import require_own_code
 from goldpath.cli.registry import app as registry_app
 from goldpath.cli.servers import COMMANDS as SERVER_COMMANDS
+from goldpath.cli.servers import relocate
 from goldpath.cli.traffic import app as traffic_app
 from goldpath.cli.training import app as training_app
 from goldpath.cli.update import migrate, template_update
@@ -68,6 +70,7 @@ app.add_typer(users_app, name="user", rich_help_panel=SERVE)
 app.add_typer(access_app, name="access", rich_help_panel=SERVE)
 app.command()(template_update)
 app.command()(migrate)
+app.command()(relocate)
 app.add_typer(engine_app, name="engine")
 app.command()(docs)
 
@@ -107,6 +110,7 @@ def run(project: "Project | None" = None, arguments: "Sequence[str] | None" = No
     else:
         os.umask(mask | OTHERS)
     try:
+        require_own_code()
         app(given)
         sys.exit()
     except ProjectError as error:

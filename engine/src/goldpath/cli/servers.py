@@ -60,6 +60,20 @@ def monitoring_down(as_json: Json = False) -> None:
     _stop("prometheus", as_json)
 
 
+def relocate(
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it; without, only say what would change.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """After this folder was copied or moved: let lake and registry name the files in it."""
+    from goldpath.presentation import show
+    from goldpath.services.relocation import relocate_project
+    from goldpath.settings import load_settings
+
+    show(relocate_project(load_settings(), yes=yes), as_json)
+
+
 def init_aws(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the changes; leave nothing behind.")

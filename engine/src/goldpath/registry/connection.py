@@ -5,6 +5,7 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from goldpath.registry.stores.artifact_root import require_own_artifacts
 from goldpath.registry.stores.mlflow import MlflowStore, translate
 from goldpath.registry.stores.open_store import open_store
 from goldpath.registry.stores.store import SQLITE, RegistryError, RegistryStore
@@ -54,11 +55,12 @@ class RegistryConnection:
 
     @cached_property
     def client(self) -> "MlflowClient":
-        """MLflow's own client, for whatever the store does not offer.
+        """MLflow's own client, for whatever the store does not offer, and for all files.
 
         Raises:
-            RegistryError: If the tracking URI is none.
+            RegistryError: If the tracking URI is none, or the files are those of another folder.
         """
+        require_own_artifacts(self.uri, self.settings.root)
         client = MlflowStore(self.uri).client
         import mlflow
 

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from goldpath.registry.stores.artifact_root import require_own_artifacts
 from goldpath.registry.stores.database import ensure_database
 from goldpath.services.processes import HOST, ServerSpec, ServerStatus, start_server
 from goldpath.settings import Settings
@@ -23,8 +24,10 @@ def start_mlflow(settings: Settings) -> ServerStatus:
 
     Raises:
         ServerError: If the port is taken or the server does not come up.
+        RegistryError: If the registry's files are those of another folder.
     """
     store = settings.root / "mlflow"
+    require_own_artifacts(f"sqlite:///{store / 'mlflow.db'}", settings.root)
     artifacts = store / "artifacts"
     artifacts.mkdir(parents=True, exist_ok=True)
     ensure_database(store / "mlflow.db")

@@ -91,7 +91,12 @@ class _PidFile:
     leaders: tuple[Leader, ...]
 
     def write(self) -> None:
-        content = {"url": self.url, "log": self.log, "leaders": [asdict(x) for x in self.leaders]}
+        content = {
+            "url": self.url,
+            "log": self.log,
+            "leaders": [asdict(x) for x in self.leaders],
+            "folder": str(self.path.parent.resolve()),
+        }
         draft = self.path.with_suffix(f".{os.getpid()}.draft")
         draft.write_text(json.dumps(content, indent=2) + "\n")
         draft.replace(self.path)
@@ -101,6 +106,9 @@ class _PidFile:
         """The file's content; None where it is absent or is not one of ours."""
         try:
             content = json.loads(path.read_text())
+            folder = Path(content.get("folder", path.parent))
+            if folder.exists() and not folder.samefile(path.parent):
+                return None  # a copy of another project's: its servers are not this one's
             leaders = tuple(Leader(**leader) for leader in content["leaders"])
             return cls(path, content["url"], content["log"], leaders)
         except (OSError, ValueError, KeyError, TypeError):

@@ -1,10 +1,20 @@
-"""A registry at another path: the database names its files absolutely, so the names must follow."""
+"""A project at another path: lake and registry name their files absolutely; the names must follow.
+
+What was copied is relocated like what was moved: its files then name this folder, and the other
+folder, whose files are never touched, stays what it was.
+"""
 
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from goldpath.lake.local.relocation import foreign_warehouse, relocate_lake
+from goldpath.registry.stores.artifact_root import ARTIFACTS, foreign_artifacts
+from goldpath.registry.stores.store import RegistryError
+from goldpath.settings import Settings
 
 SQLITE = "sqlite:///"
 COLUMNS = (
@@ -17,6 +27,66 @@ COLUMNS = (
 """Where MLflow 3.17 writes absolute locations."""
 
 TAGS = (("experiment_tags", "value"), ("trace_tags", "value"))
+
+
+@dataclass(frozen=True)
+class Relocation:
+    """What names another folder, and what was done about it.
+
+    Attributes:
+        project: This project's folder.
+        lake: The warehouse that the lake named; empty where it is this project's.
+        registry: The artifacts that the registry named; empty where they are this project's.
+        tables: How many tables were relocated.
+        places: How many places in the registry's database.
+        next: What to do now.
+    """
+
+    project: str
+    lake: str
+    registry: str
+    tables: int = 0
+    places: int = 0
+    next: str = ""
+
+
+def relocate_project(settings: Settings, *, yes: bool = True) -> Relocation:
+    """Let a copied or moved project's lake and registry name their own folder.
+
+    Args:
+        settings: Say where lake and registry are.
+        yes: Whether to do it; else it is only said what would be done.
+
+    Raises:
+        LakehouseError: If files of the lake are not here; nothing is changed then.
+        RegistryError: If the registry's files are not here; nothing is changed then.
+    """
+    root, local = settings.root, settings.lake.backend == "local"
+    catalog, warehouse = root / settings.lake.catalog, root / settings.lake.warehouse
+    lake = foreign_warehouse(catalog, warehouse, root) if local else None
+    registry = foreign_artifacts(settings.tracking_uri, root)
+    found = Relocation(str(root), str(lake or ""), str(registry or ""))
+    if lake is None and registry is None:
+        return replace(found, next="nothing: all files are this project's")
+    if registry is not None and not (root / ARTIFACTS).is_dir():
+        raise RegistryError(
+            f"{root / ARTIFACTS} is missing, so the registry cannot be relocated",
+            "copy the folder mlflow/ as a whole, or begin anew: make clean-all",
+        )
+    if not yes:
+        return replace(found, next="make relocate ARGS=--yes")
+    tables = places = 0
+    while lake is not None:  # a project that moved twice may name two folders
+        tables += relocate_lake(catalog, lake, warehouse)
+        lake = foreign_warehouse(catalog, warehouse, root)
+    while registry is not None:
+        places += relocate(settings.tracking_uri, str(registry), str(root / ARTIFACTS))
+        former, registry = registry, foreign_artifacts(settings.tracking_uri, root)
+        if registry == former:
+            raise RegistryError(
+                f"the registry still names {former}", "stop what uses it: make mlflow-down"
+            )
+    return replace(found, tables=tables, places=places, next="make status")
 
 
 def relocate(database: str, before: str, after: str) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from goldpath.lake.iceberg_metadata import add_new_columns
 from goldpath.lake.lakehouse import LakehouseError, TableName
+from goldpath.lake.local.relocation import require_own_files
 from goldpath.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class LocalCatalog:
 
     def __init__(self, settings: Settings) -> None:
         self.file = settings.root / settings.lake.catalog
+        self._root = settings.root
         self._warehouse = settings.root / settings.lake.warehouse
 
     @cached_property
@@ -96,12 +98,17 @@ class LocalCatalog:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """One writer commits at a time; the operating system frees the lock of a killed one."""
+        """One writer commits at a time; the operating system frees the lock of a killed one.
+
+        Raises:
+            LakehouseError: If the lake's files are those of another folder, or the disk fails.
+        """
         with self.disk_errors():
             self.file.parent.mkdir(parents=True, exist_ok=True)
             stream = (self.file.parent / ".commit.lock").open("w")
         with stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
+            require_own_files(self.file, self._warehouse, self._root)
             yield
 
     @contextmanager

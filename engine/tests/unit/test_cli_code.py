@@ -1,0 +1,68 @@
+"""The command line runs the code of the project that it is called in, or says that it does not."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from goldpath.cli.own_code import ForeignCodeError, compare_folders
+
+PROGRAM = """from goldpath import Project, run
+
+run(Project(name="shop"))
+"""
+
+
+def make_project(root: Path) -> Path:
+    """A project with a package; returns the module that `python -m shop` starts."""
+    package = root / "src" / "shop"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(PROGRAM)
+    (root / "config").mkdir()
+    (root / "config" / "project.yaml").write_text("dataset: shop\n")
+    return package / "__main__.py"
+
+
+def test_copied_environment_that_runs_the_originals_code_is_refused(tmp_path: Path) -> None:
+    make_project(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    # What the path file of a copied .venv does: it names the original's sources.
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "one" / "src")}
+    environment.pop("MLOPS_ROOT", None)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "shop", "check"],
+        cwd=tmp_path / "two",
+        env={**environment, "PYTHONPATH": os.pathsep.join([environment["PYTHONPATH"], *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert f"the code of {tmp_path / 'one'}" in done.stderr.replace("\n", " ")
+    assert str(tmp_path / "two") in done.stderr.replace("\n", " ")
+    assert "make setup" in done.stderr
+
+
+def test_own_code_may_run_under_another_name_of_its_folder(tmp_path: Path) -> None:
+    started = make_project(tmp_path / "one")
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+
+    compare_folders(started, tmp_path / "one")
+    compare_folders(started, tmp_path / "link")
+    make_project(tmp_path / "two")
+    with pytest.raises(ForeignCodeError):
+        compare_folders(started, tmp_path / "two")
+
+
+def test_installed_package_may_work_on_any_project(tmp_path: Path) -> None:
+    make_project(tmp_path / "one")
+    installed = tmp_path / "site-packages" / "shop" / "__main__.py"
+    installed.parent.mkdir(parents=True)
+
+    compare_folders(installed, tmp_path / "one")
