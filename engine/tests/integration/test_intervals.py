@@ -1,12 +1,17 @@
 """Intervals: computed once, again on demand, and again where something changed."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from goldpath.contract import Contract
+from goldpath.jobs.data import bronze
 from goldpath.jobs.data.refresh import DataResult, refresh
 from goldpath.lake.event_time import intervals_between
 from goldpath.lake.lakehouse import LakehouseError, TableName
@@ -68,6 +73,28 @@ def two_months(settings: Settings) -> DataResult:
     """Two months, a row without a time, and a row that is refused."""
     deliver(settings, "a.csv", JANUARY + FEBRUARY + "3,never,5,no\n")
     return refresh(settings, contract())
+
+
+def test_two_runs_at_once_take_a_file_in_once(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(project, "a.csv", JANUARY)
+    both, held = threading.Barrier(2, timeout=1), bronze._held_batches
+
+    def after_the_other(*arguments: Any) -> set[str]:
+        """Both have looked what bronze holds before either appends, where that is possible."""
+        found = held(*arguments)
+        with suppress(threading.BrokenBarrierError):
+            both.wait()
+        return found
+
+    monkeypatch.setattr(bronze, "_held_batches", after_the_other)
+    with ThreadPoolExecutor() as threads:
+        results = list(threads.map(lambda _: refresh(project, contract()), range(2)))
+
+    assert [row["id"] for row in rows(project, "bronze")] == ["1", "2"]
+    assert sorted(result.new_batches for result in results) == [0, 1]
+    assert {result.bronze_rows for result in results} == {2}
 
 
 def test_each_row_lies_in_the_interval_of_its_time(prepared_projects: PreparedProjects) -> None:

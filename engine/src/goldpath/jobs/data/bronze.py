@@ -3,8 +3,9 @@
 The project's recipe may add columns, or leave out those that must not be stored.
 """
 
+import fcntl
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING
 from goldpath.contract import Contract
 from goldpath.jobs.data.recipes import store_raw
 from goldpath.lake.event_time import interval_of
-from goldpath.lake.lakehouse import Lakehouse
+from goldpath.lake.lakehouse import Lakehouse, LakehouseError
 from goldpath.lake.run_log import RunRecord, read_records
 from goldpath.lake.tables import BATCH, INGESTED_AT, INTERVAL, ROW_NUMBER, SOURCE_FILE, bronze_table
+from goldpath.presentation import step
 from goldpath.privacy.suppression import Suppression
 from goldpath.project import NO_RECIPES, Data
 from goldpath.sample.customers import write_sample
+from goldpath.settings import Settings
 from goldpath.sources.read import SourcePart, list_parts, open_part
 
 if TYPE_CHECKING:
@@ -50,6 +53,35 @@ class _Count:
 
     read: int = 0
     kept: int = 0
+
+
+@contextmanager
+def one_ingestion(settings: Settings, contract: Contract) -> Iterator[None]:
+    """Let a second run on this machine wait, and then find what the first has taken in.
+
+    Which files bronze lacks is read before they are appended, so two runs at once would both append
+    them. The operating system frees the lock of a killed run.
+    """
+    folder = (
+        (settings.root / settings.lake.catalog).parent
+        if settings.lake.backend == "local"
+        else settings.run_directory
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / f".ingest-{contract.dataset}.lock").open("w")
+    except OSError as error:
+        raise LakehouseError(
+            f"the lake at {folder} cannot be written: {error.strerror}",
+            "free disk space or make the folder writable, and run the command again",
+        ) from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            step("bronze: waiting for another run that reads the source")
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def ingest(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from goldpath.contract import Contract
-from goldpath.jobs.data.bronze import Delivery, ingest
+from goldpath.jobs.data.bronze import Delivery, ingest, one_ingestion
 from goldpath.jobs.data.gold import publish
 from goldpath.jobs.data.recipes import recipes_digest
 from goldpath.jobs.data.silver import IntervalCounts, commonest_reasons, current_rows, refine
@@ -94,8 +94,9 @@ def refresh(
     step("bronze: reading the source")
     suppression = SuppressionList(lakehouse, settings, contract).load()
     recipes = settings.project.recipes
-    delivery = ingest(lakehouse, settings.root, contract, run_id, suppression, recipes)
-    write_records(lakehouse, contract, delivery.records)
+    with one_ingestion(settings, contract):
+        delivery = ingest(lakehouse, settings.root, contract, run_id, suppression, recipes)
+        write_records(lakehouse, contract, delivery.records)
     done = latest_by_subject(read_records(lakehouse, contract, "gold"))
     of_another_contract = not all(
         is_same_contract(contract, record.fingerprint) for record in done.values()
