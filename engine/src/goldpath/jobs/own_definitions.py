@@ -54,6 +54,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     from goldpath.jobs.data.recipes import recipes_digest, store_raw
     from goldpath.learning.families import families_of
     from goldpath.learning.metrics import main_metric
+    from goldpath.learning.storable import FirstTrial
 
     project = settings.project
     recipes, model = project.recipes, project.definitions
@@ -62,7 +63,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     recipes_digest(store_raw(raw, contract, recipes), contract, recipes)
     for family in families_of(model).values():
         try:
-            family.build(contract, family.suggest(_FirstTrial(), contract), 0)
+            family.build(contract, family.suggest(FirstTrial(), contract), 0)
         except ProjectError:
             raise
         except Exception as error:
@@ -89,19 +90,6 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
         ],
         settings=list(project.sections),
     )
-
-
-class _FirstTrial:
-    """Draws the first value that is allowed."""
-
-    def suggest_float(self, name: str, low: float, *_: float, **__: Any) -> float:  # noqa: ARG002
-        return low
-
-    def suggest_int(self, name: str, low: int, *_: int, **__: Any) -> int:  # noqa: ARG002
-        return low
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ARG002
-        return choices[0]
 
 
 def _name(function: Any) -> str:

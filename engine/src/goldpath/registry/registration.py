@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from goldpath.contract import dump_contract
 from goldpath.model_version import ModelVersion
+from goldpath.project import running_project
 from goldpath.registry.connection import RegistryConnection
 from goldpath.registry.files.documents import document_digests
-from goldpath.registry.files.pipeline import model_requirements, trusted_types
+from goldpath.registry.files.pipeline import (
+    model_requirements,
+    model_signature,
+    trusted_types,
+)
 from goldpath.registry.files.registered import REGISTERED
 from goldpath.registry.layout import (
     COMPILED_TAG,
@@ -193,13 +198,15 @@ class Registration:
     ) -> tuple[str, str, str]:
         """Store pipeline and compiled form as a logged model; its id, its source, and the proof."""
         from mlflow.entities import LoggedModelOutput
-        from mlflow.models import Model, infer_signature
+        from mlflow.models import Model
         from mlflow.sklearn import save_model
 
         from goldpath.compiled.store import write_compiled
         from goldpath.learning.background import write_background
+        from goldpath.learning.storable import require_storable
 
         settings = self.connection.settings
+        require_storable(model.pipeline, running_project().definitions)
         with self.connection.translate("storing the model"):
             client = self.connection.client
             experiment = client.get_run(run_id).info.experiment_id
@@ -208,7 +215,7 @@ class Registration:
                 sk_model=model.pipeline,
                 path=str(folder),
                 mlflow_model=Model(run_id=run_id, model_id=logged.model_id),
-                signature=infer_signature(example, model.pipeline.predict(example)),
+                signature=model_signature(model.pipeline, example, model.contract),
                 # Without requirements MLflow spends 50 s guessing them.
                 pip_requirements=model_requirements(model.pipeline),
                 serialization_format="skops",

@@ -20,6 +20,7 @@ from goldpath.jobs.training.work import TrainingWork
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.learning.metrics import main_metric
 from goldpath.learning.search import Trial, search
+from goldpath.learning.storable import require_storable_families
 from goldpath.learning.threads import sensible_threads
 from goldpath.presentation import step, trial_progress
 from goldpath.project import unused_definitions
@@ -87,6 +88,7 @@ def search_and_fit(work: TrainingWork) -> Found:
         return done
     divided, rows, definitions = work.divided, work.train_rows, work.definitions
     limits, metric = work.settings.training, main_metric(work.contract, definitions.metric)
+    require_storable_families(rows, work.contract, definitions, limits.seed)
     known = work.run.trials()
     going_on = f", {len(known)} of them done" if known else ""
     step(f"train: {limits.trials} trials on {len(rows)} rows{going_on}")
