@@ -21,6 +21,21 @@ def test_first_commit_holds_every_file_on_main(bake: Bake) -> None:
     assert {".cruft.json", ".gitignore", "Makefile", "src/customer_churn/project.py"} <= tracked
 
 
+@needs_git
+def test_raw_data_and_audit_logs_are_ignored_wherever_they_lie(bake: Bake) -> None:
+    project = bake(repo_name="ignored", package_name="ignored")
+    ignored = ("data/raw.csv", "models/x/data/raw.csv", "audit/log.jsonl", "models/x/audit/a.jsonl")
+    kept = ("data/.gitkeep", "src/ignored/data/more.py", "src/ignored/data/query.sql")
+    for name in (*ignored, *kept):
+        file = project.root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    shown = project.run("git", "status", "--porcelain", "--untracked-files=all").output
+
+    assert not [name for name in ignored if name in shown]
+    assert [name for name in kept[1:] if name not in shown] == []
+
+
 def test_next_three_commands_are_printed(bake: Bake) -> None:
     output = bake(repo_name="next-steps", package_name="next_steps").output
     after = output[output.index("Next:") :].splitlines()[1:4]

@@ -4,19 +4,28 @@ import contextlib
 import dataclasses
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from goldpath.errors import ProjectError
 from goldpath.json_values import finite
 
 if TYPE_CHECKING:
     from goldpath.adoption.infer import Adoption
+
+LONG_ID = re.compile(r"(?<![0-9A-Za-z])(?=[0-9]*[a-f])[0-9a-f]{16,64}(?![0-9A-Za-z])")
+"""Run ids and digests; a snapshot's number, which has no letters, stays as commands take it."""
+
+ID_LETTERS = 8
+NUMBER_OR_TIME = re.compile(r"[-+.,:\d ]*")
 
 console = Console(highlight=False)
 progress_console = Console(stderr=True, highlight=False)
@@ -38,14 +47,43 @@ def show(result: object, as_json: bool) -> None:
 
 
 def show_rows(rows: Sequence[object], title: str) -> None:
-    """Print dataclasses of one kind as a table, a line for each."""
+    """Print dataclasses of one kind as a table, a line for each, in the width of the terminal.
+
+    Ids are shortened, times end with the second, and what is too long is cut with an ellipsis;
+    a last line says how to see all of it.
+    """
     plain = [as_plain(row) for row in rows]
-    table = Table(title=_escape(title) if plain else None)
-    for name in plain[0] if plain else ():
-        table.add_column(name.replace("_", " "), overflow="fold")
-    for values in plain:
-        table.add_row(*map(_cell, values.values()))
-    console.print(table if plain else _escape(f"{title}: nothing"))
+    if not plain:
+        return console.print(_escape(f"{title}: nothing"))
+    lines = [[one_line(value) for value in values.values()] for values in plain]
+    table = Table(title=_escape(title), title_justify="left", box=None, pad_edge=False)
+    for number, name in enumerate(plain[0]):
+        # Numbers and times keep their width; of the texts the longest are cut first.
+        kept = all(NUMBER_OR_TIME.fullmatch(line[number]) for line in lines)
+        table.add_column(name.replace("_", " "), no_wrap=kept, overflow="ellipsis")
+    for line in lines:
+        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in line))
+    console.print(table)
+    natural = Console(width=10_000).measure(table).maximum
+    if natural > console.width or LONG_ID.search(str(plain)):
+        console.print("[dim]Shortened to one line a row; in full: --json[/dim]")
+    return None
+
+
+def one_line(value: object) -> str:
+    """A value in one line of a table: ids are shortened, times end with the second."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, bool):
+        return "yes" if value else "-"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {one_line(item)}" for key, item in value.items()) or "-"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(one_line(item) for item in value) or "-"
+    if isinstance(value, float):
+        return f"{value:.4g}" if math.isfinite(value) else "undefined"
+    text = "-" if value is None else " ".join(str(value).split())
+    return LONG_ID.sub(lambda found: found.group()[:ID_LETTERS], text)
 
 
 def show_list(name: str, rows: Sequence[object], title: str, as_json: bool) -> None:

@@ -76,7 +76,7 @@ class ColumnProfile:
     def missing_text(self) -> str:
         """Missing values for people: `11 (0.16 %)`."""
         return (
-            f"{self.missing:,} ({100 * self.missing / self.rows:.2g} %)" if self.missing else "none"
+            f"{self.missing:,} ({percentage(self.missing, self.rows)})" if self.missing else "none"
         )
 
     @cached_property
@@ -173,3 +173,11 @@ def require_column(profiles: Mapping[str, ColumnProfile], name: str, option: str
         f"{option}={name}: the file has no such column; it has: {columns[:600]}",
         f"did you mean {' or '.join(near)}?" if near else "name one of these columns",
     )
+
+
+def percentage(count: int, total: int) -> str:
+    """A share in per cent, without an exponent, and 0 or 100 for nothing or all only."""
+    if count in (0, total):
+        return "100 %" if count else "0 %"
+    share = 100 * count / total
+    return "< 0.1 %" if share < 0.1 else "> 99.9 %" if share > 99.9 else f"{share:.1f} %"

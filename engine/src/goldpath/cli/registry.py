@@ -61,10 +61,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one version: aliases, stage, metrics, data, signature."""
-    from goldpath.jobs.promotion.registry_view import version_view
-    from goldpath.presentation import show as show_result
-
-    show_result(version_view(open_manager(model), reference or "champion"), as_json)
+    _show_version(open_manager(model), reference or "champion", as_json)
 
 
 @app.command()
@@ -302,11 +299,12 @@ app.command("backup")(make_backup)
 app.command("restore")(restore_backup)
 
 
-def _show_version(manager: "MLflowManager", version: str, as_json: bool) -> None:
-    from goldpath.jobs.promotion.registry_view import version_view
+def _show_version(manager: "MLflowManager", reference: str, as_json: bool) -> None:
+    from goldpath.jobs.promotion.registry_view import short_view, version_view
     from goldpath.presentation import show as show_result
 
-    show_result(version_view(manager, version), as_json)
+    view = version_view(manager, reference)
+    show_result(view if as_json else short_view(view), as_json)
 
 
 def _pairs(items: list[str] | None) -> dict[str, str]:

@@ -7,6 +7,7 @@ Prometheus reads again whenever it changes, so the same configuration serves her
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 from goldpath.errors import ProjectError
@@ -15,6 +16,7 @@ from goldpath.settings import Settings
 
 NAME = "prometheus"
 RETENTION = "15d"
+DEBIAN, CLASSIC = "+ds", "/classic"
 
 
 class MonitoringError(ProjectError):
@@ -44,6 +46,7 @@ def start_prometheus(settings: Settings) -> ServerStatus:
     write_targets(folder / "targets.json", settings.serving.port, settings.environment)
     port = settings.monitoring.prometheus_port
     url = f"http://{HOST}:{port}"
+    pages = pages_of(program)
     spec = ServerSpec(
         name=NAME,
         commands={
@@ -60,9 +63,21 @@ def start_prometheus(settings: Settings) -> ServerStatus:
         url=url,
         port_setting="monitoring.prometheus_port",
         ready_timeout=60,
-        message=f"Targets: {url}/targets. Alerts: {url}/alerts. Start the service with: make serve",
+        message=f"Targets: {url}{pages}/targets. Alerts: {url}{pages}/alerts. "
+        "Start the service with: make serve",
     )
     return start_server(spec, settings.run_directory)
+
+
+def pages_of(program: str) -> str:
+    """Where a program's pages begin: Debian leaves out the newer ones, and keeps /classic."""
+    try:
+        said = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, check=False, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return CLASSIC if DEBIAN in said.stdout + said.stderr else ""
 
 
 def find_prometheus() -> str:

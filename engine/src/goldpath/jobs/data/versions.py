@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 from goldpath.contract import Contract
 from goldpath.errors import NothingToDoError
@@ -40,6 +41,18 @@ class Version:
     operation: str
     tags: tuple[str, ...]
     current: bool
+
+
+@dataclass(frozen=True)
+class VersionLine:
+    """A snapshot in the list of its table's, as narrow as it can be."""
+
+    snapshot: int
+    committed_at: datetime
+    rows: int
+    operation: str
+    now: bool
+    tags: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -293,7 +306,21 @@ def show_versions(versions: Versions, as_json: bool) -> None:
     if as_json:
         show(versions, as_json)
     else:
-        show_rows(versions.versions, "Snapshots, each table's newest first")
+        for table, held in groupby(versions.versions, key=lambda version: version.table):
+            lines = [
+                VersionLine(
+                    item.snapshot,
+                    item.committed_at,
+                    item.rows,
+                    item.operation,
+                    item.current,
+                    item.tags,
+                )
+                for item in held
+            ]
+            show_rows(lines, f"Snapshots of {table}, the newest first")
+        if not versions.versions:
+            show_rows((), "Snapshots")
 
 
 def show_maintenance(maintenance: Maintenance, as_json: bool) -> None:

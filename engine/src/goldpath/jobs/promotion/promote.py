@@ -5,6 +5,7 @@ where it was → the audit record → the webhook.
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 
 from goldpath.contract import Contract
@@ -22,6 +23,7 @@ from goldpath.reports import write_report
 from goldpath.settings import Settings
 
 NOBODY = "none"
+ENOUGH_ROWS = "enough test rows"
 PROMOTED = "promoted"
 
 
@@ -100,7 +102,7 @@ def promote(
         raise CheckFailedError(
             f"the gate refused version {candidate.version} of {manager.model_name}: "
             f"{'; '.join(report.errors)}",
-            f"the {alias} alias was not moved; bring more data or trials (`docs training`)",
+            f"the {alias} alias was not moved; {_way_out(report)}",
         )
     return _carry_out(settings, manager, candidate, start, result)
 
@@ -134,6 +136,21 @@ def run_gate(
     write_report_files(report, settings.reports)
     log_report(manager, candidate.run_id, report)
     return report
+
+
+def _way_out(report: ValidationReport) -> str:
+    """What to do about a refusal; where rows are missing, what a lower limit would cost."""
+    few = next(
+        (item for item in report.results if item.name == ENOUGH_ROWS and not item.passed), None
+    )
+    if few is None or not few.score:
+        return "bring more data or trials (`docs training`)"
+    margin = 1.96 * math.sqrt(0.8 * 0.2 / few.score)
+    return (
+        "bring more data; or lower training.minimum_test_rows in config/training.yaml, which costs "
+        f"certainty: of {few.score:.0f} test rows a share of 80 % is known to within "
+        f"{100 * margin:.0f} points only (`docs training`)"
+    )
 
 
 def _require_expected(start: Position, expected: str | None) -> None:

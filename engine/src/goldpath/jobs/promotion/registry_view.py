@@ -1,10 +1,11 @@
 """What the registry's commands show: rows of versions, models and records."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from goldpath.model_version import ModelVersion
+from goldpath.presentation import one_line
 from goldpath.registry.layout import DIGEST_TAG, KEY_TAG, SEMANTIC_TAG, SIGNATURE_TAG
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.registry.stages import STAGE_TAG, stage_of
@@ -13,6 +14,7 @@ from goldpath.trust.audit import history
 
 SHOWN_APART = (SEMANTIC_TAG, DIGEST_TAG, KEY_TAG, SIGNATURE_TAG, STAGE_TAG)
 LONGEST_TAG = 300
+SHORT_TAG = 40
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,19 @@ def version_view(manager: MLflowManager, reference: str) -> VersionView:
         digest=version.tags.get(DIGEST_TAG, ""),
         source=version.source,
     )
+
+
+def short_view(view: VersionView) -> dict[str, object]:
+    """The version for a terminal: a line a fact, short ids; `--json` has all of it."""
+    values = asdict(view)
+    for name in ("run", "digest", "source", "signed_by"):
+        values[name] = one_line(values[name])
+    shown = {key: one_line(value) for key, value in view.tags.items()}
+    values["tags"] = {
+        key: value if len(value) <= SHORT_TAG else f"{value[: SHORT_TAG - 1]}…"
+        for key, value in shown.items()
+    }
+    return {**values, "in full": f"registry show {view.version} --json"}
 
 
 def history_rows(settings: Settings, model: str, version: str | None) -> list[HistoryRow]:
