@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from goldpath.jobs.promotion.registry_audit import verify_audit
+from goldpath.learning.frames import model_frame
 from goldpath.model_version import ModelVersion
 from goldpath.registry.files.documents import sign_report
 from goldpath.registry.layout import CARD_FILE, DOCUMENTS, REFERENCE_FILE, REPORT_FILE, REPORT_PAGE
@@ -24,15 +25,8 @@ from goldpath.trust.signing import (
 )
 from goldpath.trust.signing_keys import signing_key
 
-from ..registry_projects import (
-    CONTRACT,
-    EXAMPLE,
-    add_version,
-    fitted,
-    make_registry,
-    model_frame,
-    scores,
-)
+from ..api.examples import fitted
+from ..registry_projects import CONTRACT, EXAMPLE, add_version, make_registry, scores
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::UserWarning")]
 

@@ -1,5 +1,6 @@
 """The command line runs the code of the project that it is called in, or says that it does not."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -35,7 +36,7 @@ def test_copied_environment_that_runs_the_originals_code_is_refused(tmp_path: Pa
     environment.pop("MLOPS_ROOT", None)
 
     done = subprocess.run(
-        [sys.executable, "-m", "shop", "check"],
+        [sys.executable, "-m", "shop", "check", "--json"],
         cwd=tmp_path / "two",
         env={**environment, "PYTHONPATH": os.pathsep.join([environment["PYTHONPATH"], *sys.path])},
         capture_output=True,
@@ -43,10 +44,11 @@ def test_copied_environment_that_runs_the_originals_code_is_refused(tmp_path: Pa
         check=False,
     )
 
-    assert done.returncode == 2
-    assert f"the code of {tmp_path / 'one'}" in done.stderr.replace("\n", " ")
-    assert str(tmp_path / "two") in done.stderr.replace("\n", " ")
-    assert "make setup" in done.stderr
+    assert done.returncode == 2, done.stderr
+    said = json.loads(done.stdout)
+    assert f"the code of {tmp_path / 'one'}" in said["error"]
+    assert str(tmp_path / "two") in said["error"]
+    assert "make setup" in said["fix"]
 
 
 def test_own_code_may_run_under_another_name_of_its_folder(tmp_path: Path) -> None:

@@ -260,9 +260,14 @@ class Predictor:
         version = self._registry().version_by_alias(self._alias)
         if version is None and not self._is_optional:
             raise NoModelError(
-                f"the model {self._contract.model_name} has no {self._alias}", "make train-local"
+                f"the model {self._contract.model_name} has no {self._alias}", self._promotion()
             )
         return version
+
+    def _promotion(self) -> str:
+        """What brings a version under the alias: its promotion, where there is a version."""
+        newest = getattr(self._registry(), "newest_version", lambda: None)()
+        return "make train-local" if newest is None else "make promote"
 
     def _registry(self) -> ModelSource:
         if self._source is None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from goldpath.lake.iceberg_metadata import add_new_columns
 from goldpath.lake.lakehouse import LakehouseError, TableName
-from goldpath.lake.local.relocation import require_own_files
+from goldpath.lake.local.damage import file_errors, require_catalog
+from goldpath.lake.local.relocation import catalog_entries, foreign_warehouse, require_own_files
 from goldpath.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,47 +33,71 @@ class LocalCatalog:
         with self.disk_errors():
             self.file.parent.mkdir(parents=True, exist_ok=True)
             self._warehouse.mkdir(parents=True, exist_ok=True)
-        return SqlCatalog("local", uri=f"sqlite:///{self.file}", warehouse=str(self._warehouse))
+        with file_errors(f"the catalog {self.file}"):
+            return SqlCatalog("local", uri=f"sqlite:///{self.file}", warehouse=str(self._warehouse))
+
+    def _is_there(self) -> bool:
+        """Whether there is a catalog that can be read.
+
+        Raises:
+            LakehouseError: If it is locked, damaged, or has lost the tables of the warehouse.
+        """
+        require_catalog(len(catalog_entries(self.file)), self.file, self._warehouse)
+        return self.file.is_file()
 
     def exists(self, table: TableName) -> bool:
         """Whether the table was ever written."""
-        return self.file.is_file() and self._iceberg.table_exists(str(table))
+        if not self._is_there():
+            return False
+        with self.read_errors(table):
+            return bool(self._iceberg.table_exists(str(table)))
 
     def tables(self) -> list[TableName]:
         """Every table of the lake, by layer and name."""
-        if not self.file.is_file():
-            return []
-        found = [
-            TableName(layer, name)
-            for (space,) in self._iceberg.list_namespaces()
-            for layer, name in self._iceberg.list_tables(space)
-        ]
+        self._is_there()
+        found = [TableName(entry.layer, entry.name) for entry in catalog_entries(self.file)]
         return sorted(found, key=str)
 
     def load(self, table: TableName) -> "Table":
         """A table, as it is now.
 
         Raises:
-            LakehouseError: If it was never written.
+            LakehouseError: If it was never written, or its metadata is missing or damaged.
         """
         from pyiceberg.exceptions import NoSuchTableError
 
         missing = LakehouseError(f"the table {table} does not exist yet", "make data")
-        if not self.file.is_file():
+        if not self._is_there():
             raise missing
         try:
-            return self._iceberg.load_table(str(table))
+            with self.read_errors(table):
+                return self._iceberg.load_table(str(table))
         except NoSuchTableError as error:
             raise missing from error
+
+    @contextmanager
+    def read_errors(self, table: TableName) -> Iterator[None]:
+        """Turn what lost or damaged files raise into a sentence; a moved project is named first."""
+        try:
+            with file_errors(str(table)):
+                yield
+        except LakehouseError:
+            former = foreign_warehouse(self.file, self._warehouse, self._root)
+            if former is not None and not former.exists():
+                require_own_files(self.file, self._warehouse, self._root)
+            raise
 
     def prepare(self, table: TableName, schema: "pa.Schema", partition_by: str | None) -> "Table":
         """The table, created or with new columns added, ready to take rows with this schema."""
         from pyiceberg.table.name_mapping import NameMapping
 
         with self.lock():
+            self._is_there()
             self._iceberg.create_namespace_if_not_exists(table.layer)
-            if self._iceberg.table_exists(str(table)):
-                iceberg = self._iceberg.load_table(str(table))
+            with self.read_errors(table):
+                held = self._iceberg.table_exists(str(table))
+                iceberg = self._iceberg.load_table(str(table)) if held else None
+            if iceberg is not None:
                 add_new_columns(table, iceberg, schema)
                 return iceberg
             iceberg = self._iceberg.create_table(

@@ -12,6 +12,7 @@ from goldpath.lake.engine import connect_duckdb, quoted
 from goldpath.lake.iceberg_metadata import plain_type
 from goldpath.lake.lakehouse import Partitions
 from goldpath.lake.local.catalog import LocalCatalog
+from goldpath.lake.local.damage import file_errors
 
 if TYPE_CHECKING:
     import ibis
@@ -56,7 +57,8 @@ class DataFiles:
 
     def collect(self, expression: "ibis.Table") -> "pa.Table":
         """Run an expression."""
-        return self._engine.to_pyarrow(expression)
+        with file_errors("the lake"):
+            return self._engine.to_pyarrow(expression)
 
     @contextmanager
     def staged(self, rows: "pa.Table") -> Iterator["ibis.Table"]:

@@ -70,14 +70,15 @@ class LocalLakehouse:
         Only this class writes them, and it never writes row-level deletes.
 
         Raises:
-            LakehouseError: If there is no such table or snapshot.
+            LakehouseError: If there is no such table or snapshot, or a file of it is lost.
         """
         iceberg = self._catalog.load(table)
         if snapshot_id is not None:
             require_snapshot(table, iceberg, snapshot_id)
         scan = iceberg.scan(row_filter=_condition(partitions), snapshot_id=snapshot_id)
-        paths = [_path(task.file) for task in scan.plan_files()]
-        return self._files.read(paths, scan.projection().as_arrow(), partitions)
+        with self._catalog.read_errors(table):
+            paths = [_path(task.file) for task in scan.plan_files()]
+            return self._files.read(paths, scan.projection().as_arrow(), partitions)
 
     def collect(self, expression: "ibis.Table") -> "pa.Table":
         """Run an expression."""
@@ -155,8 +156,9 @@ class LocalLakehouse:
         """
         with self._catalog.lock():
             iceberg = self._catalog.load(table)
-            held = {_path(task.file): task.file for task in iceberg.scan().plan_files()}
-            touched = self._files.holding(column, values, list(held))
+            with self._catalog.read_errors(table):
+                held = {_path(task.file): task.file for task in iceberg.scan().plan_files()}
+                touched = self._files.holding(column, values, list(held))
             if touched:
                 rows = self._files.read(touched, iceberg.schema().as_arrow())
                 kept = rows.filter(~rows[column].isin(list(values)).fill_null(False))
@@ -168,7 +170,8 @@ class LocalLakehouse:
         """Rewrite small files into large ones, where a partition has many; no row changes."""
         with self._catalog.lock():
             iceberg = self._catalog.load(table)
-            held = _small_files(iceberg)
+            with self._catalog.read_errors(table):
+                held = _small_files(iceberg)
             if held:
                 rows = self._files.read([_path(file) for file in held], iceberg.schema().as_arrow())
                 files = self._files.write(iceberg, rows, None)
@@ -193,11 +196,12 @@ class LocalLakehouse:
     ) -> Snapshot:
         with self._catalog.lock():
             iceberg = self._catalog.load(table)
-            old = (
-                [task.file for task in iceberg.scan(row_filter=replaced).plan_files()]
-                if replaced is not None
-                else []
-            )
+            with self._catalog.read_errors(table):
+                old = (
+                    [task.file for task in iceberg.scan(row_filter=replaced).plan_files()]
+                    if replaced is not None
+                    else []
+                )
             self._swap(iceberg, old, files)
         return _require_current(table, iceberg)
 
@@ -271,10 +275,11 @@ class LocalLakehouse:
         """
         with self._catalog.lock():
             iceberg = self._catalog.load(table)
-            gone, files = expire_older(iceberg, before)
-            for file in files:
-                Path(file).unlink(missing_ok=True)
-            self._delete_orphans(iceberg)
+            with self._catalog.read_errors(table):
+                gone, files = expire_older(iceberg, before)
+                for file in files:
+                    Path(file).unlink(missing_ok=True)
+                self._delete_orphans(iceberg)
         return gone
 
     def purge(self, table: TableName, snapshot_ids: Sequence[int]) -> None:
@@ -285,9 +290,10 @@ class LocalLakehouse:
         """
         with self._catalog.lock():
             iceberg = self._catalog.load(table)
-            for file in drop_snapshots(table, iceberg, snapshot_ids):
-                Path(file).unlink(missing_ok=True)
-            self._delete_orphans(iceberg, timedelta(0))
+            with self._catalog.read_errors(table):
+                for file in drop_snapshots(table, iceberg, snapshot_ids):
+                    Path(file).unlink(missing_ok=True)
+                self._delete_orphans(iceberg, timedelta(0))
 
     def _delete_orphans(self, iceberg: "Table", age: timedelta = ORPHAN_AGE) -> None:
         """Delete what a killed writer left: data files and manifests, whole or torn."""

@@ -6,21 +6,16 @@ would write; it is refused until its files name its own folder.
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from goldpath.lake.lakehouse import LakehouseError
 from goldpath.lake.local.avro_paths import NewPath, rewrite_paths
+from goldpath.lake.local.damage import BUSY_SECONDS, catalog_errors
 
 FILE_SCHEME = "file://"
-BUSY_SECONDS = 4.0
-REBUILD = (
-    "restore the folder lake/ from a backup, or make the lake anew from its sources: "
-    "make clean-all data"
-)
 RELOCATE = (
     "make relocate shows what would change, make relocate ARGS=--yes does it: this project then "
     "has files of its own, and the other folder stays as it is"
@@ -69,29 +64,6 @@ def catalog_entries(catalog: Path) -> list[CatalogEntry]:
             "FROM iceberg_tables WHERE metadata_location IS NOT NULL"
         )
         return [CatalogEntry(layer, name, now, before or "") for layer, name, now, before in rows]
-
-
-@contextmanager
-def catalog_errors(catalog: Path) -> Iterator[None]:
-    """Say of a catalog that cannot be read what is wrong with it, and what to do.
-
-    Raises:
-        LakehouseError: If it is locked, damaged or not to be opened.
-    """
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error) or "busy" in str(error):
-            raise LakehouseError(
-                f"another process has locked the catalog {catalog} for more than "
-                f"{BUSY_SECONDS:.0f} seconds",
-                f"let it finish, or end it (fuser {catalog} names it), and run the command again",
-            ) from error
-        raise LakehouseError(
-            f"the catalog {catalog} cannot be read: {error}", f"check its owner; else {REBUILD}"
-        ) from error
-    except sqlite3.Error as error:
-        raise LakehouseError(f"the catalog {catalog} is damaged: {error}", REBUILD) from error
 
 
 def foreign_warehouse(catalog: Path, warehouse: Path, root: Path) -> Path | None:

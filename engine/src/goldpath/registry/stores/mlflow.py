@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldpath.model_version import ModelVersion
+from goldpath.registry.stores.answering import require_answer
 from goldpath.registry.stores.database import ensure_database
 from goldpath.registry.stores.login import shown_uri
 from goldpath.registry.stores.store import (
@@ -43,8 +44,10 @@ class MlflowStore:
         """MLflow's own client.
 
         Raises:
-            RegistryError: If the tracking URI names a folder, which MLflow 3 no longer serves.
+            RegistryError: If the tracking URI names a folder, which MLflow 3 no longer serves, or
+                a database that does not answer.
         """
+        require_answer(self.uri)
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
         if self.uri.startswith(SQLITE):
@@ -236,12 +239,20 @@ def translate(uri: str, what: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (MlflowException, OSError) as error:
+    except Exception as error:
+        away = type(error).__module__.startswith(("botocore", "boto3", "google.", "azure."))
+        if not away and not isinstance(error, (MlflowException, OSError)):
+            raise
         text = str(error).strip()
         first_line = text.splitlines()[0][:300] if text else type(error).__name__
         fix = "check that the server runs (make mlflow-up) or unset MLFLOW_TRACKING_URI"
         if getattr(error, "error_code", None) in REFUSALS:
             fix = "MLflow answered and refused it: change what it names"
+        elif away:
+            fix = (
+                "the store of the registry's files does not answer: check its address "
+                "(MLFLOW_S3_ENDPOINT_URL), the network and the credentials"
+            )
         raise RegistryError(f"{what} failed at {shown_uri(uri)}: {first_line}", fix) from error
 
 

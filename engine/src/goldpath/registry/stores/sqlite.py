@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from goldpath.model_version import ModelVersion
+from goldpath.registry.stores.answering import WAIT_SECONDS, file_error, require_answer
 from goldpath.registry.stores.mlflow import MlflowStore
 from goldpath.registry.stores.store import SQLITE, RegisteredModel, RegistryError, RunRecord
 
@@ -20,6 +21,8 @@ KNOWN_SCHEMAS = frozenset({"dc11669786a5"})
 WORKSPACE = "default"
 DELETED = "Deleted_Internal"
 BUSY_SECONDS = 20.0
+"""Writers wait so long for one another; whoever looks gives up sooner (`answering`)."""
+
 Row = tuple[object, ...]
 
 
@@ -36,14 +39,21 @@ class SqliteStore(MlflowStore):
 
     @staticmethod
     def knows(uri: str) -> bool:
-        """Whether the file exists and has a schema that is known here."""
+        """Whether the file exists and has a schema that is known here.
+
+        Raises:
+            RegistryError: If it is locked, damaged or empty.
+        """
         file = Path(uri.removeprefix(SQLITE))
         if not file.is_file():
             return False
         try:
             with closing(_connect(file)) as connection:
                 found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-        except sqlite3.Error:
+        except sqlite3.Error as error:
+            if "no such table" not in str(error):
+                raise file_error(file, error) from error
+            require_answer(uri)  # an empty file has lost its tables
             return False
         return len(found) == 1 and found[0][0] in KNOWN_SCHEMAS
 
@@ -275,7 +285,7 @@ class SqliteStore(MlflowStore):
             with closing(_connect(self.file)) as connection:
                 yield connection
         except sqlite3.Error as error:
-            raise RegistryError(f"{self.file} cannot be read: {error}", "make status") from error
+            raise file_error(self.file, error) from error
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -286,9 +296,7 @@ class SqliteStore(MlflowStore):
                 with connection:
                     yield connection
         except sqlite3.Error as error:
-            raise RegistryError(
-                f"{self.file} cannot be written: {error}", "see who else writes to it"
-            ) from error
+            raise file_error(self.file, error) from error
 
 
 def _aliases(connection: sqlite3.Connection, name: str) -> dict[str, str]:
@@ -303,7 +311,7 @@ def _connect(file: Path) -> sqlite3.Connection:
     # Not mode=ro: a killed writer leaves a journal that the next one who opens the file rolls back.
     # A file that nobody may write to is opened for reading all the same.
     connection = sqlite3.connect(
-        f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS
+        f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=WAIT_SECONDS
     )
     connection.execute("PRAGMA query_only = ON")
     return connection
