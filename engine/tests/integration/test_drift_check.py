@@ -59,6 +59,7 @@ def log_predictions(
     rows: int,
     version: str,
     personal: PersonalValues | None = None,
+    start: datetime | None = None,
 ) -> None:
     """What a service leaves that answered the same customer again and again."""
     values = {"number": 10.0, "integer": 20, "boolean": True}
@@ -66,7 +67,7 @@ def log_predictions(
         f.name: f.categories[0] if f.categories else None if f.nullable else values[f.type]
         for f in contract.features
     }
-    start = datetime.now(UTC)
+    start = start or datetime.now(UTC)
     PredictionLog(settings.root / settings.serving.prediction_log, personal=personal).write(
         [
             LoggedPrediction(
@@ -212,11 +213,58 @@ def test_newest_batch_run_is_checked_where_no_file_is_named(
 
     result = check_drift(copied, trained.contract, None, html=False)
 
-    assert result.source == "batch run newer"
+    assert result.source.startswith("batch run newer (")
     assert result.verdict == "ok"
 
 
-def test_service_log_goes_before_a_batch_run(copied: Settings, trained: Trained) -> None:
+def test_rows_of_the_training_are_marked_and_not_compared_as_new(
+    copied: Settings, trained: Trained
+) -> None:
+    scored = predict_batch(copied, trained.contract)
+    assert scored.training_rows == scored.rows
+    result = check_drift(copied, trained.contract, None, html=True)
+    assert (result.verdict, result.exit_code, result.rows) == ("ok", 0, 0)
+    assert result.training_rows == scored.rows
+    assert "nothing new to compare" in result.message
+    report = report_of(copied)
+    assert (report["training_rows"], report["plot"], report["html"]) == (scored.rows, None, None)
+
+    source = copied.root / trained.contract.source.path
+    again = check_drift(copied, trained.contract, source, html=False)
+    assert (again.verdict, again.rows) == ("ok", 0)
+
+    both = copied.root / "data" / "both.csv"
+    new = customers(copied, {"monthly_charges": 1.0}).read_text().split("\n", 1)[1]
+    both.write_text(source.read_text() + new)
+    mixed = predict_batch(copied, trained.contract, both, "mixed")
+    assert 0 < mixed.training_rows < mixed.rows
+    result = check_drift(copied, trained.contract, None, html=False)
+    assert (result.verdict, result.rows) == ("drift", mixed.rows - mixed.training_rows)
+
+
+def test_what_was_just_scored_is_checked_whatever_the_log_holds(
+    copied: Settings, trained: Trained
+) -> None:
+    version = trained.candidate.model_version
+    before = datetime.now(UTC) - timedelta(hours=1)
+    log_predictions(copied, trained.contract, 300, version, start=before)
+    predict_batch(copied, trained.contract, customers(copied, {"monthly_charges": 1.0}), "batch")
+
+    result = check_drift(copied, trained.contract, None, html=False)
+
+    assert result.source.startswith("batch run batch")
+    assert "monthly_charges" in result.drifted_columns
+    named = check_drift(copied, trained.contract, None, html=False, source="service")
+    assert named.source == "the service's last 300 predictions"
+    table = check_drift(copied, trained.contract, None, html=False, source="table")
+    assert table.source.startswith("gold.")
+    with pytest.raises(DriftError, match="--source file without --data"):
+        check_drift(copied, trained.contract, None, html=False, source="file")
+
+
+def test_service_log_goes_before_a_batch_run_that_is_older(
+    copied: Settings, trained: Trained
+) -> None:
     predict_batch(copied, trained.contract, None, "batch")
     log_predictions(copied, trained.contract, 300, trained.candidate.model_version)
 
@@ -242,7 +290,8 @@ def test_log_of_a_few_rows_does_not_hide_a_batch_run(copied: Settings, trained: 
     predict_batch(copied, trained.contract, None, "batch")
     log_predictions(copied, trained.contract, 3, trained.candidate.model_version)
 
-    assert check_drift(copied, trained.contract, None, html=False).source == "batch run batch"
+    found = check_drift(copied, trained.contract, None, html=False)
+    assert found.source.startswith("batch run batch")
 
 
 def test_predictions_of_another_version_are_not_judged_by_the_champion(

@@ -180,6 +180,31 @@ def test_batch_scores_a_file_without_labels(trained: Trained, tmp_path: Path) ->
     assert result.refused_rows == 1
 
 
+def test_refused_rows_of_a_batch_are_named_with_their_reasons(
+    trained: Trained, tmp_path: Path
+) -> None:
+    write_sample(tmp_path / "new.csv", 300, 11, {})
+    rows = pd.read_csv(tmp_path / "new.csv", dtype=str, keep_default_na=False)[:200]
+    rows.loc[10:39, "contract"] = "forever"
+    rows.loc[20:24, "age"] = "old"
+    rows.to_csv(tmp_path / "odd.csv", index=False)
+
+    result = predict_batch(trained.settings, trained.contract, tmp_path / "odd.csv", "odd")
+
+    assert result.refused_rows == 30
+    assert list(result.refused_reasons.values()) == [30, 5]
+    first, second = result.refused_reasons
+    assert first == "contract: is not one of its categories"
+    assert second.startswith("age: is not a")
+    written = pd.read_csv(trained.settings.root / result.refused_file)
+    assert written["row"].tolist() == list(range(11, 41))
+    assert written["refused"][0] == "contract: 'forever' is not one of its categories"
+
+    rows.assign(contract="forever").to_csv(tmp_path / "all.csv", index=False)
+    with pytest.raises(CheckFailedError, match=r"refuses all 200 rows .*contract: is not"):
+        predict_batch(trained.settings, trained.contract, tmp_path / "all.csv")
+
+
 def test_batch_before_a_champion_says_what_to_run(project: Settings) -> None:
     with pytest.raises(RegistryError, match="make train-local"):
         predict_batch(project, load_contract(project.root))

@@ -4,7 +4,8 @@ import pyarrow as pa
 import pytest
 
 from goldpath.drift.profile import compare_frames
-from goldpath.jobs.drift.check import add_predictions, typed_features
+from goldpath.jobs.drift.check import add_predictions
+from goldpath.jobs.drift.current_rows import typed_features
 
 from ..api.examples import PROBLEMS, contract_of, fitted, random_rows
 

@@ -9,6 +9,7 @@ Exit codes: 0 ok, 1 a check says no, 2 error, 3 not enough data, 99 nothing to d
 import gc
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -52,6 +53,17 @@ OTHERS = 0o077
 """Rows, models, logs and reports are for whoever runs the project, not for the machine's others."""
 WRITE_SOURCES = frozenset({"adopt", "docs", "engine", "migrate", "template-update"})
 """They write what goes into git, which a container's user or a colleague has to read."""
+
+
+class DriftSource(StrEnum):
+    """Which rows a drift check judges."""
+
+    newest = "newest"
+    batch = "batch"
+    service = "service"
+    table = "table"
+    file = "file"
+
 
 DATA = "Data"
 MODEL = "Model"
@@ -244,6 +256,9 @@ def drift_check(
     data: Annotated[
         Path | None, typer.Option(help="Check this file; the last scored rows where not given.")
     ] = None,
+    source: Annotated[
+        DriftSource, typer.Option(help="Which rows: newest is what was scored last.")
+    ] = DriftSource.newest,
     html: Annotated[bool, typer.Option(help="Also write Evidently's HTML report.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -254,7 +269,8 @@ def drift_check(
     from goldpath.settings import load_settings
 
     settings = load_settings()
-    result = check_drift(settings, load_contract(settings.root), data, html=html)
+    contract = load_contract(settings.root)
+    result = check_drift(settings, contract, data, html=html, source=source.value)
     show(result, as_json)
     raise typer.Exit(result.exit_code)
 

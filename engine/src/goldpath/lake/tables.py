@@ -14,6 +14,8 @@ INTERVAL = "_interval"
 DAY = "_day"
 # The line as it was logged, where its values do not fit the table's columns.
 LINE = "_line"
+# Of the predictions: whether the champion was trained or judged on the row.
+TRAINING_ROW = "training_row"
 # Quarantine's: why the row was refused.
 REASONS = "_reasons"
 

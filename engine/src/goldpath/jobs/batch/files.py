@@ -9,11 +9,11 @@ there, and the next one starts from the beginning.
 
 import os
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,13 @@ import numpy as np
 from goldpath.compiled.encoded import EncodedModel
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import Contract
-from goldpath.errors import NothingToDoError
+from goldpath.errors import CheckFailedError, NothingToDoError
 from goldpath.lake.connection import open_lakehouse
 from goldpath.learning.scoring import LoadedModel
 from goldpath.presentation import step
 from goldpath.privacy.erasure import uses_rows
 from goldpath.privacy.suppression import Suppression, SuppressionList
+from goldpath.quality.file_rows import count_reasons, say_reasons
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
 from goldpath.settings import Settings
 from goldpath.sources.files import SourceError, find_files, is_parquet
@@ -51,6 +52,7 @@ class FileScores:
         source: The files.
         rows: Rows with a prediction.
         refused_rows: Rows that do not fulfil the contract; the file says why.
+        refused_reasons: How many of them for each reason, the commonest first.
         file: The Parquet file with the predictions.
         model_version: The champion.
         engine: `kernel` or `numpy` (compiled), or `pipeline`.
@@ -61,6 +63,7 @@ class FileScores:
     source: str
     rows: int
     refused_rows: int
+    refused_reasons: Mapping[str, int]
     file: str
     model_version: str
     engine: str
@@ -80,6 +83,7 @@ def predict_file(settings: Settings, contract: Contract, data: Path, out: Path) 
 
     Raises:
         RegistryError: If there is no champion.
+        CheckFailedError: If the contract refuses every row; the file says why.
         SourceError: If a file is not Parquet, or a column is missing or of another type.
         NothingToDoError: If there is no row.
     """
@@ -100,12 +104,21 @@ def predict_file(settings: Settings, contract: Contract, data: Path, out: Path) 
     step(f"predict: {settings.shown(data)} with version {champion.version}")
     started = time.perf_counter()
     totals = score_files(scorer, files, out, settings)
+    reasons = dict(totals.reasons.most_common())
     if totals.rows + totals.refused == 0:
         raise NothingToDoError(f"{settings.shown(data)} has no rows", "check the file")
+    if totals.rows == 0:
+        raise CheckFailedError(
+            f"the contract refuses all {totals.refused:,} rows of {settings.shown(data)}: "
+            f"{say_reasons(reasons)}",
+            f"{settings.shown(out)} says why of each; correct the file, or config/project.yaml and "
+            "train again",
+        )
     return FileScores(
         source=settings.shown(data),
         rows=totals.rows,
         refused_rows=totals.refused,
+        refused_reasons=reasons,
         file=settings.shown(out),
         model_version=champion.version,
         engine=getattr(model, "engine", "pipeline"),
@@ -134,6 +147,7 @@ class Totals:
     rows: int = 0
     refused: int = 0
     score: float = 0.0
+    reasons: Counter[str] = field(default_factory=Counter)
 
 
 def score_files(
@@ -171,6 +185,7 @@ def score_files(
             totals.rows += counted.rows
             totals.refused += counted.refused
             totals.score += counted.score
+            totals.reasons += counted.reasons
 
         first = 0
         for chunk in _chunks(files, scorer):
@@ -320,6 +335,7 @@ class BatchScorer:
         ]
         good = ~bad
         counted = Totals(int(good.sum()), int(bad.sum()), float(scores[good].sum()))
+        counted.reasons.update(count_reasons(checked.problems.values()))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema), counted
 
     def _kept(self, chunk: "pa.RecordBatch", numbers: Any) -> "tuple[pa.RecordBatch, pa.Array]":

@@ -1,5 +1,6 @@
 """Batch inference: score rows with the champion and write them to the predictions table."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,19 +9,21 @@ from typing import TYPE_CHECKING
 from goldpath.compiled.encoded import EncodedModel
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import EVENT_TIME, Contract
-from goldpath.errors import NothingToDoError
+from goldpath.errors import CheckFailedError, NothingToDoError
+from goldpath.jobs.batch.training_rows import training_rows
 from goldpath.jobs.batch.work import BatchWork, run_steps
 from goldpath.jobs.data.recipes import clean_file
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.lake.lakehouse import Partitions
-from goldpath.lake.tables import gold_table, predictions_table
+from goldpath.lake.tables import TRAINING_ROW, gold_table, predictions_table
 from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.presentation import step
 from goldpath.privacy.erasure import uses_rows
 from goldpath.privacy.suppression import SuppressionList
 from goldpath.project import ProjectDefinitionError
-from goldpath.quality.checks import typed_frame
+from goldpath.quality.checks import number_rows
+from goldpath.quality.file_rows import FileRows, divide_file, say_reasons
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
 from goldpath.settings import Settings
 from goldpath.sources.dialect import detect_dialect
@@ -28,6 +31,8 @@ from goldpath.sources.read import list_parts, read_raw, whole_digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+REFUSED_FILE = "refused_rows.csv"
 
 
 @dataclass(frozen=True)
@@ -38,19 +43,25 @@ class BatchResult:
         source: The file or the table that was scored.
         rows: Rows with a prediction.
         refused_rows: Rows of a file that do not fulfil the contract.
+        refused_reasons: How many of them for each reason, the commonest first.
+        refused_file: A CSV file with the number of each of them and why; empty where there is none.
         table: The predictions table.
         run_id: Rows of this run carry it; scoring again with it replaces them.
         model_version: The champion.
         mean_score: Mean of the scores.
+        training_rows: Rows that the champion was trained or judged on; drift checks pass over them.
     """
 
     source: str
     rows: int
     refused_rows: int
+    refused_reasons: Mapping[str, int]
+    refused_file: str
     table: str
     run_id: str
     model_version: str
     mean_score: float
+    training_rows: int
 
 
 @uses_rows
@@ -69,6 +80,7 @@ def predict_batch(
 
     Raises:
         RegistryError: If there is no champion.
+        CheckFailedError: If the contract refuses every row.
         NothingToDoError: If there is no row to score.
     """
     manager = MLflowManager(settings, contract)
@@ -92,10 +104,13 @@ def predict_batch(
         source=work.source,
         rows=scored.num_rows,
         refused_rows=work.refused_rows,
+        refused_reasons=work.refused_reasons,
+        refused_file=work.refused_file,
         table=str(predictions_table(contract)),
         run_id=work.run_id,
         model_version=champion.version,
         mean_score=sum(scored["score"].to_pylist()) / scored.num_rows,
+        training_rows=sum(scored[TRAINING_ROW].to_pylist()),
     )
 
 
@@ -103,6 +118,7 @@ def load_rows(work: BatchWork) -> BatchWork:
     """Read gold, or the rows of a file that fulfil the contract.
 
     Raises:
+        CheckFailedError: If the contract refuses every row.
         NothingToDoError: If there is no row to score.
     """
     step("load: reading the rows")
@@ -110,21 +126,45 @@ def load_rows(work: BatchWork) -> BatchWork:
     if work.data is None:
         snapshot = gold_snapshot(lakehouse, contract)
         rows = lakehouse.collect(lakehouse.read(gold_table(contract), snapshot.snapshot_id))
-        source, refused, digest = str(gold_table(contract)), 0, str(snapshot.snapshot_id)
+        source, digest = str(gold_table(contract)), str(snapshot.snapshot_id)
     else:
         found = detect_dialect(work.data.resolve())
         suppression = SuppressionList(lakehouse, settings, contract).load()
-        raw = suppression.keep_all(read_raw(found, settings.root))
-        rows = typed_frame(raw, contract, clean_file(contract, settings.project.recipes))
-        source = settings.shown(work.data)
+        raw = suppression.keep_all(number_rows(read_raw(found, settings.root)))
+        divided = divide_file(raw, contract, clean_file(contract, settings.project.recipes))
+        source, rows = settings.shown(work.data), divided.typed
         digest = whole_digest(list_parts(found, settings.root))
-        refused = raw.num_rows - rows.num_rows
+        work = _say_refused(work, source, divided)
     if rows.num_rows == 0:
-        raise NothingToDoError(
-            f"{source} has no row that fulfils the contract", "check the file, or run: make data"
-        )
+        raise NothingToDoError(f"{source} has no rows", "check the file, or run: make data")
     run_id = work.run_id or f"{digest}-v{work.champion.version}"
-    return replace(work, rows=rows, source=source, refused_rows=refused, run_id=run_id)
+    return replace(work, rows=rows, source=source, run_id=run_id)
+
+
+def _say_refused(work: BatchWork, source: str, divided: FileRows) -> BatchWork:
+    """Write the refused rows to a file, and count them by their reasons.
+
+    Raises:
+        CheckFailedError: If no row is left to score.
+    """
+    from pyarrow import csv
+
+    count, reasons = divided.refused.num_rows, divided.reasons
+    file = work.settings.reports / REFUSED_FILE
+    if not count:
+        file.unlink(missing_ok=True)  # of an earlier run
+        return work
+    file.parent.mkdir(parents=True, exist_ok=True)
+    csv.write_csv(divided.refused, file)
+    shown = work.settings.shown(file)
+    said = say_reasons(reasons)
+    step(f"refused: {count:,} of {count + divided.typed.num_rows:,} rows: {said}; {shown}")
+    if divided.typed.num_rows == 0:
+        raise CheckFailedError(
+            f"the contract refuses all {count:,} rows of {source}: {said}",
+            f"{shown} says why of each; correct the file, or config/project.yaml and train again",
+        )
+    return replace(work, refused_rows=count, refused_reasons=reasons, refused_file=shown)
 
 
 def score_rows(work: BatchWork) -> BatchWork:
@@ -132,7 +172,9 @@ def score_rows(work: BatchWork) -> BatchWork:
     rows = _table(work.rows, "load_rows")
     step(f"predict: {rows.num_rows} rows with version {work.champion.version}")
     model = work.manager.load_for_serving(work.champion)
-    return replace(work, scored=_score(rows, work.contract, model, work.champion, work.run_id))
+    scored = _score(rows, work.contract, model, work.champion, work.run_id)
+    known = training_rows(rows, work.contract, work.lakehouse, work.champion)
+    return replace(work, scored=scored.append_column(TRAINING_ROW, [known.tolist()]))
 
 
 def store_predictions(work: BatchWork) -> BatchWork:

@@ -1,6 +1,7 @@
 """A batch inference between its steps."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ class BatchWork:
         run_id: Name of the run; empty until the rows are loaded where nobody gave one.
         source: What was loaded, for people.
         refused_rows: Rows of a file that do not fulfil the contract.
+        refused_reasons: How many of them for each reason.
+        refused_file: A CSV file with the number of each of them and why; empty where there is none.
         rows: Typed rows; none before `load_rows`.
         scored: The rows of the predictions table; none before `score_rows`. Columns that a step
             adds are stored.
@@ -59,6 +62,8 @@ class BatchWork:
     run_id: str = ""
     source: str = ""
     refused_rows: int = 0
+    refused_reasons: Mapping[str, int] = field(default_factory=dict)
+    refused_file: str = ""
     # Typed as tables, so that a step need not ask: the order of the steps has been checked.
     rows: "pa.Table" = None
     scored: "pa.Table" = None

@@ -2,14 +2,13 @@
 
 import json
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,46 +17,24 @@ from goldpath.drift.decision import DriftDecision, decide
 from goldpath.drift.plot import write_plot
 from goldpath.drift.profile import DriftError, compare_frames, rejected_shift
 from goldpath.drift.report import write_html
-from goldpath.errors import NotEnoughDataError
-from goldpath.jobs.data.recipes import clean_file
-from goldpath.jobs.drift.served_predictions import newest_predictions
-from goldpath.jobs.upkeep.log_rows import ARROW_TYPES
+from goldpath.jobs.drift.current_rows import PREDICTION, CurrentRows, Place, Source, current_rows
+from goldpath.json_values import finite
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import Lakehouse
-from goldpath.lake.tables import bronze_table, predictions_table, quarantine_table
+from goldpath.lake.tables import bronze_table, quarantine_table
 from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.presentation import step
 from goldpath.project import ProjectDefinitionError, naming, place_of
-from goldpath.quality.checks import typed_frame
 from goldpath.registry.layout import REFERENCE_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.serving.log.personal import hidden_columns
 from goldpath.settings import Settings
-from goldpath.sources.dialect import detect_dialect
-from goldpath.sources.read import read_raw
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PREDICTION = "prediction"
-
-ROWS_PER_REFERENCE_ROW = 5
-"""More current rows than this add next to nothing: the reference's own noise then dominates."""
-
-
-@dataclass(frozen=True)
-class CurrentRows:
-    """Rows to judge.
-
-    Attributes:
-        source: Where they come from, for people.
-        features: The model's features, typed.
-        rejected: How many rows the contract refused beside them.
-    """
-
-    source: str
-    features: pa.Table
-    rejected: int = 0
+NEWS = 0.01
+"""Up to this share of new rows, such as corrected ones, a batch of training rows says nothing."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +47,14 @@ class DriftReport:
         drifted_columns: What changed, by column, the largest shift first.
         rows: Rows compared.
         rejected_rows: Rows that the contract refused.
+        training_rows: Rows that were left out: the champion was trained or judged on them.
         reference_rows: Rows of the reference.
         source: Where the rows come from.
         model_version: The champion whose training rows are the reference.
         calibration: What the p-values assume.
         report: The JSON report.
         html: Evidently's report, or None where it was not asked for.
-        plot: The picture.
+        plot: The picture; None where no rows were compared.
         exit_code: 0 ok, 1 drift, 3 too few rows.
     """
 
@@ -85,18 +63,24 @@ class DriftReport:
     drifted_columns: dict[str, str]
     rows: int
     rejected_rows: int
+    training_rows: int
     reference_rows: int
     source: str
     model_version: str
     calibration: str
     report: str
     html: str | None
-    plot: str
+    plot: str | None
     exit_code: int
 
 
 def check_drift(
-    settings: Settings, contract: Contract, data: Path | None, *, html: bool
+    settings: Settings,
+    contract: Contract,
+    data: Path | None,
+    *,
+    html: bool,
+    source: Source = "newest",
 ) -> DriftReport:
     """Compare rows with the champion's reference and leave the reports.
 
@@ -105,6 +89,8 @@ def check_drift(
         contract: The project's contract; names the model.
         data: A raw file; where it is not given, the rows that the champion scored last.
         html: Whether to write Evidently's report too.
+        source: Which rows to check: the last batch run, the service's log, the gold table, the
+            file, or the newest of what was scored.
 
     Raises:
         DriftError: If there is no champion, or its reference cannot be compared.
@@ -118,7 +104,12 @@ def check_drift(
         reference = pq.read_table(file)
     lakehouse = open_lakehouse(settings)
     hidden = {*hidden_columns(settings, contract), *hidden_columns(settings, model.contract)}
-    rows = _current_rows(settings, lakehouse, model.contract, champion, data, hidden)
+    place = Place(settings, lakehouse, model.contract, champion, hidden)
+    rows = current_rows(place, data, source)
+    if rows.features.num_rows <= NEWS * rows.scored:
+        return _write_reports(
+            settings, _nothing_new(rows, reference), rows, champion, reference, None, html=False
+        )
     step(f"Comparing {rows.features.num_rows} rows with the {reference.num_rows} of the reference")
     if PREDICTION in rows.features.column_names:
         current = rows.features
@@ -134,6 +125,21 @@ def check_drift(
         )
     decision = decide(profiles, settings.monitoring, current.num_rows, reference.num_rows)
     return _write_reports(settings, decision, rows, champion, reference, current, html=html)
+
+
+def _nothing_new(rows: CurrentRows, reference: pa.Table) -> DriftDecision:
+    """The verdict on rows that the champion was trained or judged on, and hardly any others."""
+    return DriftDecision(
+        verdict="ok",
+        exit_code=0,
+        rows=0,
+        reference_rows=reference.num_rows,
+        columns=(),
+        calibration="iid",
+        message=f"nothing new to compare: {rows.training_rows:,} of {rows.scored:,} rows are of "
+        "the data that the champion was trained and judged on; score new rows: batch-predict "
+        "--data FILE",
+    )
 
 
 Compared = Callable[[pa.Table], pa.Table]
@@ -192,23 +198,6 @@ def add_predictions(features: pa.Table, model: LoadedModel) -> pa.Table:
     return features.append_column(PREDICTION, values)
 
 
-def typed_features(rows: Sequence[Mapping[str, Any]], contract: Contract) -> pa.Table:
-    """Rows of the prediction log with the types of the gold table."""
-    columns = {
-        feature.name: pa.array(
-            [_typed(row.get(feature.name), feature.type) for row in rows], ARROW_TYPES[feature.type]
-        )
-        for feature in contract.features
-    }
-    return pa.table(columns)
-
-
-def _typed(value: Any, kind: str) -> Any:
-    if value is None:
-        return None
-    return {"number": float, "integer": int, "boolean": bool, "category": str}[kind](value)
-
-
 def _require_champion(manager: MLflowManager, contract: Contract) -> ModelVersion:
     champion = manager.champion_version()
     if champion is None:
@@ -217,100 +206,6 @@ def _require_champion(manager: MLflowManager, contract: Contract) -> ModelVersio
             "make train-local",
         )
     return champion
-
-
-def _current_rows(
-    settings: Settings,
-    lakehouse: Lakehouse,
-    contract: Contract,
-    champion: ModelVersion,
-    data: Path | None,
-    hidden: Collection[str],
-) -> CurrentRows:
-    """The file, else the prediction log, else the newest batch run: the first that is large enough.
-
-    A service that has answered twice must not hide a batch run of a million rows. Where neither
-    is large enough, the larger one.
-    """
-    limit = ROWS_PER_REFERENCE_ROW * settings.monitoring.reference_rows
-    if data is not None:
-        return _rows_of_file(settings, contract, data, limit)
-    logged = _rows_of_log(settings, lakehouse, contract, champion, limit, hidden)
-    if logged.features.num_rows >= settings.monitoring.minimum_rows:
-        return logged
-    batch = _rows_of_batch(lakehouse, contract, champion, limit)
-    rows = max(batch, logged, key=lambda found: found.features.num_rows)
-    if rows.features.num_rows == 0:
-        raise NotEnoughDataError(
-            f"{champion.name} version {champion.version} has not scored any row yet",
-            "make batch-predict, or name a file: drift-check --data FILE",
-        )
-    return rows
-
-
-def _rows_of_file(settings: Settings, contract: Contract, data: Path, limit: int) -> CurrentRows:
-    raw = read_raw(detect_dialect(data.resolve()), settings.root)
-    prepare = clean_file(contract, settings.project.recipes)
-    typed = typed_frame(raw, contract, prepare).select(contract.feature_names)
-    if typed.num_rows == 0:
-        raise NotEnoughDataError(
-            f"the contract refuses all {raw.num_rows} rows of {data}",
-            "compare the file with config/project.yaml: types, ranges and categories",
-        )
-    drawn = _draw(typed, limit)
-    part = (
-        "" if drawn is typed else f" ({drawn.num_rows:,} of {typed.num_rows:,} rows, drawn evenly)"
-    )
-    return CurrentRows(
-        f"{settings.shown(data)}{part}", drawn, rejected=raw.num_rows - typed.num_rows
-    )
-
-
-def _rows_of_log(
-    settings: Settings,
-    lakehouse: Lakehouse,
-    contract: Contract,
-    champion: ModelVersion,
-    limit: int,
-    hidden: Collection[str],
-) -> CurrentRows:
-    rows = newest_predictions(settings, contract, lakehouse, limit, champion.version)
-    features = typed_features([row["features"] for row in rows], contract)
-    if hidden:  # not to be had from the log, so that the model cannot score its rows again
-        answers = "score" if contract.is_binary or not contract.target.classes else "prediction"
-        values = pa.array([row[answers] for row in rows])
-        kept = [name for name in features.column_names if name not in hidden]
-        features = features.select(kept).append_column(PREDICTION, values)
-    return CurrentRows(f"the service's last {len(rows):,} predictions", features)
-
-
-def _rows_of_batch(
-    lakehouse: Lakehouse, contract: Contract, champion: ModelVersion, limit: int
-) -> CurrentRows:
-    table = predictions_table(contract)
-    nothing = CurrentRows("no batch run", typed_features([], contract))
-    if not lakehouse.exists(table):
-        return nothing
-    scored = lakehouse.read(table)
-    scored = scored.filter(scored.model_version == champion.version)
-    runs = scored.group_by("run_id").agg(finished=scored.predicted_at.max())
-    newest = lakehouse.collect(
-        runs.order_by([runs.finished.desc(), runs.run_id]).limit(1)
-    ).to_pylist()
-    if not newest:
-        return nothing
-    run_id = newest[0]["run_id"]
-    rows = lakehouse.collect(scored.filter(scored.run_id == run_id).select(*contract.feature_names))
-    drawn = _draw(rows, limit)
-    part = "" if drawn is rows else f" ({drawn.num_rows:,} of {rows.num_rows:,} rows, drawn evenly)"
-    return CurrentRows(f"batch run {run_id}{part}", drawn)
-
-
-def _draw(rows: pa.Table, limit: int) -> pa.Table:
-    if rows.num_rows <= limit:
-        return rows
-    drawn = np.random.default_rng(0).choice(rows.num_rows, limit, replace=False)
-    return rows.take(pa.array(np.sort(drawn)))
 
 
 def _rejected_before(
@@ -330,7 +225,7 @@ def _write_reports(
     rows: CurrentRows,
     champion: ModelVersion,
     reference: "pa.Table | pd.DataFrame",
-    current: pa.Table,
+    current: pa.Table | None,
     *,
     html: bool,
 ) -> DriftReport:
@@ -343,6 +238,7 @@ def _write_reports(
         "checked_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "rows": decision.rows,
         "rejected_rows": rows.rejected,
+        "training_rows": rows.training_rows,
         "reference_rows": decision.reference_rows,
         "model_version": champion.version,
         "source": rows.source,
@@ -355,9 +251,10 @@ def _write_reports(
     plot.unlink(missing_ok=True)
     write_json(file, values)
     title = f"{champion.name} version {champion.version}: {rows.source}"
-    write_plot(plot, reference, current, decision, title=title)
-    values["plot"] = settings.shown(plot)
-    if html:
+    if current is not None:
+        write_plot(plot, reference, current, decision, title=title)
+        values["plot"] = settings.shown(plot)
+    if html and current is not None:
         step("Writing Evidently's report")
         write_html(
             page, reference, current, decision, rows=settings.monitoring.report_rows, title=title
@@ -373,6 +270,7 @@ def _write_reports(
         },
         rows=decision.rows,
         rejected_rows=rows.rejected,
+        training_rows=rows.training_rows,
         reference_rows=decision.reference_rows,
         source=rows.source,
         model_version=champion.version,
@@ -388,5 +286,6 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write strict JSON; a reader sees the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(values, allow_nan=False, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(finite(values), allow_nan=False, indent=2)
+    unfinished.write_text(text + "\n", encoding="utf-8")
     unfinished.replace(path)
