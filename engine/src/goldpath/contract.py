@@ -47,6 +47,9 @@ class Source(_Part):
         delimiter: CSV: what separates two fields.
         encoding: CSV and JSON lines: how the text is encoded.
         decimal: CSV: the decimal mark.
+        thousands: Columns whose numbers are written in groups of three digits, each with the mark
+            between its groups: `{visits: ","}` where 1,531 is 1531.
+        skip_lines: CSV: lines before the header, such as a title.
     """
 
     path: str = ""
@@ -55,6 +58,8 @@ class Source(_Part):
     delimiter: str = ","
     encoding: str = "utf-8"
     decimal: Literal[".", ","] = "."
+    thousands: dict[str, Literal[",", ".", "'", " "]] = {}
+    skip_lines: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def check_one_kind(self) -> Self:
@@ -76,7 +81,9 @@ class EventTime(_Part):
         column: The raw column with the date or the timestamp.
         more_columns: Raw columns that hold the rest of it, such as month, day and hour. The format
             reads their texts one after the other, with a blank between them.
-        format: `strptime` format; ISO 8601 where it is not given.
+        format: `strptime` format; ISO 8601 where it is not given. `%s` stands for seconds since
+            1970, `%s%f` for milliseconds.
+        more_formats: Tried in this order where a text does not fit the format.
         hour_column: A raw column with the hour (0 to 23) that is added to a date.
         interval: The unit that tables are partitioned by and that is recomputed as a whole.
     """
@@ -84,6 +91,7 @@ class EventTime(_Part):
     column: str
     more_columns: tuple[str, ...] = ()
     format: str | None = None
+    more_formats: tuple[str, ...] = ()
     hour_column: str | None = None
     interval: Literal["day", "month", "year"] = "month"
 
@@ -107,10 +115,16 @@ class Target(_Part):
     Attributes:
         column: The raw column.
         classes: Classification: every label, as text. A binary target's positive label is last.
+        aliases: Classification: other spellings of a label in raw text, each with the label.
+        unit: Regression: what raw text writes before or behind the number, such as `$`.
+        missing_words: Regression: further words of raw text for a missing value.
     """
 
     column: str
     classes: tuple[str, ...] = ()
+    aliases: dict[str, str] = {}
+    unit: str = ""
+    missing_words: tuple[str, ...] = ()
 
     @property
     def positive(self) -> str:
@@ -128,6 +142,13 @@ class Feature(_Part):
         minimum: Smallest allowed value of a number, or None.
         maximum: Largest allowed value of a number, or None.
         categories: Allowed values of a category; None leaves the set open.
+        closed: True where `categories` is the whole list by meaning; `make adopt` says so of each
+            list that it writes. An open set has no list.
+        unit: What raw text writes before or behind the number, such as `$`, `%` or `kg`. Requests
+            and typed files give the number alone.
+        missing_words: Further words of raw text for a missing number, such as `#N/A` or `-999`.
+        unreadable: What becomes of raw text that is no number: the row is `refused`, or the value
+            counts as `missing`.
         description: For people, and for the API's documentation.
         example: A typical value, for the API's documentation and the page that tries it.
     """
@@ -138,6 +159,10 @@ class Feature(_Part):
     minimum: float | None = None
     maximum: float | None = None
     categories: tuple[str, ...] | None = None
+    closed: bool | None = None
+    unit: str = ""
+    missing_words: tuple[str, ...] = ()
+    unreadable: Literal["refused", "missing"] = "refused"
     description: str = ""
     example: bool | int | float | str | None = None
 
@@ -158,6 +183,12 @@ class Feature(_Part):
             _ = self.domain
         except DomainError as error:
             raise ValueError(f"{self.name}: {error}") from error
+        if self.closed is not None and self.closed == (self.categories is None):
+            raise ValueError(f"{self.name}: closed is true with categories, and false without")
+        if not self.is_numeric and (self.unit or self.missing_words):
+            raise ValueError(f"{self.name}: unit and missing_words are for numbers")
+        if self.unreadable == "missing" and not self.nullable:
+            raise ValueError(f"{self.name}: unreadable: missing needs nullable: true")
         return self
 
 
@@ -239,6 +270,8 @@ class Contract(_Part):
             raise ValueError("a classification target needs two classes or more")
         if self.problem == "regression" and self.target.classes:
             raise ValueError("a regression target has no classes")
+        if strangers := sorted({*self.target.aliases.values()} - {*self.target.classes}):
+            raise ValueError(f"target.aliases names labels that are no classes: {strangers}")
         try:
             _ = self.target_domain
         except DomainError as error:

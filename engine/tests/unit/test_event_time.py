@@ -53,7 +53,40 @@ def test_iso_8601_needs_no_format() -> None:
     assert read("2024-05-06T07:08:09", None) == datetime(2024, 5, 6, 7, 8, 9)
 
 
-@pytest.mark.parametrize("format_", ["%d %b %Y", "%H:%M", "%j/%Y"])
+@pytest.mark.parametrize(
+    ("text", "format_", "expected"),
+    [
+        ("1-Jan-24", "%d-%b-%y", datetime(2024, 1, 1)),
+        ("3 September 2024", "%d %B %Y", datetime(2024, 9, 3)),
+        ("Sept. 3, 2024", "%b %d, %Y", datetime(2024, 9, 3)),
+        ("3 Foo 2024", "%d %b %Y", None),
+        ("2024-05", "%Y-%m", datetime(2024, 5, 1)),
+        ("2024-13", "%Y-%m", None),
+        ("01/02/2024 12:00 AM", "%m/%d/%Y %I:%M %p", datetime(2024, 1, 2)),
+        ("01/02/2024 12:05 pm", "%m/%d/%Y %I:%M %p", datetime(2024, 1, 2, 12, 5)),
+        ("01/02/2024 9:30 p.m.", "%m/%d/%Y %I:%M %p", datetime(2024, 1, 2, 21, 30)),
+        ("01/02/2024 13:30 PM", "%m/%d/%Y %I:%M %p", None),
+        ("1704067200", "%s", datetime(2024, 1, 1)),
+        ("1704067200500", "%s%f", datetime(2024, 1, 1)),
+        ("soon", "%s", None),
+    ],
+)
+def test_months_in_words_halves_of_a_day_and_epochs_are_read(
+    text: str, format_: str, expected: datetime | None
+) -> None:
+    assert read(text, format_) == expected
+
+
+def test_a_second_format_reads_what_the_first_does_not() -> None:
+    rows = ibis.memtable({"at": ["2024-05-06", "06/05/2024", "x"]}, schema={"at": "string"})
+    event_time = EventTime(column="at", more_formats=("%d/%m/%Y",))
+    engine = connect_duckdb()
+    found = engine.to_pyarrow(rows.select(at=parse_event_time(rows, event_time)))["at"]
+    assert found.to_pylist() == [datetime(2024, 5, 6), datetime(2024, 5, 6), None]
+    engine.disconnect()
+
+
+@pytest.mark.parametrize("format_", ["%d %A %Y", "%H:%M", "%j/%Y"])
 def test_unsupported_format_is_refused(format_: str) -> None:
     with pytest.raises(ContractError, match="event_time"):
         format_pattern(format_)

@@ -1,7 +1,9 @@
 """Every raw row is accepted with types or rejected with reasons; none is lost."""
 
+from operator import add
 from typing import Any
 
+import ibis
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from goldpath.contract import Contract, ContractError
 from goldpath.lake.tables import REASONS
-from goldpath.quality.checks import CheckedRows, check_rows, number_rows, typed_frame
+from goldpath.quality.checks import CheckedRows, check_rows, joined, number_rows, typed_frame
 
 CONTRACT = Contract.model_validate(
     {
@@ -98,6 +100,13 @@ def test_nullable_columns_may_be_empty() -> None:
 def test_scoring_needs_no_label() -> None:
     rows = raw({**GOOD, "bought": ""}).drop_columns(["bought"])
     assert typed_frame(rows.drop_columns(["_row_number"]), CONTRACT).num_rows == 1
+
+
+def test_hundreds_of_conditions_are_joined() -> None:
+    # One after the other they were deeper than Python's recursion from 105 number columns on.
+    row = ibis.memtable({"x": ["a"]})
+    texts = [row["x"] + str(number) for number in range(600)]
+    assert len(ibis.to_sql(joined(add, texts, ibis.literal("")))) > 600
 
 
 def test_missing_column_is_named() -> None:

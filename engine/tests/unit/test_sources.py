@@ -6,6 +6,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -125,6 +126,28 @@ def test_very_many_ragged_lines_are_counted(tmp_path: Path) -> None:
         read(tmp_path, b"a,b\n" + b"1,2,3\n" * 200_000)
 
 
+def test_no_function_of_ours_runs_in_the_threads_of_pyarrow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Such a thread, waiting for Python while the process ends, took it down with exit code 134.
+    options: list[dict[str, object]] = []
+    parse_options = pyarrow.csv.ParseOptions
+
+    def recorded(**given: object) -> object:
+        options.append(given)
+        return parse_options(**given)
+
+    monkeypatch.setattr(pyarrow.csv, "ParseOptions", recorded)
+    with pytest.raises(SourceError, match="line 3 has 3"):
+        read(tmp_path, b"a,b\n1,2\n1,2,3\n")
+    assert [name for given in options for name, value in given.items() if callable(value)] == []
+
+
+def test_quoted_decimal_commas_are_read_in_a_file_of_commas(tmp_path: Path) -> None:
+    table = read(tmp_path, b'a,b\n"1,5",x\n"12,25",y\n"3,0",z\n')
+    assert table["a"].to_pylist() == ["1.5", "12.25", "3.0"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -133,6 +156,7 @@ def test_very_many_ragged_lines_are_counted(tmp_path: Path) -> None:
         (b"\n\n", "no header"),
         (b"a,a\n1,2\n", "more than once"),
         (b"Age,age\n1,2\n", "more than once"),
+        (b"1,1,0\n1,2,3\n", "more than once"),
         (b"a,b\n1,2\n3\n4,5,6\n", "line 3 has 1; line 4 has 3"),
         (b'a,b\n1,"x\ny"\n3\n', "line 4 has 1"),
         (b'a,b\n1,"x\n2,y\n3,z\n', "opens in line 2 is never closed"),

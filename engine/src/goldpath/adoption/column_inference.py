@@ -4,6 +4,7 @@ Every decision looks at all rows, by way of the column's profile, and comes with
 """
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,15 +17,32 @@ from goldpath.adoption.column_profile import (
     PADDED_NUMBER,
     ColumnProfile,
 )
-from goldpath.adoption.date_formats import find_date_formats
+from goldpath.adoption.date_formats import find_date_formats, find_epoch, find_two_formats
+from goldpath.adoption.number_columns import says_about_numbers
 from goldpath.contract import EVENT_TIME, ROW_ID, Feature
 from goldpath.domain import LARGEST_INTEGER, LONGEST_TEXT, TRUE_WORDS, can_be_listed
 
+FREE_TEXT = "free text"
+"""Begins the reason of each column that is left out because it holds texts."""
 LISTED_LEVELS = 50
 MAXIMUM_LEVELS = 1_000
 FEW_LEVELS = 20
 MOSTLY_UNIQUE = 0.5
+TEXT_WORDS = 3
 SHOWN_LEVELS = 6
+GROWTH = 10
+SKEWED = 5
+YEARS = (1900.0, 2100.0)
+GROWING_NAME = re.compile(
+    r"count|total|sum|amount|price|cost|revenue|income|salary|sales|fee|fare|payment|balance|charge"
+    r"|budget|spend|visits|views|clicks|quantity|qty|volume|population|distance|(^|_)(num|n|nr)_"
+    r"|einwohner|menge|preis|betrag|umsatz|valor|preco|quantidade",
+    re.IGNORECASE,
+)
+# Quarters, weeks, months and seasons as text: 2024-Q1, Q1 2024, 2024-W05, FY24, 2023/24.
+PERIOD = re.compile(
+    r"\d{4}[-/ ]?[QWHqwh]\d{1,2}|[QWHqwh]\d{1,2}[-/ ]?\d{2,4}|\d{4}[-/]\d{2}|FY ?\d{2,4}", re.ASCII
+)
 RESERVED = (EVENT_TIME, ROW_ID, "prediction")
 TRUTH_PAIRS = ({"true", "false"}, {"1", "0"}, {"1.0", "0.0"})
 
@@ -42,14 +60,17 @@ class Inference:
     reason: str
 
 
-def infer_feature(profile: ColumnProfile) -> Inference:
+def infer_feature(profile: ColumnProfile, asked: str | None = None) -> Inference:
     """Decide what a column is to the model.
 
     Args:
         profile: The column; neither the target, nor the entity, nor the event time.
+        asked: What the user said it is: `number` or `category`.
     """
-    if reason := _nothing_to_learn(profile):
+    if reason := _nothing_to_learn(profile, as_asked=asked in ("number", "category")):
         return Inference(None, reason)
+    if asked == "category":
+        return _category(profile, asked=True)
     if {level.lower() for level in profile.levels} in TRUTH_PAIRS:
         feature = Feature(
             name=profile.name,
@@ -101,26 +122,33 @@ def describe_levels(levels: tuple[str, ...]) -> str:
     return shown if len(levels) <= SHOWN_LEVELS else f"{shown}, … ({len(levels)} in all)"
 
 
-def sanity_range(low: float, high: float, *, whole: bool) -> tuple[float | None, float | None]:
+def sanity_range(
+    low: float, high: float, *, whole: bool, grows: bool = False
+) -> tuple[float | None, float | None]:
     """A range that new values may be trusted in: wider than the observed one, of the same sign.
 
     Args:
         low: The smallest value seen.
         high: The largest value seen.
         whole: Whether the values are whole numbers.
+        grows: Whether it is a quantity without a natural end, such as a count or money.
 
     Returns:
-        Fractions: 0 and 1. Others: the observed range, widened by its width on both sides, not
-        beyond zero where no value was; no bound where a float64 has no number for it.
+        Fractions: 0 and 1. Years: this century and the last. Others: the observed range, widened
+        by its width on both sides, not beyond zero where no value was; what grows, to ten times
+        the largest value; no bound where a float64 has no number for it.
     """
+    if whole and YEARS[0] <= low and high <= YEARS[1]:
+        return YEARS
     if low >= 0 and high <= 1 and not whole:
         return 0.0, 1.0
     width = (high - low) or abs(high) or 1.0
+    above = max(width, GROWTH * high - high) if grows and high > 0 else width
     step = 10.0 ** (math.floor(math.log10(width)) - 1) if math.isfinite(width) else math.nan
     if whole:
         step = max(step, 1.0)
     wide_low = _rounded(low - width, step, math.floor)
-    wide_high = _rounded(high + width, step, math.ceil)
+    wide_high = _rounded(high + above, step, math.ceil)
     if low >= 0:
         wide_low = max(wide_low, 0.0)
     elif high <= 0:
@@ -134,7 +162,7 @@ def sanity_range(low: float, high: float, *, whole: bool) -> tuple[float | None,
     )
 
 
-def _nothing_to_learn(profile: ColumnProfile) -> str:
+def _nothing_to_learn(profile: ColumnProfile, *, as_asked: bool) -> str:
     """Why a column is left out whatever its type, or an empty text."""
     if profile.name.startswith("_") or profile.name.lower() in RESERVED:
         return "the name is used by this project; rename the column to use it"
@@ -142,18 +170,37 @@ def _nothing_to_learn(profile: ColumnProfile) -> str:
         return "no row has a value"
     if profile.distinct == 1 and profile.missing == 0:
         return f"constant: every row holds {profile.levels[0][:40]!r}"
+    if as_asked:
+        return ""
     if profile.is_identifier or (profile.names_rows and profile.present > FEW_LEVELS):
         return "an identifier: nearly every row has its own, so nothing can be learned from it"
-    if find_date_formats(profile.levels):
+    if profile.exceeds_float64:
+        longest = max(map(len, profile.levels))
+        return f"an identifier: whole numbers of up to {longest} digits, more than a float64 holds"
+    if profile.names_subjects:
+        return (
+            f"an identifier by its name, of {profile.distinct:,} things: of new ones the model "
+            f"would know nothing (--as '{profile.name}=category' to use it)"
+        )
+    epoch = find_epoch(profile.name, profile.levels)
+    is_date = (epoch and epoch[1]) or find_date_formats(profile.levels)
+    if is_date or find_two_formats(profile.levels, 1.0):
         return "a date; a model cannot compare it with dates to come (name it as TIME to use it)"
     return ""
 
 
 def _number(profile: ColumnProfile) -> Inference:
-    whole = profile.is_whole
+    lenient = bool(set(profile.unreadable) - set(profile.missing_words))
+    # A whole column that takes what it cannot read for missing would lose 12.5 without a word.
+    whole = profile.is_whole and not lenient
     low, high = float(np.nanmin(profile.numbers)), float(np.nanmax(profile.numbers))
-    minimum, maximum = sanity_range(low, high, whole=whole)
     middle = _middle(profile)
+    grows = low >= 0 and (
+        (bool(profile.unit) and profile.unit != "%")
+        or GROWING_NAME.search(profile.name) is not None
+        or high > SKEWED * abs(middle)
+    )
+    minimum, maximum = sanity_range(low, high, whole=whole, grows=grows)
     feature = Feature(
         name=profile.name,
         type="integer" if whole else "number",
@@ -161,27 +208,39 @@ def _number(profile: ColumnProfile) -> Inference:
         minimum=minimum,
         maximum=maximum,
         example=int(middle) if whole else middle,
+        unit=profile.unit,
+        missing_words=profile.missing_words,
+        unreadable="missing" if lenient else "refused",
+        description=f"in {profile.unit}" if profile.unit else "",
     )
     if minimum == 0 and maximum == 1 and not whole:
         wider = "fractions, so 0 to 1"
+    elif (minimum, maximum) == YEARS:
+        wider = "years, which go on"
+    elif grows:
+        wider = f"grows by nature: up to {GROWTH} times as much"
     else:
         sign = "not below 0" if minimum == 0 else "not above 0" if maximum == 0 else "on both sides"
         wider = f"widened by as much, {sign}"
     reason = f"seen {low:.6g} to {high:.6g}; {wider}"
+    if said := says_about_numbers(profile):
+        reason += f"; {said}"
     if profile.not_numbers:
         reason += f"; {_example_of(profile)} is no number"
     return Inference(feature, reason)
 
 
-def _category(profile: ColumnProfile) -> Inference:
+def _category(profile: ColumnProfile, *, asked: bool = False) -> Inference:
     distinct, present = profile.distinct, profile.present
     if any(len(level) > LONGEST_TEXT for level in profile.levels):
-        return Inference(None, f"free text: values of more than {LONGEST_TEXT} characters")
-    if distinct > FEW_LEVELS and distinct >= ALMOST_UNIQUE * present:
-        return Inference(
-            None, f"free text or an identifier: {distinct:,} different values in {present:,} rows"
-        )
+        return Inference(None, f"{FREE_TEXT}: values of more than {LONGEST_TEXT} characters")
+    if not asked and distinct > FEW_LEVELS and distinct >= ALMOST_UNIQUE * present:
+        what = FREE_TEXT if _words_each(profile) >= TEXT_WORDS else "an identifier"
+        return Inference(None, f"{what}: {distinct:,} different values in {present:,} rows")
     nullable, example = profile.missing > 0, _commonest(profile)
+    if all(map(PERIOD.fullmatch, profile.levels)):
+        feature = Feature(name=profile.name, type="category", nullable=nullable, example=example)
+        return Inference(feature, f"{distinct} different periods; new ones are allowed")
     if distinct <= LISTED_LEVELS and all(map(can_be_listed, profile.levels)):
         levels = tuple(sorted(profile.levels))
         feature = Feature(
@@ -189,12 +248,16 @@ def _category(profile: ColumnProfile) -> Inference:
             type="category",
             nullable=nullable,
             categories=levels,
+            closed=True,
             example=example,
         )
         padded = any(map(PADDED_NUMBER.fullmatch, levels))
         codes = "; codes, for a number has no leading zero" if padded else ""
         return Inference(feature, f"{distinct} different value{'s' * (distinct > 1)}{codes}")
-    if distinct > MAXIMUM_LEVELS or distinct > MOSTLY_UNIQUE * present:
+    is_many = not asked and (distinct > MAXIMUM_LEVELS or distinct > MOSTLY_UNIQUE * present)
+    if is_many and _words_each(profile) >= TEXT_WORDS:
+        return Inference(None, f"{FREE_TEXT}: {distinct:,} different values in {present:,} rows")
+    if is_many:
         return Inference(
             None,
             f"{distinct:,} categories, {present / distinct:.1f} rows each: too many to learn from "
@@ -203,6 +266,11 @@ def _category(profile: ColumnProfile) -> Inference:
     feature = Feature(name=profile.name, type="category", nullable=nullable, example=example)
     not_listed = "too many to list" if distinct > LISTED_LEVELS else "one with a NUL character"
     return Inference(feature, f"{distinct:,} different values, {not_listed}: new ones are allowed")
+
+
+def _words_each(profile: ColumnProfile) -> float:
+    """Words in a value, in the mean over the different ones."""
+    return sum(len(level.split()) for level in profile.levels) / max(profile.distinct, 1)
 
 
 def _commonest(profile: ColumnProfile) -> str:

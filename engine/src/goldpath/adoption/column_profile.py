@@ -3,7 +3,7 @@
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,9 +22,14 @@ WHOLE_NUMBER = re.compile(r"[+-]?\d+", re.ASCII)
 PADDED_NUMBER = re.compile(r"0\d+", re.ASCII)
 # 1,234  1.234.567  1 234,5  12,5: a number to people of some country, and to no parser of ours.
 LOCAL_NUMBER = re.compile(r"[+-]?(\d{1,3}([.,' ]\d{3})+([.,]\d+)?|\d*,\d+)", re.ASCII)
+# `column_1` is what `sources` calls a column without a name, such as the index of a data frame.
 IDENTIFIER_NAME = re.compile(
-    r"(^|[_\s.-])(id|ids|uuid|guid|key|instant|number|num|nr|no|index|idx|row|rowid|record)$|[a-z](ID|Id|Key|UUID)$",
+    r"(^|[_\s.-])(id|ids|uuid|guid|key|instant|number|num|nr|no|index|idx|row|rowid|record|phone|tel"
+    r"|telephone|mobile|email|e-?mail|iban|isbn|ssn|imei|vin|hash|token)$"
+    r"|[a-z](ID|Id|Key|UUID)$|^column_\d+$|^unnamed",
 )
+SUBJECT_NAME = re.compile(r"(^|[_\s.-])(id|ids|uuid|guid)$|[a-z](ID|Id|UUID)$")
+MANY_SUBJECTS = 50
 
 
 class AdoptionError(ProjectError):
@@ -40,12 +45,18 @@ class ColumnProfile:
         values: One text a row, trimmed; null where the text stands for a missing value.
         levels: Each distinct text, in order of appearance.
         counts: How many rows hold each level.
+        unit: What was taken off the numbers, see `number_columns`.
+        missing_words: Words beyond the usual ones that were taken for a missing value.
+        unreadable: Texts among numbers that were taken for a missing value, since they are none.
     """
 
     name: str
     values: pa.ChunkedArray
     levels: tuple[str, ...]
     counts: npt.NDArray[np.int64]
+    unit: str = ""
+    missing_words: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -119,17 +130,37 @@ class ColumnProfile:
 
     @cached_property
     def is_sequence(self) -> bool:
-        """Whether the rows are numbered one by one in the order of the file."""
+        """Whether the rows are numbered one by one, in whatever order the file has them."""
         if not (self.is_unique and self.rows > 1 and self.is_whole and self.not_numbers == 0):
             return False
-        return bool((np.diff(self.numbers) == 1).all())
+        return bool(self.numbers.max() - self.numbers.min() == self.rows - 1)
+
+    @cached_property
+    def is_digits(self) -> bool:
+        """Whether every value is written as a whole number, of any length."""
+        return self.distinct > 0 and all(map(WHOLE_NUMBER.fullmatch, self.levels))
+
+    @cached_property
+    def exceeds_float64(self) -> bool:
+        """Whether most values are whole numbers that a float64 cannot tell from the next ones."""
+        large = [
+            WHOLE_NUMBER.fullmatch(level) is not None and abs(number) > LARGEST_INTEGER
+            for level, number in zip(self.levels, self.numbers, strict=True)
+        ]
+        return self.present > 0 and 2 * int(self.counts[large].sum()) > self.present
 
     @cached_property
     def names_rows(self) -> bool:
         """Whether it is called like an identifier, and nearly every row has its own value."""
-        named = IDENTIFIER_NAME.search(self.name) or IDENTIFIER_NAME.search(self.name.lower())
         own_values = 0 < ALMOST_UNIQUE * self.present <= self.distinct
-        return named is not None and own_values and (self.is_whole or not self.is_numeric)
+        is_key = self.is_whole or self.is_digits or not self.is_numeric
+        return own_values and is_key and _is_called(IDENTIFIER_NAME, self.name)
+
+    @cached_property
+    def names_subjects(self) -> bool:
+        """Whether it is called like the identifier of something that several rows share."""
+        is_key = self.is_digits or not self.is_numeric
+        return self.distinct > MANY_SUBJECTS and is_key and _is_called(SUBJECT_NAME, self.name)
 
     @property
     def is_identifier(self) -> bool:
@@ -137,16 +168,26 @@ class ColumnProfile:
         return self.is_sequence or (self.is_unique and self.names_rows)
 
 
-def profile_column(name: str, column: pa.ChunkedArray) -> ColumnProfile:
+def _is_called(pattern: re.Pattern[str], name: str) -> bool:
+    return (pattern.search(name) or pattern.search(name.lower())) is not None
+
+
+def profile_column(
+    name: str, column: pa.ChunkedArray, known: Collection[str] = ()
+) -> ColumnProfile:
     """Trim and count a column of text.
 
     Args:
         name: The column.
         column: Text, as `sources.read_raw` gives it.
+        known: Words that are values here, though they usually stand for a missing one.
     """
     # As silver does: the blanks of ASCII, and no others.
     trimmed = pc.ascii_trim_whitespace(column)
     is_missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(NULL_WORDS))
+    if known:
+        is_known = pc.is_in(trimmed, value_set=pa.array(list(known), pa.string()))
+        is_missing = pc.and_(is_missing, pc.invert(is_known))
     values = pc.if_else(is_missing, pa.scalar(None, pa.string()), trimmed)
     counted = pc.value_counts(values.drop_null())
     return ColumnProfile(

@@ -12,34 +12,39 @@ YEARS = (1900, 2100)
 # Texts of other shapes are no dates; it spares numbers and categories the parsing.
 DATE_SHAPE = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})(\D|$)"
-    r"|\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{2,4}|[A-Za-z]{3,9} \d{1,2}, \d{4}",
+    r"|\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{2,4}|[A-Za-z]{3,9} \d{1,2}, \d{4}"
+    r"|\d{4}[-/]\d{1,2}$|\d{1,2}/\d{4}$|[A-Za-z]{3,9}[ -]\d{2,4}$|\d{4}[ -][A-Za-z]{3,9}$",
     re.ASCII,
 )
-CLOCKS = ("", " %H:%M", " %H:%M:%S")
+EPOCH_NAME = re.compile(
+    r"time|stamp|epoch|unix|date|created|updated|(^|_)(ts|at|when)$", re.IGNORECASE
+)
+# Seconds since 1970 of the years 2000 to 2035; milliseconds are a thousand times as many.
+EPOCH_SECONDS = (946_684_800, 2_051_222_400)
+CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p")
 YEAR_FIRST = [
     f"{date}{clock}"
     for date, clock in product(
         ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d"), (*CLOCKS, "T%H:%M", "T%H:%M:%S")
     )
-]
+] + ["%Y-%m", "%Y/%m"]
 MONTH_OR_DAY_FIRST = [
     f"{first}{mark}{second}{mark}{year}{clock}"
     for mark, year, clock in product("/-.", ("%Y", "%y"), CLOCKS)
     for first, second in (("%m", "%d"), ("%d", "%m"))
 ]
-# Recognised, so that such a column is called what it is; silver reads numbers only.
-UNREADABLE = [
-    "%d %b %Y",
-    "%d-%b-%Y",
-    "%d-%b-%y",
-    "%d %B %Y",
-    "%b %d, %Y",
-    "%B %d, %Y",
-    "%m/%d/%Y %I:%M %p",
-    "%m/%d/%Y %I:%M:%S %p",
-    "%d/%m/%Y %I:%M %p",
-]
+WITH_MONTH_NAMES = [
+    f"{date}{clock}"
+    for date, clock in product(
+        ("%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"), CLOCKS
+    )
+] + ["%m/%Y", "%b %Y", "%b-%Y", "%b-%y", "%B %Y", "%Y %b", "%Y-%b"]
 COMPACT = ["%Y%m%d"]
+COMPACT_DATE = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", re.ASCII)
+EPOCH = re.compile(r"(\d{9,10}|\d{12,13})(\.0+)?", re.ASCII)
+EPOCHS = {"%s": 1, "%s%f": 1_000}
+FEWEST_COMPACT = 3
+SAMPLED = 500
 
 
 def find_date_formats(
@@ -50,11 +55,13 @@ def find_date_formats(
     Args:
         levels: Distinct texts.
         share: How many of them, at least, the format must read.
-        compact: Whether `20240131` may be a date; it may as well be a number.
+        compact: Whether few values such as `20240131` may be dates; they may as well be numbers.
 
     Returns:
         Formats for `strptime`, or `ISO`, the best first; none where the values are no dates.
     """
+    if len(levels) >= FEWEST_COMPACT and all(map(COMPACT_DATE.fullmatch, levels)):
+        return COMPACT if _read_share(levels, COMPACT[0]) >= share else []
     head = levels[:TRIED_FIRST]
     shaped = sum(DATE_SHAPE.match(level) is not None for level in head)
     if not head or (shaped < share * len(head) * 0.9 and not compact):
@@ -64,7 +71,7 @@ def find_date_formats(
         ISO,
         *YEAR_FIRST,
         *MONTH_OR_DAY_FIRST,
-        *UNREADABLE,
+        *WITH_MONTH_NAMES,
         *(COMPACT if compact else []),
     ):
         # The head may hold more bad values than its part; the final count is over all.
@@ -75,10 +82,59 @@ def find_date_formats(
     return found
 
 
+def find_epoch(name: str, levels: Sequence[str]) -> tuple[str, bool] | None:
+    """The unit of a column that counts time since 1970.
+
+    Args:
+        name: The column; its name decides, since any large number could be a count.
+        levels: Distinct texts.
+
+    Returns:
+        `%s` or `%s%f` (milliseconds), and whether the name says that it is a time; None where the
+        values are no such counts.
+    """
+    if len(levels) < FEWEST_COMPACT or not all(map(EPOCH.fullmatch, levels)):
+        return None
+    counts = [float(level) for level in levels]
+    for format_, factor in (("%s", 1), ("%s%f", 1_000)):
+        low, high = (bound * factor for bound in EPOCH_SECONDS)
+        if low <= min(counts) and max(counts) <= high:
+            return format_, EPOCH_NAME.search(name) is not None
+    return None
+
+
+def find_two_formats(levels: Sequence[str], share: float) -> tuple[str, str] | None:
+    """Two formats that read the values together, where no one does; ISO first."""
+    head = levels[:TRIED_FIRST]
+    if not head or sum(map(bool, map(DATE_SHAPE.match, head))) < 0.9 * share * len(head):
+        return None
+    tried = [ISO, *YEAR_FIRST, *MONTH_OR_DAY_FIRST, *WITH_MONTH_NAMES]
+    some = levels[:: max(len(levels) // SAMPLED, 1)]
+    read = {format_: read_dates(some, format_).notna().to_numpy() for format_ in tried}
+    first = max(tried, key=lambda format_: int(read[format_].sum()))
+    # Day and month swapped within one column is no second format: most rows fit both.
+    others = [format_ for format_ in tried if format_ not in (first, _swapped(first))]
+    second = max(others, key=lambda format_: int((read[format_] & ~read[first]).sum()))
+    if not read[first].any() or not (read[second] & ~read[first]).any():
+        return None
+    both = read_dates(levels, first).notna() | read_dates(levels, second).notna()
+    if both.mean() < share:
+        return None
+    return (second, first) if second == ISO else (first, second)
+
+
+def _swapped(format_: str) -> str:
+    return format_.replace("%d", "%D").replace("%m", "%d").replace("%D", "%m")
+
+
 def read_dates(values: Iterable[str | None], format_: str) -> pd.Series:
     """Timestamps without zone; missing where a value is no date of this format, or implausible."""
     texts = pd.Series(list(values), dtype="object")
-    if format_ == ISO:
+    moments: pd.Series
+    if format_ in EPOCHS:
+        counts = pd.to_numeric(texts, errors="coerce") // EPOCHS[format_]
+        moments = pd.to_datetime(counts, unit="s", errors="coerce", utc=True)
+    elif format_ == ISO:
         texts = texts.where(texts.str.match(r"\d{4}-\d{2}-\d{2}", na=False))
         moments = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
     else:

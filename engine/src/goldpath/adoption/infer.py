@@ -6,22 +6,29 @@ left out.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import pandas as pd
 import pyarrow as pa
 from pydantic import ValidationError
 
-from goldpath.adoption.column_inference import RESERVED, describe_domain, infer_feature
+from goldpath.adoption.answers import Answers
+from goldpath.adoption.column_inference import (
+    FREE_TEXT,
+    RESERVED,
+    describe_domain,
+    infer_feature,
+)
 from goldpath.adoption.column_profile import (
     AdoptionError,
     ColumnProfile,
-    profile_column,
     require_column,
 )
 from goldpath.adoption.entity_role import EntityRole, decide_entity
 from goldpath.adoption.leakage import Leak, find_leaks
+from goldpath.adoption.reading import read_columns
 from goldpath.adoption.summary_rows import SummaryRow, find_summary_rows, without_rows
 from goldpath.adoption.target_role import TargetRole, decide_target
 from goldpath.adoption.time_parts import calendar_feature
@@ -44,12 +51,14 @@ class AdoptionRequest:
         time: Column of the time, or several such as `date+hour` or `year+month+day`; None to look
             for one, `none` for none.
         problem: `classification`, `regression`, or None to infer it.
+        answers: Answers to what an earlier adoption asked.
     """
 
     target: str
     entity: str | None = None
     time: str | None = None
     problem: str | None = None
+    answers: Answers = field(default_factory=Answers)
 
 
 @dataclass(frozen=True)
@@ -119,10 +128,12 @@ def infer_contract(
     """
     summaries = find_summary_rows(raw)
     seen = without_rows(raw, summaries)
-    profiles = {name: profile_column(name, seen[name]) for name in raw.column_names}
-    roles = _decide_roles(profiles, request)
-    features, ignored = _decide_features(profiles, roles)
-    notes = [*roles.time.notes, *roles.target.notes, *roles.entity.notes]
+    read = read_columns(seen, request.target, request.problem, request.answers)
+    profiles = read.profiles
+    roles = _with_aliases(_decide_roles(profiles, request), read.aliases)
+    features, ignored = _decide_features(profiles, roles, request.answers)
+    notes = [*read.notes, *roles.time.notes, *roles.target.notes, *roles.entity.notes]
+    notes += _text_notes(ignored)
     contract = _contract(source, dataset, roles, features, ignored)
     accepted, refused = _check(raw, contract)
     notes += _row_notes(raw.num_rows, accepted, refused)
@@ -137,6 +148,14 @@ def infer_contract(
                 del features[column]
         contract = _contract(source, dataset, roles, features, ignored)
     return Inferred(contract, _decisions(profiles, roles, features, ignored), tuple(notes))
+
+
+def _with_aliases(roles: _Roles, aliases: Mapping[str, str]) -> _Roles:
+    """The target with the spellings of those labels that are its classes."""
+    target = roles.target.target
+    kept = {alias: label for alias, label in aliases.items() if label in target.classes}
+    changed = replace(roles.target, target=target.model_copy(update={"aliases": kept}))
+    return replace(roles, target=changed)
 
 
 def _decide_roles(profiles: dict[str, ColumnProfile], request: AdoptionRequest) -> _Roles:
@@ -170,7 +189,7 @@ def _refuse_name(option: str, name: str) -> NoReturn:
 
 
 def _decide_features(
-    profiles: dict[str, ColumnProfile], roles: _Roles
+    profiles: dict[str, ColumnProfile], roles: _Roles, answers: Answers
 ) -> tuple[dict[str, tuple[Feature, str]], dict[str, str]]:
     """Features with the reason for each, and the columns left out with the reason."""
     event_time = roles.time.event_time
@@ -184,7 +203,10 @@ def _decide_features(
     for name, profile in profiles.items():
         if name in others:
             continue
-        inference = infer_feature(profile)
+        if answers.columns.get(name) == "ignored":
+            ignored[name] = "left out, as asked"
+            continue
+        inference = infer_feature(profile, answers.columns.get(name))
         feature = inference.feature
         if feature is None:
             ignored[name] = inference.reason
@@ -284,6 +306,18 @@ def _summary_notes(
     refused = len(accepted) == len(honest)
     then = "silver will quarantine it" if refused else "take it out of the file: silver accepts it"
     return [f"{named}: sums up other rows, so nothing is concluded from it; {then}"]
+
+
+def _text_notes(ignored: dict[str, str]) -> list[str]:
+    """Columns of free text are left out, and may be what tells the outcome."""
+    texts = [name for name, reason in ignored.items() if reason.startswith(FREE_TEXT)]
+    if not texts:
+        return []
+    return [
+        f"free text is not learned from yet, so {', '.join(texts)} "
+        f"{'is' if len(texts) == 1 else 'are'} left out. If it is what tells the outcome, no model "
+        "of the other columns will be good: derive columns from it first (a count, a topic, a flag)"
+    ]
 
 
 def _decisions(

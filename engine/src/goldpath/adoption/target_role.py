@@ -1,5 +1,6 @@
 """What is predicted: the problem, the classes, and which class is the positive one."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,10 +8,22 @@ import numpy as np
 
 from goldpath.adoption.column_inference import describe_levels, local_number
 from goldpath.adoption.column_profile import AdoptionError, ColumnProfile
+from goldpath.adoption.number_columns import says_about_numbers
 from goldpath.adoption.sentinels import find_sentinel
 from goldpath.contract import Problem, Target
 from goldpath.domain import FALSE_WORDS, TRUE_WORDS
 
+NOT_SUPPORTED = {
+    "clustering": "groups without a target (clustering) are not supported",
+    "ranking": "ranking rows within a query is not supported",
+    "multi-label": "several labels a row (multi-label) are not supported",
+    "multilabel": "several labels a row (multi-label) are not supported",
+    "multi_label": "several labels a row (multi-label) are not supported",
+    "forecasting": "forecasting a series from its own past is not supported",
+    "anomaly": "anomalies without labels are not supported",
+}
+GRADE_NAME = re.compile(r"relevan|rank|grade|gain", re.IGNORECASE)
+QUERY_NAME = re.compile(r"query|^qid|(search|srch|session|request|list)_?id$", re.IGNORECASE)
 FEW_LABELS = 20
 MAXIMUM_CLASSES = 50
 MINIMUM_CLASS_ROWS = 5
@@ -27,6 +40,31 @@ class TargetRole:
     notes: tuple[str, ...] = ()
 
 
+def refuse_ranking(profiles: Mapping[str, ColumnProfile], target: str, asked: str | None) -> None:
+    """Stop where the target is a grade of rows within one query.
+
+    Raises:
+        AdoptionError: If a column is called like a query, each of whose rows has a grade. With a
+            problem asked for, it is solved as such.
+    """
+    grades = profiles[target]
+    if (
+        asked is not None
+        or not GRADE_NAME.search(target)
+        or not grades.is_whole
+        or grades.distinct < 3
+    ):
+        return
+    for name, profile in profiles.items():
+        if QUERY_NAME.search(name) and 1 < profile.distinct <= profile.present / 2:
+            raise AdoptionError(
+                f"{target} seems to rank rows within one {name}: ranking is not supported; "
+                "supported are a classification with one label a row, and a regression",
+                f"say PROBLEM=regression to predict {target} row by row, or "
+                "PROBLEM=classification to tell its grades apart",
+            )
+
+
 def decide_target(profile: ColumnProfile, asked: str | None) -> TargetRole:
     """Decide the problem and the classes.
 
@@ -40,8 +78,10 @@ def decide_target(profile: ColumnProfile, asked: str | None) -> TargetRole:
     name = profile.name
     if asked not in (None, "classification", "regression"):
         raise AdoptionError(
-            f"PROBLEM={asked} is not known",
-            "say PROBLEM=classification or PROBLEM=regression, or leave it out",
+            f"PROBLEM={asked} is not known"
+            + (f": {NOT_SUPPORTED[asked]}" if asked in NOT_SUPPORTED else ""),
+            "say PROBLEM=classification (one label a row) or PROBLEM=regression (a number a row), "
+            "or leave it out",
         )
     if profile.distinct == 0:
         raise AdoptionError(
@@ -92,9 +132,9 @@ def _regression(profile: ColumnProfile, asked: str | None, notes: tuple[str, ...
     why = "as asked" if asked else f"{profile.distinct:,} different numbers"
     return TargetRole(
         "regression",
-        Target(column=profile.name),
+        Target(column=profile.name, unit=profile.unit, missing_words=profile.missing_words),
         f"seen {low:.6g} to {high:.6g}",
-        f"regression: {why}",
+        "; ".join(filter(None, [f"regression: {why}", says_about_numbers(profile)])),
         notes,
     )
 

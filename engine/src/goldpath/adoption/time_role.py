@@ -12,7 +12,14 @@ import pandas as pd
 
 from goldpath.adoption.column_inference import describe_levels
 from goldpath.adoption.column_profile import AdoptionError, ColumnProfile, require_column
-from goldpath.adoption.date_formats import ISO, find_date_formats, has_clock, read_dates
+from goldpath.adoption.date_formats import (
+    ISO,
+    find_date_formats,
+    find_epoch,
+    find_two_formats,
+    has_clock,
+    read_dates,
+)
 from goldpath.adoption.time_parts import (
     find_calendar,
     find_clock,
@@ -91,9 +98,7 @@ def decide_time(
 def _found_time(profiles: Profiles, taken: Collection[str], entity: str | None) -> TimeRole:
     free = {name: profile for name, profile in profiles.items() if name not in taken}
     dates = [
-        name
-        for name, profile in free.items()
-        if profile.distinct > 1 and _readable(find_date_formats(profile.levels))
+        name for name, profile in free.items() if profile.distinct > 1 and _holds_times(profile)
     ]
     found = [name for name in dates if _is_event_time(name) and _is_whole(profiles[name])]
     unlikely = {name for name in profiles if not _is_event_time(name)}
@@ -167,11 +172,20 @@ def _missing_note(moments: pd.Series, name: str) -> tuple[str, ...]:
     return (f"{missing:,} rows have no {name} that can be read: silver will quarantine them",)
 
 
+def _holds_times(profile: ColumnProfile) -> bool:
+    """Whether each value is a time, in one format, in two, or as a count since 1970."""
+    if _readable(find_date_formats(profile.levels)):
+        return True
+    epoch = find_epoch(profile.name, profile.levels)
+    return epoch[1] if epoch else find_two_formats(profile.levels, 1.0) is not None
+
+
 def _time_role(
     profiles: Profiles, date: str, hour: str | None, entity: str | None, why: str
 ) -> TimeRole:
     profile = profiles[date]
-    format_, moments, settled = _read_time(profile)
+    formats, moments, settled = _read_time(profile)
+    format_, *more_formats = formats
     reason = f"{why}; {settled}"
     if hour is None and not has_clock(moments):
         hour = _found_hour(profiles, moments, entity)
@@ -179,43 +193,52 @@ def _time_role(
     if hour is not None:
         moments = moments + pd.to_timedelta(_hours(profiles[hour]), unit="h")
     event_time = EventTime(
-        column=date, format=None if format_ == ISO else format_, hour_column=hour
+        column=date,
+        format=None if format_ == ISO else format_,
+        more_formats=tuple(more_formats),
+        hour_column=hour,
     )
     return TimeRole(event_time, moments, reason, notes=_missing_note(moments, date))
 
 
-def _read_time(profile: ColumnProfile) -> tuple[str, pd.Series, str]:
-    """The format, the rows' moments, and how the format was settled."""
+def _read_time(profile: ColumnProfile) -> tuple[tuple[str, ...], pd.Series, str]:
+    """The formats, the rows' moments, and how they were settled."""
     formats = find_date_formats(profile.levels, DATE_SHARE, compact=True)
     readable = _readable(formats)
     examples = ", ".join(profile.levels[:3])[:100] or "nothing"
-    if not readable:
-        what = "dates in words" if formats else "no dates that are known here"
-        raise AdoptionError(
-            f"TIME={profile.name} holds {what}, such as {examples}",
-            "write them as 2024-01-31, 2024-01-31 13:45 or 31/01/2024, or leave TIME out",
-        )
     texts = pd.Series(profile.values.to_pylist(), dtype="object")
 
     def moments_of(format_: str) -> pd.Series:
         read = read_dates(profile.levels, format_)
         return pd.to_datetime(texts.map(dict(zip(profile.levels, read, strict=True))))
 
+    if epoch := None if readable else find_epoch(profile.name, profile.levels):
+        unit = "seconds" if epoch[0] == "%s" else "milliseconds"
+        return (epoch[0],), moments_of(epoch[0]), f"read as {unit} since 1970"
+    if two := None if readable else find_two_formats(profile.levels, DATE_SHARE):
+        moments = moments_of(two[0]).fillna(moments_of(two[1]))
+        return two, moments, f"two formats: read as {two[0]}, else as {two[1]}; check them"
+    if not readable:
+        what = "dates in words" if formats else "no dates that are known here"
+        raise AdoptionError(
+            f"TIME={profile.name} holds {what}, such as {examples}",
+            "write them as 2024-01-31, 2024-01-31 13:45 or 31/01/2024, or leave TIME out",
+        )
     first = readable[0]
     if len(readable) == 1:
-        return first, moments_of(first), f"read as {first}, which alone fits the values"
+        return (first,), moments_of(first), f"read as {first}, which alone fits the values"
     # Both readings are dates in every row: no day is above 12.
     by_order = {format_: _order_share(moments_of(format_)) for format_ in readable}
     best = max(by_order, key=lambda format_: by_order[format_])
     if by_order[best] > 0.9 and by_order[best] > sorted(by_order.values())[-2]:
         return (
-            best,
+            (best,),
             moments_of(best),
             f"day and month could be swapped; read as {best}, which is the file's order",
         )
     default = next((f for f in readable if f.startswith("%m" if "/" in f else "%d")), first)
     return (
-        default,
+        (default,),
         moments_of(default),
         f"day and month could be swapped in every row; taken as {default}: check it",
     )

@@ -167,14 +167,33 @@ def adopt(
         str | None, typer.Option(help="Column with the date or time; date+hour joins two.")
     ] = None,
     problem: Annotated[str | None, typer.Option(help="classification or regression.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--as", help="COLUMN=thousands, decimals, number, category or ignored; repeatable."
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="A word such as NA that is a class of the target.")
+    ] = None,
+    missing: Annotated[
+        list[str] | None, typer.Option(help="A word of the target that means a missing label.")
+    ] = None,
+    join_labels: Annotated[
+        bool, typer.Option("--join-labels", help="Spellings such as No and NO are one class.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Use your own data: infer the contract from a file and write config/project.yaml."""
+    from goldpath.adoption.answers import parse_answers
     from goldpath.jobs.data.adoption import adopt_file
     from goldpath.presentation import show_adoption
     from goldpath.settings import load_settings
 
-    show_adoption(adopt_file(load_settings(), data, target, entity, time, problem), as_json)
+    answers = parse_answers(column or (), label or (), missing or (), join_labels=join_labels)
+    show_adoption(
+        adopt_file(load_settings(), data, target, entity, time, problem, answers), as_json
+    )
 
 
 @app.command(rich_help_panel=MODEL)

@@ -23,7 +23,13 @@ PARTS = {
     "%H": r"(\d{1,2})",
     "%M": r"(\d{1,2})",
     "%S": r"(\d{1,2})",
+    "%I": r"(0?[1-9]|1[0-2])",
+    "%p": r"([AaPp])\.?[Mm]\.?",
+    "%b": r"([A-Za-z]{3})[a-z]*\.?",
 }
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+# Whole formats: seconds and milliseconds since 1970.
+EPOCHS = {"%s": ("s", 1), "%s%f": ("ms", 1_000)}
 # How much of ISO 8601 text names an interval: 2026, 2026-03, 2026-03-15.
 INTERVAL_WIDTH = {"year": 4, "month": 7, "day": 10}
 # Intervals of rows whose time is unreadable, and of data that has none.
@@ -45,9 +51,9 @@ def parse_event_time(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
         ContractError: If the format holds a directive that is not supported.
     """
     text = _joined_text(raw, event_time)
-    iso = text if event_time.format is None else _as_iso(text, event_time.format)
-    # Through a zoned type, since a plain cast drops the offset; the engine's own zone is UTC.
-    moment = iso.try_cast("timestamp('UTC')").cast("timestamp")
+    moment = _moment(text, event_time.format)
+    for format_ in event_time.more_formats:
+        moment = moment.fill_null(_moment(text, format_))
     if event_time.hour_column is None:
         return moment
     hour = raw[event_time.hour_column].strip().try_cast("int64")
@@ -70,6 +76,18 @@ def _joined_text(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
     for part in parts[1:]:
         joined = joined + " " + part
     return joined
+
+
+def _moment(text: "ibis.Value", format_: str | None) -> "ibis.Value":
+    import ibis
+
+    if format_ in EPOCHS:
+        count = text.re_search(r"^-?\d{1,14}(\.0+)?$").ifelse(text, None).try_cast("float64")
+        seconds = (count / EPOCHS[format_][1]).floor().try_cast("int64")
+        return ibis.timestamp("1970-01-01 00:00:00") + seconds.as_interval("s")
+    iso = text if format_ is None else _as_iso(text, format_)
+    # Through a zoned type, since a plain cast drops the offset; the engine's own zone is UTC.
+    return iso.try_cast("timestamp('UTC')").cast("timestamp")
 
 
 def interval_of(raw: "ibis.Table", event_time: EventTime | None) -> "ibis.Value":
@@ -103,23 +121,27 @@ def format_pattern(format_: str) -> tuple[str, list[str]]:
     """A `strptime` format as a regular expression and the directives of its groups, in order.
 
     Raises:
-        ContractError: If a directive is not supported, or the date is not complete.
+        ContractError: If a directive is not supported, or the date has no year and month.
     """
+    if format_ in EPOCHS:
+        return r"^-?\d{1,14}(\.0+)?$", []
     pattern, directives = "", []
-    for piece in re.findall(r"%.|[^%]+", format_):
+    # English month names are told by their first three letters, however many are written.
+    for piece in re.findall(r"%.|[^%]+", format_.replace("%B", "%b")):
         if piece in PARTS:
             pattern += PARTS[piece]
             directives.append(piece)
         elif piece.startswith("%"):
             raise ContractError(
                 f"event_time.format: {piece} in {format_!r} is not supported",
-                f"use {' '.join(PARTS)} or ISO 8601",
+                f"use {' '.join(PARTS)}, %s (seconds since 1970) or ISO 8601",
             )
         else:
             pattern += re.escape(piece)
-    if not {"%m", "%d"} <= set(directives) or not {"%Y", "%y"} & set(directives):
+    if not {"%m", "%b"} & set(directives) or not {"%Y", "%y"} & set(directives):
         raise ContractError(
-            f"event_time.format {format_!r} has no complete date", "give year, month and day"
+            f"event_time.format {format_!r} has no complete date",
+            "give year and month, and the day where there is one",
         )
     return f"^{pattern}$", directives
 
@@ -139,17 +161,35 @@ def _as_iso(text: "ibis.Value", format_: str) -> "ibis.Value":
     else:
         short = part("%y")
         year = (short >= PIVOT).ifelse(ibis.literal("19") + short, ibis.literal("20") + short)
+    # A month without a day begins on its first.
+    day = part("%d") if "%d" in directives else ibis.literal("01")
     iso = (
         year
         + "-"
-        + part("%m")
+        + (_month_number(part("%b", 3)) if "%b" in directives else part("%m"))
         + "-"
-        + part("%d")
+        + day
         + " "
-        + part("%H")
+        + (_hour_of_day(part("%I"), part("%p", 1)) if "%I" in directives else part("%H"))
         + ":"
         + part("%M")
         + ":"
         + part("%S")
     )
     return text.re_search(pattern).ifelse(iso, None)
+
+
+def _month_number(name: "ibis.Value") -> "ibis.Value":
+    """The month of an English name's first three letters; anything else makes no date."""
+    import ibis
+
+    short = name.lower()
+    numbered = [(short == month, f"{number:02}") for number, month in enumerate(MONTHS, 1)]
+    return ibis.cases(*numbered, else_="00")
+
+
+def _hour_of_day(hour: "ibis.Value", half: "ibis.Value") -> "ibis.Value":
+    """12 AM is midnight, 12 PM noon; without AM or PM the hour stands as it is."""
+    twelve = hour.try_cast("int64") % 12
+    of_day = (half.lower() == "p").ifelse(twelve + 12, twelve)
+    return half.lower().isin(["a", "p"]).ifelse(of_day.cast("string").lpad(2, "0"), hour)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from operator import or_
+from operator import add, or_
 from typing import TYPE_CHECKING, TypeAlias
 
 from goldpath.contract import EVENT_TIME, Contract, ContractError
@@ -29,6 +29,7 @@ from goldpath.domain import (
 from goldpath.lake.engine import connect_duckdb
 from goldpath.lake.event_time import parse_event_time
 from goldpath.lake.tables import REASONS, ROW_NUMBER
+from goldpath.quality.number_text import plain_number_text
 
 if TYPE_CHECKING:
     import ibis
@@ -92,25 +93,30 @@ def mark_rows(raw: "ibis.Table", contract: Contract, *, require_target: bool) ->
     import ibis
 
     _require_columns(raw, contract, require_target=require_target)
-    names = [name for name in contract.raw_columns if name in raw.columns]
+    present = set(raw.columns)
+    names = [name for name in contract.raw_columns if name in present]
     texts = _stage(raw, {_text_of(name): raw[name].cast("string").strip() for name in names})
+    if plain := _plain_texts(texts, contract):
+        texts = _stage(texts, plain)
     values = _typed_values(texts, contract)
     typed = _stage(texts, {_value_of(name): value for name, value in values.items()})
 
     checks = _checks(typed, contract, require_target=require_target)
     flags = {f"__bad {number}": check.bad.fill_null(False) for number, check in enumerate(checks)}
     flagged = _stage(typed, flags)
-    reasons = ibis.literal("")
-    for flag, check in zip(flags, checks, strict=True):
-        reasons += flagged[flag].ifelse(check.reason(flagged, contract.personal) + "; ", "")
-    is_bad = reduce(or_, [flagged[flag] for flag in flags], ibis.literal(False))
+    sentences = [
+        flagged[flag].ifelse(check.reason(flagged, contract.personal) + "; ", "")
+        for flag, check in zip(flags, checks, strict=True)
+    ]
+    is_bad = joined(or_, [flagged[flag] for flag in flags], ibis.literal(False))
+    reasons = joined(add, sentences, ibis.literal(""))
     marked = _stage(flagged, {REASONS: is_bad.ifelse(reasons, "")})
     private = [name for name in raw.columns if name.startswith("_")]
     return marked.select(
         **{
             name: (marked[REASONS] != "").ifelse(marked[name], None)
             for name in raw.columns
-            if name not in private
+            if not name.startswith("_")
         },
         **{name: marked[name] for name in [*private, *map(_value_of, values), REASONS]},
     )
@@ -169,6 +175,19 @@ def number_rows(raw: "pa.Table") -> "pa.Table":
     return raw.append_column(ROW_NUMBER, pa.array(range(1, raw.num_rows + 1), pa.int64()))
 
 
+def joined(
+    join: "Callable[[ibis.Value, ibis.Value], ibis.Value]",
+    values: "Sequence[ibis.Value]",
+    nothing: "ibis.Value",
+) -> "ibis.Value":
+    """The values joined pair by pair: a chain of hundreds is too deep for Ibis and the engines."""
+    if not values:
+        return nothing
+    while len(values) > 1:
+        values = [reduce(join, values[first : first + 2]) for first in range(0, len(values), 2)]
+    return values[0]
+
+
 def _require_columns(raw: "ibis.Table", contract: Contract, *, require_target: bool) -> None:
     wanted = [c for c in contract.raw_columns if require_target or c != contract.target.column]
     missing = [name for name in wanted if name not in raw.columns]
@@ -199,6 +218,28 @@ def _stage(rows: "ibis.Table", columns: "dict[str, ibis.Value]") -> "ibis.Table"
 
     number = sum(name.startswith("__stage") for name in rows.columns)
     return rows.mutate(**columns, **{f"__stage {number}": ibis.random()})
+
+
+def _plain_texts(texts: "ibis.Table", contract: Contract) -> "dict[str, ibis.Value]":
+    """The columns whose raw text the contract describes, as text that is read like any other."""
+    import ibis
+
+    plain = {
+        _text_of(feature.name): plain_number_text(
+            texts[_text_of(feature.name)], feature.unit, feature.missing_words
+        )
+        for feature in contract.features
+        if feature.unit or feature.missing_words
+    }
+    target, name = contract.target, _text_of(contract.target.column)
+    if name not in texts.columns:
+        return plain
+    if target.unit or target.missing_words:
+        plain[name] = plain_number_text(texts[name], target.unit, target.missing_words)
+    if target.aliases:
+        spelled = [(texts[name] == alias, label) for alias, label in target.aliases.items()]
+        plain[name] = ibis.cases(*spelled, else_=texts[name])
+    return plain
 
 
 def _stands_for_null(text: "ibis.Value") -> "ibis.Value":
@@ -260,7 +301,9 @@ def _checks(typed: "ibis.Table", contract: Contract, *, require_target: bool) ->
         unreadable = typed[_value_of(EVENT_TIME)].isnull()
         checks.append(_Check(unreadable, _sentence(column, "is not a time")))
     for feature in contract.features:
-        checks += _domain_checks(typed, feature.name, feature.domain, NO_CATEGORY)
+        found = _domain_checks(typed, feature.name, feature.domain, NO_CATEGORY)
+        # The first of a number's checks is whether the text can be read as one.
+        checks += found[1:] if feature.unreadable == "missing" else found
     if require_target:
         target = contract.target.column
         checks += _domain_checks(typed, target, contract.target_domain, NO_CLASS)

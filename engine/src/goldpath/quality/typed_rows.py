@@ -106,7 +106,7 @@ def check_batch(rows: pa.RecordBatch, contract: Contract) -> TypedRows:
             missing = codes < 0
             _refuse_texts(codes, texts, domain, refuse)
         else:
-            found = numbers[feature.name] = _numbers(column)
+            found = numbers[feature.name] = _numbers(column, feature)
             missing = np.isnan(found)
             if not kinds.is_boolean(column.type):
                 _refuse_numbers(found, missing, domain, refuse)
@@ -147,12 +147,21 @@ def _refuse_numbers(found: np.ndarray, missing: np.ndarray, domain: Domain, refu
         refuse(high & ~unreadable, above(domain.maximum))
 
 
-def _numbers(column: pa.Array) -> np.ndarray:
+def _numbers(column: pa.Array, feature: Feature) -> np.ndarray:
     if kinds.is_boolean(column.type):
         column = column.cast(pa.uint8())
     values = column.cast(pa.float64(), safe=False)
     found: np.ndarray = values.to_numpy(zero_copy_only=False)
-    return found
+    # A number that stands for a missing value does so here, too: -999, or an infinite one.
+    words = [number for word in feature.missing_words if (number := _figure(word)) is not None]
+    return np.where(np.isin(found, words), np.nan, found) if words else found
+
+
+def _figure(word: str) -> float | None:
+    try:
+        return float(word)
+    except ValueError:
+        return None
 
 
 def _category(column: pa.Array, domain: Domain) -> tuple[np.ndarray, list[str]]:

@@ -86,6 +86,9 @@ def _compare_feature(
             breaking.append(f"feature {name} takes less: {narrowed}")
         if widened:
             added.append(f"feature {name} takes more: {widened}")
+    written = ("unit", "missing_words", "unreadable")
+    if any(getattr(old, part) != getattr(new, part) for part in written):
+        other.append(f"how raw text writes {name} changed")
     if (old.description, old.example) != (new.description, new.example):
         other.append(f"the description of {name} changed")
 

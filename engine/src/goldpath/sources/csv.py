@@ -1,14 +1,14 @@
 """CSV as text, in batches: a file larger than memory passes."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 
 from goldpath.contract import Source
@@ -20,9 +20,8 @@ BLOCK_BYTES = 1 << 21
 # Python's own limit of 128 KiB is below what people write into a field of free text.
 LONGEST_VALUE = 1 << 24
 RAGGED_LINES_NAMED = 3
+RAGGED = re.compile(r"Expected \d+ columns, got \d+")
 END_OF_FILE = "\x1a"
-# A number with a decimal comma and without separators of thousands.
-DECIMAL_COMMA = r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$"
 
 
 @dataclass(frozen=True)
@@ -52,12 +51,6 @@ def csv_batches(file: Path, source: Source) -> tuple[list[str], Iterator[pa.Reco
 def _rows(file: Path, source: Source, width: int) -> Iterator[pa.RecordBatch]:
     # The names may repeat, so the parser gets its own; the header then comes back as the first row.
     names = [f"f{number}" for number in range(width)]
-    ragged: list[int] = []
-
-    def refuse_ragged(row: pa.csv.InvalidRow) -> str:
-        ragged.append(row.actual_columns)
-        return "error"
-
     last: pa.RecordBatch | None = None
     header_rows = 1
     with readable(file, source):
@@ -68,11 +61,13 @@ def _rows(file: Path, source: Source, width: int) -> Iterator[pa.RecordBatch]:
                     column_names=names,
                     encoding=source.encoding.removesuffix("-sig"),
                     block_size=BLOCK_BYTES,
+                    skip_rows=source.skip_lines,
                 ),
                 parse_options=pa.csv.ParseOptions(
+                    # No handler of bad rows: pyarrow's threads would call it, and a thread that
+                    # waits for Python while the process ends takes it down (exit code 134).
                     delimiter=source.delimiter,
                     newlines_in_values=True,
-                    invalid_row_handler=refuse_ragged,
                 ),
                 convert_options=pa.csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
@@ -84,7 +79,7 @@ def _rows(file: Path, source: Source, width: int) -> Iterator[pa.RecordBatch]:
                 if rows.num_rows == 0:
                     continue
                 last = rows
-                yield _with_points(rows) if source.decimal == "," else rows
+                yield rows
         except pa.ArrowInvalid as error:
             flaws = _find_flaws(file, source, width)
             _refuse_open_quote(file, flaws)
@@ -93,7 +88,7 @@ def _rows(file: Path, source: Source, width: int) -> Iterator[pa.RecordBatch]:
                     f"{file}: a row has more than {BLOCK_BYTES >> 20} MiB",
                     "shorten its values, or give the file as Parquet",
                 ) from None
-            if not ragged:
+            if not RAGGED.search(str(error)):
                 raise
             raise SourceError(
                 f"{file}: the header has {width} fields, but {flaws.ragged or 'a line has not'}",
@@ -102,17 +97,6 @@ def _rows(file: Path, source: Source, width: int) -> Iterator[pa.RecordBatch]:
             ) from None
         if last is not None and _ends_in_several_lines(last):
             _refuse_open_quote(file, _find_flaws(file, source, width))
-
-
-def _with_points(rows: pa.RecordBatch) -> pa.RecordBatch:
-    columns = [
-        pc.replace_substring_regex(column, pattern=DECIMAL_COMMA, replacement=r"\1.\2")
-        # Few columns hold a comma, and looking for one is far cheaper than the expression.
-        if pc.any(pc.match_substring(column, ",")).as_py()
-        else column
-        for column in rows.columns
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=rows.schema)
 
 
 def _ends_in_several_lines(rows: pa.RecordBatch) -> bool:
@@ -174,11 +158,11 @@ def csv_records(
 
     def numbered(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         reader = csv.reader(lines, delimiter=source.delimiter)
-        begins = 1
+        begins = first = 1 + source.skip_lines
         try:
             for record in reader:
                 yield begins, record
-                begins = reader.line_num + 1
+                begins = reader.line_num + first
         except csv.Error as error:
             if "field limit" not in str(error):
                 raise
@@ -191,6 +175,6 @@ def csv_records(
     limit = csv.field_size_limit(LONGEST_VALUE)
     try:
         with open_text(file, source.encoding) as stream:
-            yield numbered(chain(stream, end))
+            yield numbered(chain(islice(stream, source.skip_lines, None), end))
     finally:
         csv.field_size_limit(limit)

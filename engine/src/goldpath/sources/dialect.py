@@ -4,14 +4,17 @@ import codecs
 import re
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from goldpath.contract import Source
+from goldpath.domain import NUMBER
 from goldpath.sources.csv import csv_records
 from goldpath.sources.files import (
     SourceError,
     find_files,
     is_json_lines,
     is_parquet,
+    open_text,
     readable,
     require_content,
 )
@@ -20,18 +23,29 @@ DELIMITERS = (",", ";", "\t", "|")
 WIDTH_RECORDS = 200
 DECIMAL_RECORDS = 5_000
 BLOCK_BYTES = 1 << 24
+MOST_PREAMBLE = 20
+FEWEST_RECORDS = 3
+LONGEST_PREAMBLE = 100
+SEPARATOR_LINE = re.compile(r'"?sep=(.|\\t)"?', re.IGNORECASE)
+# Digits behind the mark M that make no group of three, or a zero before it.
+SURE_DECIMAL = (
+    r"(?:[^\d\s.,]{1,3}\s?)?[+-]?(?:\d*M(?:\d{1,2}|\d{4,})|0M\d+|\d{4,}M\d+)(?:\s?[^\d\s.,]{1,4})?"
+)
 # Control characters in Latin-1; letters and quotes in the Western code page 1252.
 C1_CONTROLS = bytes(range(0x80, 0xA0))
 
 
-def detect_dialect(path: Path) -> Source:
+def detect_dialect(path: Path, like: Source | None = None) -> Source:
     """Find out how a file is written.
 
     The encoding comes from all bytes, the delimiter and the decimal mark from the first records.
+    What a file of few rows leaves open is decided as in the source that the contract was made from.
 
     Args:
         path: A CSV, Parquet or JSON lines file; or a folder or a glob of files that are all
             written like the first.
+        like: The contract's source, for a file of the same columns: the marks between groups of
+            digits are those, and so is the decimal mark where this file shows none.
 
     Returns:
         The source that `read_raw` takes, with the path as it was given.
@@ -41,13 +55,20 @@ def detect_dialect(path: Path) -> Source:
     """
     (_, first), *_ = find_files(str(path), Path())
     require_content(first)
+    thousands = like.thousands if like else {}
     if is_parquet(first):
-        return Source(path=str(path))
-    source = Source(path=str(path), encoding=_detect_encoding(first))
+        return Source(path=str(path), thousands=thousands)
+    source = Source(path=str(path), encoding=_detect_encoding(first), thousands=thousands)
     if is_json_lines(first):
         return source
-    source = source.model_copy(update={"delimiter": _detect_delimiter(first, source)})
-    return source.model_copy(update={"decimal": _detect_decimal(first, source)})
+    said = _said_delimiter(first, source)
+    if said is not None:
+        source = source.model_copy(update={"delimiter": said, "skip_lines": 1})
+    else:
+        source = source.model_copy(update={"delimiter": _detect_delimiter(first, source)})
+    preamble = source.skip_lines + _preamble_lines(first, source)
+    source = source.model_copy(update={"skip_lines": preamble})
+    return source.model_copy(update={"decimal": _detect_decimal(first, source, like)})
 
 
 def _detect_encoding(path: Path) -> str:
@@ -91,26 +112,74 @@ def _detect_delimiter(path: Path, source: Source) -> str:
 
     def score(delimiter: str) -> tuple[float, int]:
         tried = source.model_copy(update={"delimiter": delimiter})
-        records = _first_records(path, tried, WIDTH_RECORDS)
-        if not records or len(records[0]) < 2:
+        widths = [len(record) for record in _first_records(path, tried, WIDTH_RECORDS)]
+        if not widths:
             return (0.0, 0)
-        width = len(records[0])
-        return (sum(len(record) == width for record in records) / len(records), width)
+        # A title above the header is as wide as its own commas; the header is as wide as the rows.
+        width = widths[0] if widths[0] > 1 else max(set(widths), key=widths.count)
+        return (widths.count(width) / len(widths), width) if width > 1 else (0.0, 0)
 
     return max(DELIMITERS, key=score)
 
 
-def _detect_decimal(path: Path, source: Source) -> str:
-    """A comma where more values read as `1,5` than as `1.5`; in a comma-separated file a point."""
-    if source.delimiter == ",":
-        return "."
+def _said_delimiter(path: Path, source: Source) -> str | None:
+    """The delimiter that Excel writes into a line of its own before the header: `sep=;`."""
+    with readable(path, source), open_text(path, source.encoding) as stream:
+        found = SEPARATOR_LINE.fullmatch(stream.readline(LONGEST_PREAMBLE).strip("\r\n"))
+    return found[1].replace("\\t", "\t") if found else None
+
+
+def _preamble_lines(path: Path, source: Source) -> int:
+    """How many lines come before the header: a title, a date, a note.
+
+    A header is as wide as the rows below it and holds names: neither empty nor numbers, each once.
+    What is above it is narrower. Where that does not hold, the file is read from its first line.
+    """
+    with readable(path, source), csv_records(path, source) as records:
+        head = list(islice(records, WIDTH_RECORDS))
+    widths = [len(record) for _, record in head if record]
+    if len(widths) < FEWEST_RECORDS:
+        return 0
+    width = max(set(widths), key=widths.count)
+    first = next((len(record) for _, record in head if record), 0)
+    if width < 2 or first >= width or widths.count(width) < len(widths) - MOST_PREAMBLE:
+        return 0
+    for line, record in head[: MOST_PREAMBLE + 1]:
+        if len(record) > width:
+            return 0
+        if len(record) == width:
+            return line - 1 - source.skip_lines if _are_names(record) else 0
+    return 0
+
+
+def _are_names(record: list[str]) -> bool:
+    names = [name.strip() for name in record]
+    return all(names) and len(set(names)) == len(names) and not any(map(NUMBER.fullmatch, names))
+
+
+def _detect_decimal(path: Path, source: Source, like: Source | None) -> Literal[".", ","]:
+    """A comma where more values read as `1,5` than as `1.5`.
+
+    `1,531` and `1.531` say nothing: they may as well be thousands. Only where there is nothing else
+    do they count, in a file whose delimiter is no comma.
+    """
     values = [
         value.strip()
         for record in _first_records(path, source, DECIMAL_RECORDS)
         for value in record
     ]
-    commas = sum(re.fullmatch(r"[+-]?\d+,\d+", value) is not None for value in values)
-    points = sum(re.fullmatch(r"[+-]?\d+\.\d+", value) is not None for value in values)
+
+    def count(pattern: str) -> int:
+        return sum(re.fullmatch(pattern, value) is not None for value in values)
+
+    commas, points = (count(SURE_DECIMAL.replace("M", mark)) for mark in (",", r"\."))
+    if commas != points:
+        return "," if commas > points else "."
+    if like is not None:
+        return like.decimal
+    if source.delimiter == ",":
+        return "."
+    commas, points = (count(rf"[+-]?\d+{mark}\d+") for mark in (",", r"\."))
     return "," if commas > points else "."
 
 

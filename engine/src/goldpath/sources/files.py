@@ -11,6 +11,7 @@ from typing import TextIO
 import pyarrow as pa
 
 from goldpath.contract import Source
+from goldpath.domain import NUMBER
 from goldpath.errors import ProjectError
 
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
@@ -177,6 +178,8 @@ def clean_names(file: str, names: list[str]) -> list[str]:
         raise SourceError(
             f"{file}: the header names columns more than once (capitals or not): "
             + ", ".join(repeated),
-            "give each column its own name",
+            "give each column its own name"
+            if not all(map(NUMBER.fullmatch, repeated))
+            else "the first line seems to be a row of data: add a line with names before it",
         )
     return cleaned

@@ -25,6 +25,7 @@ from goldpath.sources.files import (
     require_content,
 )
 from goldpath.sources.json_lines import json_batches
+from goldpath.sources.number_marks import read_marks
 from goldpath.sources.parquet import parquet_batches
 from goldpath.sources.s3 import SCHEME, S3Object, downloaded, list_objects
 from goldpath.sources.sql import spool_query
@@ -71,16 +72,19 @@ def open_part(part: SourcePart) -> Iterator[pa.RecordBatchReader]:
     """The rows of a part as a stream, every column as text.
 
     Padding and BOM are taken off the names. An empty CSV field is an empty string; a null stays
-    null. A number with a decimal comma gets a point, where the source says that commas are decimal.
+    null. Decimal commas become points, and marks between groups of digits go, where the source says
+    so.
 
     Raises:
         SourceError: At once, or while the rows are read: where the file is empty or damaged, has no
             rows, names a column twice, or has a line with too many or too few fields.
     """
     with part.local() as file:
-        names, batches = _read(part, file)
+        names, batches, is_csv = _read(part, file)
         schema = pa.schema([(name, pa.string()) for name in names])
-        yield pa.RecordBatchReader.from_batches(schema, _renamed(part, file, schema, batches))
+        renamed = _renamed(part, file, schema, batches)
+        read = (read_marks(rows, part.source, is_csv=is_csv) for rows in renamed)
+        yield pa.RecordBatchReader.from_batches(schema, read)
 
 
 def read_raw(source: Source, root: Path) -> pa.Table:
@@ -126,16 +130,19 @@ def _query_part(source: Source) -> SourcePart:
     return SourcePart("query", digest, source, local, source.name)
 
 
-def _read(part: SourcePart, file: Path) -> tuple[list[str], Iterator[pa.RecordBatch]]:
+def _read(part: SourcePart, file: Path) -> tuple[list[str], Iterator[pa.RecordBatch], bool]:
+    """The names, the rows as text, and whether people wrote that text."""
     with _shown_as(part, file):
         require_content(file)
+        is_csv = False
         if is_parquet(file):
             names, batches = parquet_batches(file)
         elif is_json_lines(file):
             names, batches = json_batches(file, part.source)
         else:
             names, batches = csv_batches(file, part.source)
-        return clean_names(part.shown, names), batches
+            is_csv = True
+        return clean_names(part.shown, names), batches, is_csv
 
 
 def _renamed(

@@ -128,7 +128,7 @@ def load_rows(work: BatchWork) -> BatchWork:
         rows = lakehouse.collect(lakehouse.read(gold_table(contract), snapshot.snapshot_id))
         source, digest = str(gold_table(contract)), str(snapshot.snapshot_id)
     else:
-        found = detect_dialect(work.data.resolve())
+        found = detect_dialect(work.data.resolve(), contract.source)
         suppression = SuppressionList(lakehouse, settings, contract).load()
         raw = suppression.keep_all(number_rows(read_raw(found, settings.root)))
         divided = divide_file(raw, contract, clean_file(contract, settings.project.recipes))

@@ -4,14 +4,20 @@ import os
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
+
+from goldpath.adoption.answers import Answers
 from goldpath.adoption.infer import Adoption, AdoptionRequest, infer_contract
+from goldpath.adoption.thousands import find_thousands
 from goldpath.contract import Contract, Source, dataset_name, dump_contract, parse_contract
 from goldpath.project import unused_definitions
 from goldpath.settings import Settings
 from goldpath.sources.dialect import detect_dialect
-from goldpath.sources.files import GLOB_CHARACTERS
+from goldpath.sources.files import GLOB_CHARACTERS, find_files, is_json_lines, is_parquet
+from goldpath.sources.number_marks import read_marks
 from goldpath.sources.read import read_raw
 
+NO_ANSWERS = Answers()
 HEADER = """\
 # The dataset contract: the one place where columns are named. `make adopt` wrote it from
 #   {file}
@@ -26,6 +32,7 @@ def adopt_file(
     entity: str | None,
     time: str | None,
     problem: str | None,
+    answers: Answers = NO_ANSWERS,
 ) -> Adoption:
     """Infer the contract of a file and write `config/project.yaml`; on an error nothing is written.
 
@@ -37,6 +44,7 @@ def adopt_file(
         entity: Column that identifies a row's subject, if known.
         time: Column of the time, `date+hour`, or `none`; looked for where it is not given.
         problem: `classification` or `regression`; inferred where it is not given.
+        answers: Answers to what an earlier adoption asked.
 
     Returns:
         What was decided about each column, and why.
@@ -47,10 +55,15 @@ def adopt_file(
     """
     file = _locate(settings.root, data)
     detected = detect_dialect(file)
-    raw = read_raw(detected, settings.root)
+    written = read_raw(detected.model_copy(update={"decimal": "."}), settings.root)
+    thousands = find_thousands(written, detected.decimal, answers.columns)
+    detected = detected.model_copy(update={"thousands": dict(thousands.marks)})
+    raw = _read_marks(written, detected, _is_csv(file))
     # Relative inside the project, so that the project can move.
     source = detected.model_copy(update={"path": settings.shown(file)})
-    request = AdoptionRequest(target.strip(), _said(entity), _said(time), _lower(_said(problem)))
+    request = AdoptionRequest(
+        target.strip(), _said(entity), _said(time), _lower(_said(problem)), answers
+    )
     inferred = infer_contract(
         raw, source, dataset_name(_title(file)), request, settings.training.leak_threshold
     )
@@ -64,11 +77,23 @@ def adopt_file(
         decisions=inferred.decisions,
         notes=(
             *_file_notes(source),
+            *thousands.notes,
             *inferred.notes,
             *_size_notes(raw.num_rows, settings),
             *_own(contract),
         ),
     )
+
+
+def _is_csv(file: Path) -> bool:
+    (_, first), *_ = find_files(str(file), Path())
+    return not (is_parquet(first) or is_json_lines(first))
+
+
+def _read_marks(written: pa.Table, source: Source, is_csv: bool) -> pa.Table:
+    """The rows as every later reader of the source gets them."""
+    batches = [read_marks(rows, source, is_csv=is_csv) for rows in written.to_batches()]
+    return pa.Table.from_batches(batches, written.schema)
 
 
 def _own(contract: Contract) -> tuple[str, ...]:
@@ -104,10 +129,16 @@ def _lower(text: str | None) -> str | None:
 def _file_notes(source: Source) -> list[str]:
     """What is unusual about the file's form, so that a wrong guess is seen."""
     notes = []
+    if source.skip_lines:
+        lines = "line is" if source.skip_lines == 1 else f"{source.skip_lines} lines are"
+        notes.append(
+            f"the first {lines} no part of the table and skipped (the contract's source.skip_lines)"
+        )
     if source.encoding not in ("utf-8", "utf-8-sig"):
         notes.append(f"the file is not UTF-8; read as {source.encoding}")
     if source.delimiter != ",":
-        name = {";": "semicolons", "\t": "tabs", "|": "bars"}[source.delimiter]
+        names = {";": "semicolons", "\t": "tabs", "|": "bars"}
+        name = names.get(source.delimiter, repr(source.delimiter))
         notes.append(f"fields are separated by {name}")
     if source.decimal == ",":
         notes.append("commas in numbers are decimal commas: 1,5 is read as 1.5")

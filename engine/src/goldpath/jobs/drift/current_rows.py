@@ -150,7 +150,7 @@ def _require_rows(place: Place, found: CurrentRows) -> CurrentRows:
 
 def _rows_of_file(place: Place, data: Path) -> CurrentRows:
     settings, contract = place.settings, place.contract
-    raw = read_raw(detect_dialect(data.resolve()), settings.root)
+    raw = read_raw(detect_dialect(data.resolve(), contract.source), settings.root)
     prepare = clean_file(contract, settings.project.recipes)
     typed = typed_frame(raw, contract, prepare)
     if typed.num_rows == 0:

@@ -8,6 +8,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, replace
 
+from goldpath.adoption.column_inference import FREE_TEXT
 from goldpath.contract import Contract
 from goldpath.errors import CheckFailedError, ProjectError
 from goldpath.judging.validation_report import ValidationReport
@@ -102,9 +103,20 @@ def promote(
         raise CheckFailedError(
             f"the gate refused version {candidate.version} of {manager.model_name}: "
             f"{'; '.join(report.errors)}",
-            f"the {alias} alias was not moved; {_way_out(report)}",
+            f"the {alias} alias was not moved; {_way_out(report)}{_left_out_texts(contract)}",
         )
     return _carry_out(settings, manager, candidate, start, result)
+
+
+def _left_out_texts(contract: Contract) -> str:
+    """A reminder of columns that a person could learn from and the model does not."""
+    texts = [name for name, why in contract.ignored.items() if why.startswith(FREE_TEXT)]
+    if not texts:
+        return ""
+    return (
+        f"; the free text of {', '.join(texts)} is left out: if it tells the outcome, derive "
+        "columns from it (a count, a topic, a flag)"
+    )
 
 
 def run_gate(

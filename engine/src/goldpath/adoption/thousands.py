@@ -1,0 +1,110 @@
+"""Which mark a column's numbers use between groups of three digits, if any.
+
+`1,531` and `1.531` can each be a thousand or one and a half. A column settles it where it has a
+number that can be read in one way only; else the file's decimal mark does; where that does not
+either, the column is named with the option that answers.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from goldpath.adoption.number_columns import GAP_WORDS
+from goldpath.domain import NULL_WORDS
+from goldpath.sources.number_marks import MARKS, grouped_number
+
+Mark = Literal[",", ".", "'", " "]
+
+NUMBER_SHARE = 0.9
+ENOUGH_GROUPED = 3
+# A number in any notation, with what may stand around it: a sign, a currency, a unit.
+CORE = re.compile(r"[^\d.,]{0,6}?([+-]?[.,]?\d[\d.,'’ \u00a0\u202f]*)[^\d]{0,6}", re.ASCII)  # noqa: RUF001
+
+
+@dataclass(frozen=True)
+class Thousands:
+    """What was found.
+
+    Attributes:
+        marks: The mark of each column that has one, for `Source.thousands`.
+        notes: What was decided, and what is asked.
+    """
+
+    marks: Mapping[str, Mark]
+    notes: tuple[str, ...]
+
+
+def find_thousands(raw: pa.Table, decimal: str, answers: Mapping[str, str]) -> Thousands:
+    """Look at each different value of each column.
+
+    Args:
+        raw: Text as the file has it: decimal marks are not read yet.
+        decimal: The file's decimal mark.
+        answers: What the user said of columns: `thousands` or `decimals`.
+    """
+    marks: dict[str, Mark] = {}
+    notes: list[str] = []
+    for name in raw.column_names:
+        cores = _cores(pc.unique(raw[name]).to_pylist())
+        for mark in MARKS if cores else ():
+            grouped = [core for core in cores if _is_grouped(core, mark, decimal)]
+            if not grouped:
+                continue
+            answer = answers.get(name)
+            if answer == "decimals" or (answer is None and _marks_decimals(cores, mark, decimal)):
+                continue
+            example, value = grouped[0], re.sub(MARKS[mark], "", grouped[0])
+            if mark == ".":
+                value = value.replace(",", ".")
+            if answer != "thousands" and mark == decimal and not _is_sure(grouped, mark):
+                if _looks_grouped(cores, grouped, mark):
+                    notes.append(
+                        f"question: {name} has {example}, beside numbers without a mark. Is it "
+                        f"{value}? It is read as {example.replace(',', '.')}; for {value} give "
+                        f"--as '{name}=thousands'"
+                    )
+                continue
+            marks[name] = mark  # type: ignore[assignment]
+            why = "" if answer else f" (--as '{name}=decimals' if not)"
+            notes.append(f"{name}: {example} is read as {value}{why}")
+            break
+    return Thousands(marks, tuple(notes))
+
+
+def _cores(values: Iterable[str | None]) -> list[str]:
+    """The numbers of a column without their units; none where it does not hold numbers."""
+    texts = {text for value in values if value and (text := value.strip())}
+    texts = {
+        text for text in texts if text.lower() not in GAP_WORDS and text.lower() not in NULL_WORDS
+    }
+    found = [core[1].strip() for text in texts if (core := CORE.fullmatch(text))]
+    return sorted(found) if found and len(found) >= NUMBER_SHARE * len(texts) else []
+
+
+def _is_grouped(core: str, mark: str, decimal: str) -> bool:
+    return re.fullmatch(rf"[+-]?{grouped_number(mark, decimal)}", core) is not None
+
+
+def _is_sure(grouped: list[str], mark: str) -> bool:
+    """Whether a number can be read in one way only: 1.234.567, 1.234,5 or 1 234."""
+    return mark in "' " or any(len(re.findall(r"[.,]", core)) > 1 for core in grouped)
+
+
+def _marks_decimals(cores: list[str], mark: str, decimal: str) -> bool:
+    """Whether a number of the column has digits behind the mark that are no group of three."""
+    leading_zero = any(re.match(rf"[+-]?0{MARKS[mark]}", core) for core in cores)
+    return leading_zero or any(
+        re.search(MARKS[mark], core) is not None and not _is_grouped(core, mark, decimal)
+        for core in cores
+    )
+
+
+def _looks_grouped(cores: list[str], grouped: list[str], mark: str) -> bool:
+    """Whether all with the mark have three digits behind it, and all without have three at most."""
+    others = [core for core in cores if not re.search(MARKS[mark], core)]
+    short = all(re.fullmatch(r"[+-]?\d{1,3}", core) for core in others)
+    return bool(others) and short and len(grouped) >= ENOUGH_GROUPED
