@@ -244,7 +244,7 @@ def test_a_large_body_stops_at_nginx(proxy: Proxy) -> None:
 def test_metrics_are_for_inside(proxy: Proxy) -> None:
     with proxy.client() as inside, proxy.client("127.0.0.2") as outside:
         assert inside.get("/metrics").status_code == 200
-        for path in ("/metrics", "/metrics%0a", "/metrics/", "//metrics", "/x/..%2fmetrics"):
+        for path in ("/metrics", "/metrics%0a", "/metrics/", "/%2fmetrics", "/x/..%2fmetrics"):
             assert_problem(outside.get(path), 403)
         assert outside.post("/predict", json=BODY).status_code == 200
 

@@ -44,7 +44,7 @@ def include_own_routes(app: FastAPI, routers: Sequence[APIRouter], maximum_body_
         app.include_router(
             router,
             dependencies=[Depends(_caller), *DOCUMENTED_CREDENTIALS],
-            responses=problem_answers(401, 403, 422, 429),
+            responses=problem_answers(400, 401, 403, 422, 429),
             max_body_size=maximum_body_bytes,
         )
         for included in app.routes[before:]:

@@ -72,7 +72,7 @@ def admin_routers(settings: Settings) -> tuple[APIRouter, APIRouter]:
     }
     plain = APIRouter(
         route_class=for_role(KeyedRoute, "admin"),
-        responses=problem_answers(401, 403, 404, 422, 429, 503),
+        responses=problem_answers(400, 401, 403, 404, 422, 429, 503),
         **common,
     )
     writing = APIRouter(

@@ -44,7 +44,7 @@ def automl_routers(settings: Settings, contract: Contract) -> tuple[APIRouter, A
     }
     reading = APIRouter(
         route_class=for_role(KeyedRoute, "automl"),
-        responses=problem_answers(401, 403, 404, 422, 429, 503),
+        responses=problem_answers(400, 401, 403, 404, 422, 429, 503),
         **common,
     )
     writing = APIRouter(

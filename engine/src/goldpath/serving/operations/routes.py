@@ -139,7 +139,7 @@ def operations_router(
         """What the gate said of each version, check by check."""
         return registry.reports()
 
-    @router.get("/validation/reports/{reference}", responses=problem_answers(404, 422, 503))
+    @router.get("/validation/reports/{reference}", responses=problem_answers(400, 404, 422, 503))
     def validation_report(reference: Reference) -> Report:
         """The whole validation report of a version."""
         return registry.report(reference)
@@ -182,7 +182,7 @@ def operations_router(
     @router.get(
         "/model/card",
         response_class=MarkdownResponse,
-        responses=problem_answers(404, 503) | _MARKDOWN,
+        responses=problem_answers(400, 404, 503) | _MARKDOWN,
     )
     def model_card() -> Response:
         """The model card of the version that serves, as Markdown."""
