@@ -182,7 +182,7 @@ def operations_router(
     @router.get(
         "/model/card",
         response_class=MarkdownResponse,
-        responses=problem_answers(400, 404, 503) | _MARKDOWN,
+        responses=problem_answers(404, 503) | _MARKDOWN,
     )
     def model_card() -> Response:
         """The model card of the version that serves, as Markdown."""
