@@ -25,6 +25,7 @@ from goldpath.settings import Settings
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from goldpath.serving.access.identity_provider import IdentityProvider
     from goldpath.serving.access.records import User
     from goldpath.serving.access.store import AccessStore
     from goldpath.serving.access.tokens import TokenKeys
@@ -77,6 +78,7 @@ class Access:
         self._thread: threading.Thread | None = None
         self._store: AccessStore | None = None
         self._tokens: TokenKeys | None = None
+        self._provider: IdentityProvider | None = None
         if self._key:  # known from the first request on, which then need not wait for the app
             self._remember(_KEY_HEADER, self._key, OWNER, FOR_EVER)
 
@@ -214,8 +216,15 @@ class Access:
     def _look_up_token(self, text: bytes, now: float) -> tuple[Client | None, float]:
         from goldpath.serving.access.tokens import TokenError
 
+        token = text.decode("latin-1")
         try:
-            claims = self.tokens().read(text.decode("latin-1"))
+            if (provider := self._identity_provider()) and provider.is_issuer_of(token):
+                claims = provider.read(token)
+                client = Client(claims.user, frozenset(claims.roles))
+                return client, now + claims.expires_at - time.time()
+            if not self._settings.access.has_local_login:
+                return None, now
+            claims = self.tokens().read(token)
         except TokenError:
             return None, now
         store = self._opened()
@@ -224,6 +233,14 @@ class Access:
             return None, now
         roles = frozenset(user.roles) & frozenset(claims.roles)
         return Client(claims.user, roles), now + claims.expires_at - time.time()
+
+    def _identity_provider(self) -> "IdentityProvider | None":
+        """Reads the tokens of others; None where the settings name no issuer."""
+        if self._provider is None and self._settings.access.oidc_issuer:
+            from goldpath.serving.access.identity_provider import IdentityProvider
+
+            self._provider = IdentityProvider(self._settings)
+        return self._provider
 
     def _opened(self) -> "AccessStore | None":
         """The store; None where nobody has made one."""
@@ -282,5 +299,5 @@ def _wrong(header: bytes) -> ProblemError:
     named = "the header Authorization" if header == _TOKEN_HEADER else API_KEY_HEADER
     return _refused(
         f"{named} is wrong: unknown, expired or revoked",
-        "send a valid key (api-key create), or a new token (POST /auth/token)",
+        "send a valid key (api-key create), or a new token",
     )

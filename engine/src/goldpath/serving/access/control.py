@@ -19,6 +19,8 @@ def install_access_control(
 ) -> Callable[[], None]:
     """Give the app the routes of access and the headers of answers.
 
+    Users log in here where no identity provider is named, or where `access.local_login` says so.
+
     Args:
         app: The app; its other middlewares are added afterwards, so that they see every answer.
         settings: The sections `access` and `serving`.
@@ -30,7 +32,8 @@ def install_access_control(
     """
     wanted = settings.access
     checker = PasswordChecker()
-    app.include_router(login(access, limits, checker))
+    if wanted.has_local_login:
+        app.include_router(login(access, limits, checker))
     for router in admin_routers(settings):
         app.include_router(router)
     if wanted.cors_origins:

@@ -1,10 +1,10 @@
 """What clients are called and what each may do."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-Role = Literal["predict", "label", "admin", "automl", "read-metrics"]
-ROLES: tuple[Role, ...] = ("predict", "label", "admin", "automl", "read-metrics")
+from goldpath.settings.access import ROLES as ROLES
+from goldpath.settings.access import Role as Role
+
 ANONYMOUS, ENVIRONMENT = "anonymous", "environment"
 
 
