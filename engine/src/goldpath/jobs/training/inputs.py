@@ -18,7 +18,10 @@ from goldpath.settings import Settings
 
 INPUTS_FILE = "inputs/training.json"
 LOCK_FILE = "inputs/requirements.txt"
-LIBRARIES = ("lightgbm", "mlflow", "numpy", "optuna", "pandas", "scikit-learn", "scipy", "skops")
+LIBRARIES = (
+    *("goldpath", "lightgbm", "mlflow", "numpy", "optuna", "pandas"),
+    *("scikit-learn", "scipy", "skops"),
+)
 
 
 def inputs_digest(
@@ -73,9 +76,9 @@ def library_versions() -> Mapping[str, str]:
 
 
 def lock_text(settings: Settings) -> str:
-    """The lock of the project's environment; empty where it is not here, as in an image."""
-    lock = settings.root / "requirements" / "dev.txt"
-    return lock.read_text(encoding="utf-8") if lock.is_file() else ""
+    """The locks of the environment, the engine's last; empty without them, as in an image."""
+    locks = (settings.root / "requirements" / name for name in ("dev.txt", "engine.txt"))
+    return "".join(lock.read_text(encoding="utf-8") for lock in locks if lock.is_file())
 
 
 def commit(root: Path) -> str:
