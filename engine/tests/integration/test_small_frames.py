@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,7 +27,8 @@ from ..ready_made import add_ready_made
 
 pytestmark = pytest.mark.slow
 
-Columns = dict[str, Sequence[Any]]
+Columns = dict[str, Any]
+Draw = Callable[[np.random.Generator, int], Any]
 
 
 def trained_on(root: Path, columns: Columns, **asked: str) -> tuple[Settings, TrainingResult]:
@@ -95,7 +96,7 @@ def test_visits_of_patients_are_split_by_patient(tmp_path: Path) -> None:
 
 # Hundreds of cells drawn one by one would take Hypothesis longer than the training: it draws what
 # the columns are and a seed.
-COLUMNS: dict[str, Callable[[np.random.Generator, int], Sequence[Any]]] = {
+COLUMNS: dict[str, Draw] = {
     "number": lambda draw, rows: draw.normal(0, 10.0 ** draw.integers(-3, 6), rows).round(4),
     "few numbers": lambda draw, rows: draw.choice([0, 1, 1, 1, 7], rows),
     "words": lambda draw, rows: draw.choice(["a", "b", "b", "b", "NA", ""], rows),
@@ -103,7 +104,7 @@ COLUMNS: dict[str, Callable[[np.random.Generator, int], Sequence[Any]]] = {
     "nearly nothing": lambda draw, rows: np.where(draw.random(rows) < 0.05, "3", ""),
     "copies": lambda draw, rows: np.resize(draw.normal(size=rows // 3).round(3), rows),
 }
-TARGETS: dict[str, Callable[[np.random.Generator, int], Sequence[Any]]] = {
+TARGETS: dict[str, Draw] = {
     "rare": lambda draw, rows: np.where(draw.random(rows) < 0.03, "yes", "no"),
     "three": lambda draw, rows: draw.choice(["a", "a", "a", "a", "b", "c"], rows),
     "mostly zero": lambda draw, rows: np.where(

@@ -132,7 +132,12 @@ def test_what_is_printed_for_scripts_and_what_a_run_keeps_is_strict_json(
     assert math.isnan(again.value)
     assert math.isnan(again.others["mae"].interval[0])
     same = Score("mae", 1.0, (0.0, 0.0))
-    nothing = {"value": 0.0, "interval": (0.0, 0.0), "baseline": 0.0, "others": {"mae": same}}
+    nothing: dict[str, Any] = {
+        "value": 0.0,
+        "interval": (0.0, 0.0),
+        "baseline": 0.0,
+        "others": {"mae": same},
+    }
     assert replace(again, **nothing) == replace(judged, **nothing)
 
 

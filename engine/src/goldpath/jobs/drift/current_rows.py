@@ -58,7 +58,7 @@ class CurrentRows:
     @property
     def scored(self) -> int:
         """All rows, those of the training included."""
-        return self.features.num_rows + self.training_rows
+        return int(self.features.num_rows) + self.training_rows
 
 
 @dataclass(frozen=True)
