@@ -35,7 +35,7 @@ def table(columns: Mapping[str, Sequence[Any] | pd.Index]) -> pa.Table:
     )
 
 
-def adopted(raw: pa.Table, **asked: str) -> Inferred:
+def adopted(raw: pa.Table, **asked: Any) -> Inferred:
     return infer_contract(raw, Source(path="d.csv"), "d", AdoptionRequest("sales", **asked), 0.995)
 
 
