@@ -99,6 +99,21 @@ def test_a_code_for_a_missing_value_is_asked_about(adopt: Adopt) -> None:
     assert "stand for a missing value?" not in notes(adopt(table())[0])
 
 
+def test_a_file_of_many_columns_is_checked_in_blocks(
+    adopt: Adopt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goldpath.adoption.row_check.BLOCK_FEATURES", 2)
+    random = np.random.default_rng(7)
+    wide = {f"x{place}": random.normal(size=ROWS).round(2) for place in range(5)}
+    goal = table()["goal"]
+    goal[0] = "odd"
+    adoption, contract = adopt(table(goal=goal, **wide, when=STAMPS.strftime("%Y-%m-%d")))
+    assert set(wide) <= set(contract.feature_names)
+    assert "silver will quarantine 1 of 400 rows: goal: 'odd' is not one of its classes (1)" in (
+        notes(adoption)
+    )
+
+
 # ---- identifiers
 
 

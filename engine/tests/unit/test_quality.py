@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from goldpath.contract import Contract, ContractError
 from goldpath.lake.tables import REASONS
-from goldpath.quality.checks import CheckedRows, check_rows, joined, number_rows, typed_frame
+from goldpath.quality.checks import CheckedRows, check_rows, number_rows, typed_frame
+from goldpath.quality.conditions import joined
 
 CONTRACT = Contract.model_validate(
     {

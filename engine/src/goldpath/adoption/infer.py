@@ -29,14 +29,12 @@ from goldpath.adoption.column_profile import (
 from goldpath.adoption.entity_role import EntityRole, decide_entity
 from goldpath.adoption.leakage import Leak, find_leaks
 from goldpath.adoption.reading import read_columns
+from goldpath.adoption.row_check import check_file
 from goldpath.adoption.summary_rows import SummaryRow, find_summary_rows, without_rows
 from goldpath.adoption.target_role import TargetRole, decide_target
 from goldpath.adoption.time_parts import calendar_feature
 from goldpath.adoption.time_role import TimeRole, decide_time
 from goldpath.contract import ROW_ID, Contract, Feature, Source
-from goldpath.lake.engine import connect_duckdb
-from goldpath.lake.tables import REASONS
-from goldpath.quality.checks import check_rows, number_rows
 
 SHOWN_REASONS = 3
 
@@ -135,11 +133,11 @@ def infer_contract(
     notes = [*read.notes, *roles.time.notes, *roles.target.notes, *roles.entity.notes]
     notes += _text_notes(ignored)
     contract = _contract(source, dataset, roles, features, ignored)
-    accepted, refused = _check(raw, contract)
+    accepted, refused = check_file(raw, contract)
     notes += _row_notes(raw.num_rows, accepted, refused)
     if summaries:
         notes += _summary_notes(summaries, seen, accepted, contract)
-        accepted, _ = _check(seen, contract)
+        accepted, _ = check_file(seen, contract)
     if leaks := _leaks(accepted, contract, leak_threshold):
         for leak in leaks:
             notes.append(f"leak: {leak.reason}; left out: {', '.join(leak.columns)}")
@@ -251,23 +249,6 @@ def _contract(
         raise AdoptionError(found, "rename the column, or take it out of the file") from error
 
 
-def _check(raw: pa.Table, contract: Contract) -> tuple[pd.DataFrame, Counter[str]]:
-    """The rows that silver will accept, typed, and how often it will refuse others, by reason."""
-    import ibis
-
-    engine = connect_duckdb()
-    try:
-        rows = ibis.memtable(number_rows(raw.select(contract.raw_columns)))
-        checked = check_rows(rows, contract, require_target=True)
-        accepted = engine.to_pyarrow(checked.accepted).to_pandas()
-        if len(accepted) == raw.num_rows:
-            return accepted, Counter()
-        reasons = engine.to_pyarrow(checked.rejected.select(REASONS))[REASONS]
-    finally:
-        engine.disconnect()
-    return accepted, Counter(reasons.to_pylist())
-
-
 def _leaks(accepted: pd.DataFrame, contract: Contract, threshold: float) -> list[Leak]:
     frame = pd.DataFrame(
         {
@@ -302,7 +283,7 @@ def _summary_notes(
 ) -> list[str]:
     """Which rows sum up others, and what becomes of them."""
     named = ", ".join(f"row {row.number:,} ({row.said})" for row in summaries[:SHOWN_REASONS])
-    honest, _ = _check(seen, contract)
+    honest, _ = check_file(seen, contract)
     refused = len(accepted) == len(honest)
     then = "silver will quarantine it" if refused else "take it out of the file: silver accepts it"
     return [f"{named}: sums up other rows, so nothing is concluded from it; {then}"]
