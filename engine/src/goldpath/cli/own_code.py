@@ -4,11 +4,11 @@ An environment finds the project's sources by an absolute path. One that was cop
 project runs the original's code, and edits in the copy have no effect.
 """
 
+import os
 import sys
 from pathlib import Path
 
 from goldpath.errors import ProjectError
-from goldpath.settings import SettingsError, project_root
 
 SOURCES = "src"
 
@@ -23,13 +23,20 @@ def require_own_code() -> None:
     Raises:
         ForeignCodeError: Names both folders and the command that makes the environment anew.
     """
-    started = getattr(sys.modules.get("__main__"), "__file__", None)
-    try:
-        root = project_root()
-    except SettingsError:  # the command says so where it needs a project
-        return
-    if started is not None:
+    started, root = getattr(sys.modules.get("__main__"), "__file__", None), _project_root()
+    if started is not None and root is not None:
         compare_folders(Path(started), root)
+
+
+def _project_root() -> Path | None:
+    """As `settings.project_root`, whose import would slow `--help` down; None: no project."""
+    if named := os.environ.get("MLOPS_ROOT"):
+        return Path(named).resolve()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "config" / "project.yaml").is_file():
+            return folder
+    return None
 
 
 def compare_folders(started: Path, root: Path) -> None:
