@@ -6,6 +6,7 @@ a client's bodies one after another, so that who sends many waits for oneself.
 """
 
 import asyncio
+import codecs
 import json
 import re
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 from goldpath.serving.http.problem_error import ProblemError
 
+GZIP = b"\x1f\x8b"
 SHORT = 16_384
 """Bytes that are read at once, in a fraction of a millisecond."""
 
@@ -125,9 +127,21 @@ def parse_json(body: bytes, most_names: int = MOST_NAMES) -> Any:
     try:
         return json.loads(body.decode("utf-8"), object_pairs_hook=_object_of(most_names))
     except UnicodeDecodeError as error:
+        if body.startswith(GZIP):
+            raise ProblemError(
+                400, "the body is compressed with gzip", "send it as it is, uncompressed"
+            ) from error
         detail = f"the body is not UTF-8 text (byte {error.start})"
         raise ProblemError(400, detail, "send JSON in UTF-8") from error
     except json.JSONDecodeError as error:
+        if not body.strip():
+            raise ProblemError(
+                400, "the body is empty", "send a JSON object; /docs shows an example"
+            ) from error
+        if body.startswith(codecs.BOM_UTF8):
+            raise ProblemError(
+                400, "the body begins with a byte order mark", "send JSON in UTF-8 without one"
+            ) from error
         detail = f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         raise ProblemError(400, detail, "correct the JSON; /docs shows an example") from error
     except RecursionError as error:
