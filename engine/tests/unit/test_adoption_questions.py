@@ -99,19 +99,25 @@ def test_a_code_for_a_missing_value_is_asked_about(adopt: Adopt) -> None:
     assert "stand for a missing value?" not in notes(adopt(table())[0])
 
 
-def test_a_file_of_many_columns_is_checked_in_blocks(
+def test_the_columns_beyond_the_engines_are_checked_alike(
     adopt: Adopt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("goldpath.adoption.row_check.BLOCK_FEATURES", 2)
     random = np.random.default_rng(7)
-    wide = {f"x{place}": random.normal(size=ROWS).round(2) for place in range(5)}
+    wide: dict[str, Any] = {f"x{place}": random.normal(size=ROWS).round(2) for place in range(5)}
     goal = table()["goal"]
     goal[0] = "odd"
-    adoption, contract = adopt(table(goal=goal, **wide, when=STAMPS.strftime("%Y-%m-%d")))
+    wide["few"] = [f"{place % 3}" for place in range(ROWS)]
+    wide["bad"] = ["oops1x2" if place == 7 else f"${place}.5" for place in range(ROWS)]
+    data = table(goal=goal, **wide, when=STAMPS.strftime("%Y-%m-%d"))
+    by_engine = adopt(data)
+    monkeypatch.setattr("goldpath.adoption.row_check.ENGINE_FEATURES", 2)
+    adoption, contract = adopt(data)
+    assert (adoption.decisions, contract) == (by_engine[0].decisions, by_engine[1])
+    assert sorted(adoption.notes) == sorted(by_engine[0].notes)
     assert set(wide) <= set(contract.feature_names)
-    assert "silver will quarantine 1 of 400 rows: goal: 'odd' is not one of its classes (1)" in (
-        notes(adoption)
-    )
+    assert "silver will quarantine 2 of 400 rows" in notes(adoption)
+    assert "goal: 'odd' is not one of its classes (1)" in notes(adoption)
+    assert "bad: 'oops1x2' is not a finite number (1)" in notes(adoption)
 
 
 # ---- identifiers

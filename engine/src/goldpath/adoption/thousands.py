@@ -51,6 +51,8 @@ def find_thousands(raw: pa.Table, decimal: str, answers: Mapping[str, str]) -> T
     for name in raw.column_names:
         cores = _cores(pc.unique(raw[name]).to_pylist())
         for mark in MARKS if cores else ():
+            if not re.search(MARKS[mark], "".join(cores)):
+                continue
             grouped = [core for core in cores if _is_grouped(core, mark, decimal)]
             if not grouped:
                 continue
