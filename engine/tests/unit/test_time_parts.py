@@ -8,8 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from goldpath.adoption.column_profile import AdoptionError
+from goldpath.adoption.column_profile import AdoptionError, profile_column
 from goldpath.adoption.infer import AdoptionRequest, Inferred, infer_contract
+from goldpath.adoption.time_role import TimeRole, decide_time
 from goldpath.contract import EVENT_TIME, EventTime, Source
 from goldpath.learning.splitting import split_rows
 from goldpath.quality.checks import typed_frame
@@ -37,6 +38,12 @@ def table(columns: Mapping[str, Sequence[Any] | pd.Index]) -> pa.Table:
 
 def adopted(raw: pa.Table, **asked: Any) -> Inferred:
     return infer_contract(raw, Source(path="d.csv"), "d", AdoptionRequest("sales", **asked), 0.995)
+
+
+def time_of(raw: pa.Table, asked: str | None = None) -> TimeRole:
+    """What is decided about the time alone."""
+    profiles = {name: profile_column(name, raw[name]) for name in raw.column_names}
+    return decide_time(profiles, asked, {"sales"}, None)
 
 
 def split_by_time(raw: pa.Table, found: Inferred) -> list[pd.Timestamp]:
@@ -129,17 +136,17 @@ def test_numbers_that_pandas_wrote_with_a_point_are_parts_too() -> None:
 def test_what_may_be_a_time_is_a_question_with_its_answer(
     columns: dict[str, Any], answer: str
 ) -> None:
-    found = adopted(table(columns))
-    (question,) = [note for note in found.notes if "split at random" in note]
+    (question,) = time_of(table(columns)).notes
+    assert "split at random" in question
     assert answer in question
     assert "TIME=none" in question
-    assert not any("split at random" in note for note in adopted(table(columns), time="none").notes)
+    assert time_of(table(columns), "none").notes == ()
 
 
 def test_columns_that_make_no_time_are_named_with_what_they_hold() -> None:
     raw = table({**CALENDAR, "month": [13 + i % 5 for i in range(ROWS)]})
     with pytest.raises(AdoptionError, match=r"TIME=year\+month\+day.*make no time.*month '13'"):
-        adopted(raw, time="year+month+day")
+        time_of(raw, "year+month+day")
 
 
 def test_several_columns_need_a_format() -> None:
