@@ -1,5 +1,6 @@
 """Copies of a row are on one side of every split; rows that are equal by chance are not copies."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,12 @@ import pandas as pd
 import pytest
 
 from goldpath.contract import Contract
+from goldpath.errors import NotEnoughDataError
 from goldpath.judging.data_checks import check_data_quality
 from goldpath.judging.validation_report import ValidationStatus
 from goldpath.judging.validators import Evidence
 from goldpath.learning.copies import copy_groups, share_of_copies
-from goldpath.learning.folds import make_folds
+from goldpath.learning.folds import divide_rows, make_folds
 from goldpath.learning.scoring import LoadedModel, Predictions
 from goldpath.learning.splitting import row_groups, split_rows
 from goldpath.settings import TrainingSettings
@@ -113,6 +115,65 @@ def test_rows_of_one_entity_stay_together_and_so_do_their_copies() -> None:
     split = split_rows(rows, contract(entity="person"), SETTINGS)
     assert not set(split.train["person"]) & set(split.test["person"])
     assert common_rows(split.train, split.test) == 0
+
+
+def test_one_pair_of_copies_does_not_make_the_folds_slow() -> None:
+    rows = with_copies(frame(20_000), 1)
+    rows = pd.concat([rows, rows[:1].assign(row_id="again")], ignore_index=True)
+    before = time.perf_counter()
+    folds = make_folds(rows, contract(), SETTINGS)
+    assert time.perf_counter() - before < 3  # weighing each row's own group takes over ten seconds
+    shares = [(rows["y"].iloc[held_out] == "yes").mean() for _, held_out in folds]
+    assert np.ptp(shares) < 0.002
+    assert sorted(np.concatenate([held_out for _, held_out in folds])) == list(range(20_001))
+    assert all((0 in held_out) == (20_000 in held_out) for _, held_out in folds)
+
+
+@pytest.mark.parametrize("count", [5, 400, 900])
+def test_folds_divide_groups_and_spread_a_rare_class_over_them(count: int) -> None:
+    random = np.random.default_rng(3)
+    groups = random.integers(0, count, 4000)
+    labels = np.where(random.random(4000) < 0.02, "yes", "no")
+    folds = divide_rows(labels, groups, 5, 0, stratified=True)
+    assert len(folds) == 5
+    for learnt, held_out in folds:
+        assert not set(groups[learnt]) & set(groups[held_out])
+        assert len(learnt) + len(held_out) == 4000
+        assert (labels[held_out] == "yes").any()
+    with pytest.raises(NotEnoughDataError, match="one group"):
+        divide_rows(labels, np.zeros(4000), 5, 0, stratified=True)
+
+
+def visits() -> pd.DataFrame:
+    """Visits of patients, whose rows are equal by chance and have the same label."""
+    random = np.random.default_rng(8)
+    x, job = random.integers(0, 60, 2000), random.choice(["a", "b"], 2000)
+    return pd.DataFrame(
+        {
+            "row_id": np.arange(2000).astype(str),
+            "person": [f"p{i // 5}" for i in range(2000)],
+            "x": x.astype(float),
+            "job": job,
+            "y": np.where(x + 5 * (job == "b") > 30, "yes", "no"),
+        }
+    )
+
+
+def test_coarse_columns_that_tell_the_label_make_no_copies() -> None:
+    assert copy_groups(visits(), contract()) is None
+    assert "copies" not in split_rows(visits(), contract(), SETTINGS).rule
+    ten_times = with_copies(frame(300), 10)
+    assert copy_groups(ten_times, contract()) is not None
+
+
+def test_equal_rows_do_not_join_the_entities_into_one_heap() -> None:
+    rows = visits().assign(x=np.random.default_rng(9).permutation(2000) // 3 * 1.0)
+    rows["y"] = np.where(rows["x"] > 300, "yes", "no")
+    split = split_rows(rows, contract(entity="person"), SETTINGS)
+    assert len(split.test) == pytest.approx(400, rel=0.1)
+    assert not set(split.train["person"]) & set(split.test["person"])
+    assert "may be on both sides: they would join too many persons" in split.rule
+    assert len(make_folds(split.train, contract(entity="person"), SETTINGS)) == SETTINGS.cv_folds
 
 
 def test_the_duplicate_check_looks_across_the_split() -> None:

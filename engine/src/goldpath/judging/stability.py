@@ -6,6 +6,7 @@ import pandas as pd
 from goldpath.judging.champion import FEWEST_OF_A_CLASS, delong_areas
 from goldpath.judging.validation_report import ValidationResult, ValidationStatus
 from goldpath.judging.validators import Evidence
+from goldpath.learning.folds import divide_rows
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.metrics import bootstrap_score, main_metric
 from goldpath.learning.scoring import LoadedModel, Predictions
@@ -24,7 +25,6 @@ def check_stability(evidence: Evidence) -> ValidationResult | None:
     is above the limit and more than chance explains (Cochran's Q, p < 1 %).
     """
     from sklearn.base import clone
-    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
     limits, contract = evidence.validation, evidence.contract
     if limits.stability_folds < 2 or evidence.train is None:
@@ -51,14 +51,18 @@ def check_stability(evidence: Evidence) -> ValidationResult | None:
         )
     # Rows that the split keeps together stay together here, too.
     groups = row_groups(rows, contract, evidence.training)
+    if groups is not None and len(np.unique(groups)) < limits.stability_folds:
+        return ValidationResult(
+            STABILITY_CHECK,
+            ValidationStatus.NOT_ENOUGH_DATA,
+            f"the rows are of {len(np.unique(groups))} {contract.entity_column}s; "
+            f"{limits.stability_folds} needed",
+        )
     is_plain = contract.problem == "regression"
-    if groups is None:
-        maker = KFold if is_plain else StratifiedKFold
-    else:
-        maker = GroupKFold if is_plain else StratifiedGroupKFold
-    folds = maker(limits.stability_folds, shuffle=True, random_state=seed)
+    classes = truth if is_plain else truth.astype(str)
+    folds = divide_rows(classes, groups, limits.stability_folds, seed, stratified=not is_plain)
     scores, variances = [], []
-    for learned, judged in folds.split(frame, None if is_plain else truth.astype(str), groups):
+    for learned, judged in folds:
         pipeline = clone(evidence.model.pipeline).fit(frame.iloc[learned], truth[learned])
         fold = LoadedModel(pipeline, contract).predict(frame.iloc[judged])
         score, variance = _score(evidence, truth[judged], fold, rows.iloc[judged])

@@ -1,7 +1,9 @@
 """Rows that are copies of each other: on both sides of a split they would be known by heart.
 
 Equal features alone make no copies: where columns are coarse, rows meet in all of them by chance,
-and each stands for itself. Their labels differ then, while those of copies agree.
+and each stands for itself. Their labels differ then, while those of copies agree. Where coarse
+columns tell the label, those agree as well; what shows it then is that few rows are different, and
+that chance explains it.
 """
 
 import numpy as np
@@ -16,6 +18,15 @@ FEWEST_GROUPS = 50
 CHANCE = 0.2
 """Labels within groups that differ by more than this share of what chance gives: no copies."""
 
+COARSE = 0.2
+"""With fewer different rows than this share of all, rows may be equal by coarse columns."""
+
+FINE = 0.9
+"""A column with a value of its own in this share of the different rows is not coarse."""
+
+MET_BY_CHANCE = 0.1
+"""Columns are coarse where a row meets more than this many equal ones by chance."""
+
 
 def copy_groups(frame: pd.DataFrame, contract: Contract) -> np.ndarray | None:
     """Each row's group of equal rows, shape (rows,); None where no rows are copies of others.
@@ -26,9 +37,13 @@ def copy_groups(frame: pd.DataFrame, contract: Contract) -> np.ndarray | None:
     """
     features = model_frame(frame, contract)
     hashes = pd.util.hash_pandas_object(features, index=False).to_numpy()
-    _, groups, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
+    _, first, groups, sizes = np.unique(
+        hashes, return_index=True, return_inverse=True, return_counts=True
+    )
     repeated = sizes[groups] > 1
     if not repeated.any() or len(sizes) < FEWEST_GROUPS:
+        return None
+    if len(sizes) < COARSE * len(frame) and _is_coarse(features, features.iloc[first]):
         return None
     target = target_values(frame, contract)
     if _disagreement(target[repeated], groups[repeated], contract) > CHANCE * _spread(
@@ -45,6 +60,15 @@ def share_of_copies(train: pd.DataFrame, test: pd.DataFrame, contract: Contract)
     if groups is None:
         return 0.0
     return float(np.isin(groups[len(train) :], groups[: len(train)]).mean())
+
+
+def _is_coarse(features: pd.DataFrame, different: pd.DataFrame) -> bool:
+    """Whether columns are so coarse that rows would be equal even if columns were independent."""
+    alone = int(different.nunique(dropna=False).max()) >= FINE * len(different)
+    if alone and features.shape[1] > 1:
+        return False
+    shares = [features[name].value_counts(normalize=True, dropna=False) for name in features]
+    return len(features) * float(np.prod([np.sum(share**2) for share in shares])) > MET_BY_CHANCE
 
 
 def _disagreement(target: np.ndarray, groups: np.ndarray, contract: Contract) -> float:

@@ -4,7 +4,7 @@ Rows with an event time are split by time: the newest are the test rows, as in p
 are split by a hash of the entity, within each class, so that a row that was a test row stays one
 when new rows arrive. Where entities repeat, all rows of one are on the same side: a model that
 knows a customer's other rows would look better than it is for new customers. So are rows that are
-copies of each other.
+copies of each other, as long as they do not join the entities into one heap.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ from goldpath.learning.copies import copy_groups
 from goldpath.settings import SettingsError, TrainingSettings
 
 MINIMUM_TRAINING_ROWS = 50
+LARGEST_HEAP = 0.1
+"""Entities that copies of rows join may hold this share of the rows; beyond, each stands alone."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def split_rows(frame: pd.DataFrame, contract: Contract, settings: TrainingSettin
     else:
         key = pd.util.hash_pandas_object(frame[contract.entity_column].astype(str), index=False)
         copied = copy_groups(frame, contract)
-        groups = _together(frame, contract, kind, copied)
+        groups, is_joined = _together(frame, contract, kind, copied)
         if groups is None:
             groups = np.arange(len(frame))
         keyed = frame.assign(_group=groups, _row=key.to_numpy())
@@ -76,7 +78,11 @@ def split_rows(frame: pd.DataFrame, contract: Contract, settings: TrainingSettin
             )
         if copied is not None:
             copies = len(copied) - len(np.unique(copied))
-            rule += f"; {copies:,} rows are copies of others and stay on one side with them"
+            rule += f"; {copies:,} rows are copies of others and " + (
+                "stay on one side with them"
+                if is_joined
+                else f"may be on both sides: they would join too many {contract.entity_column}s"
+            )
         ordered = ordered.drop(columns=["_group", "_key", "_row"])
     split = Split(
         train=ordered[~is_test].reset_index(drop=True),
@@ -122,19 +128,26 @@ def row_groups(
     kind = split_rule(frame, contract, settings)
     if kind == "time":
         return None
-    return _together(frame, contract, kind, copy_groups(frame, contract))
+    return _together(frame, contract, kind, copy_groups(frame, contract))[0]
 
 
 def _together(
     frame: pd.DataFrame, contract: Contract, kind: str, copied: np.ndarray | None
-) -> np.ndarray | None:
-    """Groups of the rows that stay together, given the groups of copies."""
+) -> tuple[np.ndarray | None, bool]:
+    """Groups of the rows that stay together, and whether those of copies are among them."""
     if kind != "group":
-        return copied
+        return copied, copied is not None
     _, entities = np.unique(
         frame[contract.entity_column].astype(str).to_numpy(dtype=object), return_inverse=True
     )
-    return np.asarray(entities) if copied is None else _joined(entities, copied)
+    if copied is None:
+        return np.asarray(entities), False
+    joined = _joined(entities, copied)
+    # Equal rows may chain the entities into a heap that no split can divide.
+    most = max(LARGEST_HEAP * len(frame), int(np.bincount(entities).max()))
+    if np.bincount(joined).max() > most:
+        return np.asarray(entities), False
+    return joined, True
 
 
 def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
