@@ -256,6 +256,42 @@ def test_spellings_of_a_label_are_asked_about_and_joined_on_demand(
     assert set(rows["goal"].to_pylist()) == set(joined.target.classes)
 
 
+def test_signs_are_missing_labels_and_words_are_labels_until_it_is_said(adopt: Adopt) -> None:
+    for word in ("#N/A", r"\N", "-", "<NA>"):
+        goal = ["YES", "NO", "YES", "NO", "NO", "YES", "YES", word] * (ROWS // 8)
+        adoption, contract = adopt(table(goal=goal))
+        assert sorted(contract.target.classes) == ["NO", "YES"]
+        assert f"--label {word!r}" in notes(adoption)
+        assert "50 (12.5 %) rows have no goal" in notes(adoption)
+        kept = adopt(table(goal=goal), answers=parse_answers(labels=[word]))[1]
+        assert word in kept.target.classes
+    goal = ["YES", "NO", "unknown", "NO"] * (ROWS // 4)
+    adoption, contract = adopt(table(goal=goal))
+    assert len(contract.target.classes) == 3
+    assert "--missing 'unknown'" in notes(adoption)
+    without = adopt(table(goal=goal), answers=parse_answers(missing=["unknown"]))[1]
+    assert sorted(without.target.classes) == ["NO", "YES"]
+    numbers = [{"YES": "1", "NO": "0"}.get(label, label) for label in goal]
+    assert adopt(table(goal=numbers))[1].target.classes == ("0", "1")
+
+
+def test_signs_that_are_all_labels_stay_labels(adopt: Adopt) -> None:
+    assert set(adopt(table(goal=["+", "-"] * (ROWS // 2)))[1].target.classes) == {"+", "-"}
+    words = adopt(table(goal=["missing", "unknown"] * (ROWS // 2)))[1]
+    assert set(words.target.classes) == {"missing", "unknown"}
+    stars = adopt(table(goal=["*", "**", "***", "*"] * (ROWS // 4)))[1]
+    assert len(stars.target.classes) == 3
+
+
+@pytest.mark.parametrize(
+    "goal", [["-1", "1"], ["B", "B-"], ["A+", "A"], ["level -1", "level 1"], ["1", "1.0"]]
+)
+def test_a_mark_that_is_the_meaning_makes_no_spelling(adopt: Adopt, goal: list[str]) -> None:
+    adoption, contract = adopt(table(goal=goal * (ROWS // 2)))
+    assert len(contract.target.classes) == 2
+    assert "spellings" not in notes(adoption)
+
+
 # ---- the form of the file
 
 
@@ -305,6 +341,29 @@ def test_several_labels_in_one_text_are_refused(adopt: Adopt) -> None:
     assert "classification" in caught.value.message
     assert "yes and no for each of music, news, sport" in caught.value.fix
     assert adopt(table(goal=goal), problem="classification")[1].target.classes
+
+
+@pytest.mark.parametrize(
+    "goal",
+    [
+        ["a", "b", "c", "a/b", "b/c"],
+        ["a", "b + c", "b", "a + b"],
+        ["a & b", "b & c", "b", "c"],
+        ["['a', 'b']", "['a']", "['b', 'c']", "['a', 'c']"],
+    ],
+)
+def test_several_labels_are_seen_however_they_are_joined(adopt: Adopt, goal: list[str]) -> None:
+    with pytest.raises(AdoptionError, match="multi-label") as caught:
+        adopt(table(goal=(goal * ROWS)[:ROWS]))
+    assert "each of a, b, c" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "goal", [["A+", "A", "B+", "B"], ["(0, 10]", "(10, 20]", "(20, 30]"], ["R&D", "sales", "HR"]]
+)
+def test_marks_in_a_label_do_not_make_it_several(adopt: Adopt, goal: list[str]) -> None:
+    contract = adopt(table(goal=(goal * ROWS)[:ROWS]))[1]
+    assert set(contract.target.classes) == set(goal)
 
 
 def test_a_label_with_a_comma_is_one_label(adopt: Adopt) -> None:
