@@ -1,5 +1,6 @@
 """Rows that sum up the others, and numbers that stand for a gap, are found before training."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def adopted(raw: pa.Table, target: str = "revenue") -> Inferred:
     return infer_contract(raw, Source(path="d.csv"), "d", AdoptionRequest(target), 0.995)
 
 
-@pytest.mark.parametrize("word", ["GRAND TOTAL", "Gesamtsumme"])
+@pytest.mark.parametrize("word", ["GRAND TOTAL", "Total:", "Gesamtergebnis"])
 def test_a_total_row_is_refused_and_the_honest_features_stay(word: str) -> None:
     raw = text(with_row(shops(), region=word))
     found = adopted(raw)
@@ -82,6 +83,48 @@ def test_rows_that_are_like_the_others_sum_up_nothing() -> None:
     named = shops()
     named.loc[40, "region"] = "sum"  # neither a sum, nor larger than the others, nor the last
     assert find_summary_rows(text(named)) == ()
+
+
+@pytest.mark.parametrize("target", ["revenue", "region"])
+def test_a_repeated_header_is_refused_and_nothing_is_concluded_from_it(target: str) -> None:
+    frame = shops()
+    header = pd.DataFrame([list(frame.columns)], columns=frame.columns)
+    halves = [frame[: ROWS // 2], frame[ROWS // 2 :]]
+    raw = text(pd.concat([halves[0], *[header] * 6, halves[1]], ignore_index=True))
+    found = adopted(raw, target)
+    assert found.contract.by_name["visits"].type == "integer"
+    assert not found.contract.by_name["visits"].missing_words
+    assert target not in found.contract.target.classes
+    assert not any("looks like a row of data" in note for note in found.notes)
+    (note,) = [note for note in found.notes if "repeat the header" in note]
+    assert note.startswith("rows 151, 152, 153 and 3 more repeat the header")
+    assert "silver will quarantine them" in note
+    assert divide_file(raw, found.contract).refused["row"].to_pylist() == [*range(151, 157)]
+    plain = adopted(text(frame), target).contract
+    assert found.contract == plain
+
+
+def test_the_total_row_behind_a_repeated_header_has_its_number() -> None:
+    frame = with_row(shops(), region="Total")
+    header = pd.DataFrame([list(frame.columns)], columns=frame.columns)
+    (note,) = [
+        note
+        for note in adopted(text(pd.concat([header, frame], ignore_index=True))).notes
+        if "sums up" in note
+    ]
+    assert "row 302" in note
+
+
+def test_a_level_called_all_does_not_make_the_search_slow() -> None:
+    rows = 20_000
+    values = np.random.default_rng(3).integers(0, 900, (rows, 40))
+    raw = pa.table(
+        {f"x{at}": pa.array([str(value) for value in values[:, at]]) for at in range(40)}
+        | {"scope": ["all" if at % 60 == 59 or at == rows - 1 else f"s{at % 7}" for at in range(rows)]}
+    )
+    before = time.perf_counter()
+    assert find_summary_rows(raw) == ()
+    assert time.perf_counter() - before < 3  # summing up each column for each row takes ten times
 
 
 def profile(values: list[Any]) -> Any:

@@ -27,6 +27,7 @@ from goldpath.adoption.column_profile import (
     require_column,
 )
 from goldpath.adoption.entity_role import EntityRole, decide_entity
+from goldpath.adoption.header_line import find_repeated_headers
 from goldpath.adoption.leakage import Leak, find_leaks
 from goldpath.adoption.reading import read_columns
 from goldpath.adoption.row_check import check_file
@@ -124,8 +125,10 @@ def infer_contract(
     Raises:
         AdoptionError: If the request does not fit the file, or nothing is left to learn from.
     """
-    summaries = find_summary_rows(raw)
-    seen = without_rows(raw, summaries)
+    headers = find_repeated_headers(raw)
+    summaries = find_summary_rows(raw, headers)
+    left_out = (*headers, *(row.number for row in summaries))
+    seen = without_rows(raw, left_out)
     read = read_columns(seen, request.target, request.problem, request.answers)
     profiles = read.profiles
     roles = _with_aliases(_decide_roles(profiles, request), read.aliases)
@@ -135,9 +138,10 @@ def infer_contract(
     contract = _contract(source, dataset, roles, features, ignored)
     accepted, refused = check_file(raw, contract)
     notes += _row_notes(raw.num_rows, accepted, refused)
-    if summaries:
-        notes += _summary_notes(summaries, seen, accepted, contract)
-        accepted, _ = check_file(seen, contract)
+    if left_out:
+        honest, _ = check_file(seen, contract)
+        notes += _left_out_notes(headers, summaries, refused=len(accepted) == len(honest))
+        accepted = honest
     if leaks := _leaks(accepted, contract, leak_threshold):
         for leak in leaks:
             notes.append(f"leak: {leak.reason}; left out: {', '.join(leak.columns)}")
@@ -278,15 +282,28 @@ def _row_notes(rows: int, accepted: pd.DataFrame, reasons: Counter[str]) -> list
     return [f"silver will quarantine {refused:,} of {rows:,} rows: {shown}{more}"]
 
 
-def _summary_notes(
-    summaries: tuple[SummaryRow, ...], seen: pa.Table, accepted: pd.DataFrame, contract: Contract
+def _left_out_notes(
+    headers: tuple[int, ...], summaries: tuple[SummaryRow, ...], *, refused: bool
 ) -> list[str]:
-    """Which rows sum up others, and what becomes of them."""
-    named = ", ".join(f"row {row.number:,} ({row.said})" for row in summaries[:SHOWN_REASONS])
-    honest, _ = check_file(seen, contract)
-    refused = len(accepted) == len(honest)
-    then = "silver will quarantine it" if refused else "take it out of the file: silver accepts it"
-    return [f"{named}: sums up other rows, so nothing is concluded from it; {then}"]
+    """Which rows are no observations, and what becomes of them."""
+    then = "silver will quarantine {}" if refused else "take {} out of the file: silver accepts {}"
+    notes = []
+    if headers:
+        numbers = ", ".join(f"{number:,}" for number in headers[:SHOWN_REASONS])
+        more = f" and {len(headers) - SHOWN_REASONS:,} more" * (len(headers) > SHOWN_REASONS)
+        one = len(headers) == 1
+        it = "it" if one else "them"
+        notes.append(
+            f"row{'s' * (not one)} {numbers}{more} repeat{'s' * one} the header, so nothing is "
+            f"concluded from {it}; {then.format(it, it)}"
+        )
+    if summaries:
+        named = ", ".join(f"row {row.number:,} ({row.said})" for row in summaries[:SHOWN_REASONS])
+        notes.append(
+            f"{named}: sums up other rows, so nothing is concluded from it; "
+            f"{then.format('it', 'it')}"
+        )
+    return notes
 
 
 def _text_notes(ignored: dict[str, str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Rows that sum up the others, such as the last one of a report: no observations."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,9 @@ import pyarrow.compute as pc
 from goldpath.domain import NUMBER
 
 TOTAL = re.compile(
-    r"(grand|sub|over)?[ -]?(total|totals|totale|totaal|totali|totales)( general| général)?"
-    r"|sum|summe|suma|somme|soma|gesamt|gesamtsumme|insgesamt|zusammen|overall|all|average|avg|mean"
-    r"|mittelwert|durchschnitt|media|moyenne",
+    r"((grand|sub|over)?[ -]?(total|totals|totale|totaal|totali|totales)( general| général)?"
+    r"|sum|summe|suma|somme|soma|gesamt|gesamtsumme|gesamtergebnis|insgesamt|zusammen|overall|all"
+    r"|average|avg|mean|mittelwert|durchschnitt|media|moyenne) ?[:.]?",
     re.IGNORECASE,
 )
 EDGE = 3
@@ -35,7 +36,23 @@ class SummaryRow:
     said: str
 
 
-def find_summary_rows(raw: pa.Table) -> tuple[SummaryRow, ...]:
+@dataclass(frozen=True)
+class _Others:
+    """The finite values of a column in the other rows."""
+
+    count: int
+    total: float
+    low: float
+    high: float
+
+    def are_summed_up_by(self, value: float) -> bool:
+        """Whether the value is their sum or their mean."""
+        scale = max(abs(value), abs(self.low), abs(self.high))
+        goals = (self.total, self.total / self.count)
+        return any(abs(value - goal) <= CLOSE * scale for goal in goals)
+
+
+def find_summary_rows(raw: pa.Table, left_out: Collection[int] = ()) -> tuple[SummaryRow, ...]:
     """Rows that are called a total, and rows at the end whose numbers are the others' sums.
 
     A word alone is not enough: the row must also hold the sum or the mean of a column, or its
@@ -43,7 +60,10 @@ def find_summary_rows(raw: pa.Table) -> tuple[SummaryRow, ...]:
 
     Args:
         raw: Text columns.
+        left_out: Numbers of rows, from 1, that are not looked at.
     """
+    place_of = np.delete(np.arange(raw.num_rows), [number - 1 for number in left_out])
+    raw = without_rows(raw, left_out)
     if raw.num_rows < 2 * EDGE:
         return ()
     texts = {
@@ -56,26 +76,30 @@ def find_summary_rows(raw: pa.Table) -> tuple[SummaryRow, ...]:
     if len(named) > max(1, MOST * raw.num_rows):
         return ()
     edge = range(raw.num_rows - EDGE, raw.num_rows)
-    suspected = sorted({*named, *edge})
     numbers = {
         name: values for name, column in texts.items() if (values := _numbers(column)) is not None
     }
+    others = _others(numbers, named)
     found: list[SummaryRow] = []
-    for place in suspected:
-        sums, largest = _evidence(numbers, place, {*named, place})
-        if place in named and (sums or largest or place in edge):
-            found.append(SummaryRow(place + 1, named[place]))
+    for place in sorted({*named, *edge}):
+        beside = others if place in named else _others(numbers, {*named, place})
+        sums, largest = _evidence(numbers, place, beside)
+        # Of many rows that are called so, one is near a mean, or the last, by chance.
+        few = len(named) <= EDGE
+        is_sum = len(sums) >= 2 or (sums and (few or _present(numbers, place) == 1))
+        if place in named and (is_sum or largest or (few and place in edge)):
+            found.append(SummaryRow(int(place_of[place]) + 1, named[place]))
         elif place in edge and len(sums) >= 2 and len(sums) == _present(numbers, place):
-            found.append(SummaryRow(place + 1, f"{' and '.join(sums[:2])} are sums"))
+            found.append(SummaryRow(int(place_of[place]) + 1, f"{' and '.join(sums[:2])} are sums"))
     return tuple(found)
 
 
-def without_rows(raw: pa.Table, rows: tuple[SummaryRow, ...]) -> pa.Table:
-    """The other rows."""
+def without_rows(raw: pa.Table, rows: Collection[int]) -> pa.Table:
+    """The other rows; numbers count from 1."""
     if not rows:
         return raw
     kept = np.ones(raw.num_rows, dtype=bool)
-    kept[[row.number - 1 for row in rows]] = False
+    kept[[number - 1 for number in rows]] = False
     return raw.filter(pa.array(kept))
 
 
@@ -90,32 +114,37 @@ def _rows_called_total(column: pa.ChunkedArray) -> list[int]:
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray | None:
     """The column's numbers with NaN; None where most values are none."""
-    values = np.array(
+    encoded = pc.fill_null(column, "").combine_chunks().dictionary_encode()
+    levels = np.array(
         [
-            float(text) if text is not None and NUMBER.fullmatch(text) else np.nan
-            for text in column.to_pylist()
+            float(text) if NUMBER.fullmatch(text) else np.nan
+            for text in encoded.dictionary.to_pylist()
         ]
     )
+    values = levels[np.asarray(encoded.indices)]
     return values if np.isfinite(values).mean() > 0.5 else None
 
 
-def _evidence(
-    numbers: dict[str, np.ndarray], place: int, left_out: set[int]
-) -> tuple[list[str], bool]:
-    """The columns whose sum or mean the row holds, and whether it is above every other row."""
-    sums, largest = [], False
+def _others(numbers: dict[str, np.ndarray], left_out: Collection[int]) -> dict[str, _Others]:
+    """Each column's values without those of some rows, where enough of them differ."""
+    found = {}
     for name, values in numbers.items():
         others = np.delete(values, sorted(left_out))
         others = others[np.isfinite(others)]
-        value = values[place]
-        if not np.isfinite(value) or len(others) < EDGE or np.ptp(others) == 0:
-            continue
-        scale = max(abs(value), float(np.abs(others).max()))
-        goals = (float(others.sum()), float(others.mean()))
-        if any(abs(value - goal) <= CLOSE * scale for goal in goals):
-            sums.append(name)
-        largest |= bool(value > 2 * others.max())
-    return sums, largest
+        if len(others) >= EDGE and np.ptp(others) > 0:
+            found[name] = _Others(
+                len(others), float(others.sum()), float(others.min()), float(others.max())
+            )
+    return found
+
+
+def _evidence(
+    numbers: dict[str, np.ndarray], place: int, others: dict[str, _Others]
+) -> tuple[list[str], bool]:
+    """The columns whose sum or mean the row holds, and whether it is above every other row."""
+    known = {name: value for name in others if np.isfinite(value := float(numbers[name][place]))}
+    sums = [name for name, value in known.items() if others[name].are_summed_up_by(value)]
+    return sums, any(value > 2 * others[name].high for name, value in known.items())
 
 
 def _present(numbers: dict[str, np.ndarray], place: int) -> int:

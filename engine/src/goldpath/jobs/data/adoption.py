@@ -7,7 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from goldpath.adoption.answers import Answers
+from goldpath.adoption.header_line import find_repeated_headers
 from goldpath.adoption.infer import Adoption, AdoptionRequest, infer_contract
+from goldpath.adoption.summary_rows import without_rows
 from goldpath.adoption.thousands import find_thousands
 from goldpath.contract import Contract, Source, dataset_name, dump_contract, parse_contract
 from goldpath.project import unused_definitions
@@ -56,7 +58,8 @@ def adopt_file(
     file = _locate(settings.root, data)
     detected = detect_dialect(file)
     written = read_raw(detected.model_copy(update={"decimal": "."}), settings.root)
-    thousands = find_thousands(written, detected.decimal, answers.columns)
+    rows = without_rows(written, find_repeated_headers(written))
+    thousands = find_thousands(rows, detected.decimal, answers.columns)
     detected = detected.model_copy(update={"thousands": dict(thousands.marks)})
     raw = _read_marks(written, detected, _is_csv(file))
     # Relative inside the project, so that the project can move.
