@@ -218,7 +218,7 @@ def test_newest_batch_run_is_checked_where_no_file_is_named(
 
 
 def test_rows_of_the_training_are_marked_and_not_compared_as_new(
-    copied: Settings, trained: Trained
+    copied: Settings, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored = predict_batch(copied, trained.contract)
     assert scored.training_rows == scored.rows
@@ -240,6 +240,14 @@ def test_rows_of_the_training_are_marked_and_not_compared_as_new(
     assert 0 < mixed.training_rows < mixed.rows
     result = check_drift(copied, trained.contract, None, html=False)
     assert (result.verdict, result.rows) == ("drift", mixed.rows - mixed.training_rows)
+
+    # As beside a hundred times as many rows of the training: enough new rows are judged.
+    monkeypatch.setattr("goldpath.jobs.drift.check.NEWS", 1.0)
+    assert check_drift(copied, trained.contract, None, html=False).verdict == "drift"
+    few = copied.model_copy(
+        update={"monitoring": copied.monitoring.model_copy(update={"minimum_rows": 10**6})}
+    )
+    assert check_drift(few, trained.contract, None, html=False).rows == 0
 
 
 def test_what_was_just_scored_is_checked_whatever_the_log_holds(

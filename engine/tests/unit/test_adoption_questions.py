@@ -93,9 +93,17 @@ def test_money_is_a_target(adopt: Adopt) -> None:
 def test_a_code_for_a_missing_value_is_asked_about(adopt: Adopt) -> None:
     size = table()["size"]
     size[::20] = -999
-    assert "does -999.0 in size (20 rows) stand for a missing value?" in notes(
-        adopt(table(size=size))[0]
-    )
+    adoption, contract = adopt(table(size=size))
+    assert "does -999.0 in size (20 rows) stand for a missing value?" in notes(adoption)
+    assert "nullable: true and missing_words: ['-999.0'] at size" in notes(adoption)
+    raw = read_raw(contract.source, load_settings().root)
+    told = {"nullable": True, "missing_words": ("-999.0",)}
+    features = [
+        feature.model_copy(update=told if feature.name == "size" else {})
+        for feature in contract.features
+    ]
+    read = typed_frame(raw, contract.model_copy(update={"features": tuple(features)}))
+    assert (read.num_rows, read["size"].null_count) == (ROWS, 20)
     assert "stand for a missing value?" not in notes(adopt(table())[0])
 
 
@@ -140,6 +148,29 @@ def test_identifiers_are_left_out_and_said(
     assert said in contract.ignored[name]
     kept = adopt(table(**{name: values}), answers=parse_answers([f"{name}=category"]), id="none")[1]
     assert name in kept.feature_names
+
+
+@pytest.mark.parametrize(
+    ("count", "names_id", "default"),
+    [(130, True, "It is left out"), (40, True, "It is a feature"), (8, False, "It is a feature")],
+)
+def test_a_repeated_identifier_is_asked_about(
+    adopt: Adopt, count: int, names_id: bool, default: str
+) -> None:
+    data = table(patient_id=[f"{place * 7 % count}" for place in range(ROWS)])
+    adoption, _ = adopt(data)
+    (question,) = [note for note in adoption.notes if "patient_id" in note]
+    assert question.startswith("question:")
+    assert default in question
+    assert "--as 'patient_id=category'" in question
+    assert ("ID=patient_id" in question) == names_id
+    answered, contract = adopt(data, answers=parse_answers(["patient_id=category"]))
+    assert contract.by_name["patient_id"].type == "category"
+    assert "question: patient_id" not in notes(answered)
+    if names_id:
+        answered, contract = adopt(data, id="patient_id")
+        assert contract.entity_repeats
+        assert "question: patient_id" not in notes(answered)
 
 
 def test_an_index_without_a_name_is_no_feature_in_whatever_order(adopt: Adopt) -> None:

@@ -157,10 +157,15 @@ class ColumnProfile:
         return own_values and is_key and _is_called(IDENTIFIER_NAME, self.name)
 
     @cached_property
-    def names_subjects(self) -> bool:
-        """Whether it is called like the identifier of something that several rows share."""
+    def is_called_subject(self) -> bool:
+        """Whether it is called like the identifier of something, and its values could be one."""
         is_key = self.is_digits or not self.is_numeric
-        return self.distinct > MANY_SUBJECTS and is_key and _is_called(SUBJECT_NAME, self.name)
+        return is_key and _is_called(SUBJECT_NAME, self.name)
+
+    @cached_property
+    def names_subjects(self) -> bool:
+        """Whether it identifies so many things that a model would learn nothing of new ones."""
+        return self.distinct > MANY_SUBJECTS and self.is_called_subject
 
     @property
     def is_identifier(self) -> bool:

@@ -13,6 +13,8 @@ from goldpath.adoption.time_role import TimeRole
 REPEATED_SHARE = 0.2
 FOUND_REPEATED_SHARE = 0.05
 FEWEST_ENTITIES = 20
+MOST_SUBJECTS = 0.9
+"""With more subjects than this share of the rows, hardly one has several rows."""
 
 Profiles = Mapping[str, ColumnProfile]
 
@@ -68,6 +70,56 @@ def decide_entity(
             ):
                 return _asked_entity(profiles, profile.name, time, why="found: its name says so")
     return EntityRole(None, "no column identifies the rows, so the row's number does")
+
+
+def ask_about_subjects(
+    profiles: Profiles, others: Collection[str], time: TimeRole
+) -> tuple[str, ...]:
+    """Questions about columns that are called like an identifier and repeat.
+
+    Rows of one patient or shop may be on both sides of the split: the model then knows the
+    subjects that it is judged on.
+
+    Args:
+        profiles: Every column.
+        others: Columns that have another role, or of which the user has said what they are.
+        time: The event time.
+    """
+    return tuple(
+        _question(profile, time)
+        for name, profile in profiles.items()
+        if name not in others
+        and profile.is_called_subject
+        and 1 < profile.distinct <= MOST_SUBJECTS * profile.present
+    )
+
+
+def _question(profile: ColumnProfile, time: TimeRole) -> str:
+    name, each = profile.name, profile.present / profile.distinct
+    is_feature = not profile.names_subjects
+    found = (
+        f"question: {name} is called like an identifier, of {profile.distinct:,} things with "
+        f"{each:.1f} rows each: "
+    )
+    is_key = time.moments is None or (
+        _repeated(profile, time.moments) <= REPEATED_SHARE * profile.rows
+    )
+    options = []
+    if profile.distinct >= FEWEST_ENTITIES and is_key:
+        options.append(
+            f"ID={name} makes it the rows' subject"
+            + (", whose rows stay on one side of the split" if time.moments is None else "")
+        )
+        found += "are the rows about them? "
+    else:
+        found += "do new ones come? "
+    if is_feature:
+        options.append(f"--as '{name}=ignored' leaves it out")
+    options.append(f"--as '{name}=category' makes it a category")
+    default = "It is a feature" if is_feature else "It is left out"
+    if time.moments is None:
+        default += ", and rows of one are on both sides of the split"
+    return f"{found}{default}; {', '.join(options[:-1])}{' or ' * (len(options) > 1)}{options[-1]}"
 
 
 def _asked_entity(

@@ -26,7 +26,7 @@ from goldpath.adoption.column_profile import (
     ColumnProfile,
     require_column,
 )
-from goldpath.adoption.entity_role import EntityRole, decide_entity
+from goldpath.adoption.entity_role import EntityRole, ask_about_subjects, decide_entity
 from goldpath.adoption.header_line import find_repeated_headers
 from goldpath.adoption.leakage import Leak, find_leaks
 from goldpath.adoption.reading import read_columns
@@ -134,6 +134,7 @@ def infer_contract(
     roles = _with_aliases(_decide_roles(profiles, request), read.aliases)
     features, ignored = _decide_features(profiles, roles, request.answers)
     notes = [*read.notes, *roles.time.notes, *roles.target.notes, *roles.entity.notes]
+    notes += _subject_notes(profiles, roles, request)
     notes += _text_notes(ignored)
     contract = _contract(source, dataset, roles, features, ignored)
     accepted, refused = check_file(raw, contract)
@@ -304,6 +305,20 @@ def _left_out_notes(
             f"{then.format('it', 'it')}"
         )
     return notes
+
+
+def _subject_notes(
+    profiles: dict[str, ColumnProfile], roles: _Roles, request: AdoptionRequest
+) -> tuple[str, ...]:
+    """Questions about repeated identifiers, unless the user has named the entity."""
+    if request.entity is not None:
+        return ()
+    decided = {roles.target.target.column, *roles.time.parts, *request.answers.columns}
+    if roles.time.event_time is not None:
+        decided.update(roles.time.event_time.columns)
+    if roles.entity.column is not None:
+        decided.add(roles.entity.column)
+    return ask_about_subjects(profiles, decided, roles.time)
 
 
 def _text_notes(ignored: dict[str, str]) -> list[str]:

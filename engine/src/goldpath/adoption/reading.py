@@ -82,7 +82,8 @@ def _sentinel_notes(profiles: Mapping[str, ColumnProfile], target: str) -> list[
     """Codes for a missing value among the features; `target_role` looks at the target."""
     return [
         f"question: does {found[0]} in {name} ({found[1]:,} rows) stand for a missing value? It is "
-        f"read as a number; missing_words: ['{found[0]}'] at {name} in the contract makes it "
+        f"read as a number; {'' if profile.missing else 'nullable: true and '}missing_words: "
+        f"['{found[0]}'] at {name} in the contract {'makes' if profile.missing else 'make'} it "
         "missing"
         for name, profile in profiles.items()
         if name != target and profile.is_numeric and profile.distinct > MANY_NUMBERS

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NEWS = 0.01
-"""Up to this share of new rows, such as corrected ones, a batch of training rows says nothing."""
+"""Up to this share of new rows, such as corrected ones, a batch of training rows says nothing,
+unless there are as many as a check needs (`monitoring.minimum_rows`)."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def check_drift(
     hidden = {*hidden_columns(settings, contract), *hidden_columns(settings, model.contract)}
     place = Place(settings, lakehouse, model.contract, champion, hidden)
     rows = current_rows(place, data, source)
-    if rows.features.num_rows <= NEWS * rows.scored:
+    new = rows.features.num_rows
+    if new <= NEWS * rows.scored and new < settings.monitoring.minimum_rows:
         return _write_reports(
             settings, _nothing_new(rows, reference), rows, champion, reference, None, html=False
         )
