@@ -2,7 +2,6 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -79,16 +78,24 @@ def test_two_runs_at_once_take_a_file_in_once(
     project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliver(project, "a.csv", JANUARY)
-    both, held = threading.Barrier(2, timeout=1), bronze._held_batches
+    other_came, held = threading.Event(), bronze._held_batches
+    looked: list[set[str]] = []
 
     def after_the_other(*arguments: Any) -> set[str]:
-        """Both have looked what bronze holds before either appends, where that is possible."""
+        """The first appends when the other has looked what bronze holds, or waits to look."""
         found = held(*arguments)
-        with suppress(threading.BrokenBarrierError):
-            both.wait()
+        looked.append(found)
+        if len(looked) == 1:
+            assert other_came.wait(60)
+        other_came.set()
         return found
 
+    def said(message: str) -> None:
+        if "waiting for another run" in message:
+            other_came.set()
+
     monkeypatch.setattr(bronze, "_held_batches", after_the_other)
+    monkeypatch.setattr(bronze, "step", said)
     with ThreadPoolExecutor() as threads:
         results = list(threads.map(lambda _: refresh(project, contract()), range(2)))
 

@@ -73,7 +73,7 @@ def decide_entity(
 
 
 def ask_about_subjects(
-    profiles: Profiles, others: Collection[str], time: TimeRole
+    profiles: Profiles, features: Collection[str], left_out: Collection[str], time: TimeRole
 ) -> tuple[str, ...]:
     """Questions about columns that are called like an identifier and repeat.
 
@@ -82,21 +82,21 @@ def ask_about_subjects(
 
     Args:
         profiles: Every column.
-        others: Columns that have another role, or of which the user has said what they are.
+        features: Columns that the model learns from.
+        left_out: Columns that it does not.
         time: The event time.
     """
     return tuple(
-        _question(profile, time)
+        _question(profile, time, is_feature=name in features)
         for name, profile in profiles.items()
-        if name not in others
+        if (name in features or name in left_out)
         and profile.is_called_subject
         and 1 < profile.distinct <= MOST_SUBJECTS * profile.present
     )
 
 
-def _question(profile: ColumnProfile, time: TimeRole) -> str:
+def _question(profile: ColumnProfile, time: TimeRole, *, is_feature: bool) -> str:
     name, each = profile.name, profile.present / profile.distinct
-    is_feature = not profile.names_subjects
     found = (
         f"question: {name} is called like an identifier, of {profile.distinct:,} things with "
         f"{each:.1f} rows each: "

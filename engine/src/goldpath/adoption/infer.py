@@ -134,7 +134,14 @@ def infer_contract(
     roles = _with_aliases(_decide_roles(profiles, request), read.aliases)
     features, ignored = _decide_features(profiles, roles, request.answers)
     notes = [*read.notes, *roles.time.notes, *roles.target.notes, *roles.entity.notes]
-    notes += _subject_notes(profiles, roles, request)
+    if request.entity is None:
+        said = request.answers.columns
+        free = {
+            name: profile
+            for name, profile in profiles.items()
+            if name not in said and not _is_reserved(name)
+        }
+        notes += ask_about_subjects(free, features, ignored, roles.time)
     notes += _text_notes(ignored)
     contract = _contract(source, dataset, roles, features, ignored)
     accepted, refused = check_file(raw, contract)
@@ -305,20 +312,6 @@ def _left_out_notes(
             f"{then.format('it', 'it')}"
         )
     return notes
-
-
-def _subject_notes(
-    profiles: dict[str, ColumnProfile], roles: _Roles, request: AdoptionRequest
-) -> tuple[str, ...]:
-    """Questions about repeated identifiers, unless the user has named the entity."""
-    if request.entity is not None:
-        return ()
-    decided = {roles.target.target.column, *roles.time.parts, *request.answers.columns}
-    if roles.time.event_time is not None:
-        decided.update(roles.time.event_time.columns)
-    if roles.entity.column is not None:
-        decided.add(roles.entity.column)
-    return ask_about_subjects(profiles, decided, roles.time)
 
 
 def _text_notes(ignored: dict[str, str]) -> list[str]:
