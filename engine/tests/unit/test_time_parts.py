@@ -48,10 +48,16 @@ def time_of(raw: pa.Table, asked: str | None = None) -> TimeRole:
 
 def split_by_time(raw: pa.Table, found: Inferred) -> list[pd.Timestamp]:
     """The times that silver reads, once it is sure that they divide the rows."""
-    rows = typed_frame(raw, found.contract).to_pandas().assign(row_id=range(raw.num_rows))
+    rows = typed_frame(raw, found.contract).to_pandas()
+    rows = rows.assign(row_id=range(len(rows)))
     split = split_rows(rows, found.contract, TrainingSettings())
     assert split.rule.startswith("by time")
     return list(rows[EVENT_TIME])
+
+
+def read_again(moments: pd.DatetimeIndex, format_: str) -> list[pd.Timestamp]:
+    """The moments as exactly as the format writes them."""
+    return list(pd.to_datetime(moments.strftime(format_), format=format_))
 
 
 CALENDAR = {
@@ -122,6 +128,63 @@ def test_empty_rows_at_the_end_do_not_hide_the_time() -> None:
 def test_numbers_that_pandas_wrote_with_a_point_are_parts_too() -> None:
     raw = table({name: [f"{value}.0" for value in values] for name, values in CALENDAR.items()})
     assert split_by_time(raw, adopted(raw)) == list(MOMENTS)
+
+
+def test_years_with_a_point_are_open_for_those_to_come() -> None:
+    values = {name: [f"{value}.0" for value in values] for name, values in CALENDAR.items()}
+    values["year"] = [f"{2007 + place * 10 // ROWS}.0" for place in range(ROWS)]
+    features = adopted(table(values)).contract.by_name
+    assert features["year"].maximum is None
+    assert (features["month"].minimum, features["month"].maximum) == (1, 12)
+
+
+@pytest.mark.parametrize("bad", ["unknown", "0000-00-00", "Summe", "31.02.2024"])
+@pytest.mark.parametrize("format_", ["%Y-%m-%d %H:%M", "%d.%m.%Y", "%Y%m%d"])
+def test_a_bad_row_hides_no_time(bad: str, format_: str) -> None:
+    values = list(MOMENTS.strftime(format_))
+    values[7] = bad
+    raw = table({"seen": values})
+    found = adopted(raw)
+    assert found.contract.has_time
+    assert "seen" not in found.contract.by_name
+    assert any("1 row has no seen that can be read" in note for note in found.notes)
+    assert split_by_time(raw, found) == read_again(MOMENTS.delete(7), format_)
+
+
+def test_a_bad_row_hides_no_seconds_and_no_second_format() -> None:
+    seconds = [str(int(moment.timestamp())) for moment in MOMENTS]
+    mixed = [
+        moment.strftime("%Y-%m-%d" if place % 3 else "%d/%m/%Y")
+        for place, moment in enumerate(MOMENTS)
+    ]
+    for values in (seconds, mixed):
+        values[7] = "later"
+        role = time_of(table({"seen_at": values}))
+        assert role.moments is not None
+        assert role.moments.isna().sum() == 1
+        assert "'later'" in role.notes[0]
+
+
+def test_a_bad_row_hides_no_part() -> None:
+    columns = {name: [*map(str, values)] for name, values in CALENDAR.items()}
+    columns["month"][5] = "unknown"
+    columns["hour"][9] = "-"
+    raw = table(columns)
+    found = adopted(raw)
+    assert len(split_by_time(raw, found)) == ROWS - 2
+    assert found.contract.by_name["month"].is_numeric
+    clock = list(MOMENTS.strftime("%H:%M"))
+    clock[3] = "unknown"
+    role = time_of(table({"date": MOMENTS.strftime("%Y-%m-%d"), "clock": clock}))
+    assert role.event_time is not None
+    assert role.event_time.more_columns == ("clock",)
+
+
+def test_dates_of_which_many_are_bad_are_a_question() -> None:
+    values = [None if place % 5 == 0 else day for place, day in enumerate(MOMENTS)]
+    role = time_of(table({"seen": ["unknown" if value is None else value for value in values]}))
+    assert role.event_time is None
+    assert "80 (20.0 %) rows have none" in role.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ def _nothing_to_learn(profile: ColumnProfile, *, as_asked: bool) -> str:
         )
     epoch = find_epoch(profile.name, profile.levels)
     is_date = (epoch and epoch[1]) or find_date_formats(profile.levels)
-    if is_date or find_two_formats(profile.levels, 1.0):
+    if is_date or find_two_formats(profile.levels):
         return "a date; a model cannot compare it with dates to come (name it as TIME to use it)"
     return ""
 

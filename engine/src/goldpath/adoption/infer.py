@@ -28,6 +28,7 @@ from goldpath.adoption.column_profile import (
 )
 from goldpath.adoption.entity_role import EntityRole, decide_entity
 from goldpath.adoption.leakage import Leak, find_leaks
+from goldpath.adoption.number_columns import read_numbers
 from goldpath.adoption.reading import read_columns
 from goldpath.adoption.row_check import check_file
 from goldpath.adoption.summary_rows import SummaryRow, find_summary_rows, without_rows
@@ -204,15 +205,18 @@ def _decide_features(
         if answers.columns.get(name) == "ignored":
             ignored[name] = "left out, as asked"
             continue
-        inference = infer_feature(profile, answers.columns.get(name))
+        is_part = name in roles.time.parts or bool(event_time and name == event_time.hour_column)
+        # A bad value among the hours is missing; it makes no categories of them.
+        part = read_numbers(profile, asked=True) if is_part else profile
+        inference = infer_feature(part, answers.columns.get(name))
         feature = inference.feature
         if feature is None:
             ignored[name] = inference.reason
-        elif name in roles.time.parts and feature.type == "integer":
-            part = calendar_feature(feature, roles.time.parts[name])
-            features[name] = (part, "a part of the event time; a feature too")
-        elif event_time and name == event_time.hour_column and feature.type == "integer":
-            hours = feature.model_copy(update={"minimum": 0.0, "maximum": 23.0})
+        elif name in roles.time.parts and feature.type != "boolean":
+            in_calendar = calendar_feature(feature, roles.time.parts[name])
+            features[name] = (in_calendar, "a part of the event time; a feature too")
+        elif event_time and name == event_time.hour_column and feature.type != "boolean":
+            hours = calendar_feature(feature, "%H")
             features[name] = (hours, "the event time's hour; a feature too")
         else:
             features[name] = (feature, inference.reason)

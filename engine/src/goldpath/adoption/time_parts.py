@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from goldpath.adoption.column_profile import AdoptionError, ColumnProfile
-from goldpath.adoption.date_formats import ISO, YEARS, find_date_formats, read_dates
+from goldpath.adoption.date_formats import DATE_SHARE, ISO, YEARS, find_date_formats, read_dates
 from goldpath.contract import ContractError, Feature
 from goldpath.lake.event_time import format_pattern
 
-READ_SHARE = 0.95
 ORDERED = 0.9
 NAMES = {
     "%Y": ("year", "yr", "yyyy", "jahr", "ano", "año", "anno", "année", "annee", "rok"),
@@ -49,7 +48,7 @@ def read_parts(profiles: Profiles, names: Sequence[str]) -> tuple[str, pd.Series
     found: list[tuple[float, str, pd.Series]] = []
     for format_ in filter(_can_be_read, _formats(profiles, names)):
         moments = read_dates(_joined(profiles, names, format_), format_)
-        if present.any() and moments[present].notna().mean() >= READ_SHARE:
+        if present.any() and moments[present].notna().mean() >= DATE_SHARE:
             found.append((_order_share(moments), format_, moments))
     if not found:
         return None
@@ -122,6 +121,8 @@ def find_clock(profiles: Profiles, date: str, taken: Collection[str]) -> str | N
 
 def calendar_feature(feature: Feature, directive: str) -> Feature:
     """A part of the time as a feature: of the calendar's range, and a year without end."""
+    if not feature.is_numeric:  # 01 to 12: the file need not have had every month
+        return feature.model_copy(update={"categories": None, "closed": False})
     low, high = (None, None) if directive == "%Y" else map(float, RANGES[directive])
     return feature.model_copy(update={"minimum": low, "maximum": high})
 
@@ -139,11 +140,12 @@ def all_present(profiles: Profiles, names: Sequence[str]) -> np.ndarray:
 
 
 def in_range(profile: ColumnProfile, directive: str) -> bool:
-    """Whether each value is a whole number that this part of a time can be."""
+    """Whether each number is one that this part of a time can be; a few words are bad values."""
     low, high = RANGES[directive]
     numbers = profile.numbers
     whole = (numbers >= low) & (numbers <= high) & (numbers == np.floor(numbers))
-    return bool(profile.distinct > 0 and profile.not_numbers == 0 and whole.all())
+    few_words = profile.not_numbers <= (1 - DATE_SHARE) * profile.present
+    return bool(whole.any() and few_words and (whole | np.isnan(numbers)).all())
 
 
 def _order_share(moments: pd.Series) -> float:
@@ -160,10 +162,11 @@ def _is_called(name: str, names: Sequence[str]) -> bool:
 
 def _holds_clocks(profile: ColumnProfile) -> bool:
     dotted = "time" in profile.name.lower() or "uhr" in profile.name.lower()
-    return all(
-        CLOCK.fullmatch(level) or (dotted and DOTTED_CLOCK.fullmatch(level))
+    clocks = [
+        bool(CLOCK.fullmatch(level) or (dotted and DOTTED_CLOCK.fullmatch(level)))
         for level in profile.levels
-    )
+    ]
+    return int(profile.counts[clocks].sum()) >= DATE_SHARE * profile.present
 
 
 def _formats(profiles: Profiles, names: Sequence[str]) -> Iterator[str]:
@@ -177,7 +180,7 @@ def _formats(profiles: Profiles, names: Sequence[str]) -> Iterator[str]:
     ):
         yield " ".join(by_place)
     if len(names) == 2:
-        found = find_date_formats(profiles[names[0]].levels, READ_SHARE)
+        found = find_date_formats(profiles[names[0]].levels)
         dates = ["%Y-%m-%d" if each == ISO else each for each in found if each.count("%H") == 0]
         for date, clock in product(dates, CLOCKS):
             yield f"{date} {clock}"

@@ -9,10 +9,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from goldpath.adoption.column_inference import describe_levels
-from goldpath.adoption.column_profile import AdoptionError, ColumnProfile, require_column
+from goldpath.adoption.column_profile import (
+    AdoptionError,
+    ColumnProfile,
+    percentage,
+    require_column,
+)
 from goldpath.adoption.date_formats import (
+    DATE_SHARE,
     ISO,
     find_date_formats,
     find_epoch,
@@ -31,7 +38,7 @@ from goldpath.adoption.time_parts import (
 from goldpath.contract import ContractError, EventTime
 from goldpath.lake.event_time import format_pattern
 
-DATE_SHARE = 0.95
+SHOWN_BAD = 3
 HOUR_NAMES = ("hr", "hour", "hours", "hour_of_day", "hourofday")
 NOT_EVENT_TIMES = ("birth", "dob", "born", "due", "expir", "until", "end")
 
@@ -85,7 +92,7 @@ def decide_time(
             )
     if len(names) == 1:
         return _time_role(profiles, names[0], None, entity, "as asked")
-    dates = find_date_formats(profiles[names[0]].levels, DATE_SHARE, compact=True)
+    dates = find_date_formats(profiles[names[0]].levels, compact=True)
     if len(names) == 2 and dates:
         date, other = names
         if _holds_hours(profiles[other]) or read_parts(profiles, names) is None:
@@ -117,9 +124,10 @@ def _found_time(profiles: Profiles, taken: Collection[str], entity: str | None) 
     if calendar and read_parts(profiles, calendar) is not None:
         return _parts_role(profiles, calendar, "found by their names (TIME=none to do without)")
     if dates:
-        gaps = f" ({profiles[dates[0]].missing_text} rows have none)"
+        missing, rows = _missing(profiles[dates[0]]), profiles[dates[0]].rows
+        gaps = f" ({missing:,} ({percentage(missing, rows)}) rows have none)" if missing else ""
         return _question(
-            f"{', '.join(dates)}: dates{gaps if profiles[dates[0]].missing else ''}; say "
+            f"{', '.join(dates)}: dates{gaps}; say "
             f"TIME={dates[0]} if it is when the row became true, or TIME=none"
         )
     if parts := suspected_calendar(profiles, {*taken, *unlikely}):
@@ -141,7 +149,12 @@ def _is_event_time(name: str) -> bool:
 
 def _is_whole(profile: ColumnProfile) -> bool:
     """Whether nearly every row has a value; rows that are empty at a file's end do no harm."""
-    return profile.missing <= (1 - DATE_SHARE) * profile.rows
+    return _missing(profile) <= (1 - DATE_SHARE) * profile.rows
+
+
+def _missing(profile: ColumnProfile) -> int:
+    """Rows without a time that can be read, in a column of times."""
+    return int(_read_time(profile)[1].isna().sum())
 
 
 def _parts_role(profiles: Profiles, names: Sequence[str], why: str) -> TimeRole:
@@ -165,19 +178,27 @@ def _parts_role(profiles: Profiles, names: Sequence[str], why: str) -> TimeRole:
     )
 
 
-def _missing_note(moments: pd.Series, name: str) -> tuple[str, ...]:
+def _missing_note(
+    moments: pd.Series, name: str, profile: ColumnProfile | None = None
+) -> tuple[str, ...]:
+    """How many rows have no time, with examples of what the column holds there."""
     missing = int(moments.isna().sum())
     if not missing:
         return ()
-    return (f"{missing:,} rows have no {name} that can be read: silver will quarantine them",)
+    values = profile.values.filter(pa.array(moments.isna())).drop_null() if profile else None
+    bad = values.unique().to_pylist() if values is not None else []
+    shown = ", ".join(repr(text[:40]) for text in bad[:SHOWN_BAD])
+    such = f" ({shown}{', …' if len(bad) > SHOWN_BAD else ''})" if bad else ""
+    have, them = ("row has", "it") if missing == 1 else ("rows have", "them")
+    return (f"{missing:,} {have} no {name} that can be read{such}: silver will quarantine {them}",)
 
 
 def _holds_times(profile: ColumnProfile) -> bool:
-    """Whether each value is a time, in one format, in two, or as a count since 1970."""
+    """Whether the values are times, in one format, in two, or as a count since 1970."""
     if _readable(find_date_formats(profile.levels)):
         return True
     epoch = find_epoch(profile.name, profile.levels)
-    return epoch[1] if epoch else find_two_formats(profile.levels, 1.0) is not None
+    return epoch[1] if epoch else find_two_formats(profile.levels) is not None
 
 
 def _time_role(
@@ -198,12 +219,12 @@ def _time_role(
         more_formats=tuple(more_formats),
         hour_column=hour,
     )
-    return TimeRole(event_time, moments, reason, notes=_missing_note(moments, date))
+    return TimeRole(event_time, moments, reason, notes=_missing_note(moments, date, profile))
 
 
 def _read_time(profile: ColumnProfile) -> tuple[tuple[str, ...], pd.Series, str]:
     """The formats, the rows' moments, and how they were settled."""
-    formats = find_date_formats(profile.levels, DATE_SHARE, compact=True)
+    formats = find_date_formats(profile.levels, compact=True)
     readable = _readable(formats)
     examples = ", ".join(profile.levels[:3])[:100] or "nothing"
     texts = pd.Series(profile.values.to_pylist(), dtype="object")
@@ -215,7 +236,7 @@ def _read_time(profile: ColumnProfile) -> tuple[tuple[str, ...], pd.Series, str]
     if epoch := None if readable else find_epoch(profile.name, profile.levels):
         unit = "seconds" if epoch[0] == "%s" else "milliseconds"
         return (epoch[0],), moments_of(epoch[0]), f"read as {unit} since 1970"
-    if two := None if readable else find_two_formats(profile.levels, DATE_SHARE):
+    if two := None if readable else find_two_formats(profile.levels):
         moments = moments_of(two[0]).fillna(moments_of(two[1]))
         return two, moments, f"two formats: read as {two[0]}, else as {two[1]}; check them"
     if not readable:
