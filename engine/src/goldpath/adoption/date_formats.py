@@ -42,9 +42,18 @@ WITH_MONTH_NAMES = [
     )
 ] + ["%m/%Y", "%b %Y", "%b-%Y", "%b-%y", "%B %Y", "%Y %b", "%Y-%b"]
 COMPACT = ["%Y%m%d"]
+COMPACT_MONTH = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])$", re.ASCII)
+MONTH_NAME = re.compile(
+    r"month|monat|(^|_)mes(_|$)|mois|period|yyyymm|date|datum|time|zeit|(^|_)ym(_|$)", re.IGNORECASE
+)
 COMPACT_DATE = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$", re.ASCII)
 EPOCH = re.compile(r"(\d{9,10}|\d{12,13})(\.0+)?$", re.ASCII)
 EPOCHS = {"%s": 1, "%s%f": 1_000}
+NUMBER_FORMATS = {
+    "%s": "seconds since 1970",
+    "%s%f": "milliseconds since 1970",
+    "%Y%m": "year and month",
+}
 FEWEST_COMPACT = 3
 SAMPLED = 500
 FIGURE = re.compile(r"[1-9]")
@@ -86,19 +95,23 @@ def find_date_formats(levels: Sequence[str], *, compact: bool = False) -> list[s
     return [format_ for format_, share in found.items() if share == max(found.values())]
 
 
-def find_epoch(name: str, levels: Sequence[str]) -> tuple[str, bool] | None:
-    """The unit of a column that counts time since 1970.
+def find_number_format(name: str, levels: Sequence[str]) -> tuple[str, bool] | None:
+    """The format of a column of numbers that are times: counts since 1970, and 202401 for a month.
 
     Args:
-        name: The column; its name decides, since any large number could be a count.
+        name: The column; its name decides, since any such number could be a count or an amount.
         levels: Distinct texts.
 
     Returns:
-        `%s` or `%s%f` (milliseconds), and whether the name says that it is a time; None where the
-        values are no such counts.
+        A key of `NUMBER_FORMATS`, and whether the name says that it is a time; None where the
+        values are no such numbers.
     """
     levels = _with_figures(levels)
-    if len(levels) < FEWEST_COMPACT or _matched(EPOCH, levels) < DATE_SHARE:
+    if len(levels) < FEWEST_COMPACT:
+        return None
+    if _matched(COMPACT_MONTH, levels) >= DATE_SHARE:
+        return "%Y%m", MONTH_NAME.search(name) is not None
+    if _matched(EPOCH, levels) < DATE_SHARE:
         return None
     counts = [float(level) for level in levels if EPOCH.fullmatch(level)]
     for format_, factor in (("%s", 1), ("%s%f", 1_000)):

@@ -33,7 +33,7 @@ from goldpath.adoption.reading import read_columns
 from goldpath.adoption.row_check import check_file
 from goldpath.adoption.summary_rows import SummaryRow, find_summary_rows, without_rows
 from goldpath.adoption.target_role import TargetRole, decide_target
-from goldpath.adoption.time_parts import calendar_feature
+from goldpath.adoption.time_parts import RANGES, calendar_feature
 from goldpath.adoption.time_role import TimeRole, decide_time
 from goldpath.contract import ROW_ID, Contract, Feature, Source
 
@@ -205,15 +205,16 @@ def _decide_features(
         if answers.columns.get(name) == "ignored":
             ignored[name] = "left out, as asked"
             continue
-        is_part = name in roles.time.parts or bool(event_time and name == event_time.hour_column)
+        directive = roles.time.parts.get(name)
+        is_part = directive in RANGES or bool(event_time and name == event_time.hour_column)
         # A bad value among the hours is missing; it makes no categories of them.
         part = read_numbers(profile, asked=True) if is_part else profile
         inference = infer_feature(part, answers.columns.get(name))
         feature = inference.feature
         if feature is None:
             ignored[name] = inference.reason
-        elif name in roles.time.parts and feature.type != "boolean":
-            in_calendar = calendar_feature(feature, roles.time.parts[name])
+        elif directive is not None and feature.type != "boolean":
+            in_calendar = calendar_feature(feature, directive)
             features[name] = (in_calendar, "a part of the event time; a feature too")
         elif event_time and name == event_time.hour_column and feature.type != "boolean":
             hours = calendar_feature(feature, "%H")
