@@ -21,6 +21,7 @@ Mark = Literal[",", ".", "'", " "]
 
 NUMBER_SHARE = 0.9
 ENOUGH_GROUPED = 3
+OTHER_MARK = 0.2
 # A number in any notation, with what may stand around it: a sign, a currency, a unit.
 CORE = re.compile(r"[^\d.,]{0,6}?([+-]?[.,]?\d[\d.,'’ \u00a0\u202f]*)[^\d]{0,6}", re.ASCII)  # noqa: RUF001
 
@@ -62,10 +63,12 @@ def find_thousands(raw: pa.Table, decimal: str, answers: Mapping[str, str]) -> T
             example, value = grouped[0], re.sub(MARKS[mark], "", grouped[0])
             if mark == ".":
                 value = value.replace(",", ".")
-            if answer != "thousands" and mark == decimal and not _is_sure(grouped, mark):
+            if answer != "thousands" and mark == decimal and not _is_sure(cores, grouped, mark):
                 if _looks_grouped(cores, grouped, mark):
+                    has_others = len(grouped) < len(cores)
+                    beside = "beside numbers without a mark" if has_others else "and only such"
                     notes.append(
-                        f"question: {name} has {example}, beside numbers without a mark. Is it "
+                        f"question: {name} has {example}, {beside}. Is it "
                         f"{value}? It is read as {example.replace(',', '.')}; for {value} give "
                         f"--as '{name}=thousands'"
                     )
@@ -91,9 +94,16 @@ def _is_grouped(core: str, mark: str, decimal: str) -> bool:
     return re.fullmatch(rf"[+-]?{grouped_number(mark, decimal)}", core) is not None
 
 
-def _is_sure(grouped: list[str], mark: str) -> bool:
-    """Whether a number can be read in one way only: 1.234.567, 1.234,5 or 1 234."""
-    return mark in "' " or any(len(re.findall(r"[.,]", core)) > 1 for core in grouped)
+def _is_sure(cores: list[str], grouped: list[str], mark: str) -> bool:
+    """Whether the numbers can be read in one way only: 1.234.567, 1.234,5 or 1 234.
+
+    So can 1.234 beside many such as 7,50: the column's decimal mark is the other one.
+    """
+    if mark in "' " or any(len(re.findall(r"[.,]", core)) > 1 for core in grouped):
+        return True
+    other = "," if mark == "." else r"\."
+    decimals = sum(bool(re.fullmatch(rf"[+-]?\d+{other}\d{{1,2}}", core)) for core in cores)
+    return decimals >= OTHER_MARK * len(cores)
 
 
 def _marks_decimals(cores: list[str], mark: str, decimal: str) -> bool:
@@ -106,7 +116,7 @@ def _marks_decimals(cores: list[str], mark: str, decimal: str) -> bool:
 
 
 def _looks_grouped(cores: list[str], grouped: list[str], mark: str) -> bool:
-    """Whether all with the mark have three digits behind it, and all without have three at most."""
+    """Whether all with the mark have three digits behind it, and any others have three at most."""
     others = [core for core in cores if not re.search(MARKS[mark], core)]
     short = all(re.fullmatch(r"[+-]?\d{1,3}", core) for core in others)
-    return bool(others) and short and len(grouped) >= ENOUGH_GROUPED
+    return short and len(grouped) >= ENOUGH_GROUPED
