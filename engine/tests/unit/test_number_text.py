@@ -198,6 +198,8 @@ def marks(values: list[str], decimal: str = ".", **answers: str) -> tuple[dict[s
         (["₹3,80,714", "₹950"], ".", ","),  # lakh
         (["756,17 €", "1.006 €"], ".", "."),  # the comma has the decimals
         (["1,23", "4,5", "1.5"], ".", None),
+        (["756,17 €", "12,5 €", "(7,20 €)", "8 €"], ".", "."),
+        (["756,17", "12,5", "7,20", "8"], ".", None),  # could be pairs
         (["1.531", "0.913", "2.5"], ",", None),  # decimal points in a file of decimal commas
         (["52.5200", "13.405"], ",", None),
         (["0,531", "1,250"], ".", None),

@@ -10,6 +10,7 @@ ISO = "ISO 8601"
 DATE_SHARE = 0.95
 """How many values of a column of dates, at least, are dates: a bad row hides no time."""
 TRIED_FIRST = 50
+HEAD_SHARE = 0.9
 YEARS = (1900, 2100)
 # Texts of other shapes are no dates; it spares numbers and categories the parsing.
 DATE_SHAPE = re.compile(
@@ -70,12 +71,12 @@ def find_date_formats(levels: Sequence[str], *, compact: bool = False) -> list[s
         Formats for `strptime`, or `ISO`, the best first: of those that read enough of the values,
         the ones that read the most; none where the values are no dates.
     """
+    head = _with_figures(levels[:TRIED_FIRST])
+    if not (head if compact else _begins_with(levels, DATE_SHAPE, COMPACT_DATE)):
+        return []
     levels = _with_figures(levels)
     if len(levels) >= FEWEST_COMPACT and _matched(COMPACT_DATE, levels) >= DATE_SHARE:
         return COMPACT if _read_share(levels, COMPACT[0]) >= DATE_SHARE else []
-    head = levels[:TRIED_FIRST]
-    if not head or (_matched(DATE_SHAPE, head) < 0.9 * DATE_SHARE and not compact):
-        return []
     found: dict[str, float] = {}
     for format_ in (
         ISO,
@@ -106,6 +107,8 @@ def find_number_format(name: str, levels: Sequence[str]) -> tuple[str, bool] | N
         A key of `NUMBER_FORMATS`, and whether the name says that it is a time; None where the
         values are no such numbers.
     """
+    if not _begins_with(levels, COMPACT_MONTH, EPOCH):
+        return None
     levels = _with_figures(levels)
     if len(levels) < FEWEST_COMPACT:
         return None
@@ -123,10 +126,9 @@ def find_number_format(name: str, levels: Sequence[str]) -> tuple[str, bool] | N
 
 def find_two_formats(levels: Sequence[str]) -> tuple[str, str] | None:
     """Two formats that read the values together, where no one does; ISO first."""
-    levels = _with_figures(levels)
-    head = levels[:TRIED_FIRST]
-    if not head or _matched(DATE_SHAPE, head) < 0.9 * DATE_SHARE:
+    if not _begins_with(levels, DATE_SHAPE):
         return None
+    levels = _with_figures(levels)
     tried = [ISO, *YEAR_FIRST, *MONTH_OR_DAY_FIRST, *WITH_MONTH_NAMES]
     some = levels[:: max(len(levels) // SAMPLED, 1)]
     read = {format_: read_dates(some, format_).notna().to_numpy() for format_ in tried}
@@ -176,6 +178,12 @@ def _with_figures(levels: Sequence[str]) -> Sequence[str]:
     """
     found = [level for level in levels if FIGURE.search(level)]
     return found if 2 * len(found) >= len(levels) else []
+
+
+def _begins_with(levels: Sequence[str], *shapes: re.Pattern[str]) -> bool:
+    """Whether the first values have one of the shapes; it spares most columns the rest."""
+    head = _with_figures(levels[:TRIED_FIRST])
+    return bool(head) and max(_matched(shape, head) for shape in shapes) >= HEAD_SHARE * DATE_SHARE
 
 
 def _matched(pattern: re.Pattern[str], levels: Sequence[str]) -> float:

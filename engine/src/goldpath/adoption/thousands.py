@@ -13,7 +13,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from goldpath.adoption.number_columns import GAP_WORDS
+from goldpath.adoption.number_columns import GAP_WORDS, UNITS_ALWAYS
 from goldpath.domain import NULL_WORDS
 from goldpath.sources.number_marks import MARKS, grouped_number
 
@@ -24,6 +24,8 @@ ENOUGH_GROUPED = 3
 OTHER_MARK = 0.2
 # A number in any notation, with what may stand around it: a sign, a currency, a unit.
 CORE = re.compile(r"[^\d.,]{0,6}?([+-]?[.,]?\d[\d.,'’ \u00a0\u202f]*)[^\d]{0,6}", re.ASCII)  # noqa: RUF001
+
+AROUND = re.compile("[\\d\\s.,()+\\-\u00a0\u202f]")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,14 @@ def find_thousands(raw: pa.Table, decimal: str, answers: Mapping[str, str]) -> T
     marks: dict[str, Mark] = {}
     notes: list[str] = []
     for name in raw.column_names:
-        cores = _cores(pc.unique(raw[name]).to_pylist())
+        values = pc.unique(raw[name]).to_pylist()
+        cores = _cores(values)
+        if decimal == "." and name not in answers and _are_comma_amounts(values, cores):
+            marks[name] = "."
+            example = next(core for core in cores if "," in core)
+            value = example.replace(",", ".")
+            notes.append(f"{name}: {example} is read as {value} (--as '{name}=category' if not)")
+            continue
         for mark in MARKS if cores else ():
             if not re.search(MARKS[mark], "".join(cores)):
                 continue
@@ -88,6 +97,15 @@ def _cores(values: Iterable[str | None]) -> list[str]:
     }
     found = [core[1].strip() for text in texts if (core := CORE.fullmatch(text))]
     return sorted(found) if found and len(found) >= NUMBER_SHARE * len(texts) else []
+
+
+def _are_comma_amounts(values: Iterable[str | None], cores: list[str]) -> bool:
+    """Whether they are amounts such as 756,17 €, in a file of decimal points: one known unit."""
+    commas = sum(re.fullmatch(r"[+-]?\d+,\d{1,2}", core) is not None for core in cores)
+    if commas < ENOUGH_GROUPED or any(not re.fullmatch(r"[+-]?\d+(,\d{1,2})?", c) for c in cores):
+        return False
+    units = {AROUND.sub("", value) for value in values if value and re.search(r"\d", value)}
+    return len(units) == 1 and units <= UNITS_ALWAYS
 
 
 def _is_grouped(core: str, mark: str, decimal: str) -> bool:

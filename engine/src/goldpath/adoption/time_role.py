@@ -166,7 +166,7 @@ def _found_time(profiles: Profiles, taken: Collection[str], entity: str | None) 
 def _unsure(profiles: Profiles) -> TimeRole:
     """A question about columns whose values may be times, or are times that cannot be read."""
     for name, profile in profiles.items():
-        if find_number_format(name, profile.levels) is not None and not profile.names_subjects:
+        if find_number_format(name, profile.levels) is not None and not _is_key(profile):
             return _question(
                 f"{name}: numbers such as {profile.levels[0]} could be times by their values; say "
                 f"TIME={name} if it is when the row became true, or TIME=none"
@@ -177,6 +177,10 @@ def _unsure(profiles: Profiles) -> TimeRole:
                 f"read; {ADD_DATES}, or say TIME=none"
             )
     return TimeRole(None, None, "")
+
+
+def _is_key(profile: ColumnProfile) -> bool:
+    return profile.is_identifier or profile.names_rows or profile.names_subjects
 
 
 def _tells_time(profile: ColumnProfile) -> bool:
