@@ -69,6 +69,13 @@ def test_iso_8601_needs_no_format() -> None:
         ("1704067200", "%s", datetime(2024, 1, 1)),
         ("1704067200500", "%s%f", datetime(2024, 1, 1)),
         ("soon", "%s", None),
+        ("202405", "%Y%m", datetime(2024, 5, 1)),
+        ("202413", "%Y%m", None),
+        ("2013", "%Y", datetime(2013, 1, 1)),
+        ("2013.0", "%Y", datetime(2013, 1, 1)),
+        ("13", "%Y", None),
+        ("31/01/24", None, None),
+        ("2024/01/31", None, datetime(2024, 1, 31)),
     ],
 )
 def test_months_in_words_halves_of_a_day_and_epochs_are_read(
@@ -86,7 +93,16 @@ def test_a_second_format_reads_what_the_first_does_not() -> None:
     engine.disconnect()
 
 
-@pytest.mark.parametrize("format_", ["%d %A %Y", "%H:%M", "%j/%Y"])
+def test_a_short_year_beside_iso_is_no_year_of_antiquity() -> None:
+    rows = ibis.memtable({"at": ["2024-05-06", "31/01/24"]}, schema={"at": "string"})
+    event_time = EventTime(column="at", more_formats=("%d/%m/%y",))
+    engine = connect_duckdb()
+    found = engine.to_pyarrow(rows.select(at=parse_event_time(rows, event_time)))["at"]
+    assert found.to_pylist() == [datetime(2024, 5, 6), datetime(2024, 1, 31)]
+    engine.disconnect()
+
+
+@pytest.mark.parametrize("format_", ["%d %A %Y", "%H:%M", "%j/%Y", "%Y %d", "%m"])
 def test_unsupported_format_is_refused(format_: str) -> None:
     with pytest.raises(ContractError, match="event_time"):
         format_pattern(format_)

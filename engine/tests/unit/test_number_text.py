@@ -92,6 +92,9 @@ def test_what_is_no_column_of_numbers_stays_as_it_is(values: list[str]) -> None:
         (["67%", "100%", "5 %"], "%"),
         (["12.5 €", "7€"], "€"),
         (["R$ 5.50", "R$3"], "R$"),
+        (["R$\u00a05.50", "R$\u00a03"], "R$"),
+        (["12.50\u00a0%", "5\u00a0%"], "%"),
+        (["00%", "05%", "40%"], "%"),
     ],
 )
 def test_a_unit_is_kept_in_the_contract(texts: list[str], unit: str) -> None:
@@ -101,6 +104,16 @@ def test_a_unit_is_kept_in_the_contract(texts: list[str], unit: str) -> None:
     assert feature.unit == unit
     assert feature.is_numeric
     assert repr(unit) in infer_feature(found).reason
+
+
+def test_padded_numbers_with_a_unit_are_read_by_silver() -> None:
+    texts = [f"{place % 60:02}%" for place in range(ROWS)]
+    feature = infer_feature(profile(texts)).feature
+    assert feature is not None
+    assert feature.is_numeric
+    described = contract(**feature.model_dump(exclude={"name", "nullable"}))
+    read = typed_frame(pa.table({"x": texts, "y": ["1"] * ROWS}), described)["x"].to_pylist()
+    assert read == [place % 60 for place in range(ROWS)]
 
 
 def test_a_unit_of_letters_needs_many_numbers_before_it() -> None:
@@ -182,6 +195,11 @@ def marks(values: list[str], decimal: str = ".", **answers: str) -> tuple[dict[s
         (["1 234,5", "12,5"], ",", " "),
         (["1\u00a0234", "12"], ".", " "),
         (["1'234.5", "12.5"], ".", "'"),
+        (["₹3,80,714", "₹950"], ".", ","),  # lakh
+        (["756,17 €", "1.006 €"], ".", "."),  # the comma has the decimals
+        (["1,23", "4,5", "1.5"], ".", None),
+        (["756,17 €", "12,5 €", "(7,20 €)", "8 €"], ".", "."),
+        (["756,17", "12,5", "7,20", "8"], ".", None),  # could be pairs
         (["1.531", "0.913", "2.5"], ",", None),  # decimal points in a file of decimal commas
         (["52.5200", "13.405"], ",", None),
         (["0,531", "1,250"], ".", None),
@@ -206,6 +224,13 @@ def test_where_nothing_decides_the_column_is_asked_about() -> None:
     assert marks(["1.531", "913"], ",", x="decimals")[0] == {}
 
 
+def test_numbers_of_a_thousand_and_more_are_asked_about_too() -> None:
+    found, note = marks(["1.000", "12.063", "7.420"])
+    assert found == {}
+    assert "x has 1.000, and only such. Is it 1000?" in note
+    assert marks(["1.000", "12.063", "7.42"])[1] == ""
+
+
 @pytest.mark.parametrize(
     ("text", "source", "expected"),
     [
@@ -218,6 +243,30 @@ def test_where_nothing_decides_the_column_is_asked_about() -> None:
         ("1 234,5", {"decimal": ",", "thousands": {"x": " "}}, "1234.5"),
         ("a, b", {"decimal": ","}, "a, b"),
         ("1,23,4", {"thousands": {"x": ","}}, "1,23,4"),
+        ("₹3,80,714", {"thousands": {"x": ","}}, "₹380714"),
+        ("1.006,86 €", {"thousands": {"x": "."}}, "1006.86 €"),
+        ("756,17 €", {"thousands": {"x": "."}}, "756.17 €"),
+        ("550,29 zł", {"decimal": ","}, "550.29 zł"),
+        ("1.014,51 zł", {"decimal": ",", "thousands": {"x": "."}}, "1014.51 zł"),
+        ("595,34\u00a0€", {"decimal": ","}, "595.34\u00a0€"),
+        ("595,34\u202f€", {"decimal": ","}, "595.34\u202f€"),
+        ("-€595,34", {"decimal": ","}, "-€595.34"),
+        ("€-595,34", {"decimal": ","}, "€-595.34"),
+        ("EUR 196,11", {"decimal": ","}, "EUR 196.11"),
+        ("CHF 12,50", {"decimal": ","}, "CHF 12.50"),
+        ("856,17 ₽", {"decimal": ","}, "856.17 ₽"),
+        ("(12,50 €)", {"decimal": ","}, "(12.50 €)"),
+        ("(€ 12,50)", {"decimal": ","}, "(€ 12.50)"),
+        ("12,50 Kč", {"decimal": ","}, "12.50 Kč"),
+        ("₺12,50", {"decimal": ","}, "₺12.50"),
+        ("R$\u00a012,50", {"decimal": ","}, "R$\u00a012.50"),
+        ("12,50\u00a0%", {"decimal": ","}, "12.50\u00a0%"),
+        ("kr 12,50", {"decimal": ","}, "kr 12.50"),
+        ("-,5", {"decimal": ","}, "-.5"),
+        ("Room 5,3", {"decimal": ","}, "Room 5,3"),
+        ("(1,2)", {"decimal": ","}, "(1,2)"),
+        ("(1,2]", {"decimal": ","}, "(1,2]"),
+        ("1,5, 2,5", {"decimal": ","}, "1,5, 2,5"),
     ],
 )
 def test_marks_are_taken_off_as_the_source_says(
@@ -226,6 +275,34 @@ def test_marks_are_taken_off_as_the_source_says(
     rows = pa.record_batch({"x": [text, None]})
     read = read_marks(rows, Source(path="x.csv", **source), is_csv=True)
     assert read["x"].to_pylist() == [expected, None]
+
+
+@pytest.mark.parametrize(
+    ("written", "unit"),
+    [
+        ("{} zł", "zł"),
+        ("{}\u00a0€", "€"),
+        ("-€{}", "€"),
+        ("EUR {}", "EUR"),
+        ("CHF {}", "CHF"),
+        ("({} €)", "€"),
+        ("{} Kč", "Kč"),
+        ("₺{}", "₺"),
+        ("R$\u00a0{}", "R$"),
+        ("{}\u00a0%", "%"),
+        ("{} ₽", "₽"),
+    ],
+)
+@pytest.mark.parametrize("decimal", [",", "."])
+def test_decimal_commas_with_a_currency_are_numbers(written: str, unit: str, decimal: str) -> None:
+    amounts = [f"{number * 13 // 100},{number * 13 % 100:02}" for number in range(700, 1200)]
+    amounts += [f"1.{number:03},5" for number in range(50)]
+    raw = pa.table({"x": [written.format(amount) for amount in amounts]})
+    source = Source(path="x.csv", decimal=decimal, thousands=find_thousands(raw, decimal, {}).marks)
+    (rows,) = raw.to_batches()
+    found = profile(read_marks(rows, source, is_csv=True)["x"].to_pylist())
+    assert (found.unit, found.not_numbers, found.missing) == (unit, 0, 0)
+    assert np.abs(found.numbers).max() == 1049.5
 
 
 def test_a_typed_number_is_never_taken_for_thousands() -> None:

@@ -17,7 +17,11 @@ from goldpath.adoption.column_profile import (
     PADDED_NUMBER,
     ColumnProfile,
 )
-from goldpath.adoption.date_formats import find_date_formats, find_epoch, find_two_formats
+from goldpath.adoption.date_formats import (
+    find_date_formats,
+    find_number_format,
+    find_two_formats,
+)
 from goldpath.adoption.number_columns import says_about_numbers
 from goldpath.contract import EVENT_TIME, ROW_ID, Feature
 from goldpath.domain import LARGEST_INTEGER, LONGEST_TEXT, TRUE_WORDS, can_be_listed
@@ -182,9 +186,9 @@ def _nothing_to_learn(profile: ColumnProfile, *, as_asked: bool) -> str:
             f"an identifier by its name, of {profile.distinct:,} things: of new ones the model "
             f"would know nothing (--as '{profile.name}=category' to use it)"
         )
-    epoch = find_epoch(profile.name, profile.levels)
-    is_date = (epoch and epoch[1]) or find_date_formats(profile.levels)
-    if is_date or find_two_formats(profile.levels, 1.0):
+    number = find_number_format(profile.name, profile.levels)
+    is_date = (number and number[1]) or find_date_formats(profile.levels)
+    if is_date or find_two_formats(profile.levels):
         return "a date; a model cannot compare it with dates to come (name it as TIME to use it)"
     return ""
 

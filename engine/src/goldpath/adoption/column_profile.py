@@ -117,7 +117,9 @@ class ColumnProfile:
             self.present > self.not_numbers
             and self.not_numbers <= (1 - NUMERIC_SHARE) * self.present
         )
-        return enough and not local and not any(map(PADDED_NUMBER.fullmatch, self.levels))
+        # 007 is a code; 07 % is a number.
+        padded = not self.unit and any(map(PADDED_NUMBER.fullmatch, self.levels))
+        return enough and not local and not padded
 
     @cached_property
     def is_whole(self) -> bool:

@@ -7,7 +7,10 @@ from itertools import product
 import pandas as pd
 
 ISO = "ISO 8601"
+DATE_SHARE = 0.95
+"""How many values of a column of dates, at least, are dates: a bad row hides no time."""
 TRIED_FIRST = 50
+HEAD_SHARE = 0.9
 YEARS = (1900, 2100)
 # Texts of other shapes are no dates; it spares numbers and categories the parsing.
 DATE_SHAPE = re.compile(
@@ -40,33 +43,41 @@ WITH_MONTH_NAMES = [
     )
 ] + ["%m/%Y", "%b %Y", "%b-%Y", "%b-%y", "%B %Y", "%Y %b", "%Y-%b"]
 COMPACT = ["%Y%m%d"]
-COMPACT_DATE = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", re.ASCII)
-EPOCH = re.compile(r"(\d{9,10}|\d{12,13})(\.0+)?", re.ASCII)
+COMPACT_MONTH = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])$", re.ASCII)
+MONTH_NAME = re.compile(
+    r"month|monat|(^|_)mes(_|$)|mois|period|yyyymm|date|datum|time|zeit|(^|_)ym(_|$)", re.IGNORECASE
+)
+COMPACT_DATE = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$", re.ASCII)
+EPOCH = re.compile(r"(\d{9,10}|\d{12,13})(\.0+)?$", re.ASCII)
 EPOCHS = {"%s": 1, "%s%f": 1_000}
+NUMBER_FORMATS = {
+    "%s": "seconds since 1970",
+    "%s%f": "milliseconds since 1970",
+    "%Y%m": "year and month",
+}
 FEWEST_COMPACT = 3
 SAMPLED = 500
+FIGURE = re.compile(r"[1-9]")
 
 
-def find_date_formats(
-    levels: Sequence[str], share: float = 1.0, *, compact: bool = False
-) -> list[str]:
-    """The formats that read the values as dates.
+def find_date_formats(levels: Sequence[str], *, compact: bool = False) -> list[str]:
+    """The formats that read the values as dates, but for a few bad ones.
 
     Args:
         levels: Distinct texts.
-        share: How many of them, at least, the format must read.
         compact: Whether few values such as `20240131` may be dates; they may as well be numbers.
 
     Returns:
-        Formats for `strptime`, or `ISO`, the best first; none where the values are no dates.
+        Formats for `strptime`, or `ISO`, the best first: of those that read enough of the values,
+        the ones that read the most; none where the values are no dates.
     """
-    if len(levels) >= FEWEST_COMPACT and all(map(COMPACT_DATE.fullmatch, levels)):
-        return COMPACT if _read_share(levels, COMPACT[0]) >= share else []
-    head = levels[:TRIED_FIRST]
-    shaped = sum(DATE_SHAPE.match(level) is not None for level in head)
-    if not head or (shaped < share * len(head) * 0.9 and not compact):
+    head = _with_figures(levels[:TRIED_FIRST])
+    if not (head if compact else _begins_with(levels, DATE_SHAPE, COMPACT_DATE)):
         return []
-    found = []
+    levels = _with_figures(levels)
+    if len(levels) >= FEWEST_COMPACT and _matched(COMPACT_DATE, levels) >= DATE_SHARE:
+        return COMPACT if _read_share(levels, COMPACT[0]) >= DATE_SHARE else []
+    found: dict[str, float] = {}
     for format_ in (
         ISO,
         *YEAR_FIRST,
@@ -75,39 +86,49 @@ def find_date_formats(
         *(COMPACT if compact else []),
     ):
         # The head may hold more bad values than its part; the final count is over all.
-        if _read_share(head, format_) >= min(share, 0.5) and _read_share(levels, format_) >= share:
-            found.append(format_)
+        if _read_share(head, format_) < 0.5:
+            continue
+        share = _read_share(levels, format_)
+        if share >= DATE_SHARE:
+            found[format_] = share
             if format_ == ISO or format_ in YEAR_FIRST:
                 break
-    return found
+    return [format_ for format_, share in found.items() if share == max(found.values())]
 
 
-def find_epoch(name: str, levels: Sequence[str]) -> tuple[str, bool] | None:
-    """The unit of a column that counts time since 1970.
+def find_number_format(name: str, levels: Sequence[str]) -> tuple[str, bool] | None:
+    """The format of a column of numbers that are times: counts since 1970, and 202401 for a month.
 
     Args:
-        name: The column; its name decides, since any large number could be a count.
+        name: The column; its name decides, since any such number could be a count or an amount.
         levels: Distinct texts.
 
     Returns:
-        `%s` or `%s%f` (milliseconds), and whether the name says that it is a time; None where the
-        values are no such counts.
+        A key of `NUMBER_FORMATS`, and whether the name says that it is a time; None where the
+        values are no such numbers.
     """
-    if len(levels) < FEWEST_COMPACT or not all(map(EPOCH.fullmatch, levels)):
+    if not _begins_with(levels, COMPACT_MONTH, EPOCH):
         return None
-    counts = [float(level) for level in levels]
+    levels = _with_figures(levels)
+    if len(levels) < FEWEST_COMPACT:
+        return None
+    if _matched(COMPACT_MONTH, levels) >= DATE_SHARE:
+        return "%Y%m", MONTH_NAME.search(name) is not None
+    if _matched(EPOCH, levels) < DATE_SHARE:
+        return None
+    counts = [float(level) for level in levels if EPOCH.fullmatch(level)]
     for format_, factor in (("%s", 1), ("%s%f", 1_000)):
         low, high = (bound * factor for bound in EPOCH_SECONDS)
-        if low <= min(counts) and max(counts) <= high:
+        if sum(low <= count <= high for count in counts) >= DATE_SHARE * len(levels):
             return format_, EPOCH_NAME.search(name) is not None
     return None
 
 
-def find_two_formats(levels: Sequence[str], share: float) -> tuple[str, str] | None:
+def find_two_formats(levels: Sequence[str]) -> tuple[str, str] | None:
     """Two formats that read the values together, where no one does; ISO first."""
-    head = levels[:TRIED_FIRST]
-    if not head or sum(map(bool, map(DATE_SHAPE.match, head))) < 0.9 * share * len(head):
+    if not _begins_with(levels, DATE_SHAPE):
         return None
+    levels = _with_figures(levels)
     tried = [ISO, *YEAR_FIRST, *MONTH_OR_DAY_FIRST, *WITH_MONTH_NAMES]
     some = levels[:: max(len(levels) // SAMPLED, 1)]
     read = {format_: read_dates(some, format_).notna().to_numpy() for format_ in tried}
@@ -118,7 +139,7 @@ def find_two_formats(levels: Sequence[str], share: float) -> tuple[str, str] | N
     if not read[first].any() or not (read[second] & ~read[first]).any():
         return None
     both = read_dates(levels, first).notna() | read_dates(levels, second).notna()
-    if both.mean() < share:
+    if both.mean() < DATE_SHARE:
         return None
     return (second, first) if second == ISO else (first, second)
 
@@ -147,6 +168,27 @@ def has_clock(moments: pd.Series) -> bool:
     """Whether some moment is not at midnight."""
     known = moments.dropna()
     return bool((known != known.dt.normalize()).any())
+
+
+def _with_figures(levels: Sequence[str]) -> Sequence[str]:
+    """The values that could be a date; `unknown`, `Total` and 0000-00-00 stand for none.
+
+    Returns:
+        Nothing where most are such words.
+    """
+    found = [level for level in levels if FIGURE.search(level)]
+    return found if 2 * len(found) >= len(levels) else []
+
+
+def _begins_with(levels: Sequence[str], *shapes: re.Pattern[str]) -> bool:
+    """Whether the first values have one of the shapes; it spares most columns the rest."""
+    head = _with_figures(levels[:TRIED_FIRST])
+    return bool(head) and max(_matched(shape, head) for shape in shapes) >= HEAD_SHARE * DATE_SHARE
+
+
+def _matched(pattern: re.Pattern[str], levels: Sequence[str]) -> float:
+    """The share of values that the pattern finds at their beginning."""
+    return sum(pattern.match(level) is not None for level in levels) / len(levels)
 
 
 def _read_share(levels: Sequence[str], format_: str) -> float:

@@ -29,11 +29,12 @@ from goldpath.adoption.column_profile import (
 from goldpath.adoption.entity_role import EntityRole, ask_about_subjects, decide_entity
 from goldpath.adoption.header_line import find_repeated_headers
 from goldpath.adoption.leakage import Leak, find_leaks
+from goldpath.adoption.number_columns import read_numbers
 from goldpath.adoption.reading import read_columns
 from goldpath.adoption.row_check import check_file
 from goldpath.adoption.summary_rows import SummaryRow, find_summary_rows, without_rows
 from goldpath.adoption.target_role import TargetRole, decide_target
-from goldpath.adoption.time_parts import calendar_feature
+from goldpath.adoption.time_parts import RANGES, calendar_feature
 from goldpath.adoption.time_role import TimeRole, decide_time
 from goldpath.contract import ROW_ID, Contract, Feature, Source
 
@@ -216,15 +217,19 @@ def _decide_features(
         if answers.columns.get(name) == "ignored":
             ignored[name] = "left out, as asked"
             continue
-        inference = infer_feature(profile, answers.columns.get(name))
+        directive = roles.time.parts.get(name)
+        is_part = directive in RANGES or bool(event_time and name == event_time.hour_column)
+        # A bad value among the hours is missing; it makes no categories of them.
+        part = read_numbers(profile, asked=True) if is_part else profile
+        inference = infer_feature(part, answers.columns.get(name))
         feature = inference.feature
         if feature is None:
             ignored[name] = inference.reason
-        elif name in roles.time.parts and feature.type == "integer":
-            part = calendar_feature(feature, roles.time.parts[name])
-            features[name] = (part, "a part of the event time; a feature too")
-        elif event_time and name == event_time.hour_column and feature.type == "integer":
-            hours = feature.model_copy(update={"minimum": 0.0, "maximum": 23.0})
+        elif directive is not None and feature.type != "boolean":
+            in_calendar = calendar_feature(feature, directive)
+            features[name] = (in_calendar, "a part of the event time; a feature too")
+        elif event_time and name == event_time.hour_column and feature.type != "boolean":
+            hours = calendar_feature(feature, "%H")
             features[name] = (hours, "the event time's hour; a feature too")
         else:
             features[name] = (feature, inference.reason)

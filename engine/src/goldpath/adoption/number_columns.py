@@ -43,8 +43,8 @@ UNITS_ALWAYS = frozenset((
 # fmt: on
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 WITH_UNIT = re.compile(
-    rf"\(?[+-]?{BLANKS}(?:([^\d\s+\-.,()]{{1,4}}){BLANKS}{_NUMBER}"
-    rf"|{_NUMBER}{BLANKS}([^\d\s+\-.,()][^\d\s,()]{{0,7}}))\)?",
+    rf"\(?[+-]?{BLANKS}(?:([^\d\s\u00a0\u202f+\-.,()]{{1,4}}){BLANKS}{_NUMBER}"
+    rf"|{_NUMBER}{BLANKS}([^\d\s\u00a0\u202f+\-.,()][^\d\s,()]{{0,7}}))\)?",
     re.ASCII,
 )
 # Nearly a number: ranges, bounds, other units, other decimal marks.

@@ -13,7 +13,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from goldpath.adoption.number_columns import GAP_WORDS
+from goldpath.adoption.number_columns import GAP_WORDS, UNITS_ALWAYS
 from goldpath.domain import NULL_WORDS
 from goldpath.sources.number_marks import MARKS, grouped_number
 
@@ -21,8 +21,11 @@ Mark = Literal[",", ".", "'", " "]
 
 NUMBER_SHARE = 0.9
 ENOUGH_GROUPED = 3
+OTHER_MARK = 0.2
 # A number in any notation, with what may stand around it: a sign, a currency, a unit.
 CORE = re.compile(r"[^\d.,]{0,6}?([+-]?[.,]?\d[\d.,'’ \u00a0\u202f]*)[^\d]{0,6}", re.ASCII)  # noqa: RUF001
+
+AROUND = re.compile("[\\d\\s.,()+\\-\u00a0\u202f]")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,14 @@ def find_thousands(raw: pa.Table, decimal: str, answers: Mapping[str, str]) -> T
     marks: dict[str, Mark] = {}
     notes: list[str] = []
     for name in raw.column_names:
-        cores = _cores(pc.unique(raw[name]).to_pylist())
+        values = pc.unique(raw[name]).to_pylist()
+        cores = _cores(values)
+        if decimal == "." and name not in answers and _are_comma_amounts(values, cores):
+            marks[name] = "."
+            example = next(core for core in cores if "," in core)
+            value = example.replace(",", ".")
+            notes.append(f"{name}: {example} is read as {value} (--as '{name}=category' if not)")
+            continue
         for mark in MARKS if cores else ():
             if not re.search(MARKS[mark], "".join(cores)):
                 continue
@@ -62,10 +72,12 @@ def find_thousands(raw: pa.Table, decimal: str, answers: Mapping[str, str]) -> T
             example, value = grouped[0], re.sub(MARKS[mark], "", grouped[0])
             if mark == ".":
                 value = value.replace(",", ".")
-            if answer != "thousands" and mark == decimal and not _is_sure(grouped, mark):
+            if answer != "thousands" and mark == decimal and not _is_sure(cores, grouped, mark):
                 if _looks_grouped(cores, grouped, mark):
+                    has_others = len(grouped) < len(cores)
+                    beside = "beside numbers without a mark" if has_others else "and only such"
                     notes.append(
-                        f"question: {name} has {example}, beside numbers without a mark. Is it "
+                        f"question: {name} has {example}, {beside}. Is it "
                         f"{value}? It is read as {example.replace(',', '.')}; for {value} give "
                         f"--as '{name}=thousands'"
                     )
@@ -87,13 +99,29 @@ def _cores(values: Iterable[str | None]) -> list[str]:
     return sorted(found) if found and len(found) >= NUMBER_SHARE * len(texts) else []
 
 
+def _are_comma_amounts(values: Iterable[str | None], cores: list[str]) -> bool:
+    """Whether they are amounts such as 756,17 €, in a file of decimal points: one known unit."""
+    commas = sum(re.fullmatch(r"[+-]?\d+,\d{1,2}", core) is not None for core in cores)
+    if commas < ENOUGH_GROUPED or any(not re.fullmatch(r"[+-]?\d+(,\d{1,2})?", c) for c in cores):
+        return False
+    units = {AROUND.sub("", value) for value in values if value and re.search(r"\d", value)}
+    return len(units) == 1 and units <= UNITS_ALWAYS
+
+
 def _is_grouped(core: str, mark: str, decimal: str) -> bool:
     return re.fullmatch(rf"[+-]?{grouped_number(mark, decimal)}", core) is not None
 
 
-def _is_sure(grouped: list[str], mark: str) -> bool:
-    """Whether a number can be read in one way only: 1.234.567, 1.234,5 or 1 234."""
-    return mark in "' " or any(len(re.findall(r"[.,]", core)) > 1 for core in grouped)
+def _is_sure(cores: list[str], grouped: list[str], mark: str) -> bool:
+    """Whether the numbers can be read in one way only: 1.234.567, 1.234,5 or 1 234.
+
+    So can 1.234 beside many such as 7,50: the column's decimal mark is the other one.
+    """
+    if mark in "' " or any(len(re.findall(r"[.,]", core)) > 1 for core in grouped):
+        return True
+    other = "," if mark == "." else r"\."
+    decimals = sum(bool(re.fullmatch(rf"[+-]?\d+{other}\d{{1,2}}", core)) for core in cores)
+    return decimals >= OTHER_MARK * len(cores)
 
 
 def _marks_decimals(cores: list[str], mark: str, decimal: str) -> bool:
@@ -106,7 +134,7 @@ def _marks_decimals(cores: list[str], mark: str, decimal: str) -> bool:
 
 
 def _looks_grouped(cores: list[str], grouped: list[str], mark: str) -> bool:
-    """Whether all with the mark have three digits behind it, and all without have three at most."""
+    """Whether all with the mark have three digits behind it, and any others have three at most."""
     others = [core for core in cores if not re.search(MARKS[mark], core)]
     short = all(re.fullmatch(r"[+-]?\d{1,3}", core) for core in others)
-    return bool(others) and short and len(grouped) >= ENOUGH_GROUPED
+    return short and len(grouped) >= ENOUGH_GROUPED

@@ -4,18 +4,28 @@ What looks like a time and is not surely the event time is a question in `notes`
 rows are split at random, which makes the score of a time series too good.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from goldpath.adoption.column_inference import describe_levels
-from goldpath.adoption.column_profile import AdoptionError, ColumnProfile, require_column
+from goldpath.adoption.column_profile import (
+    AdoptionError,
+    ColumnProfile,
+    percentage,
+    require_column,
+)
 from goldpath.adoption.date_formats import (
+    DATE_SHARE,
     ISO,
+    NUMBER_FORMATS,
+    TRIED_FIRST,
     find_date_formats,
-    find_epoch,
+    find_number_format,
     find_two_formats,
     has_clock,
     read_dates,
@@ -23,17 +33,36 @@ from goldpath.adoption.date_formats import (
 from goldpath.adoption.time_parts import (
     find_calendar,
     find_clock,
+    in_range,
+    longest_time,
     part_of,
     read_parts,
     require_parts,
+    snake_case,
     suspected_calendar,
 )
 from goldpath.contract import ContractError, EventTime
 from goldpath.lake.event_time import format_pattern
 
-DATE_SHARE = 0.95
+SHOWN_BAD = 3
+ADD_DATES = "add a column of dates such as 2024-01-31 and name it as TIME"
 HOUR_NAMES = ("hr", "hour", "hours", "hour_of_day", "hourofday")
-NOT_EVENT_TIMES = ("birth", "dob", "born", "due", "expir", "until", "end")
+NOT_EVENT_TIMES = re.compile(
+    r"birth|geburt|expir|ablauf|(^|_)(dob|born|until|bis|due(date)?|f(ä|ae)llig\w*"
+    r"|end(e|s|ed|ing)?|end_?(date|time|day|datum|zeit))(_|$)"
+)
+# Quarters, weeks, seasons and fiscal years: 2024-Q1, Q1/2024, KW 5/2024, 2023/24, FY24.
+PERIOD = re.compile(
+    r"(19|20)\d{2}[-/ ]?([QWH]|KW) ?\d{1,2}|([QWH]|KW) ?\d{1,2}[-/ ]((19|20)\d{2}|\d{2})"
+    r"|(19|20)\d{2}[-/]\d{2}|FY ?\d{2,4}",
+    re.ASCII | re.IGNORECASE,
+)
+# Month and year in words, in whatever language: Januar 2024, 3. März 2024, janv. 2024.
+WORDED = re.compile(r"(?:\d{1,2}\.? ?(?:de )?)?([^\W\d_]{3,12})\.?[ -](?:de )?(?:19|20)\d{2}")
+MONTH_STEM = re.compile(
+    "jan|feb|mär|mar|mrz|apr|mai|may|jun|jul|aug|sep|okt|oct|nov|dez|dec|fév|fev|avr|jui|aoû|aou|déc"
+    "|ene|abr|ago|dic|gen|mag|giu|lug|set|ott|out|mrt|mei|sty|lut|kwi|maj|cze|lip|sie|wrz|paź|lis|gru"
+)
 
 Profiles = Mapping[str, ColumnProfile]
 
@@ -83,9 +112,11 @@ def decide_time(
             raise AdoptionError(
                 f"TIME={asked}: {column} is already the TARGET or the ID", "name another column"
             )
+    if len(names) == 1 and in_range(profiles[names[0]], "%Y"):
+        return _parts_role(profiles, names, "as asked")
     if len(names) == 1:
         return _time_role(profiles, names[0], None, entity, "as asked")
-    dates = find_date_formats(profiles[names[0]].levels, DATE_SHARE, compact=True)
+    dates = find_date_formats(profiles[names[0]].levels, compact=True)
     if len(names) == 2 and dates:
         date, other = names
         if _holds_hours(profiles[other]) or read_parts(profiles, names) is None:
@@ -117,17 +148,53 @@ def _found_time(profiles: Profiles, taken: Collection[str], entity: str | None) 
     if calendar and read_parts(profiles, calendar) is not None:
         return _parts_role(profiles, calendar, "found by their names (TIME=none to do without)")
     if dates:
-        gaps = f" ({profiles[dates[0]].missing_text} rows have none)"
+        missing, rows = _missing(profiles[dates[0]]), profiles[dates[0]].rows
+        gaps = f" ({missing:,} ({percentage(missing, rows)}) rows have none)" if missing else ""
         return _question(
-            f"{', '.join(dates)}: dates{gaps if profiles[dates[0]].missing else ''}; say "
+            f"{', '.join(dates)}: dates{gaps}; say "
             f"TIME={dates[0]} if it is when the row became true, or TIME=none"
         )
     if parts := suspected_calendar(profiles, {*taken, *unlikely}):
+        joined = "+".join(longest_time(profiles, {*taken, *unlikely}))
+        answer = f"say TIME={joined} if they are" if joined else ADD_DATES
         return _question(
-            f"{', '.join(parts)} could be parts of the event time; say TIME=year+month+day (and "
-            "+hour where the file has it) with these columns' names, or TIME=none"
+            f"{', '.join(parts)} could be parts of the event time; {answer}, or TIME=none"
         )
+    return _unsure({name: profile for name, profile in free.items() if name not in unlikely})
+
+
+def _unsure(profiles: Profiles) -> TimeRole:
+    """A question about columns whose values may be times, or are times that cannot be read."""
+    for name, profile in profiles.items():
+        if find_number_format(name, profile.levels) is not None and not _is_key(profile):
+            return _question(
+                f"{name}: numbers such as {profile.levels[0]} could be times by their values; say "
+                f"TIME={name} if it is when the row became true, or TIME=none"
+            )
+        if _tells_time(profile):
+            return _question(
+                f"{name} could be the event time, but {profile.levels[0]!r} is no date that can be "
+                f"read; {ADD_DATES}, or say TIME=none"
+            )
     return TimeRole(None, None, "")
+
+
+def _is_key(profile: ColumnProfile) -> bool:
+    return profile.is_identifier or profile.names_rows or profile.names_subjects
+
+
+def _tells_time(profile: ColumnProfile) -> bool:
+    """Whether the values are periods, or months in words that are not English."""
+
+    def tells(level: str) -> bool:
+        words = WORDED.fullmatch(level)
+        in_words = words is not None and MONTH_STEM.match(words[1].lower()) is not None
+        return in_words or PERIOD.fullmatch(level) is not None
+
+    if profile.distinct < 2 or not any(map(tells, profile.levels[:TRIED_FIRST])):
+        return False
+    told = profile.counts[[tells(level) for level in profile.levels]].sum()
+    return int(told) >= DATE_SHARE * profile.present
 
 
 def _question(said: str) -> TimeRole:
@@ -136,12 +203,17 @@ def _question(said: str) -> TimeRole:
 
 
 def _is_event_time(name: str) -> bool:
-    return not any(word in name.lower() for word in NOT_EVENT_TIMES)
+    return NOT_EVENT_TIMES.search(snake_case(name)) is None
 
 
 def _is_whole(profile: ColumnProfile) -> bool:
     """Whether nearly every row has a value; rows that are empty at a file's end do no harm."""
-    return profile.missing <= (1 - DATE_SHARE) * profile.rows
+    return _missing(profile) <= (1 - DATE_SHARE) * profile.rows
+
+
+def _missing(profile: ColumnProfile) -> int:
+    """Rows without a time that can be read, in a column of times."""
+    return int(_read_time(profile)[1].isna().sum())
 
 
 def _parts_role(profiles: Profiles, names: Sequence[str], why: str) -> TimeRole:
@@ -158,26 +230,34 @@ def _parts_role(profiles: Profiles, names: Sequence[str], why: str) -> TimeRole:
     return TimeRole(
         EventTime(column=names[0], more_columns=tuple(names[1:]), format=format_),
         moments,
-        f"{why}; {joined} together, read as {format_}"
+        f"{why}; {joined}{' together' * (len(names) > 1)}, read as {format_}"
         + ("; each of them is a feature, too" if parts else ""),
         parts,
         _missing_note(moments, joined),
     )
 
 
-def _missing_note(moments: pd.Series, name: str) -> tuple[str, ...]:
+def _missing_note(
+    moments: pd.Series, name: str, profile: ColumnProfile | None = None
+) -> tuple[str, ...]:
+    """How many rows have no time, with examples of what the column holds there."""
     missing = int(moments.isna().sum())
     if not missing:
         return ()
-    return (f"{missing:,} rows have no {name} that can be read: silver will quarantine them",)
+    values = profile.values.filter(pa.array(moments.isna())).drop_null() if profile else None
+    bad = values.unique().to_pylist() if values is not None else []
+    shown = ", ".join(repr(text[:40]) for text in bad[:SHOWN_BAD])
+    such = f" ({shown}{', …' if len(bad) > SHOWN_BAD else ''})" if bad else ""
+    have, them = ("row has", "it") if missing == 1 else ("rows have", "them")
+    return (f"{missing:,} {have} no {name} that can be read{such}: silver will quarantine {them}",)
 
 
 def _holds_times(profile: ColumnProfile) -> bool:
-    """Whether each value is a time, in one format, in two, or as a count since 1970."""
+    """Whether the values are times, in one format, in two, or as numbers of a column called so."""
     if _readable(find_date_formats(profile.levels)):
         return True
-    epoch = find_epoch(profile.name, profile.levels)
-    return epoch[1] if epoch else find_two_formats(profile.levels, 1.0) is not None
+    number = find_number_format(profile.name, profile.levels)
+    return number[1] if number else find_two_formats(profile.levels) is not None
 
 
 def _time_role(
@@ -198,12 +278,12 @@ def _time_role(
         more_formats=tuple(more_formats),
         hour_column=hour,
     )
-    return TimeRole(event_time, moments, reason, notes=_missing_note(moments, date))
+    return TimeRole(event_time, moments, reason, notes=_missing_note(moments, date, profile))
 
 
 def _read_time(profile: ColumnProfile) -> tuple[tuple[str, ...], pd.Series, str]:
     """The formats, the rows' moments, and how they were settled."""
-    formats = find_date_formats(profile.levels, DATE_SHARE, compact=True)
+    formats = find_date_formats(profile.levels, compact=True)
     readable = _readable(formats)
     examples = ", ".join(profile.levels[:3])[:100] or "nothing"
     texts = pd.Series(profile.values.to_pylist(), dtype="object")
@@ -212,10 +292,9 @@ def _read_time(profile: ColumnProfile) -> tuple[tuple[str, ...], pd.Series, str]
         read = read_dates(profile.levels, format_)
         return pd.to_datetime(texts.map(dict(zip(profile.levels, read, strict=True))))
 
-    if epoch := None if readable else find_epoch(profile.name, profile.levels):
-        unit = "seconds" if epoch[0] == "%s" else "milliseconds"
-        return (epoch[0],), moments_of(epoch[0]), f"read as {unit} since 1970"
-    if two := None if readable else find_two_formats(profile.levels, DATE_SHARE):
+    if number := None if readable else find_number_format(profile.name, profile.levels):
+        return (number[0],), moments_of(number[0]), f"read as {NUMBER_FORMATS[number[0]]}"
+    if two := None if readable else find_two_formats(profile.levels):
         moments = moments_of(two[0]).fillna(moments_of(two[1]))
         return two, moments, f"two formats: read as {two[0]}, else as {two[1]}; check them"
     if not readable:

@@ -28,6 +28,8 @@ PARTS = {
     "%b": r"([A-Za-z]{3})[a-z]*\.?",
 }
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+# A year of four digits first: DuckDB's own cast takes 31/01/24 for a day of the year 31.
+ISO_START = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}"
 # Whole formats: seconds and milliseconds since 1970.
 EPOCHS = {"%s": ("s", 1), "%s%f": ("ms", 1_000)}
 # How much of ISO 8601 text names an interval: 2026, 2026-03, 2026-03-15.
@@ -63,7 +65,7 @@ def parse_event_time(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
 def _joined_text(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
     """The text that the format reads; null where one of its columns is."""
     text = raw[event_time.column].strip()
-    if not event_time.more_columns:
+    if not event_time.more_columns and event_time.format != "%Y":
         return text
     parts = [text, *(raw[name].strip() for name in event_time.more_columns)]
     if "%H.%M" not in (event_time.format or ""):
@@ -85,7 +87,10 @@ def _moment(text: "ibis.Value", format_: str | None) -> "ibis.Value":
         count = text.re_search(r"^-?\d{1,14}(\.0+)?$").ifelse(text, None).try_cast("float64")
         seconds = (count / EPOCHS[format_][1]).floor().try_cast("int64")
         return ibis.timestamp("1970-01-01 00:00:00") + seconds.as_interval("s")
-    iso = text if format_ is None else _as_iso(text, format_)
+    if format_ is None:
+        iso = text.re_search(ISO_START).ifelse(text, ibis.null("string"))
+    else:
+        iso = _as_iso(text, format_)
     # Through a zoned type, since a plain cast drops the offset; the engine's own zone is UTC.
     return iso.try_cast("timestamp('UTC')").cast("timestamp")
 
@@ -121,7 +126,8 @@ def format_pattern(format_: str) -> tuple[str, list[str]]:
     """A `strptime` format as a regular expression and the directives of its groups, in order.
 
     Raises:
-        ContractError: If a directive is not supported, or the date has no year and month.
+        ContractError: If a directive is not supported, or the date has neither year and month nor
+            is a year alone.
     """
     if format_ in EPOCHS:
         return r"^-?\d{1,14}(\.0+)?$", []
@@ -138,10 +144,11 @@ def format_pattern(format_: str) -> tuple[str, list[str]]:
             )
         else:
             pattern += re.escape(piece)
-    if not {"%m", "%b"} & set(directives) or not {"%Y", "%y"} & set(directives):
+    year_and_month = {"%m", "%b"} & set(directives) and {"%Y", "%y"} & set(directives)
+    if not year_and_month and directives != ["%Y"]:
         raise ContractError(
             f"event_time.format {format_!r} has no complete date",
-            "give year and month, and the day where there is one",
+            "give year and month, and the day where there is one; a year alone is %Y",
         )
     return f"^{pattern}$", directives
 
@@ -161,12 +168,16 @@ def _as_iso(text: "ibis.Value", format_: str) -> "ibis.Value":
     else:
         short = part("%y")
         year = (short >= PIVOT).ifelse(ibis.literal("19") + short, ibis.literal("20") + short)
-    # A month without a day begins on its first.
+    # A month without a day begins on its first, and so does a year.
     day = part("%d") if "%d" in directives else ibis.literal("01")
+    if "%b" in directives:
+        month = _month_number(part("%b", 3))
+    else:
+        month = part("%m") if "%m" in directives else ibis.literal("01")
     iso = (
         year
         + "-"
-        + (_month_number(part("%b", 3)) if "%b" in directives else part("%m"))
+        + month
         + "-"
         + day
         + " "

@@ -11,24 +11,34 @@ import pyarrow.compute as pc
 
 from goldpath.contract import Source
 
-# A number with a decimal comma, perhaps with its currency or unit: 1,5  -0,25  R$ 12,50  7,4 %.
+BLANK = "[ \t\u00a0\u202f]?"
+CURRENCY = r"(?:[A-Z]{0,3}\p{Sc}|[A-Z]{3}|[Kk]r\.?|Rs\.?|Fr\.?|zł|Kč)"
+FRACTION = r"\d+(?:[eE][+-]?\d+)?"
+UNIT = r"(?:[%‰°\p{Sc}][\p{L}/²³]{0,4}|[\p{L}/²³]{1,4})\.?"
+# A number with a decimal comma, perhaps with its currency or unit, in RE2's syntax: 1,5  -0,25
+# R$ 12,50  -€5,95  EUR 12,50  12,50 zł  7,4 %. In parentheses with one only: (12,50 €), not (1,2).
 DECIMAL_COMMA = (
-    r"^(\s*(?:[A-Z]{0,3}[$€£¥]\s?)?[+-]?\d+|\s*[+-]?),"
-    r"(\d+(?:[eE][+-]?\d+)?\s?[%€$£¥°]?[A-Za-z/²³]{0,4}\s*)$"
+    rf"^(\s*[+-]?{BLANK}(?:{CURRENCY}{BLANK}[+-]?)?\d*),({FRACTION}(?:{BLANK}{UNIT})?\s*)$"
+    rf"|^(\({BLANK}{CURRENCY}{BLANK}\d*),({FRACTION}{BLANK}\))$"
+    rf"|^(\({BLANK}\d*),({FRACTION}{BLANK}{UNIT}{BLANK}\))$"
 )
+WITH_POINT = r"\1\3\5.\2\4\6"
 MARKS = {",": ",", ".": r"\.", "'": "['’]", " ": "[ \u00a0\u202f]"}  # noqa: RUF001
 """The marks between groups, as expressions: apostrophes and blanks have several forms."""
 
 
 def grouped_number(mark: str, decimal: str) -> str:
-    """A number in groups of three digits, as an expression.
+    """A number in groups of three digits, or in India's of two before the last, as an expression.
 
     Args:
         mark: Between the groups, a key of `MARKS`.
         decimal: The file's decimal mark, where `mark` leaves it open.
     """
     point = {",": r"\.", ".": ","}.get(mark, re.escape(decimal))
-    return rf"\d{{1,3}}(?:{MARKS[mark]}\d{{3}})+(?:{point}\d+)?"
+    groups = rf"\d{{1,3}}(?:{MARKS[mark]}\d{{3}})+"
+    if mark == ",":  # lakh and crore: 12,34,567
+        groups = rf"(?:{groups}|\d{{1,2}}(?:,\d{{2}})+,\d{{3}})"
+    return rf"{groups}(?:{point}\d+)?"
 
 
 def read_marks(rows: pa.RecordBatch, source: Source, *, is_csv: bool) -> pa.RecordBatch:
@@ -48,7 +58,8 @@ def read_marks(rows: pa.RecordBatch, source: Source, *, is_csv: bool) -> pa.Reco
         read = column
         if mark is not None and (is_csv or mark != "."):
             read = _without_groups(read, mark, source.decimal)
-        if is_csv and source.decimal == ",":
+        # Points between groups leave the comma for the decimals, whatever the rest of the file has.
+        if is_csv and (source.decimal == "," or mark == "."):
             read = _with_points(read)
         columns.append(read)
     return pa.RecordBatch.from_arrays(columns, schema=rows.schema)
@@ -66,4 +77,4 @@ def _with_points(column: pa.Array) -> pa.Array:
     # Few columns hold a comma, and looking for one is far cheaper than the expression.
     if not pc.any(pc.match_substring(column, ",")).as_py():
         return column
-    return pc.replace_substring_regex(column, pattern=DECIMAL_COMMA, replacement=r"\1.\2")
+    return pc.replace_substring_regex(column, pattern=DECIMAL_COMMA, replacement=WITH_POINT)
