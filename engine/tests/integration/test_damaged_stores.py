@@ -1,5 +1,6 @@
 """Lost, damaged, locked or unreachable stores: an answer in seconds, with its fix, no traceback."""
 
+import errno
 import json
 import os
 import shutil
@@ -13,15 +14,20 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 from goldpath.contract import load_contract
 from goldpath.jobs.upkeep.status import project_status
 from goldpath.lake.lakehouse import LakehouseError, TableName
+from goldpath.lake.local.damage import catalog_errors, file_errors
 from goldpath.lake.local.lakehouse import LocalLakehouse
+from goldpath.registry.connection import RegistryConnection
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
+from goldpath.registry.stores import answering, artifact_root
 from goldpath.registry.stores.answering import require_answer
+from goldpath.services import relocation
 from goldpath.serving.predictor import Predictor
 from goldpath.settings import Settings, load_settings
 
@@ -95,11 +101,51 @@ def test_damaged_lake_is_named_with_a_way_out(lake: Settings, damage: str) -> No
     with pytest.raises(LakehouseError) as reading:
         lakehouse.collect(lakehouse.read(TABLE))
     assert "backup" in reading.value.fix
-    assert "clean-all" in reading.value.fix
+    assert "mv lake lake.damaged; make data" in reading.value.fix
+    assert "clean-all" not in reading.value.fix  # it deletes models, audit log and logs, too
     if "rows" not in damage and "manifests" not in damage:
         with pytest.raises(LakehouseError):
             lakehouse.append(TABLE, rows(3))
         assert sorted(str(f) for f in (lake.root / "lake" / "warehouse").rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "fix"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "free disk space"),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "free disk space"),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES)), "chown"),
+        (PermissionError("Cannot open file, access denied: n.avro"), "chown"),  # pyiceberg's
+        (PermissionError(errno.EPERM, os.strerror(errno.EPERM)), "chown"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS)), "mount the disk"),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "ulimit"),
+        (duckdb.IOException("spill.tmp: No space left on device"), "free disk space"),
+        (duckdb.IOException('Cannot open "n.parquet": Permission denied'), "chown"),
+    ],
+)
+def test_whole_lake_on_a_bad_disk_is_not_to_be_made_anew(error: Exception, fix: str) -> None:
+    with pytest.raises(LakehouseError) as reading, file_errors("gold.shop"):
+        raise error
+
+    assert fix in reading.value.fix
+    assert "nothing of" in reading.value.fix
+    assert "lake.damaged" not in reading.value.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("database or disk is full", "free disk space"),
+        ("attempt to write a readonly database", "chown"),
+        ("unable to open database file", "chown"),
+        ("disk I/O error", "see that the disk answers"),
+    ],
+)
+def test_catalog_on_a_bad_disk_is_not_to_be_made_anew(tmp_path: Path, text: str, fix: str) -> None:
+    with pytest.raises(LakehouseError) as reading, catalog_errors(tmp_path / "catalog.db"):
+        raise sqlite3.OperationalError(text)
+
+    assert reading.value.fix.startswith(fix) or f": sudo {fix}" in reading.value.fix
 
 
 @contextmanager
@@ -170,6 +216,25 @@ def test_damaged_or_locked_registry_is_named_within_seconds(tmp_path: Path, kind
     else:
         look()
         assert file.stat().st_size == size  # nothing was made in its place
+
+
+def test_locked_registry_is_waited_for_once_and_not_taken_for_this_projects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_registry(tmp_path).settings
+    monkeypatch.setattr(answering, "WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(artifact_root, "WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(relocation, "WAIT_SECONDS", 0.5)
+    with locked(Path(settings.tracking_uri.removeprefix("sqlite:///"))):
+        with pytest.raises(RegistryError, match="has locked the registry"):
+            artifact_root.require_own_artifacts(settings.tracking_uri, settings.root)
+        with pytest.raises(RegistryError, match="has locked the registry"):
+            relocation.relocate(settings.tracking_uri, "/before", "/after")
+        monkeypatch.setattr(artifact_root, "WAIT_SECONDS", 60)
+        started = time.monotonic()
+        with pytest.raises(RegistryError, match="has locked the registry"):
+            _ = RegistryConnection(settings).client
+        assert time.monotonic() - started < SOON
 
 
 @contextmanager

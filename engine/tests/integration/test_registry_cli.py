@@ -180,3 +180,20 @@ def test_backup_and_restore(project: Path, tmp_path: Path) -> None:
     assert "there is a registry already" in found["error"]
     assert registry(project, "restore", str(saved), "--force")[0] == 0
     assert registry(project, "show")[0] == 0
+
+
+def test_sign_all_goes_on_after_a_version_that_cannot_be_signed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_ROOT", str(tmp_path))
+    manager = make_registry(tmp_path)
+    first = add_version(manager)
+    add_version(manager, seed="2")
+    manager.tag_version(first.version, {"signature": "lost.json"})
+
+    code, found, _ = registry(tmp_path, "sign", "--all")
+
+    assert (code, found["signed"]) == (1, "2")
+    assert "version 1 of small is unsigned" in found["not_signed"]["1"]
+    assert registry(tmp_path, "sign", "2")[0] == 0
+    assert registry(tmp_path, "sign", "1")[0] == 2

@@ -148,6 +148,69 @@ def test_lake_whose_files_were_left_behind_is_not_relocated(
         LocalLakehouse(copy).append(TABLE, rows(6))
 
 
+def test_torn_files_that_no_snapshot_needs_are_skipped(original: Settings, tmp_path: Path) -> None:
+    copy = copy_of(original, tmp_path / "copy")
+    folder = copy.root / "lake" / "warehouse" / "gold" / "shop" / "metadata"
+    manifest = next(file for file in folder.glob("*.avro") if not file.name.startswith("snap-"))
+    for name, share in (("torn-m0.avro", 0.6), ("snap-1-0-torn.avro", 0.3), ("empty.avro", 0)):
+        content = manifest.read_bytes()
+        (folder / name).write_bytes(content[: int(len(content) * share)])
+    (folder / "00009-torn.metadata.json").write_text('{"format-version": 2, "loc')
+
+    assert relocate_project(copy).tables == 2
+
+    shutil.rmtree(original.root)
+    LocalLakehouse(copy).append(TABLE, rows(6))
+    assert numbers(copy) == [4, 5, 6]
+
+
+def test_manifest_that_is_gone_is_named_by_the_first_read_of_the_copy(
+    original: Settings, tmp_path: Path
+) -> None:
+    copy = copy_of(original, tmp_path / "copy")
+    for file in (copy.root / "lake" / "warehouse" / "bronze").rglob("*-m0.avro"):
+        file.unlink()
+
+    assert relocate_project(copy).tables == 2
+
+    assert numbers(copy) == [4, 5]
+    with pytest.raises(LakehouseError, match=r"bronze\.shop") as reading:
+        numbers(copy, OTHER)
+    assert str(copy.root) in reading.value.message  # and not the original's file
+    assert "backup" in reading.value.fix
+
+
+def test_manifest_of_an_unknown_compression_is_not_taken_for_a_torn_one(
+    original: Settings, tmp_path: Path
+) -> None:
+    copy = copy_of(original, tmp_path / "copy")
+    manifest = next((copy.root / "lake" / "warehouse").rglob("*-m0.avro"))
+    content = manifest.read_bytes()
+    assert content.count(b"\x0edeflate") == 1
+    manifest.write_bytes(content.replace(b"\x0edeflate", b"\x0csnappy"))
+
+    with pytest.raises(LakehouseError, match=r"avro\.codec is 'snappy'"):
+        relocate_project(copy)
+
+
+def test_torn_current_metadata_is_an_error_and_nothing_is_changed(
+    original: Settings, tmp_path: Path
+) -> None:
+    copy = copy_of(original, tmp_path / "copy")
+    folder = copy.root / "lake" / "warehouse" / "gold" / "shop" / "metadata"
+    current = max(folder.glob("*.metadata.json"), key=lambda file: file.name)
+    current.write_text(current.read_text()[:100])
+    before = contents(copy.root)
+
+    with pytest.raises(
+        LakehouseError, match=r"is damaged .* gold.shop cannot be relocated"
+    ) as torn:
+        relocate_project(copy)
+
+    assert "mv lake lake.damaged" in torn.value.fix
+    assert contents(copy.root) == before
+
+
 def test_same_folder_under_another_name_is_no_copy(original: Settings, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(original.root)
     linked = original.model_copy(update={"root": tmp_path / "link"})

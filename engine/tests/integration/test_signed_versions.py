@@ -241,3 +241,73 @@ def test_documents_and_report_come_along_when_a_model_is_renamed_or_copied(
     manager.rename("renamed")
     assert manager.verify_signature(manager.version("1")).subject == "renamed"
     assert verify_audit(manager.settings, CONTRACT.model_copy(update={"dataset": "renamed"})).intact
+
+
+def copy_twice(manager: MLflowManager) -> MLflowManager:
+    """A model with two versions of one run; they came to it through two other models."""
+    add_version(manager)
+    production = manager.named("prod.small")
+    manager.copy("1", manager.named("staging.small"))
+    for source in (manager, manager.named("staging.small")):
+        source.copy("1", production)
+    first, second = production.versions()
+    assert first.run_id == second.run_id
+    return production
+
+
+def test_versions_of_one_run_keep_signatures_of_their_own(manager: MLflowManager) -> None:
+    production = copy_twice(manager)
+    assert scores(production, "1") == scores(production, "2") == scores(manager, "1")
+
+    production.rename("renamed")
+
+    for version in production.versions():
+        assert production.verify_signature(version).version == version.version
+        assert version.tags["signature"] == f"signatures/renamed/{version.version}.json"
+
+
+def test_copy_is_signed_under_the_number_that_it_got(
+    manager: MLflowManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_version(manager)
+    production = manager.named("prod.small")
+    monkeypatch.setattr(Registration, "next_number", lambda self: "7")
+
+    copied = manager.copy("1", production)
+
+    assert production.verify_signature(copied).version == copied.version == "1"
+    assert copied.tags["signature"] == "signatures/prod.small/1.json"
+
+
+def test_signature_that_an_older_engine_overwrote_is_renewed(manager: MLflowManager) -> None:
+    production = copy_twice(manager)
+    shared = "signatures/prod.small.json"  # where both of them were
+    first, second = production.versions()
+    signature = production.signature(second)
+    for version in (first, second):
+        production.log_text(version.run_id, signature.to_json(), shared)
+        production.tag_version(version.version, {"signature": shared})
+
+    with pytest.raises(SignatureError, match="was overwritten by that of version 2") as refused:
+        production.load_version("1")
+    assert "registry sign 1" in refused.value.fix
+    assert production.verify_signature(production.version("2")) == signature
+    for version in production.versions():
+        production.files.renew(version)
+
+    for version in production.versions():
+        assert production.verify_signature(version).version == version.version
+    assert scores(production, "1") == scores(production, "2")
+
+
+def test_overwritten_signature_of_other_files_is_not_renewed(manager: MLflowManager) -> None:
+    production = copy_twice(manager)
+    other = add_version(manager, seed="2")
+    forged = sign_again(manager.signature(other), "prod.small", "2", manager.settings)
+    first = production.version("1")
+    production.log_text(first.run_id, forged.to_json(), "signatures/prod.small.json")
+    production.tag_version("1", {"signature": "signatures/prod.small.json"})
+
+    for force in (False, True):
+        with pytest.raises(SignatureError, match=r"altered|not what was registered"):
+            production.files.renew(production.version("1"), force=force)

@@ -250,3 +250,10 @@ def test_the_process_table_knows_families_and_start_times(
         assert Family([Leader("child", child.pid, "another start")]).living() == []
     finally:
         child.communicate(b"\n")
+
+
+@pytest.mark.parametrize("content", ["[]", '"mlflow"', "7", "null", '{"leaders": 1}', "{"])
+def test_pid_file_that_is_none_of_ours_is_no_server(tmp_path: Path, content: str) -> None:
+    (tmp_path / "mlflow.json").write_text(content)
+
+    assert server_status("mlflow", tmp_path).state == "not running"

@@ -206,15 +206,28 @@ def sign(
     model: Name = None,
     as_json: Json = False,
 ) -> None:
-    """Sign a version again whose signature names no version, after comparing its files."""
+    """Sign a version again whose signature names no version or was overwritten; compares its files.
+
+    With --all, exit 1 if any version could not be signed.
+    """
+    from goldpath.errors import ProjectError
     from goldpath.presentation import show as show_result
 
     manager = open_manager(model)
-    versions = manager.versions() if every else [manager.find(reference)]
-    for version in versions:
-        manager.files.renew(version, force=force)
-    numbers = ", ".join(version.version for version in versions)
-    show_result({"model": manager.model_name, "signed": numbers}, as_json)
+    signed: list[str] = []
+    refused: dict[str, str] = {}
+    for version in manager.versions() if every else [manager.find(reference)]:
+        try:
+            manager.files.renew(version, force=force)
+            signed.append(version.version)
+        except ProjectError as error:
+            if not every:
+                raise
+            refused[version.version] = str(error)
+    shown = {"model": manager.model_name, "signed": ", ".join(signed)}
+    show_result({**shown, "not_signed": refused} if refused else shown, as_json)
+    if refused:
+        raise typer.Exit(1)
 
 
 @app.command()

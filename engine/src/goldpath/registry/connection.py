@@ -5,6 +5,7 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from goldpath.registry.stores.answering import require_answer
 from goldpath.registry.stores.artifact_root import require_own_artifacts
 from goldpath.registry.stores.mlflow import MlflowStore, translate
 from goldpath.registry.stores.open_store import open_store
@@ -58,8 +59,11 @@ class RegistryConnection:
         """MLflow's own client, for whatever the store does not offer, and for all files.
 
         Raises:
-            RegistryError: If the tracking URI is none, or the files are those of another folder.
+            RegistryError: If the tracking URI is none, the database does not answer, or the files
+                are those of another folder.
         """
+        if self.uri.startswith(SQLITE):  # a locked file is waited for once
+            require_answer(self.uri)
         require_own_artifacts(self.uri, self.settings.root)
         client = MlflowStore(self.uri).client
         import mlflow

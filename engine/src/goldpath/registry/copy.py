@@ -53,6 +53,7 @@ def copy_version(source: ModelFiles, version: ModelVersion, target: Registration
     tags[COPIED_FROM] = origin
     if here:
         model_id = version.source.removeprefix("models:/")
+        number = target.next_number()
         copied = target.create_signed(
             version.source,
             version.run_id,
@@ -62,10 +63,10 @@ def copy_version(source: ModelFiles, version: ModelVersion, target: Registration
             sign_again(
                 source.verify_model(version),
                 target.model_name,
-                target.next_number(),
+                number,
                 target.connection.settings,
             ),
-            signature_path(target.model_name),
+            signature_path(target.model_name, number),
         )
     else:
         copied = _copy_across(source, version, target, tags)

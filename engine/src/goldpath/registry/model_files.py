@@ -40,9 +40,26 @@ if TYPE_CHECKING:
 LOGGED_MODEL = "models:/m-"
 
 
-def signature_path(subject: str) -> str:
-    """Where a run keeps its signature for a model that came to it by renaming or copying."""
-    return f"signatures/{subject}.json"
+SIGNATURES = "signatures"
+
+
+def signature_path(subject: str, version: str) -> str:
+    """Where a run keeps its signature for a version that came to it by renaming or copying.
+
+    Engines before 2026-11-29 used `signatures/{subject}.json`, so that two versions from one run
+    overwrote each other's signature.
+    """
+    return f"{SIGNATURES}/{subject}/{version}.json"
+
+
+def _is_of_another(signature: Signature, version: ModelVersion) -> bool:
+    """Whether a version of the same run has put its signature where this one's was."""
+    path = version.tags.get(SIGNATURE_TAG, SIGNATURE_FILE)
+    return (
+        path.startswith(f"{SIGNATURES}/")
+        and signature.names_version
+        and signature.version != version.version
+    )
 
 
 @dataclass(frozen=True)
@@ -76,15 +93,14 @@ class ModelFiles:
             file = self.runs.download(version.run_id, path, Path(name))
             return parse_signature(file.read_text(encoding="utf-8", errors="replace"))
 
-    def download(
-        self, version: ModelVersion, folder: Path, *, versionless: bool = False
-    ) -> Signature:
+    def download(self, version: ModelVersion, folder: Path, *, renewing: bool = False) -> Signature:
         """Fetch a version's files and contract into an empty folder, and verify them.
 
         Args:
             version: The version.
             folder: Where its files go.
-            versionless: Whether a signature of the first format will do.
+            renewing: Whether a signature will do that is of the first format, or that was made for
+                another version of the same run.
 
         Raises:
             SignatureError: If they are not what was signed for this version, or not what was
@@ -93,16 +109,19 @@ class ModelFiles:
         """
         settings = self.settings
         signature = self.signature(version)
+        signed_as = version.version
+        if _is_of_another(signature, version):
+            if not renewing:
+                raise SignatureError(
+                    f"the signature of version {version.version} of {version.name} was overwritten "
+                    f"by that of version {signature.version}, which is of the same run",
+                    f"compare its files with what was registered and sign it again: "
+                    f"registry sign {version.version}",
+                )
+            signed_as = signature.version
         self._fetch(version, folder)
         self.runs.download(version.run_id, CONTRACT_FILE, folder)
-        verify_folder(
-            folder,
-            signature,
-            version.name,
-            settings,
-            version.version,
-            versionless=versionless,
-        )
+        verify_folder(folder, signature, version.name, settings, signed_as, versionless=renewing)
         require_registered(version, signature, settings)
         return signature
 
@@ -147,11 +166,11 @@ class ModelFiles:
         return (verified_report(self.runs, self.settings, version) or {}).get(REPORT_FILE)
 
     def renew(self, version: ModelVersion, *, force: bool = False) -> Signature:
-        """Sign a version again whose signature is of the first format, with all its documents.
+        """Sign a version again whose signature is of the first format, or was overwritten.
 
-        The files are compared with what was registered; card, reference and report are taken as
-        they are now. A version that has a signature of today's format keeps it; its report is
-        signed where it has none.
+        The files are compared with what was registered. To a signature of the first format card,
+        reference and report are added as they are now. A version that has a signature of its own
+        keeps it; its report is signed where it has none.
 
         Args:
             version: The version.
@@ -162,8 +181,8 @@ class ModelFiles:
         """
         settings = self.settings
         with TemporaryDirectory(prefix="sign-") as name:
-            signature = self.download(version, Path(name), versionless=True)
-        if not signature.names_version:
+            signature = self.download(version, Path(name), renewing=True)
+        if not signature.names_version or _is_of_another(signature, version):
             record = require_registered(version, signature, settings)
             recorded = bool(record and record.details.get("digest"))
             if not (force or recorded or version.tags.get(DIGEST_TAG)):
@@ -173,16 +192,27 @@ class ModelFiles:
                     "sign it where it was registered; if you are sure of the files: "
                     f"registry sign {version.version} --force",
                 )
-            documents = document_digests(self.runs, version.run_id)
+            documents = signature.documents
+            if documents is None:
+                documents = document_digests(self.runs, version.run_id)
             signature = sign_again(signature, version.name, version.version, settings, documents)
-            path = version.tags.get(SIGNATURE_TAG, SIGNATURE_FILE)
-            self.runs.log_text(version.run_id, signature.to_json(), path)
+            self.store_signature(version, signature)
         if has_unsigned_report(self.runs, version.run_id):
             files = report_files(self.runs, version.run_id)
             texts = {path: content.decode("utf-8") for path, content in files.items()}
             if reason := sign_report(self.runs, self.settings, version.run_id, texts):
                 raise SignatureError(reason, "sign on a machine that has the key")
         return signature
+
+    def store_signature(self, version: ModelVersion, signature: Signature) -> None:
+        """Store a signature where no other version of the run has its own."""
+        path = known = version.tags.get(SIGNATURE_TAG, SIGNATURE_FILE)
+        if path != SIGNATURE_FILE:
+            path = signature_path(version.name, version.version)
+        self.runs.log_text(version.run_id, signature.to_json(), path)
+        if path != known:
+            store = self.runs.connection.store
+            store.set_version_tag(version.name, version.version, SIGNATURE_TAG, path)
 
     def sign_again(self, version: ModelVersion, subject: str) -> str:
         """Verify a version's files and sign them, under the same number, for another name.
@@ -192,7 +222,7 @@ class ModelFiles:
         """
         verified = self.verify_model(version)
         signature = sign_again(verified, subject, version.version, self.settings)
-        path = signature_path(subject)
+        path = signature_path(subject, version.version)
         self.runs.log_text(version.run_id, signature.to_json(), path)
         return path
 

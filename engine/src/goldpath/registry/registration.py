@@ -242,14 +242,17 @@ class Registration:
 
     def _sign_for(self, version: ModelVersion, signature: Signature) -> None:
         """Sign once more where the number is not the one that was signed and the files are."""
-        path = version.tags.get(SIGNATURE_TAG)
-        if path is None or signature.version == version.version or not signature.names_version:
+        if (
+            SIGNATURE_TAG not in version.tags
+            or signature.version == version.version
+            or not signature.names_version
+        ):
             return
         if signature.digest != version.tags.get(DIGEST_TAG):
             return
         settings = self.connection.settings
         again = sign_again(signature, self.model_name, version.version, settings)
-        self.runs.log_text(version.run_id, again.to_json(), path)
+        ModelFiles(self.runs).store_signature(version, again)
 
     def _after_lost_answer(self, run_id: str, source: str) -> ModelVersion | None:
         for version in reversed(self.connection.store.versions(self.model_name)):

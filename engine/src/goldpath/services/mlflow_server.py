@@ -24,7 +24,7 @@ def start_mlflow(settings: Settings) -> ServerStatus:
 
     Raises:
         ServerError: If the port is taken or the server does not come up.
-        RegistryError: If the registry's files are those of another folder.
+        RegistryError: If the registry is locked, or its files are those of another folder.
     """
     store = settings.root / "mlflow"
     require_own_artifacts(f"sqlite:///{store / 'mlflow.db'}", settings.root)

@@ -111,7 +111,7 @@ class _PidFile:
                 return None  # a copy of another project's: its servers are not this one's
             leaders = tuple(Leader(**leader) for leader in content["leaders"])
             return cls(path, content["url"], content["log"], leaders)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
 

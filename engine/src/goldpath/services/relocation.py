@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from goldpath.lake.local.relocation import foreign_warehouse, relocate_lake
+from goldpath.registry.stores.answering import WAIT_SECONDS, file_error
 from goldpath.registry.stores.artifact_root import ARTIFACTS, foreign_artifacts
 from goldpath.registry.stores.store import RegistryError
 from goldpath.settings import Settings
@@ -59,7 +60,8 @@ def relocate_project(settings: Settings, *, yes: bool = True) -> Relocation:
 
     Raises:
         LakehouseError: If files of the lake are not here; nothing is changed then.
-        RegistryError: If the registry's files are not here; nothing is changed then.
+        RegistryError: If the registry's files are not here, and nothing is changed then; or if its
+            database is locked or damaged.
     """
     root, local = settings.root, settings.lake.backend == "local"
     catalog, warehouse = root / settings.lake.catalog, root / settings.lake.warehouse
@@ -71,7 +73,8 @@ def relocate_project(settings: Settings, *, yes: bool = True) -> Relocation:
     if registry is not None and not (root / ARTIFACTS).is_dir():
         raise RegistryError(
             f"{root / ARTIFACTS} is missing, so the registry cannot be relocated",
-            "copy the folder mlflow/ as a whole, or begin anew: make clean-all",
+            "copy the folder mlflow/ as a whole, or restore it (make restore FROM=backups/…), or "
+            "move it away and begin with an empty registry (mv mlflow mlflow.damaged)",
         )
     if not yes:
         return replace(found, next="make relocate ARGS=--yes")
@@ -99,13 +102,20 @@ def relocate(database: str, before: str, after: str) -> int:
 
     Returns:
         How many places were changed.
+
+    Raises:
+        RegistryError: If it is a SQLite file that is locked or damaged.
     """
     if before == after:
         return 0
     pairs = [(Path(before).as_uri(), Path(after).as_uri()), (before, after)]
     if database.startswith(SQLITE):
-        with closing(sqlite3.connect(database.removeprefix(SQLITE))) as file, file:
-            return _rewrite(lambda sql, values: file.execute(sql, values).rowcount, "?", pairs)
+        path = Path(database.removeprefix(SQLITE))
+        try:
+            with closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as file, file:
+                return _rewrite(lambda sql, values: file.execute(sql, values).rowcount, "?", pairs)
+        except sqlite3.Error as error:
+            raise file_error(path, error) from error
     from sqlalchemy import create_engine
 
     # SQLAlchemy's name of the driver that is installed with the project (psycopg 3).

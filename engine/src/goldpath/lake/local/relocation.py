@@ -6,14 +6,15 @@ would write; it is refused until its files name its own folder.
 
 import json
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from goldpath.lake.lakehouse import LakehouseError
 from goldpath.lake.local.avro_paths import NewPath, rewrite_paths
-from goldpath.lake.local.damage import BUSY_SECONDS, catalog_errors
+from goldpath.lake.local.damage import ANEW, BUSY_SECONDS, catalog_errors, way_out
 
 FILE_SCHEME = "file://"
 RELOCATE = (
@@ -50,8 +51,9 @@ def catalog_entries(catalog: Path) -> list[CatalogEntry]:
     Raises:
         LakehouseError: If the file is locked, or is no database that can be read.
     """
-    if not catalog.is_file():
-        return []
+    with catalog_errors(catalog):
+        if not catalog.is_file():
+            return []
     with (
         catalog_errors(catalog),
         closing(sqlite3.connect(catalog, timeout=BUSY_SECONDS)) as connection,
@@ -109,7 +111,8 @@ def relocate_lake(catalog: Path, former: Path, warehouse: Path) -> int:
         How many tables were relocated.
 
     Raises:
-        LakehouseError: If a table's files are not here; nothing is changed then.
+        LakehouseError: If a table's current metadata is missing or damaged, and nothing is changed
+            then; or if a file cannot be written.
     """
 
     def new_path(text: str) -> str:
@@ -120,14 +123,11 @@ def relocate_lake(catalog: Path, former: Path, warehouse: Path) -> int:
 
     entries = [entry for entry in catalog_entries(catalog) if entry.warehouse() == former]
     for entry in entries:
-        here = Path(new_path(entry.metadata).removeprefix(FILE_SCHEME))
-        if not here.is_file():
-            raise LakehouseError(
-                f"{here} is missing, so {entry.layer}.{entry.name} cannot be relocated",
-                "copy the whole folder lake/, or make the lake anew: make clean-all data",
-            )
+        with _file_errors(entry):
+            _require_metadata(entry, Path(new_path(entry.metadata).removeprefix(FILE_SCHEME)))
     for entry in entries:
-        _relocate_table(warehouse / entry.layer / entry.name / "metadata", new_path)
+        with _file_errors(entry):
+            _relocate_table(warehouse / entry.layer / entry.name / "metadata", new_path)
     with (
         catalog_errors(catalog),
         closing(sqlite3.connect(catalog, timeout=BUSY_SECONDS)) as connection,
@@ -147,14 +147,44 @@ def relocate_lake(catalog: Path, former: Path, warehouse: Path) -> int:
     return len(entries)
 
 
+@contextmanager
+def _file_errors(entry: CatalogEntry) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LakehouseError(
+            f"{entry.layer}.{entry.name} cannot be relocated: {error}", way_out(error)
+        ) from error
+
+
+def _require_metadata(entry: CatalogEntry, file: Path) -> None:
+    try:
+        json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError) as error:
+        state = f"is damaged ({error})" if isinstance(error, ValueError) else "is missing"
+        raise LakehouseError(
+            f"{file} {state}, so {entry.layer}.{entry.name} cannot be relocated",
+            f"copy the whole folder lake/ again, or {ANEW}",
+        ) from error
+
+
 def _relocate_table(metadata: Path, new_path: NewPath) -> None:
+    """Relocate a table's metadata.
+
+    Torn files are skipped: those of a killed writer belong to no snapshot, and if a snapshot needs
+    one, the first read names it.
+    """
     avro = sorted(metadata.glob("*.avro"))
     # Manifests first: a list says how long each of them is.
     for file in sorted(avro, key=lambda file: file.name.startswith("snap-")):
-        rewrite_paths(file, new_path)
+        with suppress(ValueError, FileNotFoundError):
+            rewrite_paths(file, new_path)
     for file in metadata.glob("*.metadata.json"):
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (ValueError, FileNotFoundError):
+            continue
         draft = file.with_name(f".{file.name}.draft")
-        content = json.loads(file.read_text(encoding="utf-8"))
         draft.write_text(json.dumps(_with_paths(content, new_path)), encoding="utf-8")
         draft.replace(file)
 

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from goldpath.registry.stores.answering import WAIT_SECONDS, file_error
 from goldpath.registry.stores.store import SQLITE, RegistryError
 
 ARTIFACTS = Path("mlflow", "artifacts")
@@ -17,14 +18,14 @@ RELOCATE = (
     "make relocate shows what would change, make relocate ARGS=--yes does it: this project then "
     "has files of its own, and the other folder stays as it is"
 )
-BUSY_SECONDS = 5.0
 
 
 def require_own_artifacts(uri: str, root: Path) -> None:
     """Refuse to write where the registry names another folder's files.
 
     Raises:
-        RegistryError: Names both folders and the command that relocates.
+        RegistryError: Names both folders and the command that relocates; or if the database is
+            locked, so that nobody knows.
     """
     former = foreign_artifacts(uri, root)
     if former is not None:
@@ -43,6 +44,9 @@ def foreign_artifacts(uri: str, root: Path) -> Path | None:
     """The `mlflow/artifacts` of another project that this project's database names, or None.
 
     Only a database inside the project is judged: a server's files are its own business.
+
+    Raises:
+        RegistryError: If the database is locked.
     """
     if not uri.startswith(SQLITE):
         return None
@@ -50,10 +54,12 @@ def foreign_artifacts(uri: str, root: Path) -> Path | None:
     if not file.is_file() or not file.resolve().is_relative_to(root):
         return None
     try:
-        with closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as connection:
+        with closing(sqlite3.connect(file, timeout=WAIT_SECONDS)) as connection:
             rows = connection.execute("SELECT artifact_location FROM experiments").fetchall()
-    except sqlite3.Error:  # whoever reads or writes it says what is wrong
-        return None
+    except sqlite3.Error as error:
+        if "locked" in str(error):
+            raise file_error(file, error) from error
+        return None  # whoever reads or writes it says what is wrong
     own = root / ARTIFACTS
     for (location,) in rows:
         found = _artifacts_folder(location or "")
