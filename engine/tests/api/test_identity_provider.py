@@ -197,9 +197,13 @@ def test_passwords_are_kept_only_where_asked_for(
 ) -> None:
     form = {"grant_type": "password", "username": "ana", "password": "four words make one"}
     assert client.post("/auth/token", data=form).status_code == 404
+    schemes = client.get("/openapi.json").json()["components"]["securitySchemes"]
+    assert schemes["OAuth2PasswordBearer"]["openIdConnectUrl"].startswith(provider.issuer)
     monkeypatch.setenv("MLOPS_ACCESS__LOCAL_LOGIN", "true")
     both = make_client()
     assert both.post("/auth/token", data=form).status_code == 401
+    schemes = both.get("/openapi.json").json()["components"]["securitySchemes"]
+    assert schemes["OAuth2PasswordBearer"]["type"] == "oauth2"
     assert status(both, provider.token()) == 200
 
 

@@ -16,14 +16,13 @@ from goldpath.errors import ProjectError
 from goldpath.serving.access.roles import ROLES
 from goldpath.serving.access.tokens import LEEWAY_SECONDS, Claims, TokenError
 from goldpath.settings import Settings
-from goldpath.settings.access import is_safe_address
+from goldpath.settings.access import DISCOVERY, is_safe_address
 
 if TYPE_CHECKING:
     from jwt import PyJWKClient
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
 """Signatures with a private key: a public one must never be taken for the secret of an HMAC."""
-DISCOVERY = "/.well-known/openid-configuration"
 PREFIX = "oidc:"
 TIMEOUT_SECONDS, KEYS_LIVE_SECONDS, COOLDOWN_SECONDS = 5.0, 300.0, 30.0
 LONGEST_DOCUMENT = 1_000_000
