@@ -64,9 +64,9 @@ def start_stack(settings: Settings) -> StackStatus:
     is_development = os.environ.get("MLOPS_ENVIRONMENT") == "development"
     if len(settings.service_key) < SHORTEST_KEY and not is_development:
         raise DockerError(
-            f"the key of the service has {len(settings.service_key)} characters, and its container, "
-            f"which is production, refuses less than {SHORTEST_KEY}",
-            "remove MLOPS_SERVING__API_KEY from .env (make setup makes a key), or choose a longer one",
+            f"the key of the service has {len(settings.service_key)} characters, and its container "
+            f"refuses less than {SHORTEST_KEY}, since it is production",
+            "choose a longer MLOPS_SERVING__API_KEY, or remove it: make setup makes a key",
         )
     # Compose mounts a volume over this folder; where it were missing, Docker would make it as root.
     (settings.root / "data" / "sample").mkdir(parents=True, exist_ok=True)

@@ -104,8 +104,8 @@ class Settings(SectionFiles):
         ]
         if len(self.service_key) < SHORTEST_KEY:
             weak.append(
-                f"MLOPS_SERVING__API_KEY ({SHORTEST_KEY} characters or more; `make setup` makes one in "
-                f"{self.serving.api_key_file})"
+                f"MLOPS_SERVING__API_KEY ({SHORTEST_KEY} characters or more; `make setup` makes "
+                f"one in {self.serving.api_key_file})"
             )
         if weak:
             raise ValueError(

@@ -183,7 +183,7 @@ def _discover(issuer: str) -> str:
 
 
 def _key_client(address: str) -> "PyJWKClient":
-    """What fetches the keys; an answer that is none is an outage, and is not asked for at once again.
+    """What fetches the keys; an answer that holds none is an outage, and not asked for at once.
 
     PyJWT's own pause begins with a success, so each token would wait for a provider that hangs.
     """
