@@ -6,7 +6,7 @@ DEMO := demo/customer-churn
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-engine demo test test-engine test-template test-soak test-fast test-uvicorn lint format typecheck coverage lock wheel check-wheel engine-project clean \
+.PHONY: help setup setup-engine demo test test-engine test-template test-soak test-fast test-uvicorn mutation lint format typecheck coverage lock wheel check-wheel engine-project clean \
 	bench-cli bench-data bench-iceberg bench-pit bench-online bench-registry bench-automl bench-serving bench-stall bench-batch-scoring
 
 help:  ## List the targets
@@ -38,6 +38,9 @@ test-fast: setup  ## The template's tests that only bake
 
 test-uvicorn: setup-engine  ## The serving lane on the lowest and the highest Uvicorn that the engine allows
 	@cd engine && .venv/bin/python uvicorn_range.py $(ARGS)
+
+mutation: setup-engine  ## Change one line at a time of access, lane, trust, gate and promotion: does a test notice? (hours)
+	@cd engine && ENGINE_PYTHON="$$PWD/.venv/bin/python" .venv/bin/python -m uv run --quiet --no-project --with "cosmic-ray==8.7.0" mutation.py $(ARGS)
 
 coverage: setup-engine  ## The engine's tests with branch coverage, and a page: engine/htmlcov/index.html
 	@$(MAKE) --no-print-directory test-engine ARGS="--cov --cov-report=term:skip-covered --cov-report=html $(ARGS)"

@@ -56,6 +56,7 @@ def seen(peer: str, root_path: str = "", **headers: str) -> Scope:
             for name, value in headers.items()
         ]
         scope = {"type": "http", "client": (peer, 5), "scheme": "http", "headers": named}
+        scope["path"] = "/predict"
         await ForwardedRequests(app, PROXIES, root_path)(scope, None, None)  # type: ignore[arg-type]
 
     asyncio.run(ask())
@@ -75,6 +76,7 @@ def test_scheme_prefix_and_address_come_from_a_trusted_proxy_only() -> None:
         *(("203.0.113.7", 0), "https", "/churn"),
     )
     assert (stranger["client"], stranger["scheme"]) == (("192.0.2.1", 5), "http")
+    assert (trusted["path"], stranger["path"]) == ("/churn/predict", "/predict")
     assert "root_path" not in stranger
     assert seen("192.0.2.1", "/own", **headers)["root_path"] == "/own"
 
@@ -99,6 +101,9 @@ def test_one_clients_guesses_do_not_lock_out_another_behind_the_same_proxy(
     client = make_client(trusted_proxies='["10.0.0.1"]')
     lane: Any = client.app
     behind = TestClient(lane.app, client=("10.0.0.1", 5), follow_redirects=False)
+    limits = lane.app.state.limits
+    now = limits._clock()
+    limits._clock = limits._table._clock = lambda: now  # a slow machine would win tries back
 
     def guess(address: str) -> int:
         form = {"username": "ana", "password": "wrong"}
@@ -107,6 +112,16 @@ def test_one_clients_guesses_do_not_lock_out_another_behind_the_same_proxy(
 
     assert [guess("203.0.113.7") for _ in range(6)] == [401] * 5 + [429]
     assert guess("203.0.113.8") == 401
+
+
+def test_a_prefix_opens_no_path_that_the_proxy_guards(make_client: MakeClient) -> None:
+    client = make_client(trusted_proxies='["10.0.0.1"]')
+    lane: Any = client.app
+    behind = TestClient(lane.app, client=("10.0.0.1", 5), follow_redirects=False)
+
+    prefix = {"X-Forwarded-Prefix": "/x"}
+    assert behind.get("/x/metrics", headers=prefix).status_code == 404
+    assert behind.get("/metrics", headers=prefix).status_code == 200
 
 
 def test_no_path_is_redirected(served: TestClient) -> None:

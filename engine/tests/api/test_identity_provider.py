@@ -37,6 +37,7 @@ class Provider:
     published: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     issuer_said: str | None = None
+    page: bytes | None = None
 
     @property
     def issuer(self) -> str:
@@ -78,7 +79,7 @@ def provider() -> Iterator[Provider]:
             document = found.document(self.path)
             self.send_response(404 if document is None else 200)
             self.end_headers()
-            self.wfile.write(json.dumps(document).encode())
+            self.wfile.write(found.page or json.dumps(document).encode())
 
         def log_message(self, *_: object) -> None: ...
 
@@ -99,6 +100,10 @@ def client(
     monkeypatch.setenv("MLOPS_ACCESS__OIDC_AUDIENCE", AUDIENCE)
     monkeypatch.setenv("MLOPS_ACCESS__REQUIRE_CREDENTIAL", "true")
     return make_client()
+
+
+def app_of(client: TestClient) -> Any:
+    return client.app.app  # type: ignore[attr-defined]
 
 
 def status(client: TestClient, token: str, path: str = "/predict") -> int:
@@ -161,7 +166,7 @@ def signed_with_public_key(pem: bytes, claims: dict[str, Any]) -> str:
 
 
 def test_rotated_keys_are_found_and_unknown_ones_cost_the_provider_nothing(
-    client: TestClient, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, provider: Provider
 ) -> None:
     assert status(client, provider.token()) == 200
     provider.private["forged"] = rsa.generate_private_key(65537, 2048)
@@ -171,25 +176,29 @@ def test_rotated_keys_are_found_and_unknown_ones_cost_the_provider_nothing(
 
     provider.add_key("two", ec.generate_private_key(ec.SECP256R1()))
     provider.published.remove("one")
-    monkeypatch.setattr("jwt.jwks_client.time.monotonic", lambda: time.perf_counter() + 1e9)
+    app_of(client).state.access._provider._keys._last_successful_fetch = None  # long ago
     assert status(client, provider.token("two", "ES256")) == 200
     assert status(client, provider.token("one", jti="new")) == 401
     assert provider.asked.count("/keys") == 2
 
 
 def test_a_silent_provider_is_an_outage_and_no_refusal(
-    client: TestClient, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, provider: Provider
 ) -> None:
     provider.issuer_said = "https://elsewhere.example.com"
     assert status(client, provider.token()) == 503
     provider.issuer_said = None
+    assert status(client, provider.token()) == 503  # it was asked a moment ago
+    access = app_of(client).state.access
+    access._provider = None
     assert status(client, provider.token()) == 200
 
-    def unreachable(*_: object, **__: object) -> None:
-        raise jwt.PyJWKClientConnectionError("refused")
-
-    monkeypatch.setattr(jwt.PyJWKClient, "get_signing_key_from_jwt", unreachable)
-    assert status(client, provider.token(jti="new")) == 503
+    # Its keys are old, and what it sends is no list of keys: a page about maintenance, say.
+    access._provider._keys.jwk_set_cache.jwk_set_with_timestamp = None
+    provider.page = b"<html>back soon</html>"
+    asked = provider.asked.count("/keys")
+    assert [status(client, provider.token(jti=str(n))) for n in range(4)] == [503] * 4
+    assert provider.asked.count("/keys") == asked + 1
 
 
 def test_passwords_are_kept_only_where_asked_for(
@@ -197,9 +206,13 @@ def test_passwords_are_kept_only_where_asked_for(
 ) -> None:
     form = {"grant_type": "password", "username": "ana", "password": "four words make one"}
     assert client.post("/auth/token", data=form).status_code == 404
+    schemes = client.get("/openapi.json").json()["components"]["securitySchemes"]
+    assert schemes["OAuth2PasswordBearer"]["openIdConnectUrl"].startswith(provider.issuer)
     monkeypatch.setenv("MLOPS_ACCESS__LOCAL_LOGIN", "true")
     both = make_client()
     assert both.post("/auth/token", data=form).status_code == 401
+    schemes = both.get("/openapi.json").json()["components"]["securitySchemes"]
+    assert schemes["OAuth2PasswordBearer"]["type"] == "oauth2"
     assert status(both, provider.token()) == 200
 
 

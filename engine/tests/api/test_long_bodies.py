@@ -175,8 +175,6 @@ def test_a_batch_of_the_most_rows_is_the_lanes() -> None:
         row["free text"] = "a:b {c}"
     decoder = RequestDecoder(contract, contract.feature_names, 1000)
 
-    plain = decoder.batch(json.dumps({"instances": rows}).encode())
-    assert plain is None or len(plain.structs) == 1000
     for row in rows:
         row["free text"] = "plain"
     assert decoder.batch(json.dumps({"instances": rows}).encode()) is not None

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from prometheus_client import REGISTRY, Counter
 from pydantic import BaseModel
 
@@ -37,6 +37,14 @@ def router() -> Iterator[APIRouter]:
         calls.inc()
         answer = predict(request, body.features)
         return {"prediction": str(answer.prediction), "id": str(answer.prediction_id)}
+
+    @made.post("/file")
+    async def file(request: Request) -> dict[str, int]:
+        return {"bytes": len(await request.body())}
+
+    @made.head("/file")
+    def has_file() -> Response:
+        return Response(headers={"X-Own": "yes"})
 
     yield made
     REGISTRY.unregister(calls)
@@ -130,6 +138,17 @@ def test_a_long_body_is_counted_and_its_sender_asked_before_it_is_read(
     assert stranger.status_code == 401
     assert known.status_code == 422
     assert "values" in known.json()["detail"]
+
+
+def test_only_json_has_values_to_count(client: TestClient) -> None:
+    """A file with more commas than a request may hold values is the route's own business."""
+    headers = {"Content-Type": "text/csv", "X-API-Key": KEY}
+    answer = client.post("/file", content=b"1,2,3\n" * 60_000, headers=headers)
+    assert (answer.status_code, answer.json()) == (200, {"bytes": 360_000})
+
+
+def test_a_route_may_answer_head_itself(client: TestClient) -> None:
+    assert client.head("/file", headers={"X-API-Key": KEY}).headers["x-own"] == "yes"
 
 
 def test_a_long_body_within_the_limits_reaches_the_route(client: TestClient) -> None:

@@ -163,6 +163,10 @@ def test_a_stack_without_a_key_is_refused_and_the_first_key_is_passed_on(
 
     with pytest.raises(DockerError, match="no key"):
         start_stack(load_settings(settings.root))
+    with monkeypatch.context() as patch:  # else the container starts again and again for minutes
+        patch.setenv("MLOPS_SERVING__API_KEY", "a-short-key")
+        with pytest.raises(DockerError, match="has 11 characters"):
+            start_stack(load_settings(settings.root))
 
     (settings.root / ".secrets").mkdir()
     (settings.root / ".secrets" / "api.key").write_text("0123456789abcdef0123\n")

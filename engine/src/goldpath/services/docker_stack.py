@@ -16,7 +16,7 @@ from typing import Literal
 from goldpath.errors import ProjectError
 from goldpath.presentation import progress_console, step
 from goldpath.services.processes import HOST, answers, require_free_port
-from goldpath.settings import DEFAULT_PASSWORDS, ENVIRONMENT_PREFIX, Settings
+from goldpath.settings import DEFAULT_PASSWORDS, ENVIRONMENT_PREFIX, SHORTEST_KEY, Settings
 
 PASSWORDS = ("AIRFLOW_ADMIN_PASSWORD", "GRAFANA_ADMIN_PASSWORD")
 READY_SECONDS = 600.0
@@ -60,6 +60,13 @@ def start_stack(settings: Settings) -> StackStatus:
         raise DockerError(
             "the service has no key, and its container is closed to callers without one",
             "make setup makes .secrets/api.key, or set MLOPS_SERVING__API_KEY in .env",
+        )
+    is_development = os.environ.get("MLOPS_ENVIRONMENT") == "development"
+    if len(settings.service_key) < SHORTEST_KEY and not is_development:
+        raise DockerError(
+            f"the key of the service has {len(settings.service_key)} characters, and its container "
+            f"refuses less than {SHORTEST_KEY}, since it is production",
+            "choose a longer MLOPS_SERVING__API_KEY, or remove it: make setup makes a key",
         )
     # Compose mounts a volume over this folder; where it were missing, Docker would make it as root.
     (settings.root / "data" / "sample").mkdir(parents=True, exist_ok=True)

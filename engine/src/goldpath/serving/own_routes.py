@@ -9,11 +9,13 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from goldpath.project import ProjectDefinitionError
 from goldpath.serving.http.json_bodies import SHORT
+from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import problem_answers
 from goldpath.serving.http.request_body import DOCUMENTED_CREDENTIALS, CarefulRequest
 from goldpath.serving.schemas import BatchItem
@@ -97,7 +99,13 @@ def _careful(handle: ASGIApp) -> ASGIApp:
             request = CarefulRequest(scope, receive)
             access: Access = request.app.state.access
             request.state.client = await access.authenticate(request, "predict")
-            receive = _again(await request.checked(), receive)
+            media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            try:
+                is_json = not media_type or media_type.endswith("json")
+                body = await (request.checked() if is_json else request.body())
+            except ClientDisconnect as error:
+                raise ProblemError(400, "the client went away", "send the whole body") from error
+            receive = _again(body, receive)
         await handle(scope, receive, send)
 
     return careful

@@ -20,13 +20,14 @@ from goldpath.settings.registry import RegistrySettings, VersionRule, VersionSet
 from goldpath.settings.section import ENVIRONMENT_PREFIX, Section
 from goldpath.settings.servers import ServersSettings
 from goldpath.settings.serving import ServingSettings
-from goldpath.settings.settings import DEFAULT_PASSWORDS, Settings
+from goldpath.settings.settings import DEFAULT_PASSWORDS, SHORTEST_KEY, Settings
 from goldpath.settings.training import TrainingSettings
 from goldpath.settings.validation import ValidationSettings
 
 __all__ = [
     "DEFAULT_PASSWORDS",
     "ENVIRONMENT_PREFIX",
+    "SHORTEST_KEY",
     "AccessSettings",
     "AutoMLSettings",
     "AwsSettings",

@@ -10,6 +10,8 @@ from goldpath.settings.section import Section
 
 Role = Literal["predict", "label", "admin", "automl", "read-metrics"]
 ROLES: tuple[Role, ...] = get_args(Role)
+DISCOVERY = "/.well-known/openid-configuration"
+"""Below an issuer's address: what OpenID Connect Discovery 1.0 (section 4) calls its document."""
 
 
 class AccessSettings(Section):

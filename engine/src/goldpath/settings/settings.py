@@ -27,6 +27,8 @@ from goldpath.settings.validation import ValidationSettings
 
 SectionT = TypeVar("SectionT", bound=Section)
 
+SHORTEST_KEY = 16
+"""Characters of a key that guards a service outside development."""
 DEFAULT_PASSWORDS = frozenset(
     {"", "admin", "airflow", "changeme", "grafana", "password", "postgres"}
 )
@@ -100,10 +102,10 @@ class Settings(SectionFiles):
             )
             if name in os.environ and os.environ[name].lower() in DEFAULT_PASSWORDS
         ]
-        if len(self.service_key) < 16:
+        if len(self.service_key) < SHORTEST_KEY:
             weak.append(
-                "MLOPS_SERVING__API_KEY (16 characters or more; `make setup` makes one in "
-                f"{self.serving.api_key_file})"
+                f"MLOPS_SERVING__API_KEY ({SHORTEST_KEY} characters or more; `make setup` makes "
+                f"one in {self.serving.api_key_file})"
             )
         if weak:
             raise ValueError(

@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from goldpath.errors import ProjectError
@@ -34,7 +35,7 @@ REMEMBERED, REMEMBERED_WRONG = 10_000, 1000
 FOR_EVER = float("inf")
 OUTAGE_SECONDS = 300.0
 """For so long a credential that was good is believed while the store cannot be asked."""
-LONGEST_CREDENTIAL = 4096
+LONGEST_CREDENTIAL, LONGEST_PROVIDER_TOKEN = 4096, 16_384
 _KEY_HEADER, _TOKEN_HEADER = API_KEY_HEADER.lower().encode(), b"authorization"
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,11 @@ class Access:
         self._store: AccessStore | None = None
         self._tokens: TokenKeys | None = None
         self._provider: IdentityProvider | None = None
+        self._token_threads: ThreadPoolExecutor | None = None
+        self._longest_token = LONGEST_CREDENTIAL
+        if settings.access.oidc_issuer:
+            self._token_threads = ThreadPoolExecutor(2, thread_name_prefix="tokens")
+            self._longest_token = LONGEST_PROVIDER_TOKEN
         if self._key:  # known from the first request on, which then need not wait for the app
             self._remember(_KEY_HEADER, self._key, OWNER, FOR_EVER)
 
@@ -133,6 +139,8 @@ class Access:
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
+        if self._token_threads is not None:
+            self._token_threads.shutdown(wait=False, cancel_futures=True)
         if self._store is not None:
             self._store.close()
 
@@ -157,12 +165,15 @@ class Access:
             return client
         if header == _KEY_HEADER and self._key and same_secret(value, self._key):
             return self._remember(header, value, OWNER, FOR_EVER)
-        if len(value) > LONGEST_CREDENTIAL:
-            raise _refused("the credential is too long", "send a key or a token of this service")
+        if len(value) > (self._longest_token if header == _TOKEN_HEADER else LONGEST_CREDENTIAL):
+            raise _refused("the credential is too long", "send a key, or a token with fewer claims")
         if self._clock() < self._wrong.get(value, 0.0):
             raise _wrong(header)
         try:
-            client, expires = await asyncio.to_thread(self._look_up, header, value)
+            # Other threads than those of keys, which must not wait for a provider that is silent.
+            threads = self._token_threads if header == _TOKEN_HEADER else None
+            loop = asyncio.get_running_loop()
+            client, expires = await loop.run_in_executor(threads, self._look_up, header, value)
         except ProjectError as error:
             log.warning("a credential cannot be checked: %s", error.message)
             raise ProblemError(
@@ -273,6 +284,8 @@ class Access:
                 log.warning("a credential cannot be checked: %s", error.message)
                 if now < entry.checked + OUTAGE_SECONDS:
                     entry.is_used, client = True, entry.client
+            except Exception:  # this thread is the only one that takes revoked credentials out
+                log.exception("a credential cannot be checked")
         if client is None:
             self._seen[header].pop(value, None)
         else:

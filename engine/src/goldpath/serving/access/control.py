@@ -1,6 +1,7 @@
 """Puts access control into the app: who asks, the limits, login, administration, other origins."""
 
 from collections.abc import Callable
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -12,6 +13,7 @@ from goldpath.serving.access.passwords import PasswordChecker
 from goldpath.serving.access.routes import admin_routers
 from goldpath.serving.security import SecurityHeaders, security_headers
 from goldpath.settings import Settings
+from goldpath.settings.access import DISCOVERY, AccessSettings
 
 
 def install_access_control(
@@ -34,6 +36,8 @@ def install_access_control(
     checker = PasswordChecker()
     if wanted.has_local_login:
         app.include_router(login(access, limits, checker))
+    else:
+        _document_provider(app, wanted)
     for router in admin_routers(settings):
         app.include_router(router)
     if wanted.cors_origins:
@@ -46,3 +50,19 @@ def install_access_control(
         )
     app.add_middleware(SecurityHeaders, headers=security_headers(settings))
     return checker.close
+
+
+def _document_provider(app: FastAPI, access: AccessSettings) -> None:
+    """Name the identity provider in the app's document, where it named this service's login."""
+    make = app.openapi
+    scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    if not access.oidc_jwks_url:
+        address = access.oidc_issuer.rstrip("/") + DISCOVERY
+        scheme = {"type": "openIdConnect", "openIdConnectUrl": address}
+
+    def openapi() -> dict[str, Any]:
+        document = make()
+        document["components"]["securitySchemes"]["OAuth2PasswordBearer"] = scheme
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

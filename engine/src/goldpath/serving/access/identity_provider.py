@@ -7,25 +7,27 @@ rotated keys are found and forged tokens cannot be turned into load on the provi
 
 import json
 import threading
+import time
 import urllib.request
 from collections.abc import Iterable, Mapping
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
-from urllib.error import URLError
 
 from goldpath.errors import ProjectError
 from goldpath.serving.access.roles import ROLES
 from goldpath.serving.access.tokens import LEEWAY_SECONDS, Claims, TokenError
 from goldpath.settings import Settings
-from goldpath.settings.access import is_safe_address
+from goldpath.settings.access import DISCOVERY, is_safe_address
 
 if TYPE_CHECKING:
     from jwt import PyJWKClient
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
 """Signatures with a private key: a public one must never be taken for the secret of an HMAC."""
-DISCOVERY = "/.well-known/openid-configuration"
 PREFIX = "oidc:"
 TIMEOUT_SECONDS, KEYS_LIVE_SECONDS, COOLDOWN_SECONDS = 5.0, 300.0, 30.0
+PAUSE_SECONDS = 10.0
+"""For so long a provider that did not answer is not asked again."""
 LONGEST_DOCUMENT = 1_000_000
 LONGEST_SUBJECT = 200
 NOT_VALID = "the token is not valid"
@@ -46,6 +48,7 @@ class IdentityProvider:
         self._access = settings.access
         self._lock = threading.Lock()
         self._keys: PyJWKClient | None = None
+        self._silent_until = 0.0
 
     def is_issuer_of(self, token: str) -> bool:
         """Whether a token says that it comes from this provider; nothing is believed yet."""
@@ -85,7 +88,7 @@ class IdentityProvider:
                 options={"require": ["exp", "iat", "iss", "aud", "sub"]},
             )
         except jwt.PyJWKClientConnectionError as error:
-            raise _silent(access.oidc_issuer) from error
+            raise ProviderError(_silent(access.oidc_issuer), "try again") from error
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise TokenError(NOT_VALID, f"ask {access.oidc_issuer} for one") from error
         return Claims(
@@ -97,16 +100,16 @@ class IdentityProvider:
 
     def _client(self) -> "PyJWKClient":
         """What fetches and keeps the keys; its address is asked for once."""
-        from jwt import PyJWKClient
-
         with self._lock:
             if self._keys is None:
-                self._keys = PyJWKClient(
-                    self._access.oidc_jwks_url or _discover(self._access.oidc_issuer),
-                    lifespan=KEYS_LIVE_SECONDS,
-                    timeout=TIMEOUT_SECONDS,
-                    cooldown_duration=COOLDOWN_SECONDS,
-                )
+                if time.monotonic() < self._silent_until:
+                    raise ProviderError(_silent(self._access.oidc_issuer), "try again")
+                try:
+                    address = self._access.oidc_jwks_url or _discover(self._access.oidc_issuer)
+                except ProviderError:
+                    self._silent_until = time.monotonic() + PAUSE_SECONDS
+                    raise
+                self._keys = _key_client(address)
             return self._keys
 
 
@@ -159,8 +162,8 @@ def _discover(issuer: str) -> str:
         with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
             document = json.loads(answer.read(LONGEST_DOCUMENT))
         found, said = document["jwks_uri"], document["issuer"]
-    except (URLError, TimeoutError, OSError) as error:
-        raise _silent(issuer) from error
+    except (OSError, HTTPException) as error:  # URLError, TimeoutError and a reset among them
+        raise ProviderError(_silent(issuer), "try again") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ProviderError(
             f"{address} is no document of OpenID Connect Discovery",
@@ -179,5 +182,32 @@ def _discover(issuer: str) -> str:
     return str(found)
 
 
-def _silent(issuer: str) -> ProviderError:
-    return ProviderError(f"the identity provider {issuer} does not answer", "try again")
+def _key_client(address: str) -> "PyJWKClient":
+    """What fetches the keys; an answer that holds none is an outage, and not asked for at once.
+
+    PyJWT's own pause begins with a success, so each token would wait for a provider that hangs.
+    """
+    import jwt
+
+    class KeyClient(jwt.PyJWKClient):
+        silent_until = 0.0
+
+        def fetch_data(self) -> Any:
+            if time.monotonic() < self.silent_until:
+                raise jwt.PyJWKClientConnectionError("it did not answer a moment ago")
+            try:
+                return super().fetch_data()
+            except (jwt.PyJWTError, OSError, ValueError, RecursionError) as error:
+                self.silent_until = time.monotonic() + PAUSE_SECONDS
+                raise jwt.PyJWKClientConnectionError(str(error)) from error
+
+    return KeyClient(
+        address,
+        lifespan=KEYS_LIVE_SECONDS,
+        timeout=TIMEOUT_SECONDS,
+        cooldown_duration=COOLDOWN_SECONDS,
+    )
+
+
+def _silent(issuer: str) -> str:
+    return f"the identity provider {issuer} does not answer"

@@ -88,7 +88,9 @@ class ForwardedRequests:
             seen["scheme"] = scheme
         prefix = _last(_values(scope, PREFIX)).rstrip("/")
         if _PREFIX.fullmatch(prefix):
-            seen["root_path"] = prefix
+            # Who sends it has stripped it, and ASGI's path holds it: else `/x/metrics` with the
+            # prefix `/x` would be `/metrics`, past the rule of the proxy that guards that path.
+            seen["root_path"], seen["path"] = prefix, prefix + scope["path"]
         return seen
 
 

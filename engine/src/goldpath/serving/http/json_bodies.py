@@ -36,11 +36,13 @@ class Bounds:
         values: Values in lists and objects.
         names: Names of one object.
         levels: Objects and lists in each other.
+        fix: What to do about too many values.
     """
 
     values: int
     names: int = MOST_NAMES
     levels: int = 16
+    fix: str = "send fewer rows in a request, or raise MLOPS_SERVING__MAXIMUM_BATCH_ROWS"
 
     @classmethod
     def of(cls, rows: int, features: int, levels: int) -> "Bounds":
@@ -49,7 +51,7 @@ class Bounds:
         return cls(rows * columns + _SOME_VALUES, max(1_000, columns), levels)
 
 
-TABLES = Bounds(values=1_000_000)
+TABLES = Bounds(values=1_000_000, fix="put the table into a file below data/, and name the file")
 """Of tables with columns of their own, which are for clients with the role automl."""
 
 
@@ -87,7 +89,7 @@ class JsonBodies:
         Raises:
             ProblemError: 422 if it holds too many values.
         """
-        await self._in_turn(client, refuse_many_values, body, self.bounds.values)
+        await self._in_turn(client, refuse_many_values, body, self.bounds)
 
     def close(self) -> None:
         """End the thread."""
@@ -110,7 +112,7 @@ def read_json(body: bytes, bounds: Bounds) -> Any:
     Raises:
         ProblemError: 400 if it is not JSON, 422 if it is JSON that cannot be used.
     """
-    refuse_many_values(body, bounds.values)
+    refuse_many_values(body, bounds)
     value = parse_json(body, bounds.names)
     refuse_nesting(value, bounds.levels)
     return value
@@ -152,7 +154,7 @@ def parse_json(body: bytes, most_names: int = MOST_NAMES) -> Any:
         raise ProblemError(422, detail, "send numbers that a float64 can hold") from error
 
 
-def refuse_many_values(body: bytes, most: int) -> None:
+def refuse_many_values(body: bytes, bounds: Bounds) -> None:
     """Insist that there are at most so many values, before any of them is made.
 
     All but the first value of a list or object follow a comma, so commas are counted: at once, and
@@ -161,17 +163,14 @@ def refuse_many_values(body: bytes, most: int) -> None:
     Raises:
         ProblemError: 422 if there are more.
     """
-    if body.count(b",") <= most:
+    if body.count(b",") <= bounds.values:
         return
     commas = 0
     for token in _TEXT_OR_COMMA.finditer(body):
         commas += token[0] == b","
-        if commas > most:
-            raise ProblemError(
-                422,
-                f"the body holds more than {most} values",
-                "send fewer rows in a request, or raise MLOPS_SERVING__MAXIMUM_BATCH_ROWS",
-            )
+        if commas > bounds.values:
+            detail = f"the body holds more than {bounds.values} values"
+            raise ProblemError(422, detail, bounds.fix)
 
 
 def refuse_nesting(value: Any, limit: int) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Refuse = Callable[[int, str, str], ASGIApp]
@@ -34,7 +35,7 @@ class RequestLine:
                 400, "the path holds a control character", "see /docs for the paths"
             )
             await answer(scope, receive, send)
-        elif scope["method"] == "HEAD":
+        elif scope["method"] == "HEAD" and not _takes_head(scope):
             await self._answer_head(scope, receive, send)
         else:
             await self.app(scope, receive, send)
@@ -51,3 +52,8 @@ class RequestLine:
             await self.app(inner, receive, send_head)
         finally:
             scope.update({**inner, "method": "HEAD"})  # the route, for figures and log lines
+
+
+def _takes_head(scope: Scope) -> bool:
+    """Whether a route answers HEAD itself, as a project's own may."""
+    return any(route.matches(scope)[0] is Match.FULL for route in scope["app"].routes)
