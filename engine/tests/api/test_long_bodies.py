@@ -60,7 +60,7 @@ def test_too_many_values_are_refused_before_one_is_made(
     ],
 )
 def test_commas_in_texts_are_no_values(body: bytes, values: int) -> None:
-    refuse_many_values(body, values)
+    refuse_many_values(body, Bounds(values))
     assert read_json(body, Bounds(values=values)) == json.loads(body)
 
 
@@ -71,9 +71,9 @@ def test_texts_that_do_not_end_are_refused_as_before(body: bytes) -> None:
 
 
 def test_one_comma_more_is_too_many() -> None:
-    refuse_many_values(b"[" + b"1," * 100 + b"1]", 100)
+    refuse_many_values(b"[" + b"1," * 100 + b"1]", Bounds(100))
     with pytest.raises(ProblemError):
-        refuse_many_values(b"[" + b"1," * 101 + b"1]", 100)
+        refuse_many_values(b"[" + b"1," * 101 + b"1]", Bounds(100))
 
 
 def test_a_long_body_is_read_away_from_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
