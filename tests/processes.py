@@ -11,6 +11,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.ports import free_port
+
 # The variable of each port, and the port that the documents show.
 PORTS = {
     "MLOPS_SERVING__PORT": 8000,
@@ -22,13 +24,8 @@ STOP_SECONDS = 30
 
 
 def free_ports() -> dict[str, str]:
-    """A free port for each variable, found by asking for all of them at once."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in PORTS]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        found = [str(one.getsockname()[1]) for one in sockets]
-    return dict(zip(PORTS, found, strict=True))
+    """A free port for each variable: other tests, and outgoing connections, take none of them."""
+    return {variable: str(free_port()) for variable in PORTS}
 
 
 def with_ports(text: str, ports: dict[str, str]) -> str:

@@ -9,6 +9,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
+from goldpath.lake.athena.catalog import AwsCatalog
 from goldpath.lake.athena.lakehouse import AwsLakehouse
 from goldpath.lake.lakehouse import LakehouseError, Partitions, TableName
 from goldpath.settings import load_settings
@@ -54,6 +55,22 @@ def test_concurrent_appends_lose_nothing(root: Path) -> None:
         acknowledged = sum(pool.map(write, range(4)))
     lake = open_lake(root)
     assert lake.collect(lake.read(table)).num_rows == acknowledged == 12
+
+
+def test_table_that_another_writer_made_meanwhile_is_taken(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = TableName("aws", "first")
+    open_lake(root).append(table, rows("a"), partition_by="part")
+    late, looked, exists = open_lake(root), [], AwsCatalog.exists
+
+    def not_yet(catalog: AwsCatalog, name: TableName) -> bool:
+        looked.append(name)
+        return len(looked) > 1 and exists(catalog, name)
+
+    monkeypatch.setattr(AwsCatalog, "exists", not_yet)
+    late.append(table, rows("b"), partition_by="part")
+    assert late.collect(late.read(table)).num_rows == 2
 
 
 def test_overwrites_that_lose_the_race_run_again(root: Path) -> None:

@@ -106,7 +106,7 @@ class AwsCatalog:
         return held
 
     def _create(self, table: TableName, schema: "pa.Schema", partition_by: str | None) -> None:
-        from pyiceberg.exceptions import TableAlreadyExistsError
+        from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
 
         creation = self._iceberg.create_table_transaction(
             self._identifier(table),
@@ -114,11 +114,16 @@ class AwsCatalog:
             location=f"s3://{self._aws.bucket}/{LAKE}/{table.layer}/{table.name}",
             properties=TABLE_PROPERTIES,
         )
-        # Another writer may be first.
-        with suppress(TableAlreadyExistsError), creation as transaction:
-            if partition_by is not None:
-                with transaction.update_spec() as specification:
-                    specification.add_identity(physical_name(partition_by))
+        try:
+            with creation as transaction:
+                if partition_by is not None:
+                    with transaction.update_spec() as specification:
+                        specification.add_identity(physical_name(partition_by))
+        # Another writer may be first: PyIceberg says so in one way where it meets the table before
+        # its own commit, and in another where Glue refuses the commit.
+        except (CommitFailedException, TableAlreadyExistsError):
+            if not self.exists(table):
+                raise
 
     def partition_column(self, table: TableName) -> str | None:
         """The column that the table is partitioned by, or None."""
