@@ -4,10 +4,12 @@
 
 A random sample of Cosmic Ray's mutants of each room below is tried against the tests that the room
 names; the seed is printed, and gives the same sample again. Mutants of annotations, of docstrings
-and of what only a type checker runs are left out: nothing could notice them. A mutant that the
-tests pass on is printed as a difference; each is a line that nobody tests, or one that means
-the same. Exits with 1 where fewer than nine of ten were noticed. Run by `make mutation`; 300 take
-hours, so CI does not run it.
+and of what only a type checker runs are left out: nothing could notice them. The room's tests run
+once without a mutant, with coverage; a mutant is tried against those that run its statement, the
+quickest first, or against all of them where none does (what another process runs is not seen). A
+mutant that they pass on is printed as a difference; each is a line that nobody tests, or one that
+means the same. Exits with 1 where fewer than nine of ten were noticed. Run by `make mutation`; 300
+take an hour or two, so CI does not run it.
 """
 
 import argparse
@@ -17,13 +19,18 @@ import json
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TypeAlias
+from xml.etree import ElementTree
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
@@ -135,14 +142,12 @@ def main() -> int:
         copies: SimpleQueue[Path] = SimpleQueue()
         for number in range(options.workers):
             copies.put(copy_engine(Path(folder) / str(number)))
-        for room in rooms:  # tests that fail anyway would notice everything
-            if run_tests(copies, room, None) != TESTS_PASSED:
-                raise SystemExit(f"Error: the tests of {room} fail without a mutant.")
         with ThreadPoolExecutor(options.workers) as pool:
-            codes = list(pool.map(lambda each: _try(copies, each), chosen))
+            seen = dict(
+                zip(rooms, pool.map(lambda room: measured(copies, room), rooms), strict=True)
+            )
+            codes = list(pool.map(lambda each: _try(copies, each, seen[each.room]), chosen))
     survivors = [mutant for mutant, code in zip(chosen, codes, strict=True) if code == TESTS_PASSED]
-    for mutant in survivors:
-        print(f"\n{mutant.difference()}")
     share = 1 - len(survivors) / len(chosen)
     result = {
         "seed": options.seed,
@@ -208,40 +213,98 @@ def copy_engine(folder: Path) -> Path:
     return folder
 
 
-def run_tests(copies: "SimpleQueue[Path]", room: str, mutant: Mutant | None) -> int:
-    """Run a room's tests in a copy that nobody uses, with a mutant or without; pytest's code."""
+Seen: TypeAlias = Mapping[tuple[str, int], Sequence[str]]
+"""The tests that run a line of a module, the quickest first."""
+
+
+def measured(copies: "SimpleQueue[Path]", room: str) -> Seen:
+    """Which of a room's tests run which line.
+
+    Raises:
+        SystemExit: If a test fails anyway: it would notice everything.
+    """
+    folder = copies.get()
+    times, data = folder / f"{room}.xml", folder / f".coverage.{room}"
+    options = ["--cov=goldpath", "--cov-context=test", "--cov-report=", f"--junitxml={times}"]
+    done = _pytest(folder, [*options, *_tests(room)], {"COVERAGE_FILE": str(data)})
+    copies.put(folder)
+    if done.returncode != TESTS_PASSED:
+        print(done.stdout.decode()[-3000:])
+        raise SystemExit(f"Error: the tests of {room} fail without a mutant.")
+    seconds = {
+        f"{case.get('classname')}::{case.get('name')}": float(case.get("time") or 0)
+        for case in ElementTree.parse(times).iter("testcase")  # noqa: S314  pytest wrote it
+    }
+    seen: dict[tuple[str, int], set[str]] = {}
+    # https://coverage.readthedocs.io/en/latest/dbschema.html
+    with closing(sqlite3.connect(data)) as database:
+        steps = database.execute(
+            "SELECT DISTINCT path, context, fromno FROM arc JOIN file ON file.id = file_id "
+            "JOIN context ON context.id = context_id WHERE fromno > 0 AND context LIKE '%|%'"
+        )
+        for path, context, line in steps:
+            module = path.rpartition("/src/goldpath/")[2]
+            seen.setdefault((module, line), set()).add(context.rpartition("|")[0])
+
+    def time(test: str) -> float:
+        file, _, name = test.partition("::")
+        return seconds.get(f"{file.removesuffix('.py').replace('/', '.')}::{name}", 0)
+
+    return {line: sorted(tests, key=time) for line, tests in seen.items()}
+
+
+def statement_lines(source: str, line: int) -> range:
+    """The lines of the statement around a line; of one with a body, those before it."""
+    lines = range(line, line + 1)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0):
+            body = getattr(node, "body", None)
+            last = body[0].lineno - 1 if body else node.end_lineno or node.lineno
+            if line <= last:  # the walk goes inwards, so the last one is the smallest
+                lines = range(node.lineno, max(last, node.lineno) + 1)
+    return lines
+
+
+def run_tests(copies: "SimpleQueue[Path]", mutant: Mutant, tests: Sequence[str]) -> int:
+    """Run tests on a mutant, in a copy that nobody uses; pytest's code."""
     folder = copies.get()
     try:
-        if mutant:
-            (folder / "src" / "goldpath" / mutant.module).write_text(mutant.source(), "utf-8")
-        command = [os.environ.get("ENGINE_PYTHON", sys.executable), "-m", "pytest", "-q", "-x"]
-        command += ["-n", "0", "-p", "no:cacheprovider"]
-        command += [f"tests/{name}" for name in ROOMS[room].tests]
-        environment = {**os.environ, "PYTHONPATH": "src", "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=LONGEST_SECONDS,
-        )
+        (folder / "src" / "goldpath" / mutant.module).write_text(mutant.source(), "utf-8")
+        return _pytest(folder, tests, {}).returncode
     except subprocess.TimeoutExpired:
         return TESTS_FAILED  # a loop without an end is noticed
-    else:
-        if mutant is None and done.returncode:
-            print(done.stdout.decode()[-3000:])
-        return done.returncode
     finally:
-        if mutant:
-            shutil.copy(SOURCE / mutant.module, folder / "src" / "goldpath" / mutant.module)
+        shutil.copy(SOURCE / mutant.module, folder / "src" / "goldpath" / mutant.module)
         copies.put(folder)
 
 
-def _try(copies: "SimpleQueue[Path]", mutant: Mutant) -> int:
-    code = run_tests(copies, mutant.room, mutant)
-    print("." if code != TESTS_PASSED else "S", end="", flush=True)
+def _pytest(
+    folder: Path, arguments: Sequence[str], environment: dict[str, str]
+) -> "subprocess.CompletedProcess[bytes]":
+    command = [os.environ.get("ENGINE_PYTHON", sys.executable), "-m", "pytest", "-q", "-x"]
+    command += ["-n", "0", "-p", "no:cacheprovider", *arguments]
+    own = {"PYTHONPATH": "src", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **own, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=LONGEST_SECONDS,
+    )
+
+
+def _tests(room: str) -> list[str]:
+    return [f"tests/{name}" for name in ROOMS[room].tests]
+
+
+def _try(copies: "SimpleQueue[Path]", mutant: Mutant, seen: Seen) -> int:
+    lines = statement_lines(_read(mutant.module), mutant.line)
+    found = [test for line in lines for test in seen.get((mutant.module, line), ())]
+    tests = list(dict.fromkeys(found)) or _tests(mutant.room)
+    code = run_tests(copies, mutant, tests)
+    print("." if code != TESTS_PASSED else f"\n{mutant.difference()}\n", flush=True, end="")
     return code
 
 
