@@ -67,7 +67,8 @@ def one_line(value, longest):
     # Doubled braces would be read as template code by the tools that render the project's files.
     cleaned = "".join(" " if is_control(letter) else letter for letter in value)
     mended = " ".join(re.sub("[{]+[%#]?", "{", cleaned).split())
-    if not mended:
+    # Cookiecutter writes None for a key of ~/.cookiecutterrc that has no value.
+    if mended in ("", "None"):
         return "is empty", None
     if any(is_control(letter) for letter in value):
         return "has a line break or another control character in it", mended[:longest]

@@ -50,6 +50,7 @@ BAD_ANSWERS = [
     ("description", "two\nlines", "Type instead: two lines"),
     ("description", "x" * 201, "200 at most"),
     ("author_name", "", "is empty"),
+    ("author_name", "None", "is empty"),
     ("author_name", "A\tB", "control character"),
     ("author_name", "x" * 81, "80 at most"),
     ("author_email", "nobody", "Type instead: nobody@example.com"),

@@ -1,22 +1,27 @@
 """The door: help is instant, errors are text, and exit codes mean what the design says."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from goldpath.settings import Settings
 
 PACKAGE = "goldpath"
 
 
-def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", PACKAGE, *arguments],
         cwd=root,
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
+        encoding=environment.get("PYTHONIOENCODING"),
         check=False,
         timeout=120,
     )
@@ -46,6 +51,20 @@ def test_error_is_one_sentence_and_a_fix(project: Settings) -> None:
     assert "'colour' is not a numeric feature" in done.stderr
     assert "Fix:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_letter_that_the_terminal_lacks_is_no_traceback(project: Settings, encoding: str) -> None:
+    lines = [f"{number % 7},{number % 3}" for number in range(300)]
+    (project.root / "cities.csv").write_text("\n".join(["łódź,y", *lines]), "utf-8")
+
+    made = run(
+        *(project.root, "adopt", "--data", "cities.csv", "--target", "y"),
+        PYTHONIOENCODING=encoding,
+    )
+
+    assert made.returncode == 0, made.stderr
+    assert "łódź".encode(encoding, errors="replace").decode(encoding) in made.stdout
 
 
 def test_error_as_json_is_one_object(project: Settings) -> None:

@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -115,6 +116,7 @@ def run(project: "Project | None" = None, arguments: "Sequence[str] | None" = No
 
     if project is not None:
         run_as(project)
+    _print_what_can_be_printed()
     given = sys.argv[1:] if arguments is None else list(arguments)
     mask = os.umask(OTHERS)
     if given[:1] and given[0] in WRITE_SOURCES:
@@ -132,6 +134,13 @@ def run(project: "Project | None" = None, arguments: "Sequence[str] | None" = No
         sys.exit(error.exit_code)
     finally:
         os.umask(mask)
+
+
+def _print_what_can_be_printed() -> None:
+    """Print `?` for a letter that the terminal's encoding lacks, and not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 @app.command(rich_help_panel=DATA)
