@@ -213,6 +213,7 @@ def test_a_key_lives_until_it_is_revoked(
     _, other = new_key(settings, "other")
     key_id, key = new_key(settings)
 
+    new_key(settings, "unused")
     assert predict(client, X_API_Key=key).status_code == 200
     for _ in range(15):  # in use all the time, far beyond the time for which it is remembered
         assert predict(client, X_API_Key=key).status_code == 200
@@ -225,6 +226,7 @@ def test_a_key_lives_until_it_is_revoked(
         used = {each.name: each.last_used for each in store.all_keys()}
         assert used["shop"] is not None
         assert used["shop"] % 3600 == 0, "to the hour, no finer"
+        assert used["unused"] is None
 
 
 def test_an_expired_key_is_refused_also_where_it_was_remembered(

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,25 @@ def test_a_text_that_was_never_seen_is_left_to_the_decoder() -> None:
         for text in ("one", "never seen", "n/a", " one")
     ]
     assert [reader.read(body) is not None for body in bodies] == [True, False, False, False]
+
+
+def test_a_category_that_the_model_never_saw_is_not_taken_for_a_missing_one() -> None:
+    contract, form = contract_of("binary"), form_of("binary")
+    seen, unseen = form.categories["país.über"]
+    form = replace(form, categories={**form.categories, "país.über": (seen,)})
+    texts = (seen, unseen, None)
+    row = random_rows(contract, 1)[0] | {"free text": "one"}
+    rows = [row | {"país.über": text} for text in texts]
+    place = list(form.categories).index("país.über")
+
+    read = reader_of(contract, form).read(json.dumps({"instances": rows}).encode())
+    arrays = RowArrays(form)
+    values = [tuple(each.get(name) for name in arrays.order) for each in rows]
+
+    assert read is not None
+    assert read.codes[:, place].tolist() == [0, 1, 2]
+    assert arrays.of_rows(values)[1][:, place].tolist() == [0, 1, 2]
+    assert arrays.arrays([*zip(*values, strict=True)])[1][:, place].tolist() == [0, 1, 2]
 
 
 def test_a_form_of_other_features_has_no_reader() -> None:

@@ -29,9 +29,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def copied(trained: Trained, tmp_path: Path) -> Settings:
-    """The trained project, where a test may write."""
+    """The trained project, where a test may write, without what its service has predicted."""
     root = tmp_path / "project"
-    shutil.copytree(trained.settings.root, root)
+    shutil.copytree(trained.settings.root, root, ignore=shutil.ignore_patterns("logs"))
     settings = load_settings(root)
     relocate_project(settings)
     return settings

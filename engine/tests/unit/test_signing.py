@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from goldpath.settings import RegistrySettings, Settings
 from goldpath.trust.manifest import file_digest
-from goldpath.trust.pickle_scan import find_pickle
+from goldpath.trust.pickle_scan import DEEPEST_ARCHIVE, find_pickle
 from goldpath.trust.signing import (
     REPORT,
     SIGNATURE_FILE,
@@ -408,6 +408,15 @@ def test_texts_that_models_carry_are_no_pickles(tmp_path: Path) -> None:
     for name, text in texts.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
         assert find_pickle(tmp_path / name, name) is None
+
+
+def test_what_is_packed_too_deep_to_be_looked_into_is_refused(tmp_path: Path) -> None:
+    content = b"a text"
+    for depth in range(8):
+        (tmp_path / "weights.bin").write_bytes(content)
+        reason = find_pickle(tmp_path / "weights.bin", "weights.bin")
+        assert (reason is not None) == (depth > DEEPEST_ARCHIVE), (depth, reason)
+        content = gzip.compress(content)
 
 
 def test_bytes_that_mean_nothing_are_no_pickle(tmp_path: Path) -> None:
