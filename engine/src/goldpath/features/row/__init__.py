@@ -1,0 +1,1 @@
+"""Row features: expressions over a row's columns, traced once and evaluated alike everywhere."""
