@@ -5,7 +5,7 @@ from goldpath.features.row.tracer import refused
 from goldpath.features.row.values import Operand, Value, added
 
 
-def case(*pairs: tuple[Operand, Operand | None], otherwise: Operand | None = None) -> Value:
+def case(*pairs: "tuple[Operand, Operand | None]", otherwise: "Operand | None" = None) -> Value:
     """The value of the first condition that holds.
 
     Args:

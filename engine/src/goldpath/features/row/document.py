@@ -17,13 +17,8 @@ from goldpath.features.row.operations import OPERATIONS, OperationError, Type
 from goldpath.features.row.texts import lower
 
 MOST_NODES = 500
-MOST_DEEP = 40
-"""Operations inside each other: what writes SQL calls itself for each."""
-MOST_WRITTEN_OUT = 5_000
-"""Operations of an expression in which nothing is shared, which is how SQL has it."""
-
-_TIMES_WRITTEN = {"extract": 2, "map": 2, "modulo": 2, "sqrt": 2, "to_time": 8}
-"""How often SQL writes what an operation takes, where that is not once."""
+MOST_DEEP = 100
+"""Operations inside each other: SQL has a subquery for every few of them."""
 
 
 class DocumentError(ProjectError):
@@ -66,11 +61,11 @@ class Expression:
                 f"an expression has {len(self.nodes)} operations; 1 to {MOST_NODES} are allowed",
                 "make row features of its parts",
             )
-        if self.written_out > MOST_WRITTEN_OUT or self.depth > MOST_DEEP:
+        if self.depth > MOST_DEEP:
             raise DocumentError(
-                f"an expression has {self.written_out} operations when it is written as SQL, up to "
-                f"{self.depth} inside each other; {MOST_WRITTEN_OUT} and {MOST_DEEP} are allowed",
-                "make a row feature of what it uses several times, or of a part of it",
+                f"an expression has {self.depth} operations inside each other; {MOST_DEEP} are "
+                "allowed",
+                "make row features of its parts",
             )
 
     @property
@@ -86,15 +81,6 @@ class Expression:
             for node in self.nodes
             if node.operation == "column"
         }
-
-    @cached_property
-    def written_out(self) -> int:
-        """How many operations it has where nothing is shared."""
-        sizes: list[int] = []
-        for node in self.nodes:
-            times = _TIMES_WRITTEN.get(node.operation, 1)
-            sizes.append(1 + times * sum(sizes[place] for place in node.inputs))
-        return sizes[-1]
 
     @cached_property
     def depth(self) -> int:

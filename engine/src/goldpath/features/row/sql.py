@@ -1,18 +1,21 @@
 """Row features in SQL: what gold's columns are computed by, on DuckDB and on Athena.
 
-Ibis writes an expression out as a tree, so what an operation takes stands in it once wherever that
-can be said: a bound is put as `nullif(least(greatest(x, low), high), low)`, not as a `CASE` that
-names `x` three times. DuckDB reads `0.1` as a decimal, so a number stands as a text that is cast.
+SQL names a value wherever it is used, and DuckDB's own `nullif` names its first argument twice, so
+an expression of ten operations could become one of thousands. Where it would, its parts are put
+into columns of their own first, in stages (`sql_stages.py`). DuckDB reads `0.1` as a decimal, so a
+number stands as a text that is cast.
 """
 
 from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import add, and_, eq, invert, le, lt, mul, or_, sub
+from sys import float_info
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from goldpath.features.row.document import Definition, Expression, Node
+from goldpath.features.row.document import Definition, Node
 from goldpath.features.row.one_row import BEYOND_INTEGERS
-from goldpath.features.row.operations import NUMBERS, type_of
+from goldpath.features.row.operations import NUMBERS, Type, type_of
+from goldpath.features.row.sql_stages import Graph, staged_columns
 from goldpath.features.row.texts import (
     CAPITALS,
     DAY_SECONDS,
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 Column: TypeAlias = Any
 """A column of Ibis."""
 
-SQL_TYPES = {
+_SQL_TYPES: dict[Type, str] = {
     "number": "float64",
     "integer": "int64",
     "boolean": "boolean",
@@ -38,22 +41,25 @@ SQL_TYPES = {
 """The types of results; inside an expression, whole numbers are float64, too."""
 
 
-def sql_column(expression: Expression, rows: "ibis.Table") -> Column:
-    """The expression over the columns of a table, which hold what the contract allows."""
-    found: list[Column] = []
-    for node in expression.nodes:
-        found.append(_column(node, found, rows))
-    return found[-1].cast(SQL_TYPES[expression.type])
-
-
 def with_sql_features(definitions: Sequence[Definition], rows: "ibis.Table") -> "ibis.Table":
-    """A table with its features as further columns, each after those that it reads."""
-    for each in definitions:
-        rows = rows.mutate(**{each.name: sql_column(each.expression, rows)})
-    return rows
+    """A table with its features as further columns; own columns of these names are replaced.
+
+    Args:
+        definitions: Each after those that it reads.
+        rows: With the columns that they read, which hold what the contract allows.
+    """
+    graph = Graph(definitions)
+    names = [name for name in rows.columns if name not in graph.results]
+    columns, complete = staged_columns(graph, rows, _column)
+    features = {
+        each.name: column.cast(_SQL_TYPES[each.expression.type])
+        for each, column in zip(definitions, columns, strict=True)
+    }
+    return complete.select(*names, **features)
 
 
-def _column(node: Node, found: Sequence[Column], rows: "ibis.Table") -> Column:
+def _column(node: Node, inputs: Sequence[Column], rows: "ibis.Table") -> Column:
+    """An operation on columns."""
     import ibis
 
     match node.operation:
@@ -63,9 +69,7 @@ def _column(node: Node, found: Sequence[Column], rows: "ibis.Table") -> Column:
         case "literal":
             return _constant(node.parameters[0])
         case "missing":
-            kind = "number" if node.type in NUMBERS else node.type
-            return ibis.null(SQL_TYPES[kind])
-    inputs = [found[place] for place in node.inputs]
+            return ibis.null(_SQL_TYPES["number" if node.type in NUMBERS else node.type])
     if node.operation in _ARITHMETIC:
         result = _ARITHMETIC[node.operation](*inputs)
         return _whole(result) if node.type == "integer" else _finite(result)
@@ -80,29 +84,23 @@ def _constant(value: Any) -> Column:
     return ibis.literal(value)
 
 
-def _finite(value: Column) -> Column:
-    return value.nullif(float("inf")).nullif(float("-inf"))
-
-
-def _clamped(value: Column) -> Column:
-    """The number, or the first one beyond the integers. DuckDB's bounds pass over a missing one."""
+def _where(condition: Column, value: Column) -> Column:
     import ibis
 
-    low, high = _constant(-BEYOND_INTEGERS), _constant(BEYOND_INTEGERS)
-    return ibis.least(ibis.greatest(value, low), high)
+    return ibis.cases((condition, value), else_=None)
 
 
-def _within(value: Column) -> Column:
-    """A clamped number, missing where it is beyond the integers."""
-    return value.nullif(_constant(-BEYOND_INTEGERS)).nullif(_constant(BEYOND_INTEGERS))
+def _finite(value: Column) -> Column:
+    """A result, missing where it is not finite; NaN is above all numbers, or compares with none."""
+    return _where(value.abs() <= _constant(float_info.max), value)
 
 
 def _whole(value: Column) -> Column:
-    return _within(_clamped(value))
+    return _where(value.abs() < _constant(BEYOND_INTEGERS), value)
 
 
 def _rounded(to_whole: str) -> Callable[[Column], Column]:
-    return lambda value: _within(getattr(_clamped(value), to_whole)().cast("float64"))
+    return lambda value: getattr(_whole(value), to_whole)().cast("float64")
 
 
 def _divisor(value: Column) -> Column:
@@ -111,19 +109,15 @@ def _divisor(value: Column) -> Column:
 
 def _modulo(left: Column, right: Column) -> Column:
     divisor = _divisor(right)
-    return _finite(left % divisor + divisor) % divisor
+    return (left % divisor + divisor) % divisor
 
 
 def _sqrt(value: Column) -> Column:
-    import ibis
-
-    return ibis.cases((value >= _constant(0), value), else_=None).sqrt()
+    return _where(value >= _constant(0), value).sqrt()
 
 
 def _log(value: Column) -> Column:
-    import ibis
-
-    return _divisor(ibis.greatest(value, _constant(0))).ln()
+    return _where(value > _constant(0), value).ln()
 
 
 def _case(*values: Column) -> Column:
@@ -140,16 +134,15 @@ def _coalesce(*values: Column) -> Column:
 
 def _map(value: Column, keys: Sequence[Any], values: Sequence[Any], default: Any) -> Column:
     """A table; what is missing has no default."""
-    import ibis
-
     pairs = [(_constant(key), _constant(each)) for key, each in zip(keys, values, strict=True)]
     if default is None:
         return value.cases(*pairs)
-    return ibis.cases((value.notnull(), value.cases(*pairs, else_=_constant(default))), else_=None)
+    return _where(value.notnull(), value.cases(*pairs, else_=_constant(default)))
 
 
 def _is_in(value: Column, *known: Any) -> Column:
-    return value.isin([_constant(each) for each in known])
+    """DuckDB plans a join for an `IN` of more than five values; see `quality.checks`."""
+    return reduce(or_, [value == _constant(each) for each in known])
 
 
 def _ends(pattern: str) -> str:
@@ -160,11 +153,9 @@ def _ends(pattern: str) -> str:
 
 def _extract(text: Column, pattern: str) -> Column:
     """DuckDB extracts an empty text where the pattern is not found."""
-    import ibis
-
     group = 1 if "(" in pattern.replace("\\(", "") else 0
     read = _ends(pattern)
-    return ibis.cases((text.re_search(read), text.re_extract(read, group)), else_=None)
+    return _where(text.re_search(read), text.re_extract(read, group))
 
 
 def _to_time(text: Column) -> Column:

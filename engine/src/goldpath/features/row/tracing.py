@@ -245,10 +245,10 @@ class _Tracing:
             **({contract.entity: "the entity"} if contract.entity else {}),
             contract.target.column: "the target: what is to be predicted",
         }
-        known = [*contract.feature_names, *(each for each in self._features)]
+        known = [*contract.feature_names, *self._features]
         raise refused(
             f"{path}: {name!r} is {roles.get(name, 'no column')}",
-            f"a row feature may read: {', '.join(each for each in known if each != name)}",
+            f"a row feature may read: {', '.join(x for x in known if x not in self._path)}",
         )
 
 

@@ -136,7 +136,7 @@ class Value:
         """E to the power of the value."""
         return self._add("exp")
 
-    def clip(self, low: Operand | None = None, high: Operand | None = None) -> "Value":
+    def clip(self, low: "Operand | None" = None, high: "Operand | None" = None) -> "Value":
         """The value, or the bound that it lies beyond."""
         bounds: list[Value] = []
         for bound, beyond in ((low, "__lt__"), (high, "__gt__")):

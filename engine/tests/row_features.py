@@ -1,0 +1,103 @@
+"""Row features for tests: a contract, rows, and the same features by every evaluator."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ibis
+import pyarrow as pa
+
+from goldpath.contract import Contract
+from goldpath.features.row.batch import known_numbers, known_texts, with_features
+from goldpath.features.row.document import Definition
+from goldpath.features.row.one_row import rows_evaluator
+from goldpath.features.row.sql import with_sql_features
+from goldpath.features.row.tracing import Row, RowFeature, row_feature, trace_features
+from goldpath.features.row.values import Value
+
+SCHEMA = pa.schema(
+    {
+        "x": pa.float64(),
+        "y": pa.float64(),
+        "i": pa.int64(),
+        "j": pa.int64(),
+        "b": pa.bool_(),
+        "s": pa.string(),
+        "t": pa.string(),
+        "plan": pa.string(),
+    }
+)
+CONTRACT = Contract.model_validate(
+    {
+        "dataset": "flats",
+        "problem": "classification",
+        "source": {"path": "flats.csv"},
+        "entity": "flat_id",
+        "event_time": {"column": "seen_at"},
+        "target": {"column": "rented", "classes": ["no", "yes"]},
+        "ignored": {"agent_note": "written after the decision"},
+        "features": [
+            *({"name": name, "type": "number", "nullable": True} for name in "xy"),
+            *({"name": name, "type": "integer", "nullable": True} for name in "ij"),
+            {"name": "b", "type": "boolean", "nullable": True},
+            *({"name": name, "type": "category", "nullable": True} for name in "st"),
+            {
+                "name": "plan",
+                "type": "category",
+                "nullable": True,
+                "categories": ["Basic", "Plus"],
+                "closed": True,
+            },
+        ],
+    }
+)
+Found = list[Any]
+
+
+def traced(*functions: Callable[[Row], Value] | RowFeature) -> tuple[Definition, ...]:
+    """Functions as features of the contract above."""
+    features = [each if isinstance(each, RowFeature) else row_feature(each) for each in functions]
+    return trace_features(features, CONTRACT)
+
+
+def complete(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with every column; what is not given is missing."""
+    return [dict.fromkeys(SCHEMA.names) | row for row in rows]
+
+
+def one_by_one(
+    definitions: Sequence[Definition], rows: Sequence[dict[str, Any]]
+) -> dict[str, Found]:
+    """What the service computes."""
+    evaluate = rows_evaluator(definitions)
+    found = [evaluate(row) for row in rows]
+    return {each.name: [row[each.name] for row in found] for each in definitions}
+
+
+def in_batch(definitions: Sequence[Definition], rows: Sequence[dict[str, Any]]) -> dict[str, Found]:
+    """What a batch computes."""
+    texts = [name for name in SCHEMA.names if pa.types.is_string(SCHEMA.field(name).type)]
+    columns = {
+        name: known_texts([row[name] for row in rows])
+        if name in texts
+        else known_numbers([row[name] for row in rows])
+        for name in SCHEMA.names
+    }
+    found = with_features(definitions, columns, len(rows))
+    return {
+        each.name: [
+            None if value is None or value != value else value
+            for value in found[each.name].tolist()
+        ]
+        for each in definitions
+    }
+
+
+def in_the_lake(
+    definitions: Sequence[Definition],
+    rows: Sequence[dict[str, Any]],
+    connection: "ibis.backends.duckdb.Backend",
+) -> dict[str, Found]:
+    """What gold's columns hold."""
+    table = ibis.memtable(pa.Table.from_pylist(list(rows), schema=SCHEMA))
+    found = connection.to_pyarrow(with_sql_features(definitions, table))
+    return {each.name: found[each.name].to_pylist() for each in definitions}
