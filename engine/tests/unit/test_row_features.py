@@ -130,7 +130,7 @@ def _branches(row: Row) -> Value:
         (lambda row: np.log(row.x), r"numpy\.log", "log()"),
         (lambda row: math.log(row.x), r"math\.log", "log()"),
         (lambda row: sum(row.x), "a loop", "operations of the value"),
-        (lambda row: [each for each in row][0], "a loop", "name the columns"),
+        (lambda row: next(iter(row)), "a loop", "name the columns"),
         (lambda row: row.x.rolling(3), "no operation 'rolling'", "it has: abs"),
         (lambda row: row.s + 1, "add takes number or integer", ""),
         (lambda row: row.s == 1, "different types: integer, text", ""),
