@@ -3,12 +3,12 @@
 import subprocess
 import sys
 
-from goldpath.contract import Source
+from goldpath.raw_source import Source
 
 SCRIPT = """
 import resource, sys
 from pathlib import Path
-from goldpath.contract import Source
+from goldpath.raw_source import Source
 from goldpath.sources.read import list_parts, open_part
 
 def peak():

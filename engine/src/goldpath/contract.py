@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from goldpath.domain import Domain, DomainError, Kind
 from goldpath.errors import ProjectError
+from goldpath.raw_source import EventTime, Part, Source
 
 Problem = Literal["classification", "regression"]
 
@@ -31,85 +32,7 @@ class ContractError(ProjectError):
     """`config/project.yaml` is missing, or says something that cannot hold."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Source(_Part):
-    """Where raw rows come from: files, or a query.
-
-    Attributes:
-        path: CSV, Parquet or JSON lines: a file, a folder, a glob (`data/raw/*.csv`), or an S3
-            prefix (`s3://bucket/raw/`). A relative path starts at the project's root.
-        query: A SQL query instead of files.
-        url_variable: The environment variable that holds the query's SQLAlchemy URL; a URL holds
-            a password, so it is never written into the contract.
-        delimiter: CSV: what separates two fields.
-        encoding: CSV and JSON lines: how the text is encoded.
-        decimal: CSV: the decimal mark.
-        thousands: Columns whose numbers are written in groups of three digits, each with the mark
-            between its groups: `{visits: ","}` where 1,531 is 1531.
-        skip_lines: CSV: lines before the header, such as a title.
-    """
-
-    path: str = ""
-    query: str | None = None
-    url_variable: str = "MLOPS_SOURCE_URL"
-    delimiter: str = ","
-    encoding: str = "utf-8"
-    decimal: Literal[".", ","] = "."
-    thousands: dict[str, Literal[",", ".", "'", " "]] = {}
-    skip_lines: int = Field(default=0, ge=0)
-
-    @model_validator(mode="after")
-    def check_one_kind(self) -> Self:
-        """Either files or a query."""
-        if bool(self.path) == bool(self.query):
-            raise ValueError("source needs either a path or a query, and not both")
-        return self
-
-    @property
-    def name(self) -> str:
-        """What people call it: the path, or the variable that names the database."""
-        return self.path or f"query on ${self.url_variable}"
-
-
-class EventTime(_Part):
-    """When a row became true.
-
-    Attributes:
-        column: The raw column with the date or the timestamp.
-        more_columns: Raw columns that hold the rest of it, such as month, day and hour. The format
-            reads their texts one after the other, with a blank between them.
-        format: `strptime` format; ISO 8601 where it is not given. `%s` stands for seconds since
-            1970, `%s%f` for milliseconds.
-        more_formats: Tried in this order where a text does not fit the format.
-        hour_column: A raw column with the hour (0 to 23) that is added to a date.
-        interval: The unit that tables are partitioned by and that is recomputed as a whole.
-    """
-
-    column: str
-    more_columns: tuple[str, ...] = ()
-    format: str | None = None
-    more_formats: tuple[str, ...] = ()
-    hour_column: str | None = None
-    interval: Literal["day", "month", "year"] = "month"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Every raw column that the time is read from."""
-        hour = (self.hour_column,) if self.hour_column else ()
-        return (self.column, *self.more_columns, *hour)
-
-    @model_validator(mode="after")
-    def check_columns(self) -> Self:
-        """Several columns need a format that says what each one is."""
-        if self.more_columns and self.format is None:
-            raise ValueError("event_time.more_columns need a format, such as '%Y %m %d %H'")
-        return self
-
-
-class Target(_Part):
+class Target(Part):
     """What is predicted.
 
     Attributes:
@@ -122,7 +45,7 @@ class Target(_Part):
 
     column: str
     classes: tuple[str, ...] = ()
-    aliases: dict[str, str] = {}
+    aliases: dict[str, str] = Field(default_factory=dict)
     unit: str = ""
     missing_words: tuple[str, ...] = ()
 
@@ -132,7 +55,7 @@ class Target(_Part):
         return self.classes[-1]
 
 
-class Feature(_Part):
+class Feature(Part):
     """One input of the model.
 
     Attributes:
@@ -151,6 +74,8 @@ class Feature(_Part):
             counts as `missing`.
         description: For people, and for the API's documentation.
         example: A typical value, for the API's documentation and the page that tries it.
+        expression: A row feature's document, as JSON (`features.row.document`); it is computed and
+            never sent. Empty for what a request sends; `config/project.yaml` holds no other.
     """
 
     name: str
@@ -165,6 +90,7 @@ class Feature(_Part):
     unreadable: Literal["refused", "missing"] = "refused"
     description: str = ""
     example: bool | int | float | str | None = None
+    expression: str = ""
 
     @property
     def is_numeric(self) -> bool:
@@ -189,10 +115,12 @@ class Feature(_Part):
             raise ValueError(f"{self.name}: unit and missing_words are for numbers")
         if self.unreadable == "missing" and not self.nullable:
             raise ValueError(f"{self.name}: unreadable: missing needs nullable: true")
+        if self.expression and not self.nullable:
+            raise ValueError(f"{self.name}: what is computed may be missing: nullable: true")
         return self
 
 
-class Contract(_Part):
+class Contract(Part):
     """What a row of this project's data is.
 
     Attributes:
@@ -235,7 +163,7 @@ class Contract(_Part):
     event_time: EventTime | None = None
     target: Target
     features: tuple[Feature, ...] = Field(min_length=1)
-    ignored: dict[str, str] = {}
+    ignored: dict[str, str] = Field(default_factory=dict)
     personal: tuple[str, ...] = ()
     fairness_groups: tuple[str, ...] = ()
 
@@ -258,7 +186,8 @@ class Contract(_Part):
         unprintable = [name for name in names if not name.isprintable()]
         if unprintable:
             raise ValueError(f"names hold control characters: {unprintable}")
-        unknown = [c for c in self.personal if c not in {*self.raw_columns, *self.ignored}]
+        known = {*self.raw_columns, *names, *self.ignored}
+        unknown = [c for c in self.personal if c not in known]
         if unknown:
             raise ValueError(f"personal names columns that the contract lacks: {unknown}")
         strange = [name for name in self.fairness_groups if name not in names]
@@ -304,6 +233,21 @@ class Contract(_Part):
         return [feature.name for feature in self.features]
 
     @property
+    def row_features(self) -> list[Feature]:
+        """Those that are computed from the others, each after those that it reads."""
+        return [feature for feature in self.features if feature.expression]
+
+    @cached_property
+    def request(self) -> "Contract":
+        """The contract of what a request sends: this one without its row features."""
+        sent = tuple(feature for feature in self.features if not feature.expression)
+        if len(sent) == len(self.features):
+            return self
+        names = {feature.name for feature in self.row_features}
+        personal = tuple(name for name in self.personal if name not in names)
+        return Contract.model_validate({**dict(self), "features": sent, "personal": personal})
+
+    @property
     def numeric_features(self) -> list[str]:
         """The inputs that the model sees as numbers."""
         return [feature.name for feature in self.features if feature.is_numeric]
@@ -328,7 +272,8 @@ class Contract(_Part):
     @property
     def raw_columns(self) -> list[str]:
         """Every raw column that the contract reads."""
-        columns = [*self.feature_names, self.target.column]
+        sent = [feature.name for feature in self.features if not feature.expression]
+        columns = [*sent, self.target.column]
         if self.entity:
             columns.insert(0, self.entity)
         if self.event_time:
@@ -362,9 +307,15 @@ def load_contract(root: Path) -> Contract:
             f"{file} is missing", "restore it from git, or run: make adopt DATA=… TARGET=…"
         )
     try:
-        return parse_contract(file.read_text(encoding="utf-8"))
+        contract = parse_contract(file.read_text(encoding="utf-8"))
     except ContractError as error:
         raise ContractError(f"{file.name}: {error.message}", error.fix) from error
+    if computed := contract.row_features:
+        raise ContractError(
+            f"{file.name}: feature {computed[0].name} has an expression",
+            "define it in Python: @row_feature, handed over as Project(features=…)",
+        )
+    return contract
 
 
 def parse_contract(text: str) -> Contract:

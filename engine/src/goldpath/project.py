@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from fastapi import APIRouter
 
+    from goldpath.features.row.tracing import RowFeature
     from goldpath.judging.validators import Validator
     from goldpath.learning.family import Family
     from goldpath.learning.metric import Metric
@@ -139,7 +140,11 @@ class Model:
     description: Callable[[Mapping[str, Any]], str] | None = None
 
 
-Part = TypeVar("Part", Data, Model, "Service")
+Part = TypeVar("Part", Data, Model, "Service", "Sequence[RowFeature]")
+
+
+def _no_features() -> "Sequence[RowFeature]":
+    return ()
 
 
 def _handed_over(what: str, make: Callable[[], Part]) -> Part:
@@ -201,6 +206,8 @@ class Project:
             of another one, as `adopt` writes it, the engine's own definitions are used, and the
             commands say so. Empty: they are used with every contract.
         data: Makes the data recipes.
+        features: Makes the list of row features: computed in the lake, in batches and in the
+            service from what a request sends.
         models: What makes each model's definitions, by the model's name; one for now.
         service: Makes the service's.
         sections: Sections of the settings of one's own, by name: `config/NAME.yaml`.
@@ -215,6 +222,7 @@ class Project:
     name: str = ENGINE
     dataset: str = ""
     data: Callable[[], Data] = Data
+    features: "Callable[[], Sequence[RowFeature]]" = _no_features
     models: Mapping[str, Callable[[], Model]] = field(default_factory=dict)
     service: Callable[[], Service] = Service
     sections: "Mapping[str, type[Section]]" = field(default_factory=dict)
@@ -237,6 +245,11 @@ class Project:
     def recipes(self) -> Data:
         """The data recipes."""
         return _handed_over("data", self.data)
+
+    @cached_property
+    def row_features(self) -> "tuple[RowFeature, ...]":
+        """The row features."""
+        return tuple(_handed_over("the features", self.features))
 
     @cached_property
     def definitions(self) -> Model:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from goldpath.contract import Source
+from goldpath.raw_source import Source
 from goldpath.sources.files import SourceError
 from goldpath.sources.read import list_parts, open_part, read_raw
 

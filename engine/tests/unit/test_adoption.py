@@ -18,8 +18,6 @@ from goldpath.adoption.column_profile import AdoptionError
 from goldpath.adoption.infer import Adoption
 from goldpath.contract import (
     Contract,
-    EventTime,
-    Source,
     dump_contract,
     load_contract,
     parse_contract,
@@ -28,6 +26,7 @@ from goldpath.errors import ProjectError
 from goldpath.jobs.data.adoption import adopt_file
 from goldpath.presentation import as_plain, show_adoption
 from goldpath.quality.checks import check_rows, number_rows
+from goldpath.raw_source import EventTime, Source
 from goldpath.settings import Settings, load_settings
 from goldpath.sources.files import SourceError
 from goldpath.sources.read import read_raw

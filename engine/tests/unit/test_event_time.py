@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goldpath.contract import ContractError, EventTime
+from goldpath.contract import ContractError
 from goldpath.lake.engine import connect_duckdb
 from goldpath.lake.event_time import format_pattern, parse_event_time
+from goldpath.raw_source import EventTime
 
 
 def read_all(texts: list[str], format_: str | None) -> list[datetime | None]:

@@ -16,11 +16,12 @@ from goldpath.adoption.column_inference import infer_feature
 from goldpath.adoption.column_profile import ColumnProfile, profile_column
 from goldpath.adoption.number_columns import read_numbers
 from goldpath.adoption.thousands import find_thousands
-from goldpath.contract import Contract, Source
+from goldpath.contract import Contract
 from goldpath.lake.engine import connect_duckdb
 from goldpath.quality.checks import typed_frame
 from goldpath.quality.number_text import plain_number_text, plain_text
 from goldpath.quality.typed_rows import check_batch
+from goldpath.raw_source import Source
 from goldpath.sources.number_marks import read_marks
 
 ROWS = 400

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 
-from goldpath.contract import Source
+from goldpath.raw_source import Source
 from goldpath.sources.dialect import detect_dialect
 from goldpath.sources.files import SourceError
 from goldpath.sources.read import list_parts, open_part, read_raw, whole_digest

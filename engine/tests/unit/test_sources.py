@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from goldpath.contract import Source
+from goldpath.raw_source import Source
 from goldpath.sources.dialect import detect_dialect
 from goldpath.sources.files import SourceError
 from goldpath.sources.read import read_raw

@@ -13,8 +13,8 @@ from goldpath.adoption.infer import AdoptionRequest, Inferred, infer_contract
 from goldpath.adoption.sentinels import find_sentinel
 from goldpath.adoption.summary_rows import find_summary_rows
 from goldpath.adoption.target_role import decide_target
-from goldpath.contract import Source
 from goldpath.quality.file_rows import divide_file
+from goldpath.raw_source import Source
 
 ROWS = 300
 

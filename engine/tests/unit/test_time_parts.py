@@ -11,9 +11,10 @@ import pytest
 from goldpath.adoption.column_profile import AdoptionError, profile_column
 from goldpath.adoption.infer import AdoptionRequest, Inferred, infer_contract
 from goldpath.adoption.time_role import TimeRole, decide_time
-from goldpath.contract import EVENT_TIME, EventTime, Source
+from goldpath.contract import EVENT_TIME
 from goldpath.learning.splitting import split_rows
 from goldpath.quality.checks import typed_frame
+from goldpath.raw_source import EventTime, Source
 from goldpath.settings import TrainingSettings
 
 ROWS = 400

@@ -36,7 +36,8 @@ from goldpath.adoption.summary_rows import SummaryRow, find_summary_rows, withou
 from goldpath.adoption.target_role import TargetRole, decide_target
 from goldpath.adoption.time_parts import RANGES, calendar_feature
 from goldpath.adoption.time_role import TimeRole, decide_time
-from goldpath.contract import ROW_ID, Contract, Feature, Source
+from goldpath.contract import ROW_ID, Contract, Feature
+from goldpath.raw_source import Source
 
 SHOWN_REASONS = 3
 

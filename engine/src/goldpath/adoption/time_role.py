@@ -41,8 +41,9 @@ from goldpath.adoption.time_parts import (
     snake_case,
     suspected_calendar,
 )
-from goldpath.contract import ContractError, EventTime
+from goldpath.contract import ContractError
 from goldpath.lake.event_time import format_pattern
+from goldpath.raw_source import EventTime
 
 SHOWN_BAD = 3
 ADD_DATES = "add a column of dates such as 2024-01-31 and name it as TIME"

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from goldpath.contract import ContractError, EventTime
+from goldpath.contract import ContractError
+from goldpath.raw_source import EventTime
 
 if TYPE_CHECKING:
     import ibis

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
-from goldpath.contract import Source
+from goldpath.raw_source import Source
 from goldpath.sources.files import SourceError, open_text, readable
 
 # pyarrow reads ahead: its memory is some 50 blocks, whatever the file's size. 2 MiB take 130 MB and

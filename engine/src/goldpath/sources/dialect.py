@@ -6,8 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from goldpath.contract import Source
 from goldpath.domain import NUMBER
+from goldpath.raw_source import Source
 from goldpath.sources.csv import csv_records
 from goldpath.sources.files import (
     SourceError,

@@ -10,9 +10,9 @@ from typing import TextIO
 
 import pyarrow as pa
 
-from goldpath.contract import Source
 from goldpath.domain import NUMBER
 from goldpath.errors import ProjectError
+from goldpath.raw_source import Source
 
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", *JSON_SUFFIXES)

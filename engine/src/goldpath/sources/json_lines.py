@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from goldpath.contract import Source
+from goldpath.raw_source import Source
 from goldpath.sources.files import SourceError, open_text, readable
 
 BATCH_ROWS = 5_000

@@ -9,7 +9,7 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from goldpath.contract import Source
+from goldpath.raw_source import Source
 
 BLANK = "[ \t\u00a0\u202f]?"
 CURRENCY = r"(?:[A-Z]{0,3}\p{Sc}|[A-Z]{3}|[Kk]r\.?|Rs\.?|Fr\.?|zł|Kč)"

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
-from goldpath.contract import Source
+from goldpath.raw_source import Source
 from goldpath.sources.csv import csv_batches
 from goldpath.sources.files import (
     SourceError,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from goldpath.contract import Source
+from goldpath.raw_source import Source
 from goldpath.sources.files import SourceError, no_room
 from goldpath.sources.json_lines import json_text
 

@@ -11,8 +11,9 @@ from goldpath.adoption.header_line import find_repeated_headers
 from goldpath.adoption.infer import Adoption, AdoptionRequest, infer_contract
 from goldpath.adoption.summary_rows import without_rows
 from goldpath.adoption.thousands import find_thousands
-from goldpath.contract import Contract, Source, dataset_name, dump_contract, parse_contract
+from goldpath.contract import Contract, dataset_name, dump_contract, parse_contract
 from goldpath.project import unused_definitions
+from goldpath.raw_source import Source
 from goldpath.settings import Settings
 from goldpath.sources.dialect import detect_dialect
 from goldpath.sources.files import GLOB_CHARACTERS, find_files, is_json_lines, is_parquet

@@ -1,0 +1,94 @@
+"""The contract that a model learns with: what a request sends, and the project's row features.
+
+A version stores this contract, so its own definitions are signed with it and go wherever it goes:
+batch, service, drift and explanations compute them from what is stored, never from the project's
+present code.
+"""
+
+import json
+from functools import lru_cache
+
+from goldpath.contract import Contract, Feature
+from goldpath.features.row.document import Definition, DocumentError, parse_definition
+from goldpath.features.row.tracing import KINDS, trace_features
+from goldpath.project import Project
+
+
+def with_row_features(contract: Contract, project: Project) -> Contract:
+    """The contract with the project's row features behind the features of the request.
+
+    Args:
+        contract: Of the request, as `config/project.yaml` has it.
+        project: Its features count where they are written for this dataset.
+
+    Raises:
+        ProjectDefinitionError: If a feature cannot be used; names file, line and path.
+    """
+    features = project.for_dataset(contract.dataset).row_features
+    if not features:
+        return contract
+    sent = contract.request
+    definitions = trace_features(features, sent)
+    personal = [*sent.personal]
+    for each in definitions:
+        if any(name in personal for name in each.expression.columns):
+            personal.append(each.name)
+    made = {
+        **dict(sent),
+        "features": (*sent.features, *map(_feature, definitions)),
+        "personal": tuple(personal),
+    }
+    return Contract.model_validate(made)
+
+
+def _feature(definition: Definition) -> Feature:
+    kind = KINDS[definition.expression.type]
+    categories = definition.categories if kind == "category" else None
+    return Feature(
+        name=definition.name,
+        type=kind,
+        nullable=True,
+        categories=categories or None,
+        closed=bool(categories) if kind == "category" else None,
+        description=definition.description,
+        expression=json.dumps(definition.dump()["expression"], separators=(",", ":")),
+    )
+
+
+def definitions_of(contract: Contract) -> tuple[Definition, ...]:
+    """The definitions of a contract's row features, each after those that it reads.
+
+    Raises:
+        DocumentError: If one reads a column that does not stand before it.
+    """
+    return _parsed(tuple((each.name, each.expression) for each in contract.features))
+
+
+@lru_cache(maxsize=32)
+def _parsed(features: tuple[tuple[str, str], ...]) -> tuple[Definition, ...]:
+    known: set[str] = {name for name, expression in features if not expression}
+    found: list[Definition] = []
+    for name, expression in features:
+        if not expression:
+            continue
+        document = {"name": name, "description": "", "categories": None}
+        made = parse_definition({**document, "expression": json.loads(expression)})
+        if strange := [each for each in made.expression.columns if each not in known]:
+            raise DocumentError(
+                f"the row feature {name} reads {', '.join(strange)}, which stands not before it",
+                "use the file as it was registered",
+            )
+        known.add(name)
+        found.append(made)
+    return tuple(found)
+
+
+def changed_features(before: Contract, after: Contract) -> tuple[str, ...]:
+    """What differs between the row features of two contracts, as sentences."""
+    old = {each.name: each.expression for each in before.row_features}
+    new = {each.name: each.expression for each in after.row_features}
+    return (
+        *(f"{name} is new" for name in new if name not in old),
+        *(f"{name} is gone" for name in old if name not in new),
+        *(f"{name} has another formula" for name in new if name in old and new[name] != old[name]),
+    )
