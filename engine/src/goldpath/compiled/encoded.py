@@ -76,6 +76,10 @@ class EncodedModel:
         """Score typed rows as the pipeline does."""
         return self.loaded.predict(rows)
 
+    def predict_frame(self, frame: "pd.DataFrame") -> Predictions:
+        """Score a model frame as it is, its row features included."""
+        return self.loaded.predict_frame(frame)
+
     def ordered_answers(self, numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Probabilities by the contract's classes, or values: shape (rows, classes or 1).
 

@@ -18,6 +18,7 @@ from goldpath.compiled.arrays import score_arrays
 from goldpath.compiled.form import Blend, CompiledForm
 from goldpath.compiled.native import BlendScorer, NativeScorer, build_kernel
 from goldpath.contract import Contract
+from goldpath.features.row.complete import complete_rows
 from goldpath.learning.predictions import Predictions
 from goldpath.model_version import ModelVersion
 
@@ -69,8 +70,11 @@ class CompiledModel:
         return ThreadPoolExecutor(self._threads, thread_name_prefix="score")
 
     def predict(self, rows: "pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]") -> Predictions:
-        """Score typed rows; the same row gets the same bits alone and in any batch."""
-        probabilities = self.ordered_answers(*self.columns(rows))
+        """Score typed rows; the same row gets the same bits alone and in any batch.
+
+        Row features are computed, also where the rows have columns of their names.
+        """
+        probabilities = self.ordered_answers(*self.columns(complete_rows(rows, self.contract)))
         classes = self.contract.target.classes
         if not classes:
             values = probabilities[:, 0].tolist()
@@ -103,7 +107,7 @@ class CompiledModel:
     def columns(
         self, rows: "pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]"
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers and codes as the form takes them."""
+        """Numbers and codes as the form takes them, of rows with all features."""
         if isinstance(rows, Sequence):
             return self._columns_of_rows(rows)
         if hasattr(rows, "schema"):

@@ -18,6 +18,7 @@ class Definitions:
         project: Its name.
         used: Whether they are used with the present contract, or why not.
         recipes: Bronze, silver, gold: those that the project has.
+        features: Row features.
         families: What the search chooses from.
         metric: The main metric.
         metrics: Further ones.
@@ -31,6 +32,7 @@ class Definitions:
     project: str
     used: str
     recipes: Sequence[str]
+    features: Sequence[str]
     families: Sequence[str]
     metric: str
     metrics: Sequence[str]
@@ -44,14 +46,17 @@ class Definitions:
 def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     """Load everything that the project hands over, and try what can be tried without data.
 
-    Each recipe is traced on the contract's columns and each family builds an estimator.
+    Each recipe is traced on the contract's columns, each row feature is traced and written as SQL,
+    and each family builds an estimator.
 
     Raises:
         ProjectDefinitionError: Names file, line, name and fix of the first that cannot be used.
     """
     import ibis
 
-    from goldpath.jobs.data.recipes import recipes_digest, store_raw
+    from goldpath.features.row.learned import definitions_of, with_row_features
+    from goldpath.features.row.sql import with_sql_features
+    from goldpath.jobs.data.recipes import TYPES, recipes_digest, store_raw
     from goldpath.learning.families import families_of
     from goldpath.learning.metrics import main_metric
     from goldpath.learning.storable import FirstTrial
@@ -61,9 +66,12 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     private = {"_source_file": "string", "_batch": "string", "_row_number": "int64"}
     raw = ibis.table({**dict.fromkeys(contract.raw_columns, "string"), **private}, name="raw")
     recipes_digest(store_raw(raw, contract, recipes), contract, recipes)
+    learned = with_row_features(contract, project)
+    silver = ibis.table({each.name: TYPES[each.type] for each in contract.features}, name="silver")
+    ibis.to_sql(with_sql_features(definitions_of(learned), silver), dialect="duckdb")
     for family in families_of(model).values():
         try:
-            family.build(contract, family.suggest(FirstTrial(), contract), 0)
+            family.build(learned, family.suggest(FirstTrial(), learned), 0)
         except ProjectError:
             raise
         except Exception as error:
@@ -77,6 +85,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
         project=project.name,
         used=unused_definitions(contract.dataset) or "yes",
         recipes=[name for name in ("bronze", "silver", "gold", "aws") if getattr(recipes, name)],
+        features=[each.name for each in learned.row_features],
         families=list(families_of(model)),
         metric=main_metric(contract, model.metric),
         metrics=[each.name for each in model.metrics],

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from goldpath.contract import Contract
+from goldpath.features.row.complete import complete_rows
 from goldpath.judging.error_analysis import Slice, analyse_errors
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.metric import Metric
@@ -104,14 +105,14 @@ def permutation_importances(
 ) -> dict[str, float]:
     """How much the main metric loses when one feature's values are shuffled, largest first."""
     random = np.random.default_rng(seed)
-    rows = _drawn(test, model.contract, seed)
+    rows = complete_rows(_drawn(test, model.contract, seed), model.contract)
     frame, truth = model_frame(rows, model.contract), target_values(rows, model.contract)
-    whole = metric_value(model.contract, truth, model.predict(frame), own, rows)
+    whole = metric_value(model.contract, truth, model.predict_frame(frame), own, rows)
     losses: dict[str, float] = {}
     for name in frame.columns:
         shuffled = frame.copy()
         shuffled[name] = shuffled[name].to_numpy()[random.permutation(len(shuffled))]
-        found = metric_value(model.contract, truth, model.predict(shuffled), own, rows)
+        found = metric_value(model.contract, truth, model.predict_frame(shuffled), own, rows)
         losses[name] = whole - found
     return dict(sorted(losses.items(), key=lambda item: -np.nan_to_num(item[1])))
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import Contract
+from goldpath.features.row.complete import complete_rows
 
 if TYPE_CHECKING:
     from goldpath.compiled.encoded import EncodedModel
@@ -95,6 +96,7 @@ class Explainer:
         scored_rows: int | None = None,
     ) -> None:
         contract: Contract = model.contract
+        self._contract = contract
         self._names = contract.feature_names
         self._classes = contract.target.classes
         is_compiled = isinstance(model, CompiledModel)
@@ -117,8 +119,10 @@ class Explainer:
         """Take the prediction of one row apart.
 
         Args:
-            row: The features, as the contract allows them.
+            row: The features of a request, as the contract allows them; the row features are
+                computed, and are explained beside them.
         """
+        row = complete_rows([row], self._contract)[0]
         first = np.zeros(1, dtype=int)
         answer = self._mixer.score(row, first, np.ones((1, len(self._names)), dtype=bool))[0]
         output = int(answer.argmax())
@@ -220,7 +224,7 @@ class _PipelineMixer:
                 for place, name in enumerate(self._model.contract.feature_names)
             }
         )
-        found = self._model.predict(mixed)
+        found = self._model.predict_frame(mixed)
         if found.probabilities is not None:
             return found.probabilities
         return np.array(found.values, dtype=np.float64).reshape(-1, 1)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from goldpath.contract import Contract
+from goldpath.features.row.complete import complete_rows
 from goldpath.judging.checks import CHECKS, are_numbers, make_report, settle
 from goldpath.judging.own_checks import require_validator, run_own
 from goldpath.judging.validation_report import (
@@ -185,7 +186,7 @@ class ModelValidator:
         size_bytes: int | None,
     ) -> Evidence:
         contract = model.contract
-        rows = _with_target(data, target, contract)
+        rows = complete_rows(_with_target(data, target, contract), contract)
         if reference is not None and contract.target.column in reference.columns:
             train = reference.dropna(subset=[contract.target.column]).reset_index(drop=True)
         else:
@@ -216,7 +217,7 @@ def create_model_validator(
 def _with_target(data: pd.DataFrame, target: Any, contract: Contract) -> pd.DataFrame:
     """The rows with their target, checked."""
     rows = pd.DataFrame(data).reset_index(drop=True)
-    absent = [name for name in contract.feature_names if name not in rows.columns]
+    absent = [name for name in contract.request.feature_names if name not in rows.columns]
     column = contract.target.column
     if target is None and column not in rows.columns:
         absent.append(column)

@@ -45,8 +45,12 @@ class ColumnSummary:
 def summarise_columns(
     lakehouse: Lakehouse, rows: "ibis.Table", contract: Contract
 ) -> list[ColumnSummary]:
-    """A summary of each feature and of the target; memory does not grow with the rows."""
-    features = [*contract.features, _target_as_feature(contract)]
+    """A summary of each feature and of the target; memory does not grow with the rows.
+
+    A row feature that was added since the table was made is passed over.
+    """
+    known = [each for each in contract.features if not each.expression or each.name in rows.columns]
+    features = [*known, _target_as_feature(contract)]
     return [_summarise(lakehouse, rows, feature, contract) for feature in features]
 
 

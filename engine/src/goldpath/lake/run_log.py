@@ -98,7 +98,10 @@ def is_same_contract(contract: Contract, made_from: str) -> bool:
 
 
 def _rules_digest(contract: Contract) -> str:
-    rules = contract.model_dump_json(
-        include={"problem", "entity", "event_time", "target", "features"}
+    rules = contract.request.model_dump_json(
+        include={"problem", "entity", "event_time", "target", "features"},
+        exclude={"features": {"__all__": {"expression"}}},
     )
+    for feature in contract.row_features:
+        rules += f"\n{feature.name} {feature.type} {feature.expression}"
     return hashlib.sha256(rules.encode()).hexdigest()[:16]

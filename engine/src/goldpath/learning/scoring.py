@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goldpath.contract import Contract
+from goldpath.features.row.complete import complete_rows
 from goldpath.learning.frames import model_frame
 from goldpath.learning.predictions import Predictions
 from goldpath.model_version import ModelVersion
@@ -52,14 +53,18 @@ class LoadedModel:
         """Score typed rows; the same row gets the same prediction alone and in any batch.
 
         Args:
-            rows: With at least the contract's features, in the types that it gives them.
+            rows: With at least the features of a request, in the types that the contract gives
+                them; row features are computed, also where the rows have columns of their names.
 
         Returns:
             `values` holds a label or a number for each row; `probabilities` has shape (rows,
             classes), or is None for a regression; `scores` is the probability of the positive
             label (two classes), of the chosen one (more), or the number itself.
         """
-        frame = model_frame(rows, self.contract)
+        return self.predict_frame(model_frame(complete_rows(rows, self.contract), self.contract))
+
+    def predict_frame(self, frame: "pd.DataFrame") -> Predictions:
+        """Score a model frame as it is, its row features included."""
         if self.contract.problem == "regression":
             values = [float(value) for value in self.pipeline.predict(frame)]
             return Predictions(values, None, values)

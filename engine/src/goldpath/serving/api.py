@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from goldpath.contract import Contract, load_contract
+from goldpath.contract import Contract, Feature, load_contract
 from goldpath.registry.layout import COMPILED_TAG
 from goldpath.serving.access.control import install_access_control
 from goldpath.serving.explanations import explanations
@@ -270,10 +270,15 @@ def _operations(predictor: Predictor) -> APIRouter:
             problem=contract.problem,
             target=contract.target.column,
             classes=list(contract.target.classes),
-            features={feature.name: feature.domain.describe() for feature in contract.features},
+            features={feature.name: _described(feature) for feature in contract.features},
         )
 
     return router
+
+
+def _described(feature: Feature) -> str:
+    words = feature.domain.describe()
+    return f"computed by the service, not sent: {words}" if feature.expression else words
 
 
 def _metrics(metrics: Metrics, settings: Settings) -> APIRouter:

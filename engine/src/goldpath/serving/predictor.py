@@ -338,14 +338,17 @@ class Predictor:
         return f"; version {champion.version.version} serves from the copy on this machine"
 
     def _check_fits(self, model: ServedModel) -> None:
-        """A model that was trained with other columns would answer nonsense, or fail each time."""
+        """A model that was trained with other columns would answer nonsense, or fail each time.
+
+        Its row features may be others than the project's present ones: it computes its own.
+        """
         ours, theirs = (
             (
                 contract.problem,
                 contract.target.classes,
                 [(f.name, f.type) for f in contract.features],
             )
-            for contract in (self._contract, model.contract)
+            for contract in (self._contract.request, model.contract.request)
         )
         if ours != theirs:
             raise NoModelError("it was trained with another contract", "make data train-local")

@@ -354,7 +354,7 @@ class BatchScorer:
     def _answers(self, checked: "TypedRows", bad: np.ndarray) -> np.ndarray:
         """By the contract's classes, or values; a refused row's mean nothing."""
         model, rows = self._model, len(bad)
-        if not isinstance(model, CompiledModel):
+        if not isinstance(model, CompiledModel) or model.contract.row_features:
             return self._pipeline_answers(model, checked, bad)
         form = model.form
         numbers = np.empty((rows, len(form.numbers)))
@@ -371,7 +371,10 @@ class BatchScorer:
         return model.ordered_answers(numbers, codes)
 
     def _pipeline_answers(
-        self, model: EncodedModel | LoadedModel, checked: "TypedRows", bad: np.ndarray
+        self,
+        model: CompiledModel | EncodedModel | LoadedModel,
+        checked: "TypedRows",
+        bad: np.ndarray,
     ) -> np.ndarray:
         import pyarrow as pa
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from goldpath.contract import Contract
+from goldpath.features.row.learned import with_row_features
 from goldpath.jobs.data.bronze import Delivery, ingest, one_ingestion
 from goldpath.jobs.data.gold import publish
 from goldpath.jobs.data.recipes import recipes_digest
@@ -86,7 +87,9 @@ def refresh(
     Raises:
         SourceError: If the source cannot be read.
         LakehouseError: If no row fulfils the contract, or a column's type changed.
+        ProjectDefinitionError: If a recipe or a row feature of the project cannot be used.
     """
+    contract = with_row_features(contract, settings.project)
     lakehouse = open_lakehouse(settings)
     run_id = f"data-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     if unused := unused_definitions(contract.dataset):
@@ -123,7 +126,7 @@ def _recompute(
     started = datetime.now(UTC).replace(tzinfo=None)
     shown = intervals[0] if len(intervals) == 1 else f"{intervals[0]} to {intervals[-1]}"
     step(f"silver: checking {sum(item.rows for item in batch)} rows of {shown}")
-    counts = refine(lakehouse, contract, delivery.batches, intervals, recipes)
+    counts = refine(lakehouse, contract.request, delivery.batches, intervals, recipes)
     step(f"gold: publishing {shown}")
     gold = publish(lakehouse, contract, intervals, recipes)
     published = _gold_rows(lakehouse, contract, recipes, intervals, counts)
@@ -181,7 +184,7 @@ def _pending(
     import ibis
 
     rows = current_rows(lakehouse, contract, delivery.batches)
-    own = recipes_digest(rows, contract, recipes)
+    own = recipes_digest(rows, contract.request, recipes)
     held = lakehouse.collect(
         rows.group_by(INTERVAL).aggregate(rows=ibis._.count(), newest=rows[INGESTED_AT].max())
     ).to_pylist()

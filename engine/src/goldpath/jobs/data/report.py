@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from goldpath.contract import Contract
+from goldpath.features.row.learned import with_row_features
 from goldpath.jobs.data.lake_state import read_lake_state
 from goldpath.jobs.data.page import render_page
 from goldpath.lake.connection import open_lakehouse
@@ -39,7 +40,7 @@ def write_data_report(settings: Settings, contract: Contract) -> DataReport:
     Raises:
         LakehouseError: If there is no data yet.
     """
-    state = read_lake_state(open_lakehouse(settings), contract)
+    state = read_lake_state(open_lakehouse(settings), with_row_features(contract, settings.project))
     page = settings.reports / PAGE
     write_text(page, render_page(state))
     return DataReport(

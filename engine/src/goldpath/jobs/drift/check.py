@@ -17,6 +17,7 @@ from goldpath.drift.decision import DriftDecision, decide
 from goldpath.drift.plot import write_plot
 from goldpath.drift.profile import DriftError, compare_frames, rejected_shift
 from goldpath.drift.report import write_html
+from goldpath.features.row.complete import complete_rows
 from goldpath.jobs.drift.current_rows import PREDICTION, CurrentRows, Place, Source, current_rows
 from goldpath.json_values import finite
 from goldpath.lake.connection import open_lakehouse
@@ -105,7 +106,7 @@ def check_drift(
         reference = pq.read_table(file)
     lakehouse = open_lakehouse(settings)
     hidden = {*hidden_columns(settings, contract), *hidden_columns(settings, model.contract)}
-    place = Place(settings, lakehouse, model.contract, champion, hidden)
+    place = Place(settings, lakehouse, model.contract.request, champion, hidden)
     rows = current_rows(place, data, source)
     new = rows.features.num_rows
     if new <= NEWS * rows.scored and new < settings.monitoring.minimum_rows:
@@ -117,7 +118,7 @@ def check_drift(
         current = rows.features
         reference = reference.select(current.column_names)
     else:
-        current = add_predictions(rows.features, model)
+        current = add_predictions(complete_rows(rows.features, model.contract), model)
     reference, current = compared_pair(reference, current, settings.project.definitions.compared)
     profiles = compare_frames(reference, current)
     if rows.rejected:

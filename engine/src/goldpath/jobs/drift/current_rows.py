@@ -68,7 +68,7 @@ class Place:
     Attributes:
         settings: The project's settings.
         lakehouse: Where tables are.
-        contract: The champion's.
+        contract: The champion's, of the request.
         champion: Its version.
         hidden: Personal columns that the log does not hold.
     """

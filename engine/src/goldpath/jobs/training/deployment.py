@@ -151,7 +151,7 @@ def _json_features(rows: pd.DataFrame, contract: Contract) -> list[dict[str, Any
             feature.name: None
             if pd.isna(row[feature.name])
             else kinds[feature.type](row[feature.name])
-            for feature in contract.features
+            for feature in contract.request.features
         }
         for row in rows.to_dict("records")
     ]

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from goldpath.contract import Contract
+from goldpath.contract import Contract, parse_contract
 from goldpath.errors import ProjectError
+from goldpath.features.row.learned import changed_features, with_row_features
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.tables import (
     bronze_table,
@@ -12,7 +13,9 @@ from goldpath.lake.tables import (
     quarantine_table,
     silver_table,
 )
+from goldpath.model_version import ModelVersion
 from goldpath.project import unused_definitions
+from goldpath.registry.layout import CONTRACT_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.settings import Settings
 
@@ -21,13 +24,24 @@ NAMES = (bronze_table, silver_table, quarantine_table, gold_table, predictions_t
 
 @dataclass(frozen=True)
 class ProjectStatus:
-    """The project at a glance."""
+    """The project at a glance.
+
+    Attributes:
+        dataset: Names the tables and the model.
+        problem: Classification or regression.
+        tables: The lake's tables with their rows.
+        champion: The version that serves, and where its row features are not the project's.
+        definitions: Whose families, steps and routes are used.
+        row_features: What is computed from a request's columns.
+        next_command: What to do now.
+    """
 
     dataset: str
     problem: str
     tables: dict[str, str]
     champion: str
     definitions: str
+    row_features: tuple[str, ...]
     next_command: str
 
 
@@ -37,10 +51,17 @@ def project_status(settings: Settings, contract: Contract) -> ProjectStatus:
     A store that does not answer is named, and what to do about it comes before everything else.
     """
     tables, lake_next = _tables(settings, contract)
-    champion, registry_next = _champion(settings, contract)
+    try:
+        learned, features_next = with_row_features(contract, settings.project), ""
+    except ProjectError as error:
+        learned, features_next = contract, f"correct project.py: {error.message}"
+    champion, registry_next = _champion(settings, learned)
     own = unused_definitions(contract.dataset) or f"those of {settings.project.name}"
-    following = lake_next or registry_next or "make serve"
-    return ProjectStatus(contract.dataset, contract.problem, tables, champion, own, following)
+    following = features_next or lake_next or registry_next or "make serve"
+    features = tuple(each.name for each in learned.row_features)
+    return ProjectStatus(
+        contract.dataset, contract.problem, tables, champion, own, features, following
+    )
 
 
 def _tables(settings: Settings, contract: Contract) -> tuple[dict[str, str], str]:
@@ -66,7 +87,19 @@ def _champion(settings: Settings, contract: Contract) -> tuple[str, str]:
     except ProjectError as error:
         return f"unknown: {error.message}", error.fix or "make train-local"
     if champion is not None:
-        return f"version {champion.version}", ""
+        return f"version {champion.version}{_other_features(manager, contract, champion)}", ""
     if newest is not None:
         return f"none; the newest version is {newest.version}", "make promote"
     return "none", "make train-local"
+
+
+def _other_features(manager: MLflowManager, contract: Contract, champion: ModelVersion) -> str:
+    """How the row features that the champion computes differ from the project's."""
+    try:
+        file = manager.download_artifact(champion.run_id, CONTRACT_FILE)
+        changes = changed_features(parse_contract(file.read_text(encoding="utf-8")), contract)
+    except (ProjectError, OSError):
+        return ""
+    if not changes:
+        return ""
+    return f", which computes its own row features; since then {', '.join(changes)}"

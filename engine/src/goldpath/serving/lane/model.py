@@ -57,18 +57,21 @@ class LaneModel:
     ) -> None:
         self.champion = champion
         self._engine: _Compiled | _Batched
-        self.is_immediate = isinstance(champion.model, CompiledModel)
+        model = champion.model
+        # What computes row features works on rows by name, as fitted pipelines do.
+        has_own = bool(model.contract.row_features)
+        self.is_immediate = isinstance(model, CompiledModel) and not has_own
         self._reader: RowReader | None = None
         writer: BatchWriter | None = None
-        if isinstance(champion.model, CompiledModel):
-            self._engine = _Compiled(champion.model)
+        if isinstance(model, CompiledModel) and not has_own:
+            self._engine = _Compiled(model)
             self._reader, writer = _for_batches(
-                champion.model, champion, contract, maximum_rows, prediction_log
+                model, champion, contract, maximum_rows, prediction_log
             )
-        elif isinstance(champion.model, EncodedModel):
-            self._engine = encoded_engine(champion.model)
+        elif isinstance(model, EncodedModel) and not has_own:
+            self._engine = encoded_engine(model)
         else:
-            self._engine = _pipeline_engine(champion.model, contract.feature_names)
+            self._engine = _pipeline_engine(model, contract.feature_names)
         self._decoder = RequestDecoder(contract, self._engine.order, maximum_rows)
         self._writer = AnswerWriter(
             champion, contract, self._engine.order, prediction_log, counters, shadow, writer
