@@ -15,6 +15,11 @@ from goldpath.errors import NotEnoughDataError as NotEnoughDataError
 from goldpath.errors import NothingToDoError as NothingToDoError
 from goldpath.errors import ProjectError as ProjectError
 from goldpath.features.feature_store import FeatureStore as FeatureStore
+from goldpath.features.row.cases import case as case
+from goldpath.features.row.tracing import Row as Row
+from goldpath.features.row.tracing import RowFeature as RowFeature
+from goldpath.features.row.tracing import row_feature as row_feature
+from goldpath.features.row.values import Value as Value
 from goldpath.jobs.batch.work import BatchWork as BatchWork
 from goldpath.jobs.deployer import ModelDeployer as ModelDeployer
 from goldpath.jobs.training.work import TrainingWork as TrainingWork
@@ -68,6 +73,8 @@ __all__ = [
     "NothingToDoError",
     "Project",
     "ProjectError",
+    "Row",
+    "RowFeature",
     "Section",
     "Service",
     "Settings",
@@ -76,7 +83,9 @@ __all__ = [
     "ValidationResult",
     "ValidationSeverity",
     "ValidationStatus",
+    "Value",
     "VersionManager",
+    "case",
     "create_app",
     "create_tracker",
     "family",
@@ -87,5 +96,6 @@ __all__ = [
     "metric",
     "open_lakehouse",
     "predict",
+    "row_feature",
     "run",
 ]

@@ -43,6 +43,8 @@ NAMES = {
     "NothingToDoError",
     "Project",
     "ProjectError",
+    "Row",
+    "RowFeature",
     "Section",
     "Service",
     "Settings",
@@ -52,7 +54,9 @@ NAMES = {
     "ValidationResult",
     "ValidationSeverity",
     "ValidationStatus",
+    "Value",
     "VersionManager",
+    "case",
     "create_app",
     "create_tracker",
     "family",
@@ -63,6 +67,7 @@ NAMES = {
     "metric",
     "open_lakehouse",
     "predict",
+    "row_feature",
     "run",
 }
 """What projects may rely on. A name that goes is a breaking change: say so in CHANGELOG.md."""

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from goldpath.quality.typed_rows import TypedRows
 
+Served = CompiledModel | EncodedModel | LoadedModel
+
 ROWS_A_CHUNK = 1 << 16
 READ_BYTES = 1 << 20
 CHUNKS_WAITING = 2
@@ -266,7 +268,7 @@ class BatchScorer:
 
     def __init__(
         self,
-        model: CompiledModel | EncodedModel | LoadedModel,
+        model: Served,
         contract: Contract,
         version: str,
         forgotten: Suppression | None = None,
@@ -370,12 +372,7 @@ class BatchScorer:
             ]
         return model.ordered_answers(numbers, codes)
 
-    def _pipeline_answers(
-        self,
-        model: CompiledModel | EncodedModel | LoadedModel,
-        checked: "TypedRows",
-        bad: np.ndarray,
-    ) -> np.ndarray:
+    def _pipeline_answers(self, model: Served, checked: "TypedRows", bad: np.ndarray) -> np.ndarray:
         import pyarrow as pa
 
         answers = np.zeros((len(bad), len(self._classes) or 1))
