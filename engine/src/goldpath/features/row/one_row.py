@@ -59,8 +59,7 @@ def _step(node: Node) -> _Step:
     if node.operation == "column":
         return _reader(*node.parameters)
     if node.operation in ("literal", "missing"):
-        value: Any = node.parameters[0] if node.operation == "literal" else None
-        constant = float(value) if value is not None and node.type in NUMBERS else value
+        constant = _as_found(node, node.parameters[0] if node.operation == "literal" else None)
         return lambda _, __: constant
     function = _FUNCTIONS[node.operation]
     if node.parameters:
@@ -94,10 +93,14 @@ def _prepared(node: Node) -> tuple[Any, ...]:
         return (frozenset(node.parameters),)
     if node.operation == "map":
         keys, values, default = node.parameters
-        as_number = float if node.type in NUMBERS else lambda value: value
-        table = dict(zip(keys, map(as_number, values), strict=True))
-        return (table, None if default is None else as_number(default))
+        shown = [_as_found(node, each) for each in values]
+        return (dict(zip(keys, shown, strict=True)), _as_found(node, default))
     return node.parameters
+
+
+def _as_found(node: Node, value: Any) -> Any:
+    """A constant as results of a node are: whole numbers are floats, too."""
+    return float(value) if value is not None and node.type in NUMBERS else value
 
 
 def _reader(name: str, kind: str) -> _Step:
