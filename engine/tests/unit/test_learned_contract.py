@@ -1,4 +1,4 @@
-"""The contract that a model learns with: the request's features, and the row features it computes."""
+"""The contract that a model learns with: a request's features, and row features of them."""
 
 from pathlib import Path
 from typing import Any

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    Rows = pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]
 
-
-def complete_rows(rows: "Rows", contract: Contract) -> Any:
+def complete_rows(
+    rows: "pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]", contract: Contract
+) -> Any:
     """Rows with every feature that the contract's model takes.
 
     Args:

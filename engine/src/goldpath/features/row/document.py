@@ -266,5 +266,8 @@ def _texts_of(
                 else (*node.inputs[1::2], node.inputs[-1])
             )
             parts = [found[place] for place in values_at]
-            return None if None in parts else frozenset().union(*filter(None, parts))
+            known_parts = [part for part in parts if part is not None]
+            if len(known_parts) < len(parts):
+                return None
+            return frozenset(text for part in known_parts for text in part)
     return None
