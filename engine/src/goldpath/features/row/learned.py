@@ -9,6 +9,7 @@ import json
 from functools import lru_cache
 
 from goldpath.contract import Contract, Feature
+from goldpath.domain import PADDING
 from goldpath.features.row.document import Definition, DocumentError, parse_definition
 from goldpath.features.row.tracing import KINDS, trace_features
 from goldpath.project import Project
@@ -44,6 +45,8 @@ def with_row_features(contract: Contract, project: Project) -> Contract:
 def _feature(definition: Definition) -> Feature:
     kind = KINDS[definition.expression.type]
     categories = definition.categories if kind == "category" else None
+    if categories and any(text != text.strip(PADDING) for text in categories):
+        categories = None  # a contract lists trimmed texts only
     return Feature(
         name=definition.name,
         type=kind,
