@@ -14,6 +14,8 @@ from goldpath.compiled.encoded import EncodedModel
 from goldpath.compiled.json_rows import JsonRows, RowReader
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import Contract
+from goldpath.features.row.learned import definitions_of
+from goldpath.features.row.one_row import rows_evaluator
 from goldpath.serving.lane.answers import Answer, AnswerWriter
 from goldpath.serving.lane.batch_rows import BatchWriter, batch_reader
 from goldpath.serving.lane.batching import MicroBatcher
@@ -58,12 +60,13 @@ class LaneModel:
         self.champion = champion
         self._engine: _Compiled | _Batched
         model = champion.model
-        # What computes row features works on rows by name, as fitted pipelines do.
         has_own = bool(model.contract.row_features)
-        self.is_immediate = isinstance(model, CompiledModel) and not has_own
+        self.is_immediate = isinstance(model, CompiledModel)
         self._reader: RowReader | None = None
         writer: BatchWriter | None = None
-        if isinstance(model, CompiledModel) and not has_own:
+        if isinstance(model, CompiledModel) and has_own:
+            self._engine = _Computing(model)
+        elif isinstance(model, CompiledModel):
             self._engine = _Compiled(model)
             self._reader, writer = _for_batches(
                 model, champion, contract, maximum_rows, prediction_log
@@ -177,6 +180,37 @@ class _Compiled:
         if len(numbers) <= self._most_in_loop:
             return self._model.ordered_answers(numbers, codes)
         return await asyncio.to_thread(self._model.ordered_answers, numbers, codes)
+
+
+class _Computing(_Compiled):
+    """Computes row features in Python, then scores like any compiled model."""
+
+    def __init__(self, model: CompiledModel) -> None:
+        super().__init__(model)
+        self.order = model.contract.request.feature_names
+        self._complete = rows_evaluator(definitions_of(model.contract))
+        self._wanted = self._arrays.order
+        self._most_in_loop = min(self._most_in_loop, SLOW_ROWS_IN_THE_LOOP)
+
+    def now(self, rows: Sequence[Values]) -> Sequence[Answer]:
+        """The answers to a few rows, at once."""
+        return super().now(self._completed(rows))
+
+    async def several(self, columns: Sequence[Values]) -> np.ndarray:
+        """The answers to rows, given as columns: shape (rows, classes or 1)."""
+        rows = list(zip(*columns, strict=True))
+        if len(rows) <= self._most_in_loop:
+            return self._answers(rows)
+        return await asyncio.to_thread(self._answers, rows)
+
+    def _answers(self, rows: Sequence[Values]) -> np.ndarray:
+        arrays = self._arrays.of_rows(self._completed(rows))
+        return self._model.ordered_answers(*arrays)
+
+    def _completed(self, rows: Sequence[Values]) -> Sequence[Values]:
+        """Rows with their features, in the order of the arrays."""
+        named = [self._complete(dict(zip(self.order, row, strict=True))) for row in rows]
+        return [[row[name] for name in self._wanted] for row in named]
 
 
 def _for_batches(
