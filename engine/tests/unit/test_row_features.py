@@ -82,6 +82,8 @@ def _traced(function: Any, **others: Any) -> Definition:
         (lambda row: row.s.contains("%"), {"s": "ab"}, False),
         (lambda row: row.s.extract(r"-(\d+)$"), {"s": "a-12"}, "12"),
         (lambda row: row.s.extract(r"-(\d+)$"), {"s": "a-12\n"}, None),
+        (lambda row: row.s.extract(r"^a[(]b\\$"), {"s": "a(b\\"}, "a(b\\"),
+        (lambda row: row.s.extract(r"a\$"), {"s": "a$b"}, "a$"),
         (lambda row: row.s.extract(r"\d+"), {"s": "٣ 4"}, "4"),
         (lambda row: row.s.is_in("a", "b"), {"s": "b"}, True),
         (lambda row: row.s.is_in("a", "b"), MISSING, None),

@@ -23,6 +23,8 @@ from goldpath.features.row.texts import (
     MINUTE_SECONDS,
     SMALL,
     TIME,
+    compiled_pattern,
+    with_end,
 )
 
 if TYPE_CHECKING:
@@ -145,17 +147,10 @@ def _is_in(value: Column, *known: Any) -> Column:
     return reduce(or_, [value == _constant(each) for each in known])
 
 
-def _ends(pattern: str) -> str:
-    """A pattern whose `$` is the end of the text, and not that of its last line."""
-    ends = pattern.endswith("$") and not pattern.endswith("\\$")
-    return pattern[:-1] + r"\z" if ends else pattern
-
-
 def _extract(text: Column, pattern: str) -> Column:
     """DuckDB extracts an empty text where the pattern is not found."""
-    group = 1 if "(" in pattern.replace("\\(", "") else 0
-    read = _ends(pattern)
-    return _where(text.re_search(read), text.re_extract(read, group))
+    read = with_end(pattern, r"\z")
+    return _where(text.re_search(read), text.re_extract(read, compiled_pattern(pattern).groups))
 
 
 def _to_time(text: Column) -> Column:

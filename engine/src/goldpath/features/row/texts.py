@@ -75,8 +75,14 @@ def check_pattern(pattern: str) -> str:
 
 def compiled_pattern(pattern: str) -> re.Pattern[str]:
     """A checked pattern as Python reads it."""
-    ends = pattern.endswith("$") and not pattern.endswith("\\$")
-    return re.compile(pattern[:-1] + r"\Z" if ends else pattern, re.ASCII)
+    return re.compile(with_end(pattern, r"\Z"), re.ASCII)
+
+
+def with_end(pattern: str, end: str) -> str:
+    """A pattern whose `$` is written as the end of the text, and not of its last line."""
+    before = pattern[:-1]
+    escapes = len(before) - len(before.rstrip("\\"))
+    return before + end if pattern.endswith("$") and escapes % 2 == 0 else pattern
 
 
 def extracted(text: str, pattern: re.Pattern[str]) -> str | None:

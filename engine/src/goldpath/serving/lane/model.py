@@ -210,7 +210,7 @@ class _Computing(_Compiled):
     def _completed(self, rows: Sequence[Values]) -> Sequence[Values]:
         """Rows with their features, in the order of the arrays."""
         named = [self._complete(dict(zip(self.order, row, strict=True))) for row in rows]
-        return [[row[name] for name in self._wanted] for row in named]
+        return [tuple(row[name] for name in self._wanted) for row in named]
 
 
 def _for_batches(
