@@ -6,6 +6,7 @@ and the drift columns.
 """
 
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
@@ -232,6 +233,12 @@ class Contract(Part):
         """The model's inputs, in order."""
         return [feature.name for feature in self.features]
 
+    def with_features(self, features: Sequence[Feature], personal: Sequence[str]) -> "Contract":
+        """The same contract with other features, and with other columns that are personal."""
+        parts = {name: getattr(self, name) for name in type(self).model_fields}
+        parts |= {"features": tuple(features), "personal": tuple(personal)}
+        return Contract.model_validate(parts)
+
     @property
     def row_features(self) -> list[Feature]:
         """Those that are computed from the others, each after those that it reads."""
@@ -244,8 +251,7 @@ class Contract(Part):
         if len(sent) == len(self.features):
             return self
         names = {feature.name for feature in self.row_features}
-        personal = tuple(name for name in self.personal if name not in names)
-        return Contract.model_validate({**dict(self), "features": sent, "personal": personal})
+        return self.with_features(sent, [name for name in self.personal if name not in names])
 
     @property
     def numeric_features(self) -> list[str]:

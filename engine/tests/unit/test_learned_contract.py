@@ -113,7 +113,7 @@ def test_the_definitions_are_stored_with_the_contract() -> None:
 
 
 def test_what_is_computed_of_personal_columns_is_personal() -> None:
-    contract = Contract.model_validate({**dict(CONTRACT), "personal": ("x",)})
+    contract = CONTRACT.with_features(CONTRACT.features, ["x"])
 
     learned = learned_with(*FEATURES, contract=contract)
 
@@ -200,8 +200,7 @@ def test_an_expression_is_not_written_in_yaml(tmp_path: Path) -> None:
 
 
 def test_a_stored_feature_that_reads_a_later_one_is_refused() -> None:
-    features = (*CONTRACT.features, *reversed(LEARNED.row_features))
-    broken = Contract.model_validate({**dict(LEARNED), "features": features})
+    broken = LEARNED.with_features([*CONTRACT.features, *reversed(LEARNED.row_features)], [])
 
     with pytest.raises(DocumentError, match="stands not before it"):
         definitions_of(broken)

@@ -34,12 +34,7 @@ def with_row_features(contract: Contract, project: Project) -> Contract:
     for each in definitions:
         if any(name in personal for name in each.expression.columns):
             personal.append(each.name)
-    made = {
-        **dict(sent),
-        "features": (*sent.features, *map(_feature, definitions)),
-        "personal": tuple(personal),
-    }
-    return Contract.model_validate(made)
+    return sent.with_features([*sent.features, *map(_feature, definitions)], personal)
 
 
 def _feature(definition: Definition) -> Feature:
