@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import duckdb
 import ibis
 import pyarrow as pa
 
@@ -13,6 +14,9 @@ from goldpath.features.row.one_row import rows_evaluator
 from goldpath.features.row.sql import with_sql_features
 from goldpath.features.row.tracing import Row, RowFeature, row_feature, trace_features
 from goldpath.features.row.values import Value
+from goldpath.lake.athena.sql import TableReference, athena_sql
+
+from .athena_functions import MACROS, parse_athena, to_duckdb
 
 SCHEMA = pa.schema(
     {
@@ -100,4 +104,20 @@ def in_the_lake(
     """What gold's columns hold."""
     table = ibis.memtable(pa.Table.from_pylist(list(rows), schema=SCHEMA))
     found = connection.to_pyarrow(with_sql_features(definitions, table))
+    return {each.name: found[each.name].to_pylist() for each in definitions}
+
+
+def on_athena(
+    definitions: Sequence[Definition], rows: Sequence[dict[str, Any]]
+) -> dict[str, Found]:
+    """What gold's columns hold on Athena, emulated."""
+    lake = ibis.table(ibis.Schema.from_pyarrow(SCHEMA), name=TableReference("rows", None, 0).name)
+    features = with_sql_features(definitions, lake).select(*(each.name for each in definitions))
+    connection = duckdb.connect()
+    for macro in MACROS:
+        connection.execute(macro)
+    given = pa.Table.from_pylist(list(rows), schema=SCHEMA)
+    connection.register("given", given)
+    connection.execute("CREATE SCHEMA lake; CREATE TABLE lake.rows AS SELECT * FROM given")
+    found = connection.sql(to_duckdb(parse_athena(athena_sql(features, "lake")))).to_arrow_table()
     return {each.name: found[each.name].to_pylist() for each in definitions}
