@@ -1,5 +1,6 @@
 """The HTTP service: predictions by the champion, its health and its metrics."""
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated
@@ -11,6 +12,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from goldpath.contract import Contract, Feature, load_contract
+from goldpath.errors import ProjectError
+from goldpath.features.row.learned import with_row_features
 from goldpath.registry.layout import COMPILED_TAG
 from goldpath.serving.access.control import install_access_control
 from goldpath.serving.explanations import explanations
@@ -56,6 +59,8 @@ from goldpath.serving.scorer import Scorer, Wish, wish_of
 from goldpath.serving.serving_core import ServingCore
 from goldpath.serving.stored_features import StoredFeatures, predicts_by_key
 from goldpath.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
 
 WishOfRequest = Annotated[Wish, Depends(wish_of)]
 
@@ -104,7 +109,8 @@ def app_around(
     has_swagger = settings.environment == "development"
     app = FastAPI(
         title=contract.dataset.replace("_", " ").capitalize(),
-        description=f"Predicts `{contract.target.column}` ({contract.problem}).",
+        description=f"Predicts `{contract.target.column}` ({contract.problem})."
+        + _computed(settings, contract),
         lifespan=(lambda _: running()) if running else None,
         telemetry=NO_OTHER_TELEMETRY,
         # A redirect names an address of its own: behind TLS it sent key and body in the clear.
@@ -178,6 +184,17 @@ def create_service(
     """
     core = _core_of(settings, contract, source)
     return FastLane(app_around(core, core.running), core)
+
+
+def _computed(settings: Settings, contract: Contract) -> str:
+    """Which features the project adds to those that a request sends, for people."""
+    try:
+        features = with_row_features(contract, settings.project).row_features
+    except ProjectError as error:  # the model that is there serves with its own
+        log.warning("the project's row features cannot be used: %s", error.message)
+        return ""
+    names = ", ".join(f"`{feature.name}`" for feature in features)
+    return f" Computed by the service, never sent: {names}." if names else ""
 
 
 def _core_of(
