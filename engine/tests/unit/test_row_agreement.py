@@ -201,7 +201,6 @@ class Drawing:
         return self.value("text", depth).to_time()
 
 
-@st.composite
 def features(draw: Any) -> list[RowFeature]:
     """A few features; some read those before them."""
 
@@ -228,15 +227,15 @@ def duckdb() -> Iterator["ibis.backends.duckdb.Backend"]:
 
 
 @pytest.mark.soak
-@given(drawn=features(), given_rows=rows)
+@given(data=st.data(), given_rows=rows)
 @settings(max_examples=examples(40, 2_000), deadline=None, suppress_health_check=list(HealthCheck))
 def test_service_batch_and_lake_compute_the_same(
-    drawn: list[RowFeature],
+    data: st.DataObject,
     given_rows: list[dict[str, Any]],
     duckdb: "ibis.backends.duckdb.Backend",
 ) -> None:
     try:
-        definitions = traced(*drawn)
+        definitions = traced(*features(data.draw))
     except ProjectError as error:  # larger than an expression may be
         assert "allowed" in error.message or "reads no column" in error.message  # noqa: PT017
         return

@@ -165,7 +165,7 @@ class _Tracing:
         place, taken = place_of(feature.function), self._taken_by(feature.name)
         if taken:
             raise ProjectDefinitionError(
-                f"{place}: the row feature {feature.name!r} has the name of {taken}",
+                f"{place}: a row feature cannot be called {feature.name!r}, which is {taken}",
                 "give it another name: @row_feature(name=…)",
             )
         self._features[feature.name] = feature
@@ -173,11 +173,11 @@ class _Tracing:
     def _taken_by(self, name: str) -> str:
         contract = self._contract
         if name in self._features:
-            return f"another one, {place_of(self._features[name].function)}"
+            return f"another one's name: {place_of(self._features[name].function)}"
         if name in (*contract.raw_columns, *contract.ignored):
             return "a column of config/project.yaml"
         if not name or name in RESERVED or name.startswith("_") or not name.isprintable():
-            return "no column that a table may have"
+            return "reserved, or no name of a column"
         return ""
 
     def definition(self, name: str) -> Definition:
