@@ -100,8 +100,11 @@ def test_the_service_says_what_it_computes(make_client: MakeClient) -> None:
     shelf = Shelf()
     shelf.put(fitted_with(learned(rate, where)))
 
-    facts = make_client(shelf=shelf).get("/model").json()["features"]
+    answer = make_client(shelf=shelf).get("/model").json()
+    facts = answer["features"]
 
+    # This project has no row features of its own by now.
+    assert answer["changed_row_features"] == ["rate is gone", "where is gone"]
     assert facts["rate"] == "computed by the service, not sent: a finite number, or null"
     assert facts["2nd call"] == "a whole number from 0 to 12"
 

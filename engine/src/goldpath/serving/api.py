@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from goldpath.contract import Contract, Feature, load_contract
 from goldpath.errors import ProjectError
-from goldpath.features.row.learned import with_row_features
+from goldpath.features.row.learned import changed_features, with_row_features
 from goldpath.registry.layout import COMPILED_TAG
 from goldpath.serving.access.control import install_access_control
 from goldpath.serving.explanations import explanations
@@ -107,10 +107,11 @@ def app_around(
     """
     settings, contract, metrics = core.settings, core.contract, core.metrics
     has_swagger = settings.environment == "development"
+    learned = _learned(settings, contract)
     app = FastAPI(
         title=contract.dataset.replace("_", " ").capitalize(),
         description=f"Predicts `{contract.target.column}` ({contract.problem})."
-        + _computed(settings, contract),
+        + _computed(learned),
         lifespan=(lambda _: running()) if running else None,
         telemetry=NO_OTHER_TELEMETRY,
         # A redirect names an address of its own: behind TLS it sent key and body in the clear.
@@ -154,7 +155,7 @@ def app_around(
     app.include_router(explanations(models.row, contract, core.predictor))
     app.include_router(feedback_router(contract, settings.serving.maximum_batch_rows, feedback_log))
     app.include_router(page_router(contract, has_swagger=has_swagger))
-    app.include_router(_operations(core.predictor))
+    app.include_router(_operations(core.predictor, learned))
     app.include_router(registry_hook(settings, core.bell))
     app.include_router(operations_router(settings, contract, core.predictor, core.traffic, metrics))
     app.include_router(_metrics(metrics, settings))
@@ -186,14 +187,18 @@ def create_service(
     return FastLane(app_around(core, core.running), core)
 
 
-def _computed(settings: Settings, contract: Contract) -> str:
-    """Which features the project adds to those that a request sends, for people."""
+def _learned(settings: Settings, contract: Contract) -> Contract:
+    """The contract with the project's present row features, where they can be used."""
     try:
-        features = with_row_features(contract, settings.project).row_features
+        return with_row_features(contract, settings.project)
     except ProjectError as error:  # the model that is there serves with its own
         log.warning("the project's row features cannot be used: %s", error.message)
-        return ""
-    names = ", ".join(f"`{feature.name}`" for feature in features)
+        return contract
+
+
+def _computed(contract: Contract) -> str:
+    """Which features the service adds to those that a request sends, for people."""
+    names = ", ".join(f"`{feature.name}`" for feature in contract.row_features)
     return f" Computed by the service, never sent: {names}." if names else ""
 
 
@@ -245,7 +250,7 @@ def _predictions(models: RequestModels, scorer: Scorer, stored: StoredFeatures |
     return router
 
 
-def _operations(predictor: Predictor) -> APIRouter:
+def _operations(predictor: Predictor, learned: Contract) -> APIRouter:
     router = APIRouter(tags=["operations"])
 
     @router.get("/health")
@@ -288,6 +293,7 @@ def _operations(predictor: Predictor) -> APIRouter:
             target=contract.target.column,
             classes=list(contract.target.classes),
             features={feature.name: _described(feature) for feature in contract.features},
+            changed_row_features=list(changed_features(contract, learned)),
         )
 
     return router

@@ -90,6 +90,10 @@ class ModelFacts(BaseModel):
     target: str
     classes: list[str]
     features: dict[str, str] = Field(description="What each feature may be, in words.")
+    changed_row_features: list[str] = Field(
+        description="Where the project's present row features are not those that this version "
+        "computes."
+    )
 
 
 @dataclass(frozen=True)
