@@ -5,6 +5,7 @@ from typing import Any
 
 import duckdb
 import ibis
+import numpy as np
 import pyarrow as pa
 
 from goldpath.contract import Contract
@@ -83,7 +84,7 @@ def in_batch(definitions: Sequence[Definition], rows: Sequence[dict[str, Any]]) 
     columns = {
         name: known_texts([row[name] for row in rows])
         if name in texts
-        else known_numbers([row[name] for row in rows])
+        else known_numbers(np.array([row[name] for row in rows]))
         for name in SCHEMA.names
     }
     found = with_features(definitions, columns, len(rows))

@@ -42,7 +42,7 @@ def fitted_with(contract: Contract, version: str = "1") -> LoadedModel:
     )
     pipeline.fit(model_frame(rows, contract), target)
     background = [
-        {name: None if value != value else value for name, value in row.items()}
+        {str(name): None if value != value else value for name, value in row.items()}
         for row in model_frame(rows[:20], contract).to_dict("records")
     ]
     version_of = ModelVersion("small", version, "run", ("champion",), {})

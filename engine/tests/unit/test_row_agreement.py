@@ -75,7 +75,7 @@ class Drawing:
     def __init__(self, draw: Any, row: Row) -> None:
         self._draw, self._row = draw, row
 
-    def value(self, kind: Type, depth: int) -> Any:
+    def value(self, kind: Type, depth: int) -> Value:
         """A value of a type: a column, a constant or an operation."""
         if depth == 0 or self._draw(st.integers(0, 5)) == 0:
             return self.leaf(kind)
@@ -90,15 +90,16 @@ class Drawing:
         made: Value = getattr(self, f"{kind}s")(depth - 1)
         return made
 
-    def leaf(self, kind: Type) -> Any:
+    def leaf(self, kind: Type) -> Value:
         if kind == "time":
             return self.leaf("text").to_time()
         return self._row[self._draw(st.sampled_from(COLUMNS[kind]))]
 
-    def constant_or(self, kind: Type, depth: int) -> Any:
+    def constant_or(self, kind: Type, depth: int) -> Value | float:
         if self._draw(st.booleans()):
             return self.value(kind, depth)
-        return self._draw(numbers if kind == "number" else integers)
+        drawn: float = self._draw(numbers if kind == "number" else integers)
+        return drawn
 
     def numbers(self, depth: int) -> Value:
         one = self.value(self._draw(st.sampled_from(["number", "integer"])), depth)
@@ -139,7 +140,8 @@ class Drawing:
             case "/":
                 return one // self.constant_or("integer", depth)
             case "%":
-                return one % self._draw(st.integers(-9, 9))
+                divisor: int = self._draw(st.integers(-9, 9))
+                return one % divisor
             case "f":
                 return self.value("number", depth).floor()
             case "c":
@@ -149,7 +151,8 @@ class Drawing:
             case "l":
                 return self.value("text", depth).length()
             case "p":
-                return one ** self._draw(st.integers(2, 4))
+                power: int = self._draw(st.integers(2, 4))
+                return one**power
         part = self._draw(st.sampled_from(["year", "month", "day", "weekday", "hour", "minute"]))
         found: Value = getattr(self.value("time", depth), part)()
         return found

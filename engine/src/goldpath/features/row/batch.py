@@ -140,7 +140,7 @@ def _exp(value: float) -> float:
 
 def _is_missing(values: Array) -> Array:
     if values.dtype == object:
-        return np.equal(values, None).astype(bool)
+        return np.array([value is None for value in values.tolist()], dtype=bool)
     return np.isnan(values)
 
 

@@ -121,7 +121,7 @@ def row_feature(
 
     def decorate(decorated: Callable[[Row], Value]) -> RowFeature:
         said = (decorated.__doc__ or "").strip().partition("\n")[0]
-        own = name or getattr(decorated, "__name__", "")
+        own = name or str(getattr(decorated, "__name__", ""))
         return RowFeature(own, decorated, said if description is None else description)
 
     return decorate if function is None else decorate(function)

@@ -59,7 +59,7 @@ class Value:
     def __mul__(self, other: Operand) -> "Value":
         return self._with("multiply", other)
 
-    def __rmul__(self, other: Operand) -> "Value":
+    def __rmul__(self, other: float) -> "Value":
         return self._value(other)._with("multiply", self)
 
     def __truediv__(self, other: Operand) -> "Value":
