@@ -108,24 +108,40 @@ TRY_CASTS = {
         "ELSE TRY_CAST(x AS DOUBLE) END"
     ),
 }
+
+
+def _once(body: str) -> str:
+    """The body over the macro's argument `a`, called x in it.
+
+    DuckDB puts a macro's argument wherever its body names it, so that five casts within each other
+    would be thousands of them.
+    """
+    return f"list_transform([a], lambda x: {body})[1]"
+
+
+_REFUSAL = (
+    "error('INVALID_CAST_ARGUMENT: Cannot cast '||chr(39)||CAST(x AS VARCHAR)||chr(39)||' to {}')"
+)
 MACROS = [
-    *(f"CREATE MACRO athena_try_{kind}(x) AS {body}" for kind, body in TRY_CASTS.items()),
+    *(f"CREATE MACRO athena_try_{kind}(a) AS {_once(body)}" for kind, body in TRY_CASTS.items()),
     *(
-        f"CREATE MACRO athena_{kind}(x) AS CASE "
-        f"WHEN x IS NOT NULL AND athena_try_{kind}(x) IS NULL "
-        f"THEN error('INVALID_CAST_ARGUMENT: Cannot cast ''' || CAST(x AS VARCHAR) "
-        f"|| ''' to {kind}')"
-        f" ELSE athena_try_{kind}(x) END"
+        f"CREATE MACRO athena_{kind}(a) AS "
+        + _once(
+            f"CASE WHEN x IS NOT NULL AND athena_try_{kind}(x) IS NULL "
+            f"THEN {_REFUSAL.format(kind)} ELSE athena_try_{kind}(x) END"
+        )
         for kind in TRY_CASTS
     ),
     # Trino prints a timestamp with all digits of its precision.
-    "CREATE MACRO athena_varchar(x) AS CASE typeof(x) "
-    "WHEN 'TIMESTAMP' THEN strftime(TRY_CAST(CAST(x AS VARCHAR) AS TIMESTAMP), "
-    "'%Y-%m-%d %H:%M:%S.%f') "
-    "WHEN 'TIMESTAMP_MS' THEN strftime(TRY_CAST(CAST(x AS VARCHAR) AS TIMESTAMP), "
-    "'%Y-%m-%d %H:%M:%S.%g') ELSE CAST(x AS VARCHAR) END",
-    "CREATE MACRO athena_regexp_extract(x, p, g) AS "
-    "CASE WHEN regexp_matches(x, p) THEN regexp_extract(x, p, g) END",
+    "CREATE MACRO athena_varchar(a) AS "
+    + _once(
+        "CASE typeof(x) WHEN 'TIMESTAMP' THEN strftime(TRY_CAST(CAST(x AS VARCHAR) AS TIMESTAMP), "
+        "'%Y-%m-%d %H:%M:%S.%f') "
+        "WHEN 'TIMESTAMP_MS' THEN strftime(TRY_CAST(CAST(x AS VARCHAR) AS TIMESTAMP), "
+        "'%Y-%m-%d %H:%M:%S.%g') ELSE CAST(x AS VARCHAR) END"
+    ),
+    "CREATE MACRO athena_regexp_extract(a, p, g) AS "
+    + _once("CASE WHEN regexp_matches(x, p) THEN regexp_extract(x, p, g) END"),
     "CREATE MACRO parse_duration(x) AS to_microseconds(CAST(round("
     "CAST(regexp_extract(x, '^[0-9.]+') AS DOUBLE) * CASE regexp_extract(x, '[a-z]+$') "
     "WHEN 'us' THEN 1 WHEN 'ms' THEN 1000 WHEN 's' THEN 1000000 WHEN 'm' THEN 60000000 "

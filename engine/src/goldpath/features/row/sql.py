@@ -160,7 +160,7 @@ def _to_time(text: Column) -> Column:
     pattern = rf"^{TIME}\z"
 
     def part(group: int, seconds: int) -> Column:
-        figure = text.re_extract(pattern, group).try_cast("int64").fill_null(0)
+        figure = ("0" + text.re_extract(pattern, group).fill_null("")).cast("int64")
         return figure.cast("float64") * _constant(seconds)
 
     day = text.re_extract(pattern, 1).try_cast("date")
