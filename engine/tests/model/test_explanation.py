@@ -171,7 +171,7 @@ class Sum:
         )
         self.scored = 0
 
-    def predict(self, frame: pd.DataFrame) -> Predictions:
+    def predict_frame(self, frame: pd.DataFrame) -> Predictions:
         self.scored += len(frame)
         values = frame.iloc[:, 1:].sum(axis=1).tolist()
         return Predictions(values, None, values)

@@ -32,6 +32,9 @@ class Row:
 
     Its columns are those that the request sends, and the other row features.
 
+    Args:
+        read: Gives the value of a column's name.
+
     Example:
         >>> from goldpath import Row, Value, row_feature
         >>> @row_feature

@@ -27,6 +27,10 @@ class Value:
     Arithmetic (`+ - * / // % **`), comparisons (`== != < <= > >=`) and logic (`& | ~`) are written
     as usual, with other values or with constants.
 
+    Args:
+        tracer: Writes down what is done.
+        place: Of this value's node among the tracer's.
+
     Example:
         >>> from goldpath import Row, Value, case, row_feature
         >>> @row_feature
