@@ -1,10 +1,15 @@
 """The service computes a model's row features: nobody sends them, and the model's own count."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from goldpath.compiled.compiler import compile_pipeline
+from goldpath.compiled.native import build_kernel, find_compiler
 from goldpath.contract import Contract
 from goldpath.features.row.cases import case
 from goldpath.features.row.complete import complete_rows
@@ -15,7 +20,11 @@ from goldpath.learning.families import FAMILIES
 from goldpath.learning.frames import model_frame
 from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.project import Project
+from goldpath.serving.lane.batch_rows import batch_reader
+from goldpath.serving.lane.computed import ComputedColumns
+from goldpath.serving.lane.row_arrays import RowArrays
 
+from ..ready_made import kernels
 from .conftest import MakeClient
 from .examples import Shelf, contract_of, random_rows
 
@@ -28,6 +37,12 @@ def rate(row: Row) -> Value:
 @row_feature
 def where(row: Row) -> Value:
     return case((row["país.über"] == "north", "cold"), otherwise="warm")
+
+
+@row_feature
+def twice(row: Row) -> Value:
+    """Of another feature."""
+    return row["where"].map({"cold": 2, "warm": 4}) * row.rate
 
 
 def learned(*features: RowFeature) -> Contract:
@@ -68,6 +83,41 @@ def test_a_request_without_them_gets_the_models_answer(
     for one, many, probabilities in zip(alone, together, expected, strict=True):
         assert list(one["probabilities"].values()) == probabilities.tolist()
         assert one["probabilities"] == many["probabilities"]
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="no C compiler")
+def test_rows_alone_together_and_read_by_c_become_the_same_numbers_and_codes() -> None:
+    contract = learned(rate, where, twice)
+    form = compile_pipeline(fitted_with(contract).pipeline, contract)
+    computed = ComputedColumns(contract, form)
+    rows = random_rows(contract.request, 60, seed=8)
+    values = [tuple(row.get(name) for name in computed.order) for row in rows]
+    body = json.dumps({"instances": rows}).encode()
+    library = build_kernel(kernels())
+    assert library is not None
+    reader = batch_reader(contract.request, computed.request_form, library, len(rows))
+    assert reader is not None
+    read = reader.read(body)
+    assert read is not None
+
+    alone = RowArrays(form).of_rows(computed.rows(values))
+
+    assert computed.reads_codes
+    for together in (
+        computed.of_columns([*zip(*values, strict=True)]),
+        computed.of_arrays(read.numbers, read.codes),
+    ):
+        for found, expected in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(found, expected)
+    assert len(np.unique(alone[1][:, -1])) > 1
+
+
+def test_codes_that_stand_for_several_texts_are_not_read() -> None:
+    contract = learned(rate, where)
+    form = compile_pipeline(fitted_with(contract).pipeline, contract)
+    known = {**form.categories, "país.über": form.categories["país.über"][1:]}
+
+    assert not ComputedColumns(contract, replace(form, categories=known)).reads_codes
 
 
 def test_a_caller_cannot_send_one(make_client: MakeClient) -> None:

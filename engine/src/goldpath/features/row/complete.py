@@ -41,7 +41,7 @@ def complete_rows(
     return _complete_frame(rows, contract, definitions)
 
 
-def _read(contract: Contract, definitions: Sequence[Definition]) -> dict[str, bool]:
+def columns_read(contract: Contract, definitions: Sequence[Definition]) -> dict[str, bool]:
     """The columns of the request that the features read, and whether each is a text."""
     sent = {feature.name: feature for feature in contract.features if not feature.expression}
     needed = dict.fromkeys(name for each in definitions for name in each.expression.columns)
@@ -54,7 +54,7 @@ def _complete_table(
     import pyarrow as pa
 
     columns: dict[str, Array] = {}
-    for name, is_text in _read(contract, definitions).items():
+    for name, is_text in columns_read(contract, definitions).items():
         column = table.column(name)
         if is_text:
             columns[name] = known_texts(column.to_pylist())
@@ -84,7 +84,7 @@ def _complete_frame(
     import pandas as pd
 
     columns: dict[str, Array] = {}
-    for name, is_text in _read(contract, definitions).items():
+    for name, is_text in columns_read(contract, definitions).items():
         column = frame[name]
         if is_text:
             columns[name] = known_texts(column.tolist())

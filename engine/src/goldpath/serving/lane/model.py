@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from goldpath.compiled.encoded import EncodedModel
+from goldpath.compiled.form import CompiledForm
 from goldpath.compiled.json_rows import JsonRows, RowReader
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import Contract
-from goldpath.features.row.learned import definitions_of
-from goldpath.features.row.one_row import rows_evaluator
 from goldpath.serving.lane.answers import Answer, AnswerWriter
 from goldpath.serving.lane.batch_rows import BatchWriter, batch_reader
 from goldpath.serving.lane.batching import MicroBatcher
+from goldpath.serving.lane.computed import ComputedColumns
 from goldpath.serving.lane.request_structs import DecodedBatch, DecodedRow, RequestDecoder, Values
 from goldpath.serving.lane.row_arrays import RowArrays
 from goldpath.serving.prediction_log import PredictionLog
@@ -64,13 +64,14 @@ class LaneModel:
         self.is_immediate = isinstance(model, CompiledModel)
         self._reader: RowReader | None = None
         writer: BatchWriter | None = None
-        if isinstance(model, CompiledModel) and has_own:
-            self._engine = _Computing(model)
-        elif isinstance(model, CompiledModel):
-            self._engine = _Compiled(model)
-            self._reader, writer = _for_batches(
-                model, champion, contract, maximum_rows, prediction_log
-            )
+        if isinstance(model, CompiledModel):
+            computed = ComputedColumns(model.contract, model.form) if has_own else None
+            self._engine = _Computing(model, computed) if computed else _Compiled(model)
+            if computed is None or computed.reads_codes:
+                form = computed.request_form if computed else model.form
+                self._reader, writer = _for_batches(
+                    model, form, champion, contract, maximum_rows, prediction_log
+                )
         elif isinstance(model, EncodedModel) and not has_own:
             self._engine = encoded_engine(model)
         else:
@@ -183,38 +184,37 @@ class _Compiled:
 
 
 class _Computing(_Compiled):
-    """Computes row features in Python, then scores like any compiled model."""
+    """Computes row features, then scores like any compiled model."""
 
-    def __init__(self, model: CompiledModel) -> None:
+    def __init__(self, model: CompiledModel, computed: ComputedColumns) -> None:
         super().__init__(model)
-        self.order = model.contract.request.feature_names
-        self._complete = rows_evaluator(definitions_of(model.contract))
-        self._wanted = self._arrays.order
-        self._most_in_loop = min(self._most_in_loop, SLOW_ROWS_IN_THE_LOOP)
+        self.order = computed.order
+        self._computed = computed
 
     def now(self, rows: Sequence[Values]) -> Sequence[Answer]:
         """The answers to a few rows, at once."""
-        return super().now(self._completed(rows))
+        return super().now(self._computed.rows(rows))
 
     async def several(self, columns: Sequence[Values]) -> np.ndarray:
         """The answers to rows, given as columns: shape (rows, classes or 1)."""
-        rows = list(zip(*columns, strict=True))
-        if len(rows) <= self._most_in_loop:
-            return self._answers(rows)
-        return await asyncio.to_thread(self._answers, rows)
 
-    def _answers(self, rows: Sequence[Values]) -> np.ndarray:
-        arrays = self._arrays.of_rows(self._completed(rows))
-        return self._model.ordered_answers(*arrays)
+        def score() -> np.ndarray:
+            return self._model.ordered_answers(*self._computed.of_columns(columns))
 
-    def _completed(self, rows: Sequence[Values]) -> Sequence[Values]:
-        """Rows with their features, in the order of the arrays."""
-        named = [self._complete(dict(zip(self.order, row, strict=True))) for row in rows]
-        return [tuple(row[name] for name in self._wanted) for row in named]
+        return score() if len(columns[0]) <= self._most_in_loop else await asyncio.to_thread(score)
+
+    async def scored(self, numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """The answers to rows, given as a request's arrays: shape (rows, classes or 1)."""
+
+        def score() -> np.ndarray:
+            return self._model.ordered_answers(*self._computed.of_arrays(numbers, codes))
+
+        return score() if len(numbers) <= self._most_in_loop else await asyncio.to_thread(score)
 
 
 def _for_batches(
     model: CompiledModel,
+    form: CompiledForm,
     champion: Champion,
     contract: Contract,
     maximum_rows: int,
@@ -225,7 +225,7 @@ def _for_batches(
     if model.library is None or (personal is not None and personal.hashed):
         return None, None
     hidden = personal.columns if personal is not None else ()
-    reader = batch_reader(contract, model.form, model.library, maximum_rows, hidden)
+    reader = batch_reader(contract, form, model.library, maximum_rows, hidden)
     version = champion.version
     writer = BatchWriter(contract.target.classes, version.name, version.version, model.library)
     return reader, writer
