@@ -15,6 +15,7 @@ from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.settings import Settings
 
 from ..conftest import make_project
+from ..counts import times
 
 TABLE = TableName("gold", "shop")
 
@@ -206,15 +207,17 @@ for number in range(int(sys.argv[3])):
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_every_acknowledged_row_of_eight_writers_is_there_once(project: Settings) -> None:
+    each = times(12, 50)  # every commit reads the metadata of all those before it
     command = [sys.executable, "-c", WRITER, str(project.root)]
     writers = [
-        subprocess.Popen([*command, str(number), "50"], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, str(number), str(each)], stdout=subprocess.PIPE, text=True)
         for number in range(8)
     ]
     acknowledged = [int(line) for writer in writers for line in writer.communicate()[0].split()]
     assert [writer.returncode for writer in writers] == [0] * 8
-    assert len(acknowledged) == 400
+    assert len(acknowledged) == 8 * each
     assert numbers(LocalLakehouse(project)) == sorted(acknowledged)
 
 
