@@ -7,7 +7,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-engine demo test test-engine test-template test-soak test-fast test-uvicorn mutation lint format typecheck coverage lock wheel check-wheel engine-project clean \
-	bench-cli bench-data bench-iceberg bench-pit bench-online bench-registry bench-automl bench-serving bench-stall bench-batch-scoring
+	bench-cli bench-data bench-iceberg bench-pit bench-online bench-registry bench-automl bench-serving bench-features bench-stall bench-batch-scoring
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ bench-automl: setup  ## AutoML against FLAML, 60 CPU seconds each (an hour and a
 
 bench-serving: setup  ## The service against model servers and empty ones (25 minutes; run make demo first)
 	@$(DEMO)/.venv/bin/python benchmarks/serving.py $(DEMO)
+
+bench-features: setup  ## Five row features computed in the service, against the same five sent (2 minutes; run make demo first)
+	@$(DEMO)/.venv/bin/python benchmarks/features.py $(DEMO)
 
 bench-stall: setup  ## Other callers' latency while one client posts hostile bodies (1.5 minutes; run make demo first)
 	@$(DEMO)/.venv/bin/python benchmarks/stall.py $(DEMO)

@@ -12,6 +12,7 @@ answers to them.
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,8 +73,8 @@ def draw_rows(rows: int, seed: int) -> "tuple[pd.DataFrame, np.ndarray]":
     return frame, labels
 
 
-def build_pipeline() -> "Pipeline":
-    """The unfitted pipeline."""
+def build_pipeline(names: Sequence[str] = NUMBERS) -> "Pipeline":
+    """The unfitted pipeline, for numbers of these names."""
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.impute import SimpleImputer
@@ -83,7 +84,7 @@ def build_pipeline() -> "Pipeline":
     numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
     categories = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     columns = ColumnTransformer(
-        [("numbers", numbers, list(NUMBERS)), ("categories", categories, list(CATEGORIES))]
+        [("numbers", numbers, list(names)), ("categories", categories, list(CATEGORIES))]
     )
     model = HistGradientBoostingClassifier(max_iter=200, early_stopping=False, random_state=0)
     return Pipeline([("columns", columns), ("model", model)])

@@ -1,0 +1,175 @@
+"""Row features in the service, against the same model that is sent them ready-made, in one run.
+
+One pipeline is fitted on 17 numbers, 3 categories and five row features of them. It is registered
+twice: with a contract that computes the five, whose callers send 20 values, and with one where the
+five are columns like any other, whose callers send all 25. Both services are started in turn, in
+rounds of which every second one runs backwards, and are checked against scikit-learn before and
+after each load. The ratio is the requests a second with computed features by those with sent ones,
+one row a request on 32 connections: the median over the rounds.
+
+    PYTHON benchmarks/features.py PROJECT [--rounds 3] [--seconds 4]
+
+PYTHON is the project's interpreter.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from baked import ENGINE
+from serving import build_kernel
+from serving_measure import CASES, Load, Slot, Truth, build_load, measure
+from serving_peers import Place, peers
+from serving_project import build_pipeline, draw_rows, json_rows, register, write_contract
+from serving_rows import CATEGORIES, NUMBERS
+
+HERE = Path(__file__).resolve().parent
+FOLDER = HERE.parent / "build" / "features"
+RESULT = HERE / "results" / "features.json"
+SENT, COMPUTED = "sent", "computed"
+ROWS, ASKED_ROWS, SEED = 50_000, 1000, 11
+MAIN_CASE = "single_32"
+
+
+def main() -> int:
+    """Measure, print and write the result; 2 where a service fails."""
+    options = _options()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    load = Load(build_load(FOLDER), options.seconds, min(1.0, options.seconds / 2))
+    truths = make_models(options.project.resolve())
+    module = os.environ.get("BENCH_MODULE", ENGINE)
+    places = {name: Place(FOLDER / name, Path(sys.executable), FOLDER, module) for name in truths}
+    for place in places.values():
+        build_kernel(place)
+    ours = next(peer for peer in peers() if peer.name == "ours")
+    slots: list[Slot] = []
+    for number in range(options.rounds):
+        for name in (COMPUTED, SENT) if number % 2 else (SENT, COMPUTED):
+            peer = replace(ours, name=name)
+            slots.append(measure(places[name], peer, load, truths[name], number))
+            if slots[-1].error:
+                print(f"Error: {name}: {slots[-1].error}", file=sys.stderr)
+                return 2
+    result = summary(slots, options.seconds)
+    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    for case, figures in result["details"]["cases"].items():
+        print(f"{case:10} {figures}")
+    return 0
+
+
+def make_models(project: Path) -> dict[str, Truth]:
+    """Register the pipeline with both contracts: the rows to send, and what they must give."""
+    from goldpath import Project
+    from goldpath.contract import Contract, load_contract
+    from goldpath.features.row.complete import complete_rows
+    from goldpath.features.row.learned import with_row_features
+    from goldpath.settings import load_settings
+
+    roots = {}
+    for name in (SENT, COMPUTED):
+        root = FOLDER / name / "project"
+        shutil.rmtree(FOLDER / name, ignore_errors=True)
+        shutil.copytree(project / "config", root / "config")
+        write_contract(root / "config" / "project.yaml")
+        roots[name] = root
+    request = load_contract(roots[COMPUTED])
+    learned = with_row_features(request, Project(features=row_features))
+    added = [
+        {"name": feature.name, "type": feature.type, "nullable": True}
+        for feature in learned.row_features
+    ]
+    file = roots[SENT] / "config" / "project.yaml"
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    numbers = content["features"][: len(NUMBERS)]
+    content["features"] = [*numbers, *added, *content["features"][len(NUMBERS) :]]
+    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+    frame, labels = draw_rows(ROWS, SEED)
+    complete = complete_rows(frame, learned)
+    pipeline = build_pipeline([*NUMBERS, *(each["name"] for each in added)])
+    pipeline.fit(complete, labels)
+    contracts: dict[str, Contract] = {SENT: load_contract(roots[SENT]), COMPUTED: learned}
+    for name, contract in contracts.items():
+        register(load_settings(roots[name]), contract, pipeline, complete)
+    asked, _ = draw_rows(ASKED_ROWS, SEED + 1)
+    complete = complete_rows(asked, learned)
+    answers = pipeline.predict_proba(complete)[:, 1].tolist()
+    return {
+        SENT: Truth(json_rows(complete[list(contracts[SENT].feature_names)]), answers),
+        COMPUTED: Truth(json_rows(asked), answers),
+    }
+
+
+def row_features() -> list[Any]:
+    """Five of the usual kinds: a ratio, a difference, a choice, a table and a bounded product."""
+    from goldpath import case, row_feature
+
+    rates = dict(zip(CATEGORIES["plan"], (5.0, 9.0, 15.0, 25.0, 60.0), strict=True))
+
+    def difference(row: Any) -> Any:
+        return row.number_2 - row.number_3
+
+    return [
+        row_feature(name=name)(function)
+        for name, function in {
+            "ratio": lambda row: row.number_0 / (abs(row.number_1) + 1),
+            "difference": difference,
+            "larger": lambda row: case(
+                (row.number_4 > row.number_5, row.number_4), otherwise=row.number_5
+            ),
+            "rate": lambda row: row.plan.map(rates),
+            "product": lambda row: (row.number_6.coalesce(0) * difference(row)).clip(-1000, 1000),
+        }.items()
+    ]
+
+
+def summary(slots: list[Slot], seconds: float) -> dict[str, Any]:
+    """The result: for each case the median ratio over the rounds, and the rates behind it."""
+    rounds = range(max(slot.round for slot in slots) + 1)
+    cases: dict[str, Any] = {}
+    for case in CASES:
+        rates = {
+            (slot.round, slot.peer): slot.cases[case]["per_second"]
+            for slot in slots
+            if case in slot.cases
+        }
+        ratios = [rates[number, COMPUTED] / rates[number, SENT] for number in rounds]
+        cases[case] = {
+            "ratio": round(statistics.median(ratios), 3),
+            **{
+                name: round(statistics.median(rates[number, name] for number in rounds))
+                for name in (SENT, COMPUTED)
+            },
+        }
+    return {
+        "name": "features",
+        "ratio": cases[MAIN_CASE]["ratio"],
+        "unit": "requests a second with five computed row features / with the same five sent",
+        "n": len(rounds),
+        "details": {
+            "cases": cases,
+            "seconds": seconds,
+            "cores": os.cpu_count(),
+            "python": sys.version.split()[0],
+            "slots": [asdict(slot) for slot in slots],
+        },
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("project", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
