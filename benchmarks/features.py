@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import Any
 import yaml
 from baked import ENGINE
 from serving import build_kernel
-from serving_measure import CASES, Load, Slot, Truth, build_load, measure
+from serving_measure import CASES, Load, Slot, build_load, measure, read_truth
 from serving_peers import Place, peers
 from serving_project import build_pipeline, draw_rows, json_rows, register, write_contract
 from serving_rows import CATEGORIES, NUMBERS
@@ -41,13 +42,20 @@ MAIN_CASE = "single_32"
 def main() -> int:
     """Measure, print and write the result; 2 where a service fails."""
     options = _options()
+    project = options.project.resolve()
+    if options.model:
+        make_model(project, options.model)
+        return 0
     FOLDER.mkdir(parents=True, exist_ok=True)
     load = Load(build_load(FOLDER), options.seconds, min(1.0, options.seconds / 2))
-    truths = make_models(options.project.resolve())
     module = os.environ.get("BENCH_MODULE", ENGINE)
-    places = {name: Place(FOLDER / name, Path(sys.executable), FOLDER, module) for name in truths}
-    for place in places.values():
+    names = (SENT, COMPUTED)
+    places = {name: Place(FOLDER / name, Path(sys.executable), FOLDER, module) for name in names}
+    for name, place in places.items():
+        command = [sys.executable, __file__, str(project), "--model", name]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         build_kernel(place)
+    truths = {name: read_truth(place) for name, place in places.items()}
     ours = next(peer for peer in peers() if peer.name == "ours")
     slots: list[Slot] = []
     for number in range(options.rounds):
@@ -64,47 +72,43 @@ def main() -> int:
     return 0
 
 
-def make_models(project: Path) -> dict[str, Truth]:
-    """Register the pipeline with both contracts: the rows to send, and what they must give."""
+def make_model(project: Path, name: str) -> None:
+    """Register the pipeline with one of the contracts; write rows to send and what they give.
+
+    In a process of its own: MLflow's client stays with the first registry that it has met.
+    """
     from goldpath import Project
-    from goldpath.contract import Contract, load_contract
+    from goldpath.contract import load_contract
     from goldpath.features.row.complete import complete_rows
     from goldpath.features.row.learned import with_row_features
     from goldpath.settings import load_settings
 
-    roots = {}
-    for name in (SENT, COMPUTED):
-        root = FOLDER / name / "project"
-        shutil.rmtree(FOLDER / name, ignore_errors=True)
-        shutil.copytree(project / "config", root / "config")
-        write_contract(root / "config" / "project.yaml")
-        roots[name] = root
-    request = load_contract(roots[COMPUTED])
-    learned = with_row_features(request, Project(features=row_features))
-    added = [
-        {"name": feature.name, "type": feature.type, "nullable": True}
-        for feature in learned.row_features
-    ]
-    file = roots[SENT] / "config" / "project.yaml"
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    numbers = content["features"][: len(NUMBERS)]
-    content["features"] = [*numbers, *added, *content["features"][len(NUMBERS) :]]
-    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-
+    folder = FOLDER / name
+    root, model = folder / "project", folder / "model"
+    shutil.rmtree(folder, ignore_errors=True)
+    model.mkdir(parents=True)
+    shutil.copytree(project / "config", root / "config")
+    file = root / "config" / "project.yaml"
+    write_contract(file)
+    learned = with_row_features(load_contract(root), Project(features=row_features))
+    added = [feature.name for feature in learned.row_features]
+    contract = learned
+    if name == SENT:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        columns = [{"name": each, "type": "number", "nullable": True} for each in added]
+        content["features"][len(NUMBERS) : len(NUMBERS)] = columns
+        file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        contract = load_contract(root)
     frame, labels = draw_rows(ROWS, SEED)
     complete = complete_rows(frame, learned)
-    pipeline = build_pipeline([*NUMBERS, *(each["name"] for each in added)])
-    pipeline.fit(complete, labels)
-    contracts: dict[str, Contract] = {SENT: load_contract(roots[SENT]), COMPUTED: learned}
-    for name, contract in contracts.items():
-        register(load_settings(roots[name]), contract, pipeline, complete)
+    pipeline = build_pipeline([*NUMBERS, *added]).fit(complete, labels)
+    register(load_settings(root), contract, pipeline, complete)
     asked, _ = draw_rows(ASKED_ROWS, SEED + 1)
     complete = complete_rows(asked, learned)
+    rows = json_rows(complete if name == SENT else asked)
     answers = pipeline.predict_proba(complete)[:, 1].tolist()
-    return {
-        SENT: Truth(json_rows(complete[list(contracts[SENT].feature_names)]), answers),
-        COMPUTED: Truth(json_rows(asked), answers),
-    }
+    for kind, content in {"rows": rows, "answers": answers}.items():
+        (model / f"{kind}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def row_features() -> list[Any]:
@@ -168,6 +172,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("project", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--model", choices=(SENT, COMPUTED), help="only make this one's model")
     return parser.parse_args()
 
 
