@@ -16,7 +16,7 @@ from goldpath.features.row.tracing import Row, RowFeature
 from goldpath.features.row.values import Value
 
 from ..counts import examples
-from ..row_features import complete, in_batch, in_the_lake, one_by_one, traced
+from ..row_features import complete, from_values, in_batch, in_the_lake, one_by_one, traced
 
 AT_ONCE = 5
 """Features of one example: planning a query costs more than answering it."""
@@ -244,11 +244,12 @@ def test_service_batch_and_lake_compute_the_same(
         return
     each_row = complete(given_rows)
 
-    one, batch = one_by_one(definitions, each_row), in_batch(definitions, each_row)
-    lake = in_the_lake(definitions, each_row, duckdb)
+    one, lane = one_by_one(definitions, each_row), from_values(definitions, each_row)
+    batch, lake = in_batch(definitions, each_row), in_the_lake(definitions, each_row, duckdb)
 
     for each in definitions:
         note(f"{each.name} = {each.expression.dump()}")
+        assert one[each.name] == lane[each.name], each.name
         assert one[each.name] == batch[each.name], each.name
         assert one[each.name] == lake[each.name], each.name
 

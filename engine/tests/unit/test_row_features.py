@@ -24,7 +24,15 @@ from goldpath.features.row.tracing import Row, row_feature
 from goldpath.features.row.values import Value
 from goldpath.project import ProjectDefinitionError
 
-from ..row_features import complete, in_batch, in_the_lake, on_athena, one_by_one, traced
+from ..row_features import (
+    complete,
+    from_values,
+    in_batch,
+    in_the_lake,
+    on_athena,
+    one_by_one,
+    traced,
+)
 
 MISSING: dict[str, Any] = {}
 
@@ -110,6 +118,7 @@ def test_an_operation_means_the_same_to_each_evaluator(
     each_row = complete([row])
 
     assert one_by_one(definitions, each_row) == {"made": [expected]}
+    assert from_values(definitions, each_row) == {"made": [expected]}
     assert in_batch(definitions, each_row) == {"made": [expected]}
     assert in_the_lake(definitions, each_row, ibis.duckdb.connect()) == {"made": [expected]}
     assert on_athena(definitions, each_row) == {"made": [expected]}

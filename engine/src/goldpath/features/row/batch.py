@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from goldpath.features.row.by_value import one_value
 from goldpath.features.row.document import Definition, Expression, Node
-from goldpath.features.row.one_row import BEYOND_INTEGERS, one_value
+from goldpath.features.row.operations import BEYOND_INTEGERS
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 

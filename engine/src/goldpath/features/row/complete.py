@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from goldpath.contract import Contract
 from goldpath.features.row.batch import Array, known_numbers, known_texts, with_features
 from goldpath.features.row.document import Definition
-from goldpath.features.row.learned import definitions_of
-from goldpath.features.row.one_row import rows_evaluator
+from goldpath.features.row.learned import definitions_of, evaluator_of
 from goldpath.features.row.tracing import KINDS
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def complete_rows(
     if not definitions:
         return rows
     if isinstance(rows, Sequence):
-        return [*map(rows_evaluator(definitions), rows)]
+        return [*map(evaluator_of(contract), rows)]
     if hasattr(rows, "schema"):
         return _complete_table(rows, contract, definitions)
     return _complete_frame(rows, contract, definitions)

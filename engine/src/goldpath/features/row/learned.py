@@ -6,11 +6,14 @@ present code.
 """
 
 import json
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Any
 
 from goldpath.contract import Contract, Feature
 from goldpath.domain import PADDING
 from goldpath.features.row.document import Definition, DocumentError, parse_definition
+from goldpath.features.row.one_row import rows_evaluator
 from goldpath.features.row.tracing import KINDS, trace_features
 from goldpath.project import Project
 
@@ -59,7 +62,27 @@ def definitions_of(contract: Contract) -> tuple[Definition, ...]:
     Raises:
         DocumentError: If one reads a column that does not stand before it.
     """
-    return _parsed(tuple((each.name, each.expression) for each in contract.features))
+    return _parsed(_written(contract))
+
+
+def evaluator_of(contract: Contract) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """What completes one row with a contract's row features; see `rows_evaluator`.
+
+    Raises:
+        DocumentError: If a feature reads a column that does not stand before it.
+    """
+    return _evaluator(_written(contract))
+
+
+def _written(contract: Contract) -> tuple[tuple[str, str], ...]:
+    return tuple((each.name, each.expression) for each in contract.features)
+
+
+@lru_cache(maxsize=32)
+def _evaluator(
+    features: tuple[tuple[str, str], ...],
+) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    return rows_evaluator(_parsed(features))
 
 
 @lru_cache(maxsize=32)

@@ -1,9 +1,9 @@
 """What a row feature may compute, and what each operation means: the one place that says so.
 
 An expression is traced once from a function of the project (`values.py`) and kept as a document
-(`document.py`). Three evaluators compute it: NumPy for batches (`batch.py`), plain Python for one
-row in the service (`one_row.py`), and SQL for the lake (`sql.py`). They give the same value, since
-each follows these rules; a test draws expressions and rows and compares them.
+(`document.py`). Three evaluators compute it: NumPy for batches (`batch.py`), a generated function
+for one row in the service (`one_row.py`), and SQL for the lake (`sql.py`). They give the same
+value, since each follows these rules; a test draws expressions and rows and compares them.
 
 Types
     A value is a `number`, an `integer`, a `boolean`, a `text` or a `time`, or it is missing. The
@@ -50,6 +50,9 @@ from goldpath.features.row.texts import check_pattern
 Type = Literal["number", "integer", "boolean", "text", "time"]
 TYPES: tuple[Type, ...] = get_args(Type)
 NUMBERS = ("number", "integer")
+
+BEYOND_INTEGERS = 2.0**53
+"""The first whole number that is no integer here."""
 
 Plain: TypeAlias = bool | int | float | str
 """What may be written in an expression as it stands."""

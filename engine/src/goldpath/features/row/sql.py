@@ -13,8 +13,7 @@ from sys import float_info
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from goldpath.features.row.document import Definition, Node
-from goldpath.features.row.one_row import BEYOND_INTEGERS
-from goldpath.features.row.operations import NUMBERS, Type, type_of
+from goldpath.features.row.operations import BEYOND_INTEGERS, NUMBERS, Type, type_of
 from goldpath.features.row.sql_stages import Graph, staged_columns
 from goldpath.features.row.texts import (
     CAPITALS,

@@ -1,7 +1,8 @@
 """Row features in the fast lane: a request's columns become those that the model takes.
 
-A row alone is computed in plain Python; many rows at once in NumPy, whether they come as Python
-values or, read by `json_rows.c`, as numbers and codes. The evaluators agree to the last bit.
+A row alone is computed by a function that was compiled for the model's features; many rows at once
+in NumPy, whether they come as Python values or, read by `json_rows.c`, as numbers and codes. The
+evaluators agree to the last bit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +13,12 @@ import numpy as np
 
 from goldpath.compiled.form import CompiledForm
 from goldpath.contract import Contract
-from goldpath.features.row.batch import Array, known_numbers, known_texts, with_features
+from goldpath.features.row.batch import Array, known_texts, with_features
 from goldpath.features.row.complete import columns_read
 from goldpath.features.row.learned import definitions_of
-from goldpath.features.row.one_row import rows_evaluator
+from goldpath.features.row.one_row import values_evaluator
 from goldpath.serving.lane.request_structs import Values
+from goldpath.serving.lane.row_arrays import RowArrays
 
 
 class ComputedColumns:
@@ -37,17 +39,20 @@ class ComputedColumns:
     def __init__(self, contract: Contract, form: CompiledForm) -> None:
         self._form = form
         self._definitions = definitions_of(contract)
-        self._complete = rows_evaluator(self._definitions)
-        self._read = columns_read(contract, self._definitions)
-        self._wanted = [*form.numbers, *form.categories]
+        read = columns_read(contract, self._definitions)
+        self._numbers = [name for name, is_text in read.items() if not is_text]
         sent = {feature.name: feature for feature in contract.request.features}
-        self.order = [*sent]
         self.request_form = replace(
             form,
             numbers=tuple(name for name in form.numbers if name in sent),
             categories={name: kept for name, kept in form.categories.items() if name in sent},
         )
-        texts = {name: form.categories[name] for name, is_text in self._read.items() if is_text}
+        self._request = RowArrays(self.request_form)
+        self.order = self._request.order
+        self._complete = values_evaluator(
+            self._definitions, self.order, [*form.numbers, *form.categories]
+        )
+        texts = {name: form.categories[name] for name, is_text in read.items() if is_text}
         self.reads_codes = all(
             set(sent[name].domain.categories or ()) <= set(known) for name, known in texts.items()
         )
@@ -56,49 +61,34 @@ class ComputedColumns:
 
     def rows(self, rows: Sequence[Values]) -> list[Values]:
         """Rows with their features, in the order of the form's numbers and categories."""
-        named = [self._complete(dict(zip(self.order, row, strict=True))) for row in rows]
-        return [tuple(row[name] for name in self._wanted) for row in named]
+        return [*map(self._complete, rows)]
 
     def of_columns(self, columns: Sequence[Values]) -> tuple[np.ndarray, np.ndarray]:
         """The form's numbers and codes, from the values of each feature of the request."""
         given = dict(zip(self.order, columns, strict=True))
-        rows = len(columns[0])
-        codes = self._form.codes
-        return self._arrays(
-            rows,
-            {name: np.array(given[name], np.float64) for name in self.request_form.numbers},
-            {name: _codes(given[name], codes[name]) for name in self.request_form.categories},
-            {
-                name: known_texts(given[name]) if is_text else known_numbers(np.array(given[name]))
-                for name, is_text in self._read.items()
-            },
-        )
+        texts = {name: known_texts(given[name]) for name in self._texts}
+        return self._arrays(*self._request.arrays(columns), texts)
 
     def of_arrays(self, numbers: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The form's numbers and codes, from those of the request; see `reads_codes`."""
-        sent_numbers = dict(zip(self.request_form.numbers, numbers.T, strict=True))
-        sent_codes = dict(zip(self.request_form.categories, codes.T, strict=True))
-        read = {
-            name: self._texts[name][sent_codes[name]] if is_text else sent_numbers[name]
-            for name, is_text in self._read.items()
-        }
-        return self._arrays(len(numbers), sent_numbers, sent_codes, read)
+        sent = dict(zip(self.request_form.categories, codes.T, strict=True))
+        texts = {name: known[sent[name]] for name, known in self._texts.items()}
+        return self._arrays(numbers, codes, texts)
 
     def _arrays(
-        self,
-        rows: int,
-        numbers: dict[str, Array],
-        codes: dict[str, Array],
-        read: dict[str, Array],
+        self, numbers: np.ndarray, codes: np.ndarray, texts: Mapping[str, Array]
     ) -> tuple[np.ndarray, np.ndarray]:
-        found = with_features(self._definitions, read, rows)
-        form = self._form
+        sent_numbers = dict(zip(self.request_form.numbers, numbers.T, strict=True))
+        sent_codes = dict(zip(self.request_form.categories, codes.T, strict=True))
+        read = {**texts, **{name: sent_numbers[name] for name in self._numbers}}
+        rows, form = len(numbers), self._form
+        found = {**with_features(self._definitions, read, rows), **sent_numbers}
         wanted_numbers = np.empty((rows, len(form.numbers)))
         for place, name in enumerate(form.numbers):
-            wanted_numbers[:, place] = numbers[name] if name in numbers else found[name]
+            wanted_numbers[:, place] = found[name]
         wanted_codes = np.empty((rows, len(form.categories)), np.int32)
         for place, name in enumerate(form.categories):
-            sent = codes.get(name)
+            sent = sent_codes.get(name)
             wanted_codes[:, place] = (
                 _codes(found[name].tolist(), form.codes[name]) if sent is None else sent
             )
