@@ -2,7 +2,9 @@
 
 import inspect
 import textwrap
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import goldpath
 
@@ -56,12 +58,17 @@ GROUPS = {
     "Errors": ("ProjectError", "CheckFailedError", "NotEnoughDataError", "NothingToDoError"),
 }
 
+OF_MODULES = {
+    "Tests of a project: `goldpath.testing`": ("goldpath.testing", ("assert_feature", "tiny_lake")),
+}
+"""Names of public modules, which are imported from there."""
+
 HEAD = """# Public API
 
 What a project may import from `goldpath`. Everything else is private to the engine and may change
-with any version, the answers and errors of `goldpath.client` excepted. `help(goldpath.NAME)` shows
-arguments, results and errors. The examples run as tests in the folder of a project with the
-example's contract, some of them after its first training.
+with any version, the names of `goldpath.testing` and the answers and errors of `goldpath.client`
+excepted. `help(goldpath.NAME)` shows arguments, results and errors. The examples run as tests in
+the folder of a project with the example's contract, some of them after its first training.
 """
 
 
@@ -70,32 +77,39 @@ def page() -> str:
     parts = [HEAD]
     for title, names in GROUPS.items():
         parts.append(f"## {title}\n")
-        parts += [f"- [`{name}`](#{name.lower()}): {first_line(name)}" for name in names]
-        parts += ["", *(entry(name) for name in names)]
+        parts += _names({name: getattr(goldpath, name) for name in names})
+    for title, (home, names) in OF_MODULES.items():
+        parts.append(f"## {title}\n")
+        parts += _names({name: getattr(import_module(home), name) for name in names})
     return "\n".join(parts)
 
 
-def entry(name: str) -> str:
+def _names(public: dict[str, Any]) -> list[str]:
+    listed = [f"- [`{name}`](#{name.lower()}): {first_line(each)}" for name, each in public.items()]
+    return [*listed, "", *(entry(name, each) for name, each in public.items())]
+
+
+def entry(name: str, public: Any) -> str:
     """One name: its first line and its example."""
-    return f"### {name}\n\n{first_line(name)}\n\n```python\n{example(name)}\n```\n"
+    return f"### {name}\n\n{first_line(public)}\n\n```python\n{example(public)}\n```\n"
 
 
-def first_line(name: str) -> str:
+def first_line(public: Any) -> str:
     """What it is, in a line."""
-    return documentation(name).partition("\n")[0]
+    return documentation(public).partition("\n")[0]
 
 
-def example(name: str) -> str:
+def example(public: Any) -> str:
     """The lines of its example, without the prose between them."""
-    _, found, text = documentation(name).partition("\nExample:\n")
+    _, found, text = documentation(public).partition("\nExample:\n")
     if not found:
-        raise ValueError(f"goldpath.{name} has no example in its docstring")
+        raise ValueError(f"{public.__name__} has no example in its docstring")
     return textwrap.dedent(text).strip()
 
 
-def documentation(name: str) -> str:
+def documentation(public: Any) -> str:
     """Its docstring."""
-    return inspect.getdoc(getattr(goldpath, name)) or ""
+    return inspect.getdoc(public) or ""
 
 
 if __name__ == "__main__":

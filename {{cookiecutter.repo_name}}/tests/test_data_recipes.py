@@ -1,31 +1,31 @@
 """What the recipes do to rows, and that each environment has a lake of its own."""
 
-import ibis
+from goldpath import Contract
+from goldpath.testing import tiny_lake
 
 from {{ cookiecutter.package_name }}.data import aws_integration
-from {{ cookiecutter.package_name }}.pipelines.data_engineering import (
-    bronze,
-    gold,
-    silver,
-)
+from {{ cookiecutter.package_name }}.project import project
 
 from conftest import Trained, Workplace
 
 
-def test_bronze_notes_the_sales_office() -> None:
-    rows = ibis.memtable({"customer_id": ["C7-000001", "C8-000002"]})
-    assert bronze.store(rows).execute()["sales_office"].tolist() == ["C7", "C8"]
+def test_bronze_notes_the_sales_office(contract: Contract) -> None:
+    given = [{"customer_id": "C7-000001"}, {"customer_id": "C8-000002"}]
+    lake = tiny_lake(given, project=project, contract=contract)
+    assert [row["sales_office"] for row in lake.rows("bronze")] == ["C7", "C8"]
 
 
-def test_a_lifetime_contract_is_read_as_a_two_year_one() -> None:
-    rows = ibis.memtable({"contract": ["lifetime", "one-year", None]})
-    cleaned = silver.clean(rows).to_pyarrow()["contract"].to_pylist()
-    assert cleaned == ["two-year", "one-year", None]
+def test_a_lifetime_contract_is_read_as_a_two_year_one(contract: Contract) -> None:
+    given = [{"contract": "lifetime"}, {"contract": "one-year"}, {"contract": None}]
+    lake = tiny_lake(given, project=project, contract=contract)
+    assert [row["contract"] for row in lake.rows("silver")] == ["two-year", "one-year"]
+    assert [row["_reasons"] for row in lake.rows("quarantine")] == ["contract: missing"]
 
 
-def test_customers_without_an_invoice_are_left_out_of_gold() -> None:
-    rows = ibis.memtable({"tenure_months": [0, 1, 30]})
-    assert gold.choose(rows).execute()["tenure_months"].tolist() == [1, 30]
+def test_customers_without_an_invoice_are_left_out_of_gold(contract: Contract) -> None:
+    given = [{"tenure_months": 0}, {"tenure_months": 1}, {"tenure_months": 30}]
+    lake = tiny_lake(given, project=project, contract=contract)
+    assert [row["tenure_months"] for row in lake.rows("gold")] == [1, 30]
 
 
 def test_every_row_is_accounted_for(trained: Trained) -> None:

@@ -6,7 +6,7 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -181,9 +181,12 @@ def test_the_example_runs_where_there_is_a_champion(
 
 
 def run_example(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_examples_of(getattr(goldpath, name), monkeypatch)
+
+
+def run_examples_of(public: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("goldpath.project._running", goldpath.Project())
-    public = getattr(goldpath, name)
-    module = sys.modules[public.__module__]
+    name, module = public.__name__, sys.modules[public.__module__]
     flags = doctest.ELLIPSIS | doctest.REPORT_NDIFF
     runner = doctest.DocTestRunner(optionflags=flags, verbose=False)
     report: list[str] = []

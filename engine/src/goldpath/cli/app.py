@@ -338,15 +338,31 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command()
-def check(as_json: Json = False) -> None:
-    """Load what project.py hands over, try it without data, and list it."""
+def check(
+    leaks: Annotated[
+        bool, typer.Option("--leaks", help="Then look whether later rows change earlier values.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Load what project.py hands over, try it without data, and list it.
+
+    With --leaks: on the lake's rows; exit 1 where later rows change earlier ones, 3 without data.
+    """
     from goldpath.contract import load_contract
     from goldpath.jobs.own_definitions import check_definitions
     from goldpath.presentation import show
     from goldpath.settings import load_settings
 
     settings = load_settings()
-    show(check_definitions(settings, load_contract(settings.root)), as_json)
+    contract = load_contract(settings.root)
+    definitions = check_definitions(settings, contract)
+    if not leaks:
+        return show(definitions, as_json)
+    from goldpath.jobs.data.leaks import check_leaks, show_leaks
+
+    result = check_leaks(settings, contract)
+    show_leaks(result, as_json)
+    raise typer.Exit(result.exit_code)
 
 
 for server_command in SERVER_COMMANDS:

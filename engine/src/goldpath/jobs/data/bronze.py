@@ -143,7 +143,7 @@ def _append(
     snapshot = lakehouse.append_stream(
         bronze_table(contract),
         _numbered(opened, counts, suppression),
-        lambda raw: _with_interval(store_raw(raw, contract, recipes), contract, now),
+        lambda raw: with_interval(store_raw(raw, contract, recipes), contract, now),
         partition_by=INTERVAL,
     )
     return [
@@ -165,7 +165,8 @@ def _append(
     ]
 
 
-def _with_interval(raw: "ibis.Table", contract: Contract, now: datetime) -> "ibis.Table":
+def with_interval(raw: "ibis.Table", contract: Contract, now: datetime) -> "ibis.Table":
+    """Rows with the time at which they came, and the interval that they belong to."""
     import ibis
 
     return raw.mutate(

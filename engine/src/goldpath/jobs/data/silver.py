@@ -74,7 +74,7 @@ def refine(
     with lakehouse.materialized(mark_rows(cleaned, contract, require_target=True)) as marked:
         checked = divide_rows(marked)
         lakehouse.overwrite(quarantine_table(contract), checked.rejected, partitions)
-        silver = _latest_of_each_key(checked.accepted, contract)
+        silver = latest_of_each_key(checked.accepted, contract)
         snapshot = lakehouse.overwrite(silver_table(contract), silver, partitions)
         is_bad = (marked[REASONS] != "").ifelse(1, 0)
         marked_counts = lakehouse.collect(
@@ -125,7 +125,8 @@ def commonest_reasons(lakehouse: Lakehouse, contract: Contract) -> dict[str, int
     return {row["reason"]: row["rows"] for row in found.to_pylist()}
 
 
-def _latest_of_each_key(accepted: "ibis.Table", contract: Contract) -> "ibis.Table":
+def latest_of_each_key(accepted: "ibis.Table", contract: Contract) -> "ibis.Table":
+    """Of several accepted rows with one key, the one that was ingested last."""
     import ibis
 
     key = [contract.entity_column, *([EVENT_TIME] if contract.has_time else [])]
