@@ -22,6 +22,7 @@ from goldpath.sample.customers import write_sample
 from goldpath.settings import Settings, load_settings
 
 from .counts import load_profile
+from .figures import Figures
 from .locations import PROJECT
 from .prepared_projects import PreparedProjects
 from .ready_made import add_ready_made
@@ -38,7 +39,8 @@ ROWS = 3_000
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let each run say what it spent its time on, and CI refuse skips."""
+    """Let each run say what it spent its time on and counted, and CI refuse skips."""
+    config.pluginmanager.register(Figures(), "figures")
     config.pluginmanager.register(TimeByFile(), "time-by-file")
     config.pluginmanager.register(NoSkips(), "no-skips")
 

@@ -122,16 +122,25 @@ def in_the_lake(
 
 
 def on_athena(
-    definitions: Sequence[Definition], rows: Sequence[dict[str, Any]]
+    definitions: Sequence[Definition],
+    rows: Sequence[dict[str, Any]],
+    connection: duckdb.DuckDBPyConnection,
 ) -> dict[str, Found]:
     """What gold's columns hold on Athena, emulated."""
     lake = ibis.table(ibis.Schema.from_pyarrow(SCHEMA), name=TableReference("rows", None, 0).name)
     features = with_sql_features(definitions, lake).select(*(each.name for each in definitions))
-    connection = duckdb.connect()
-    for macro in MACROS:
-        connection.execute(macro)
     given = pa.Table.from_pylist(list(rows), schema=SCHEMA)
     connection.register("given", given)
-    connection.execute("CREATE SCHEMA lake; CREATE TABLE lake.rows AS SELECT * FROM given")
-    found = connection.sql(to_duckdb(parse_athena(athena_sql(features, "lake")))).to_arrow_table()
+    connection.execute("CREATE OR REPLACE TABLE lake.rows AS SELECT * FROM given")
+    asked = to_duckdb(parse_athena(athena_sql(features, "lake")))
+    found = connection.sql(asked).to_arrow_table()
     return {each.name: found[each.name].to_pylist() for each in definitions}
+
+
+def emulated_athena() -> duckdb.DuckDBPyConnection:
+    """A connection that `on_athena` takes."""
+    connection = duckdb.connect(config={"threads": 1})
+    for macro in MACROS:
+        connection.execute(macro)
+    connection.execute("CREATE SCHEMA lake")
+    return connection

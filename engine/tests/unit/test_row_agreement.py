@@ -1,9 +1,10 @@
 """The service, batches and the lake compute the same: drawn expressions on drawn rows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ibis
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
@@ -11,15 +12,30 @@ from hypothesis import strategies as st
 from goldpath.domain import LARGEST_INTEGER
 from goldpath.errors import ProjectError
 from goldpath.features.row.cases import case
+from goldpath.features.row.document import Definition
 from goldpath.features.row.operations import Type
 from goldpath.features.row.tracing import Row, RowFeature
 from goldpath.features.row.values import Value
 
 from ..counts import examples
-from ..row_features import complete, from_values, in_batch, in_the_lake, one_by_one, traced
+from ..figures import FIGURE
+from ..row_features import (
+    complete,
+    emulated_athena,
+    from_values,
+    in_batch,
+    in_the_lake,
+    on_athena,
+    one_by_one,
+    traced,
+)
 
 AT_ONCE = 5
 """Features of one example: planning a query costs more than answering it."""
+DEPTHS = (1, 2, 2, 3, 4)
+"""How deep a feature may be, drawn from these: the time goes into the long SQL of deep ones."""
+MANY = 20_000
+UNHURRIED: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 COLUMNS: dict[Type, tuple[str, ...]] = {
     "number": ("x", "y"),
@@ -204,13 +220,13 @@ class Drawing:
         return self.value("text", depth).to_time()
 
 
-def features(draw: Any) -> list[RowFeature]:
+def features(draw: Any, depths: tuple[int, ...] = DEPTHS) -> list[RowFeature]:
     """A few features; some read those before them."""
 
     def drawn(number: int) -> RowFeature:
         def function(row: Row) -> Value:
             kind: Type = draw(st.sampled_from(["number", "integer", "boolean", "text"]))
-            made = Drawing(draw, row).value(kind, draw(st.integers(1, 4)))
+            made = Drawing(draw, row).value(kind, draw(st.sampled_from(depths)))
             if number and draw(st.booleans()):
                 before = row[f"feature_{draw(st.integers(0, number - 1))}"]
                 return case((before.is_missing(), made), otherwise=made)
@@ -222,6 +238,15 @@ def features(draw: Any) -> list[RowFeature]:
     return [drawn(number) for number in range(AT_ONCE)]
 
 
+def definitions_by(draw: Any, depths: tuple[int, ...] = DEPTHS) -> tuple[Definition, ...]:
+    """The features traced; none where an expression would be larger than one may be."""
+    try:
+        return traced(*features(draw, depths))
+    except ProjectError as error:
+        assert "allowed" in error.message or "reads no column" in error.message  # noqa: PT017
+        return ()
+
+
 @pytest.fixture(scope="module")
 def duckdb() -> Iterator["ibis.backends.duckdb.Backend"]:
     connection = ibis.duckdb.connect(threads=1)
@@ -230,41 +255,79 @@ def duckdb() -> Iterator["ibis.backends.duckdb.Backend"]:
 
 
 @pytest.mark.soak
-@given(data=st.data(), given_rows=rows)
-@settings(max_examples=examples(40, 2_000), deadline=None, suppress_health_check=list(HealthCheck))
 def test_service_batch_and_lake_compute_the_same(
-    data: st.DataObject,
-    given_rows: list[dict[str, Any]],
-    duckdb: "ibis.backends.duckdb.Backend",
+    duckdb: "ibis.backends.duckdb.Backend", record_property: Callable[[str, object], None]
 ) -> None:
-    try:
-        definitions = traced(*features(data.draw))
-    except ProjectError as error:  # larger than an expression may be
-        assert "allowed" in error.message or "reads no column" in error.message  # noqa: PT017
-        return
-    each_row = complete(given_rows)
+    compared = 0
 
-    one, lane = one_by_one(definitions, each_row), from_values(definitions, each_row)
-    batch, lake = in_batch(definitions, each_row), in_the_lake(definitions, each_row, duckdb)
+    @given(data=st.data(), given_rows=rows)
+    @settings(max_examples=examples(210, 2_100), **UNHURRIED)
+    def compare(data: st.DataObject, given_rows: list[dict[str, Any]]) -> None:
+        nonlocal compared
+        definitions = definitions_by(data.draw)
+        if not definitions:
+            return
+        each_row = complete(given_rows)
 
-    for each in definitions:
-        note(f"{each.name} = {each.expression.dump()}")
-        assert one[each.name] == lane[each.name], each.name
-        assert one[each.name] == batch[each.name], each.name
-        assert one[each.name] == lake[each.name], each.name
+        one, lane = one_by_one(definitions, each_row), from_values(definitions, each_row)
+        batch, lake = in_batch(definitions, each_row), in_the_lake(definitions, each_row, duckdb)
+
+        for each in definitions:
+            note(f"{each.name} = {each.expression.dump()}")
+            assert one[each.name] == lane[each.name], each.name
+            assert one[each.name] == batch[each.name], each.name
+            assert one[each.name] == lake[each.name], each.name
+        compared += len(definitions)
+
+    compare()
+
+    record_property(FIGURE, f"{compared:,} expressions: service, lane, batch and DuckDB agree")
+    assert compared >= examples(1_000, 10_000)
 
 
-@given(values=st.lists(numbers, min_size=1, max_size=300))
-def test_logarithms_and_powers_differ_in_the_last_bit_at_most(
-    values: list[float], duckdb: "ibis.backends.duckdb.Backend"
+@pytest.mark.soak
+def test_service_and_athena_compute_the_same(
+    record_property: Callable[[str, object], None],
 ) -> None:
+    """Fewer, and none that is deep: an example takes a second in the emulator."""
+    compared, athena = 0, emulated_athena()
+
+    @given(data=st.data(), given_rows=rows)
+    @settings(max_examples=examples(10, 1_000), **UNHURRIED)
+    def compare(data: st.DataObject, given_rows: list[dict[str, Any]]) -> None:
+        nonlocal compared
+        definitions = definitions_by(data.draw, (1, 2))
+        if not definitions:
+            return
+        each_row = complete(given_rows)
+
+        one, found = one_by_one(definitions, each_row), on_athena(definitions, each_row, athena)
+
+        for each in definitions:
+            note(f"{each.name} = {each.expression.dump()}")
+            assert one[each.name] == found[each.name], each.name
+        compared += len(definitions)
+
+    compare()
+
+    record_property(FIGURE, f"{compared:,} expressions: service and Athena, emulated, agree")
+
+
+def _logarithms() -> tuple[Definition, ...]:
     def logarithm(row: Row) -> Value:
         return row.x.log()
 
     def power(row: Row) -> Value:
         return row.x.exp()
 
-    definitions = traced(logarithm, power)
+    return traced(logarithm, power)
+
+
+@given(values=st.lists(numbers, min_size=1, max_size=300))
+def test_logarithms_and_powers_differ_in_the_last_bit_at_most(
+    values: list[float], duckdb: "ibis.backends.duckdb.Backend"
+) -> None:
+    definitions = _logarithms()
     each_row = complete([{"x": value} for value in values])
 
     one, batch = one_by_one(definitions, each_row), in_batch(definitions, each_row)
@@ -276,3 +339,20 @@ def test_logarithms_and_powers_differ_in_the_last_bit_at_most(
         note(f"{name}: {len(different)} of {len(values)} rows differ")
         for ours, theirs in different:
             assert ours == pytest.approx(theirs, rel=5e-16)
+
+
+def test_few_logarithms_and_powers_differ_at_all(
+    duckdb: "ibis.backends.duckdb.Backend", record_property: Callable[[str, object], None]
+) -> None:
+    definitions = _logarithms()
+    generator = np.random.default_rng(13)
+    values = generator.normal(size=MANY) * 10 ** generator.uniform(-3, 3, MANY)
+    each_row = complete([{"x": value} for value in values.tolist()])
+
+    one, lake = one_by_one(definitions, each_row), in_the_lake(definitions, each_row, duckdb)
+
+    assert one == in_batch(definitions, each_row)
+    for name in ("logarithm", "power"):
+        differ = sum(ours != theirs for ours, theirs in zip(one[name], lake[name], strict=True))
+        record_property(FIGURE, f"{name}: {differ:,} of {MANY:,} rows differ from DuckDB's")
+        assert differ <= MANY / 1000

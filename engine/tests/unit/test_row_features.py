@@ -26,6 +26,7 @@ from goldpath.project import ProjectDefinitionError
 
 from ..row_features import (
     complete,
+    emulated_athena,
     from_values,
     in_batch,
     in_the_lake,
@@ -121,7 +122,7 @@ def test_an_operation_means_the_same_to_each_evaluator(
     assert from_values(definitions, each_row) == {"made": [expected]}
     assert in_batch(definitions, each_row) == {"made": [expected]}
     assert in_the_lake(definitions, each_row, ibis.duckdb.connect()) == {"made": [expected]}
-    assert on_athena(definitions, each_row) == {"made": [expected]}
+    assert on_athena(definitions, each_row, emulated_athena()) == {"made": [expected]}
 
 
 def _branches(row: Row) -> Value:

@@ -4,7 +4,7 @@ A version's features become one function, compiled when they are loaded; see `ro
 are floats in it, whole ones too, so that it rounds where the other evaluators do.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from goldpath.features.row.document import Definition
@@ -42,11 +42,15 @@ def values_evaluator(
     """
     columns = {name: f"c{place}" for place, name in enumerate(given)}
     source = RowSource(lambda _, name: columns.get(name, "None"))
-    source.lines.append(f"{', '.join(columns.values())}, = values")
+    source.lines.append(f"{_tuple_of(columns.values())} = values")
     for each in definitions:
         source.add(each)
     returned = [source.as_float_or_object(name) or columns[name] for name in wanted]
-    return _compiled(source, "values", f"({', '.join(returned)},)")
+    return _compiled(source, "values", _tuple_of(returned))
+
+
+def _tuple_of(names: Iterable[str]) -> str:
+    return f"({''.join(f'{name}, ' for name in names)})"
 
 
 def _compiled(source: RowSource, argument: str, result: str) -> Callable[[Any], Any]:
