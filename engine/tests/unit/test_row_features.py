@@ -110,6 +110,7 @@ def _traced(function: Any, **others: Any) -> Definition:
             {"s": "2024-03-01 12:00", "t": "2024-02-28"},
             2.5,
         ),
+        (lambda row: row.s.to_time().days_since("2024-02-28"), {"s": "2024-03-01 12:00"}, 2.5),
     ],
 )
 def test_an_operation_means_the_same_to_each_evaluator(
@@ -156,6 +157,8 @@ def _branches(row: Row) -> Value:
         (lambda row: row.s.extract("(a+)+"), "alike in every engine", ""),
         (lambda row: row.s.to_time(), "returns a time", "year"),
         (lambda row: row.s.to_time() - 1, "- of a time", "days_since"),
+        (lambda row: row.s.to_time().days_since("2023-02-29"), "'2023-02-29' is no time", "write"),
+        (lambda row: row.s.to_time().days_since(7), "7 is no time", "write"),
         (lambda row: 3, "returned a int", "return what is computed from the row"),
         (lambda row: None, "returned a NoneType", ""),
         (lambda row: row.rented, "made → rented: 'rented' is the target", "may read: x, y"),

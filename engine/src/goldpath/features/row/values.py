@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn, TypeAlias
 
 from goldpath.features.row.operations import OperationError, Plain, Type, type_of
-from goldpath.features.row.texts import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS
+from goldpath.features.row.texts import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS, seconds_of
 from goldpath.features.row.tracer import Tracer, refused
 
 Operand: TypeAlias = "Value | Plain"
@@ -266,15 +266,15 @@ class Value:
         """The minute of a time, 0 to 59."""
         return ((self._seconds() % HOUR_SECONDS) / MINUTE_SECONDS).floor()
 
-    def seconds_since(self, earlier: "Value") -> "Value":
-        """Seconds from another time to this one; negative where that is later."""
-        return self._time("seconds_since")._with("subtract", earlier._time("seconds_since"))
+    def seconds_since(self, earlier: "Value | str") -> "Value":
+        """Seconds from another time, or from "2024-02-29", to this one; negative if it is later."""
+        return self._time("seconds_since")._with("subtract", self._moment(earlier))
 
-    def hours_since(self, earlier: "Value") -> "Value":
+    def hours_since(self, earlier: "Value | str") -> "Value":
         """Hours from another time to this one."""
         return self.seconds_since(earlier) / HOUR_SECONDS
 
-    def days_since(self, earlier: "Value") -> "Value":
+    def days_since(self, earlier: "Value | str") -> "Value":
         """Days from another time to this one, with their fractions."""
         return self.seconds_since(earlier) / DAY_SECONDS
 
@@ -349,7 +349,14 @@ class Value:
 
     def _seconds(self) -> "Value":
         """A time as the seconds since 1970."""
-        return self._time("a date part").seconds_since(constant(self._tracer, _EPOCH).to_time())
+        return self._time("a date part").seconds_since(_EPOCH)
+
+    def _moment(self, time: "Value | str") -> "Value":
+        if isinstance(time, Value):
+            return time._time("seconds_since")
+        if not isinstance(time, str) or seconds_of(time) is None:
+            raise refused(f"{time!r} is no time", 'write a time as "2024-02-29" or a value of one')
+        return constant(self._tracer, time).to_time()
 
 
 def added(
