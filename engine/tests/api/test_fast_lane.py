@@ -13,10 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
+from goldpath.compiled.json_rows import JsonRows
+from goldpath.compiled.native import find_compiler
 from goldpath.learning.predictions import Predictions
 from goldpath.learning.scoring import LoadedModel
 from goldpath.serving.lane.fast_lane import FastLane
-from goldpath.serving.lane.request_structs import RequestDecoder
+from goldpath.serving.lane.request_structs import DecodedBatch, RequestDecoder
 from goldpath.serving.log.prediction_ids import IDS_A_CALL, ids_of_a_request, prediction_ids
 from goldpath.serving.prediction_log import read_log
 
@@ -127,6 +129,22 @@ def test_usual_requests_are_answered_in_the_fast_lane(both: Both) -> None:
     expected = fitted(both.problem).predict(rows)
     assert [item["prediction"] for item in answer["predictions"]] == pytest.approx(expected.values)
     assert [line["score"] for line in logged[0]] == pytest.approx(expected.scores, abs=1e-12)
+
+
+def test_a_batch_that_the_reader_leaves_is_decoded_in_the_lane(both: Both) -> None:
+    rows = random_rows(contract_of(both.problem), 3, seed=5)
+    unusual = [row | {"free text": "never seen"} for row in rows]
+    usual, other = (json.dumps({"instances": each}).encode() for each in (rows, unusual))
+    before = both.passed_on
+
+    status, _, _ = both.post("/predict/batch", other)
+
+    assert (status, both.passed_on) == (200, before)
+    if find_compiler() is not None:
+        lane: FastLane = both.fast.app  # type: ignore[assignment]
+        (model,) = lane._models.values()
+        assert isinstance(model.rows(usual), JsonRows), "read without Python objects"
+        assert isinstance(model.rows(other), DecodedBatch)
 
 
 def test_large_batches_are_scored_in_a_thread_with_the_same_answer(both: Both) -> None:

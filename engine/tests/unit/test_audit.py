@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from goldpath.registry.recording import append_record
 from goldpath.settings import Settings
 from goldpath.trust.audit import Anchor, audit_file, champion_on, check_log, history, verify
 from goldpath.trust.audit_log import RECOVERED, read_head, writing
-from goldpath.trust.audit_record import AuditError, Head
+from goldpath.trust.audit_record import FIRST, AuditError, Head, parse_line
 
 WRITER = """
 import sys
@@ -101,6 +102,25 @@ def test_dropped_inserted_and_reordered_lines_are_found(
 
     for changed in (dropped, repeated, swapped, lines[:first], []):
         assert not check_log(b"".join(changed), head).intact
+
+
+def test_a_record_that_was_sealed_anew_breaks_the_chain(
+    log_and_head: tuple[bytes, Head],
+) -> None:
+    content, head = log_and_head
+    lines = content.splitlines()
+    forged = replace(parse_line(lines[2]), version="99").sealed().line().encode()
+    last = replace(parse_line(lines[-1]), previous=FIRST).sealed()
+
+    inside = check_log(b"\n".join([*lines[:2], forged, *lines[3:], b""]), head)
+    at_the_end = check_log(
+        b"\n".join([*lines[:-1], last.line().encode(), b""]), replace(head, hash=last.hash)
+    )
+    damaged = check_log(b"\n".join([*lines[:2], b"{}", *lines[3:], b""]), head)
+
+    assert inside.problems == ("line 4 does not follow the line before it",)
+    assert at_the_end.problems == (f"line {len(lines)} does not follow the line before it",)
+    assert damaged.problems == ("line 3 was changed: it is not a record",)
 
 
 def test_rewritten_log_is_found_by_the_anchor_in_mlflow(settings: Settings) -> None:

@@ -149,6 +149,25 @@ def test_more_clients_than_records_are_still_limited(tmp_path: Path) -> None:
     assert not limits.admit(SHOP)
 
 
+def test_only_a_client_whose_bucket_is_full_again_makes_room_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_table, "RECORDS", 2)
+    clock = Clock()
+    limits = Limits(tmp_path / "table", 1, concurrent_requests=1, clock=clock)
+    other, late = Client("other", frozenset()), Client("late", frozenset())
+
+    assert [limits.admit(SHOP), limits.admit(other)] == [True, True]
+    assert [limits.admit(SHOP), limits.admit(other)] == [False, False]
+    assert not limits.admit(late), "it shares a record that is used up"
+    clock.now += SECOND
+    assert limits.enter(SHOP)
+    assert limits.admit(late)
+    assert not limits.enter(SHOP), "a request under way is not forgotten"
+    limits.leave(SHOP)
+    assert limits.enter(SHOP)
+
+
 def test_requests_under_way_are_counted_over_workers(tmp_path: Path) -> None:
     first = Limits(tmp_path / "table", 0, concurrent_requests=3)
     second = Limits(tmp_path / "table", 0, concurrent_requests=3)

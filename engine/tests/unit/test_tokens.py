@@ -235,3 +235,24 @@ def test_keys_that_others_may_read_are_refused(project: Settings) -> None:
 def test_workers_that_start_together_agree_on_a_key(project: Settings, tmp_path: Path) -> None:
     made = {rotate(project, only_if_missing=True).kid for _ in range(3)}
     assert len(made) == 1
+
+
+def test_a_worker_that_comes_second_signs_with_the_newest_key_of_the_first(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def late(part: Path, file: Path) -> None:
+        monkeypatch.setattr(os, "link", link)
+        rotate(project)
+        rotate(project)
+        link(part, file)
+
+    monkeypatch.setattr(os, "link", late)
+
+    made = rotate(project, only_if_missing=True)
+
+    newest, older = json.loads(keys_file(project).read_text())
+    assert made.kid == newest["kid"] != older["kid"]
+    assert rotate(project, only_if_missing=True).kid == newest["kid"]
+    assert [file.name for file in keys_file(project).parent.iterdir()] == [keys_file(project).name]

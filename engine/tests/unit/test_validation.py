@@ -24,7 +24,7 @@ from goldpath.judging.validation_report import (
     ValidationSeverity,
     ValidationStatus,
 )
-from goldpath.judging.validators import BaseValidator
+from goldpath.judging.validators import TIMED_PREDICTIONS, BaseValidator
 from goldpath.learning.families import FAMILIES
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.scoring import LoadedModel, ModelVersion, Predictions
@@ -226,6 +226,7 @@ def test_budgets_of_latency_and_size_are_kept(project: Settings, model: LoadedMo
     assert report.result("latency").status is FAILED
     assert report.result("size").status is FAILED
     assert report.result("size").passed is False
+    assert f"(fastest of {TIMED_PREDICTIONS}), at most 0.001 ms" in report.result("latency").message
 
 
 class Moody(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped here
