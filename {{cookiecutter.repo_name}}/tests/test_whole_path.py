@@ -1,6 +1,11 @@
 """From the source to a drift check, through the same commands as in earnest."""
 
-from conftest import Trained
+import re
+from typing import Any
+
+import pytest
+
+from conftest import ROOT, Trained
 
 
 def test_the_model_beats_the_baseline(trained: Trained) -> None:
@@ -27,3 +32,12 @@ def test_shifted_customers_are_drift_and_tenure_is_not_compared(trained: Trained
     assert found["verdict"] == "drift"
     assert "monthly_charges" in found["drifted_columns"]
     assert "tenure_months" not in found["drifted_columns"]
+
+
+def test_the_lines_for_notebooks_run(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "project.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"## In a notebook.*?```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.setenv("MLOPS_ROOT", str(trained.place.root))
+    found: dict[str, Any] = {}
+    exec(lines, found)  # noqa: S102
+    assert len(found["predicted"]) == trained.batch["rows"]

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from goldpath.errors import ProjectError
+from goldpath.notebook_access import NotebookAccess
 
 if TYPE_CHECKING:
     import ibis
@@ -194,7 +195,7 @@ class Service:
 
 
 @dataclass(frozen=True)
-class Project:
+class Project(NotebookAccess):
     """A project's table of contents.
 
     Each part is a function that is called when it is first needed, so that `--help` imports none

@@ -1,0 +1,118 @@
+"""What a notebook or a script asks of a project: frames of its lake, and its champion.
+
+`Project.frame` and `Project.champion` are the way here. Each call reads the settings of the project
+around the current folder, as a command would.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from goldpath.contract import Contract, load_contract
+from goldpath.errors import ProjectError
+from goldpath.features.row.learned import with_row_features
+from goldpath.jobs.data.frames import table_rows
+from goldpath.jobs.data.versions import CURRENT
+from goldpath.lake.connection import open_lakehouse
+from goldpath.model_version import ModelVersion
+from goldpath.project import Project
+from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
+from goldpath.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+Form: TypeAlias = Literal["pandas", "arrow"]
+FORMS: tuple[Form, ...] = ("pandas", "arrow")
+
+EVEN = 0.5
+"""From two classes the more probable one is chosen."""
+
+
+class NotebookError(ProjectError):
+    """What is asked for is not there in this form."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model that serves, as the batch inference uses it.
+
+    Attributes:
+        version: The version in the registry, with its tags and its run.
+        contract: The contract that it was trained with, its row features included.
+        threshold: The positive class is predicted where its probability is above this; None where
+            there are not two classes.
+    """
+
+    version: ModelVersion
+    contract: Contract
+    threshold: float | None
+    _model: Any = field(repr=False)
+
+    def predict(
+        self, rows: "pd.DataFrame | pa.Table | Sequence[Mapping[str, Any]]"
+    ) -> "pd.DataFrame":
+        """Predict rows as `batch-predict` does.
+
+        Args:
+            rows: With the columns of a request, typed as silver and gold have them. Row features
+                are computed, by the version's own definitions, also where the rows have them.
+
+        Returns:
+            `prediction` and `score`, which mean what they mean in the predictions table, a row for
+            each; with the index of a frame that was given.
+
+        Raises:
+            NotebookError: If a column that a request sends is missing.
+        """
+        import pandas as pd
+
+        names = _names(rows)
+        sent = self.contract.request.feature_names
+        if names is not None and (missing := [name for name in sent if name not in names]):
+            raise NotebookError(
+                f"the rows lack {', '.join(missing)}, which version {self.version.version} reads",
+                'give rows of silver or gold: project.frame("gold")',
+            )
+        found = self._model.predict(rows)
+        index = rows.index if isinstance(rows, pd.DataFrame) else None
+        return pd.DataFrame({"prediction": found.values, "score": found.scores}, index=index)
+
+
+def read_frame(
+    project: Project, table: str, form: str, limit: int | None, snapshot: int | str | None
+) -> Any:
+    """The rows of a table; see `Project.frame`."""
+    if form not in FORMS:
+        raise NotebookError(
+            f"as_={form!r} is no form of a table", f"give one of {', '.join(FORMS)}"
+        )
+    settings, contract = _around(project)
+    lakehouse = open_lakehouse(settings)
+    asked = CURRENT if snapshot is None else snapshot
+    found = lakehouse.collect(table_rows(lakehouse, contract, table, limit, asked))
+    return found.to_pandas() if form == "pandas" else found
+
+
+def load_champion(project: Project) -> Champion:
+    """The champion; see `Project.champion`."""
+    settings, contract = _around(project)
+    manager = MLflowManager(settings, contract)
+    version = manager.champion_version()
+    if version is None:
+        raise RegistryError(f"{contract.model_name} has no champion yet", "make train-local")
+    model = manager.load_for_serving(version)
+    return Champion(version, model.contract, EVEN if model.contract.is_binary else None, model)
+
+
+def _around(project: Project) -> tuple[Settings, Contract]:
+    settings = load_settings(project=project)
+    return settings, with_row_features(load_contract(settings.root), settings.project)
+
+
+def _names(rows: Any) -> list[str] | None:
+    """The columns of the rows; None where there is none to look at."""
+    if isinstance(rows, Sequence):
+        return list(rows[0]) if rows else None
+    return list(rows.column_names if hasattr(rows, "column_names") else rows.columns)
