@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from goldpath.domain import Domain, DomainError, Kind
 from goldpath.errors import ProjectError
+from goldpath.overlay import SOURCE, overlay_file, read_overlay
 from goldpath.raw_source import EventTime, Part, Source
 
 Problem = Literal["classification", "regression"]
@@ -293,7 +294,7 @@ class Contract(Part):
 
 
 def load_contract(root: Path) -> Contract:
-    """Read `config/project.yaml`.
+    """Read `config/project.yaml`, with the source of this environment where it has another.
 
     Args:
         root: The project's folder, such as `load_settings().root`.
@@ -321,7 +322,30 @@ def load_contract(root: Path) -> Contract:
             f"{file.name}: feature {computed[0].name} has an expression",
             "define it in Python: @row_feature, handed over as Project(features=…)",
         )
-    return contract
+    return _with_source_of_environment(contract, root)
+
+
+def _with_source_of_environment(contract: Contract, root: Path) -> Contract:
+    """The contract with the source that this environment's file gives it.
+
+    Raises:
+        ContractError: If that is no source; names the file.
+    """
+    changed = read_overlay(root).get(SOURCE)
+    if not changed:
+        return contract
+    values = contract.source.model_dump(exclude_defaults=True)
+    if {"path", "query"} & changed.keys():  # one takes the other's place
+        values = {name: each for name, each in values.items() if name not in ("path", "query")}
+    try:
+        source = Source.model_validate(values | changed)
+    except ValidationError as error:
+        lines = [f"{'.'.join([SOURCE, *map(str, e['loc'])])}: {e['msg']}" for e in error.errors()]
+        raise ContractError(
+            f"{overlay_file()}: {'; '.join(lines)}", f"correct the key in {overlay_file()}"
+        ) from error
+    parts = {name: getattr(contract, name) for name in Contract.model_fields}
+    return Contract.model_validate(parts | {"source": source})
 
 
 def parse_contract(text: str) -> Contract:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from goldpath.errors import ProjectError
+from goldpath.overlay import overlay_file, read_overlay
 from goldpath.settings.renamed import renamed
 from goldpath.settings.section import (
     ENVIRONMENT_DELIMITER,
@@ -81,10 +82,19 @@ def _origin(path: tuple[str, ...], model: type[BaseModel], root: Path) -> str:
     if len(path) == 1:  # keys that contradict each other, wherever they were set
         group = variable(*path) + ENVIRONMENT_DELIMITER
         places = sorted(shown for name, shown in variables.items() if name.startswith(group))
-    file = _file(path, model)
+    file = overlay_file() if _is_in(read_overlay(root), path) else _file(path, model)
     if file and (root / file).is_file():
         places.append(file)
     return f" ({', '.join(places)})" if places else ""
+
+
+def _is_in(values: object, path: tuple[str, ...]) -> bool:
+    """Whether the environment's file sets a value."""
+    for name in path:
+        if not isinstance(values, dict) or name not in values:
+            return False
+        values = values[name]
+    return bool(path)
 
 
 def _file(path: tuple[str, ...], model: type[BaseModel]) -> str:

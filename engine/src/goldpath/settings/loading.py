@@ -2,6 +2,7 @@
 
 import os
 import re
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,9 +11,10 @@ import pydantic_settings
 from dotenv import load_dotenv
 from pydantic import Field, ValidationError, create_model
 
+from goldpath.overlay import SOURCE, OverlayError, overlay_file, read_overlay
 from goldpath.project import Project, running_project
 from goldpath.settings.errors import SettingsError, invalid, not_json
-from goldpath.settings.section import Section
+from goldpath.settings.section import Section, section_class
 from goldpath.settings.settings import Settings
 from goldpath.settings.sources import SectionFiles
 
@@ -38,7 +40,7 @@ def project_root() -> Path:
 
 
 def load_settings(root: Path | None = None, project: Project | None = None) -> Settings:
-    """Read `.env`, `config/*.yaml` and the environment.
+    """Read `.env`, `config/*.yaml`, the file of this environment, and variables.
 
     Args:
         root: The project's folder; found from the current one where it is not given.
@@ -51,6 +53,7 @@ def load_settings(root: Path | None = None, project: Project | None = None) -> S
     Raises:
         SettingsError: If a value is missing, of the wrong type or unsafe; names the key, the value
             and the file or variable that set it.
+        OverlayError: If a file of `config/environments` cannot be used.
 
     Example:
         >>> import os
@@ -67,6 +70,7 @@ def load_settings(root: Path | None = None, project: Project | None = None) -> S
     load_dotenv(root / ".env", override=False)
     os.environ["MLOPS_ROOT"] = str(root)
     project = (project or running_project()).for_dataset(_dataset(root))
+    _check_overlay(root, project)
     settings = _read(Settings, root)
     if settings.aws is not None and (name_resources := project.recipes.aws):
         aws = name_resources(settings.aws, settings.environment)
@@ -76,6 +80,25 @@ def load_settings(root: Path | None = None, project: Project | None = None) -> S
         own = _read(_own_sections(tuple(project.sections.items())), root)
         settings._sections = {name: getattr(own, name) for name in project.sections}
     return settings
+
+
+def _check_overlay(root: Path, project: Project) -> None:
+    """Refuse what no section would read.
+
+    Raises:
+        OverlayError: If the environment's file has a key that is no section; names the file.
+    """
+    fields = Settings.model_fields.items()
+    known = [name for name, field in fields if section_class(field) is not None]
+    known += [*project.sections, SOURCE]
+    for name in read_overlay(root):
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise OverlayError(
+                f"{overlay_file()}: {name} is no section of the settings"
+                + (f", did you mean {near[0]}?" if near else ""),
+                f"it may change {', '.join(known)}; every other value is a variable's",
+            )
 
 
 def _dataset(root: Path) -> str:

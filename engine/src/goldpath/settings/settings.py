@@ -41,7 +41,8 @@ def _registry_file(values: dict[str, Any]) -> str:
 class Settings(SectionFiles):
     """Everything that may differ from one machine or environment to the next.
 
-    Sources, the strongest first: environment variables (and `.env`), `config/*.yaml`, defaults.
+    Sources, the strongest first: environment variables (and `.env`), this environment's file
+    `config/environments/NAME.yaml`, `config/*.yaml`, defaults.
     The fields are the engine's sections; `section` also finds those that the project has added.
 
     Example:

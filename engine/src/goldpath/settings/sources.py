@@ -1,4 +1,4 @@
-"""Where values come from: the environment first, then one YAML file for each section."""
+"""Where values come from: variables, the file of the environment, one file for each section."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,7 @@ import yaml
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from goldpath.overlay import read_overlay
 from goldpath.settings.errors import SettingsError
 from goldpath.settings.section import (
     ENVIRONMENT_DELIMITER,
@@ -43,13 +44,14 @@ class SectionFiles(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  .env goes through os.environ
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment first, then the file of each section."""
+        """Variables first, then the file of this environment, then the file of each section."""
         root = Path(init_settings().get("root") or os.environ["MLOPS_ROOT"])
-        return (init_settings, env_settings, _SectionFileSource(settings_cls, root))
+        files = _SectionFileSource(settings_cls, root)
+        return (init_settings, env_settings, _OverlaySource(settings_cls, root), files)
 
 
-class _SectionFileSource(PydanticBaseSettingsSource):
-    """The YAML files of a model's sections; a file that does not exist changes nothing."""
+class _FileSource(PydanticBaseSettingsSource):
+    """Whole sections from files below the project's root."""
 
     def __init__(self, settings_cls: type[BaseSettings], root: Path) -> None:
         super().__init__(settings_cls)
@@ -62,6 +64,22 @@ class _SectionFileSource(PydanticBaseSettingsSource):
     ) -> tuple[Any, str, bool]:
         """Nothing: `__call__` reads whole sections."""
         return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The sections that the files hold."""
+        raise NotImplementedError
+
+
+class _OverlaySource(_FileSource):
+    """The sections of this model that the environment's own file changes."""
+
+    def __call__(self) -> dict[str, Any]:
+        own = self.settings_cls.model_fields
+        return {name: values for name, values in read_overlay(self._root).items() if name in own}
+
+
+class _SectionFileSource(_FileSource):
+    """The YAML files of a model's sections; a file that does not exist changes nothing."""
 
     def __call__(self) -> dict[str, Any]:
         values: dict[str, Any] = {}

@@ -14,6 +14,7 @@ from goldpath.lake.tables import (
     silver_table,
 )
 from goldpath.model_version import ModelVersion
+from goldpath.overlay import changed_keys, overlay_file
 from goldpath.project import unused_definitions
 from goldpath.registry.layout import CONTRACT_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
@@ -33,6 +34,7 @@ class ProjectStatus:
         champion: The version that serves, and where its row features are not the project's.
         definitions: Whose families, steps and routes are used.
         row_features: What is computed from a request's columns.
+        environment: Which one, and the settings that its own file changes.
         next_command: What to do now.
     """
 
@@ -42,6 +44,7 @@ class ProjectStatus:
     champion: str
     definitions: str
     row_features: tuple[str, ...]
+    environment: str
     next_command: str
 
 
@@ -60,8 +63,21 @@ def project_status(settings: Settings, contract: Contract) -> ProjectStatus:
     following = features_next or lake_next or registry_next or "make serve"
     features = tuple(each.name for each in learned.row_features)
     return ProjectStatus(
-        contract.dataset, contract.problem, tables, champion, own, features, following
+        dataset=contract.dataset,
+        problem=contract.problem,
+        tables=tables,
+        champion=champion,
+        definitions=own,
+        row_features=features,
+        environment=_environment(settings),
+        next_command=following,
     )
+
+
+def _environment(settings: Settings) -> str:
+    changed = changed_keys(settings.root)
+    said = f"; {overlay_file()} changes {', '.join(changed)}" if changed else ""
+    return settings.environment + said
 
 
 def _tables(settings: Settings, contract: Contract) -> tuple[dict[str, str], str]:
