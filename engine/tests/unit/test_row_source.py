@@ -111,12 +111,22 @@ def test_a_feature_that_is_read_as_another_type_is_read_as_a_column_of_that_type
     whole = parse_expression([["column", [], ["x", "number"]], ["floor", [0], []]])
     as_truth = parse_expression([["column", [], ["whole", "boolean"]], ["not", [0], []]])
     as_text = parse_expression([["column", [], ["whole", "text"]], ["is_missing", [0], []]])
+    as_number = parse_expression([["column", [], ["whole", "number"]]])
     evaluate = rows_evaluator(
-        [Definition("whole", whole), Definition("truth", as_truth), Definition("text", as_text)]
+        [
+            Definition("whole", whole),
+            Definition("truth", as_truth),
+            Definition("text", as_text),
+            Definition("number", as_number),
+        ]
     )
 
-    assert evaluate({"x": 1.5}) == {"x": 1.5, "whole": 1, "truth": False, "text": True}
-    assert evaluate({"x": 7.0}) == {"x": 7.0, "whole": 7, "truth": None, "text": True}
+    one, seven = evaluate({"x": 1.5}), evaluate({"x": 7.0})
+
+    assert one == {"x": 1.5, "whole": 1, "truth": False, "text": True, "number": 1.0}
+    assert seven == {"x": 7.0, "whole": 7, "truth": None, "text": True, "number": 7.0}
+    assert type(seven["whole"]) is int
+    assert type(seven["number"]) is float
 
 
 def test_values_have_plain_types_and_missing_ones_are_none() -> None:

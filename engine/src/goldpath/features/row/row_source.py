@@ -102,7 +102,7 @@ class RowSource:
         return None if made is None else self._finite(made).name
 
     def as_found(self, feature: str) -> str:
-        """A feature as `row_evaluator` describes values: None where it is missing."""
+        """A feature as `rows_evaluator` describes values: None where it is missing."""
         return self._shown(self._features[feature])
 
     def _shown(self, made: _Variable) -> str:
@@ -146,8 +146,8 @@ class RowSource:
     def _read(self, name: str, kind: Type) -> _Variable:
         made = self._features.get(name)
         if made is not None and (made.type == kind or {made.type, kind} <= {*NUMBERS}):
-            return made
-        key = (name, "number" if kind in NUMBERS else kind)
+            return _Variable(made.name, kind, made.constant)
+        key = (name, kind)
         if made is None and key in self._columns:
             return self._columns[key]
         given = self._column(self, name) if made is None else self._shown(made)
