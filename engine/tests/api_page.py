@@ -14,6 +14,7 @@ GROUPS = {
     "A project and what it hands over": (
         "Project",
         "Data",
+        "sql_recipe",
         "Model",
         "Service",
         "run",

@@ -46,6 +46,7 @@ _HOMES = {
     "goldpath.learning.scoring": ("LoadedModel",),
     "goldpath.jobs.deployer": ("ModelDeployer",),
     "goldpath.jobs.batch.work": ("BatchWork",),
+    "goldpath.jobs.data.sql_recipe": ("sql_recipe",),
     "goldpath.jobs.training.work": ("TrainingWork",),
     "goldpath.serving.api": ("create_app",),
     "goldpath.serving.own_routes": ("predict",),

@@ -21,6 +21,7 @@ from goldpath.features.row.tracing import RowFeature as RowFeature
 from goldpath.features.row.tracing import row_feature as row_feature
 from goldpath.features.row.values import Value as Value
 from goldpath.jobs.batch.work import BatchWork as BatchWork
+from goldpath.jobs.data.sql_recipe import sql_recipe as sql_recipe
 from goldpath.jobs.deployer import ModelDeployer as ModelDeployer
 from goldpath.jobs.training.work import TrainingWork as TrainingWork
 from goldpath.judging.model_validator import ModelValidator as ModelValidator
@@ -98,4 +99,5 @@ __all__ = [
     "predict",
     "row_feature",
     "run",
+    "sql_recipe",
 ]

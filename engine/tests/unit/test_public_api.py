@@ -69,6 +69,7 @@ NAMES = {
     "predict",
     "row_feature",
     "run",
+    "sql_recipe",
 }
 """What projects may rely on. A name that goes is a breaking change: say so in CHANGELOG.md."""
 
