@@ -145,6 +145,14 @@ def test_the_documentation_works_below_a_prefix(make_client: MakeClient) -> None
     assert client.get("/churn/health").status_code == 200
 
 
+@pytest.mark.parametrize("prefix", ["/predict", "/predict/batch", "/admin", "/docs", "/metrics"])
+def test_a_prefix_that_is_a_path_of_the_service_is_refused(
+    make_client: MakeClient, prefix: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"serving.root_path is {prefix}, and the service"):
+        make_client(root_path=prefix)
+
+
 @pytest.mark.parametrize("name", ["%0a", "%0d", "%00", "%7f", "%09", "%c2%85", "%1f"])
 @pytest.mark.parametrize("path", ["/metrics", "/predict", "/health", "/", "/admin/keys/1"])
 def test_control_characters_in_paths_are_refused(served: TestClient, path: str, name: str) -> None:

@@ -18,7 +18,7 @@ from goldpath.registry.layout import COMPILED_TAG
 from goldpath.serving.access.control import install_access_control
 from goldpath.serving.explanations import explanations
 from goldpath.serving.feedback import FeedbackLog, feedback_router
-from goldpath.serving.http.forwarding import ForwardedRequests
+from goldpath.serving.http.forwarding import ForwardedRequests, refuse_taken_prefix
 from goldpath.serving.http.json_bodies import Bounds, JsonBodies
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import (
@@ -168,6 +168,7 @@ def app_around(
     include_own_routes(
         app, settings.project.extensions.routers, settings.serving.maximum_body_bytes
     )
+    refuse_taken_prefix(app, settings.serving.root_path)
     return app
 
 

@@ -9,7 +9,12 @@ import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from goldpath.settings import SettingsError
 
 CLIENT, SCHEME, PREFIX = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-prefix"
 
@@ -92,6 +97,30 @@ class ForwardedRequests:
             # prefix `/x` would be `/metrics`, past the rule of the proxy that guards that path.
             seen["root_path"], seen["path"] = prefix, prefix + scope["path"]
         return seen
+
+
+def refuse_taken_prefix(app: FastAPI, root_path: str) -> None:
+    """Refuse a prefix that is a path of the service, or the beginning of one.
+
+    Whether a proxy has stripped it could not be told: with the prefix `/predict`, a request to
+    `/predict` would be one to the page.
+
+    Raises:
+        SettingsError: If it is one.
+    """
+    prefix = root_path.rstrip("/")
+    if not prefix:
+        return
+    documented = get_openapi(title="paths", version="1", routes=app.routes)["paths"]
+    taken = [path for path in documented if path == prefix or path.startswith(f"{prefix}/")]
+    scope: Scope = {"type": "http", "method": "GET", "path": prefix, "headers": []}
+    if any(route.matches(scope)[0] is not Match.NONE for route in app.routes):
+        taken.append(prefix)
+    if taken:
+        raise SettingsError(
+            f"serving.root_path is {root_path}, and the service itself answers {taken[0]}",
+            "let the proxy use another prefix, such as /api, and name it in config/serving.yaml",
+        )
 
 
 def _values(scope: Scope, wanted: bytes) -> list[bytes]:
