@@ -14,24 +14,42 @@ from typing import Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from goldpath.domain import Domain, DomainError, Kind
-from goldpath.errors import ProjectError
+from goldpath.domain import Domain, DomainError
 from goldpath.overlay import SOURCE, overlay_file, read_overlay
-from goldpath.raw_source import EventTime, Part, Source
+from goldpath.raw_source import Part, Source
+from goldpath.row_contract import (
+    EVENT_TIME,
+    RESERVED,
+    ROW_ID,
+    ContractError,
+    Feature,
+    RowContract,
+    read_contract,
+)
+
+__all__ = [
+    "EVENT_TIME",
+    "RESERVED",
+    "ROW_ID",
+    "Contract",
+    "ContractError",
+    "Feature",
+    "Problem",
+    "Target",
+    "dataset_name",
+    "dump_contract",
+    "load_contract",
+    "parse_contract",
+]
 
 Problem = Literal["classification", "regression"]
 
-# Written in C, where PyYAML has it: the contract is read at each start of anything.
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-EVENT_TIME = "event_time"
-ROW_ID = "row_id"
-# Columns that the lake's tables add to the features.
-RESERVED = (EVENT_TIME, ROW_ID, "prediction", "score", "model_version", "run_id", "predicted_at")
-
-
-class ContractError(ProjectError):
-    """`config/project.yaml` is missing, or says something that cannot hold."""
+CONTRACT_FILE = "config/project.yaml"
+KEYS = (
+    "dataset", "problem", "source", "entity", "entity_repeats", "event_time", "target", "features",
+    "ignored", "personal", "fairness_groups",
+)  # fmt: skip
+"""The order in which the file is written."""
 
 
 class Target(Part):
@@ -57,72 +75,7 @@ class Target(Part):
         return self.classes[-1]
 
 
-class Feature(Part):
-    """One input of the model.
-
-    Attributes:
-        name: The raw column.
-        type: How its text is read.
-        nullable: Whether a missing value is allowed.
-        minimum: Smallest allowed value of a number, or None.
-        maximum: Largest allowed value of a number, or None.
-        categories: Allowed values of a category; None leaves the set open.
-        closed: True where `categories` is the whole list by meaning; `make adopt` says so of each
-            list that it writes. An open set has no list.
-        unit: What raw text writes before or behind the number, such as `$`, `%` or `kg`. Requests
-            and typed files give the number alone.
-        missing_words: Further words of raw text for a missing number, such as `#N/A` or `-999`.
-        unreadable: What becomes of raw text that is no number: the row is `refused`, or the value
-            counts as `missing`.
-        description: For people, and for the API's documentation.
-        example: A typical value, for the API's documentation and the page that tries it.
-        expression: A row feature's document, as JSON (`features.row.document`); it is computed and
-            never sent. Empty for what a request sends; `config/project.yaml` holds no other.
-    """
-
-    name: str
-    type: Kind
-    nullable: bool = False
-    minimum: float | None = None
-    maximum: float | None = None
-    categories: tuple[str, ...] | None = None
-    closed: bool | None = None
-    unit: str = ""
-    missing_words: tuple[str, ...] = ()
-    unreadable: Literal["refused", "missing"] = "refused"
-    description: str = ""
-    example: bool | int | float | str | None = None
-    expression: str = ""
-
-    @property
-    def is_numeric(self) -> bool:
-        """Whether the model sees a number (a boolean is 0 or 1)."""
-        return self.type != "category"
-
-    @property
-    def domain(self) -> Domain:
-        """What its value may be."""
-        return Domain(self.type, self.nullable, self.minimum, self.maximum, self.categories)
-
-    @model_validator(mode="after")
-    def check_domain(self) -> Self:
-        """A domain must suit the type and must not be empty."""
-        try:
-            _ = self.domain
-        except DomainError as error:
-            raise ValueError(f"{self.name}: {error}") from error
-        if self.closed is not None and self.closed == (self.categories is None):
-            raise ValueError(f"{self.name}: closed is true with categories, and false without")
-        if not self.is_numeric and (self.unit or self.missing_words):
-            raise ValueError(f"{self.name}: unit and missing_words are for numbers")
-        if self.unreadable == "missing" and not self.nullable:
-            raise ValueError(f"{self.name}: unreadable: missing needs nullable: true")
-        if self.expression and not self.nullable:
-            raise ValueError(f"{self.name}: what is computed may be missing: nullable: true")
-        return self
-
-
-class Contract(Part):
+class Contract(RowContract):
     """What a row of this project's data is.
 
     Attributes:
@@ -157,41 +110,20 @@ class Contract(Part):
         (['area'], ['district'])
     """
 
-    dataset: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
     problem: Problem
-    source: Source
-    entity: str | None = None
     entity_repeats: bool = False
-    event_time: EventTime | None = None
     target: Target
     features: tuple[Feature, ...] = Field(min_length=1)
-    ignored: dict[str, str] = Field(default_factory=dict)
-    personal: tuple[str, ...] = ()
     fairness_groups: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def check_columns(self) -> Self:
-        """Each column has one role, and the target suits the problem."""
-        names = [feature.name for feature in self.features]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"features named twice: {', '.join(repeated)}")
+    def check_target(self) -> Self:
+        """The target suits the problem, and is no input."""
+        names = self.feature_names
         if self.target.column in names:
             raise ValueError(f"the target {self.target.column!r} is among the features")
-        if self.entity is not None and self.entity in names:
-            raise ValueError(f"the entity {self.entity!r} is among the features")
         if self.entity_repeats and (self.entity is None or self.event_time is not None):
             raise ValueError("entity_repeats is for data with an entity and without event_time")
-        reserved = [name for name in names if name.startswith("_") or name in RESERVED]
-        if reserved:
-            raise ValueError(f"reserved names cannot be features: {', '.join(reserved)}")
-        unprintable = [name for name in names if not name.isprintable()]
-        if unprintable:
-            raise ValueError(f"names hold control characters: {unprintable}")
-        known = {*self.raw_columns, *names, *self.ignored}
-        unknown = [c for c in self.personal if c not in known]
-        if unknown:
-            raise ValueError(f"personal names columns that the contract lacks: {unknown}")
         strange = [name for name in self.fairness_groups if name not in names]
         if strange or len(set(self.fairness_groups)) < len(self.fairness_groups):
             raise ValueError(
@@ -210,9 +142,14 @@ class Contract(Part):
         return self
 
     @property
-    def entity_column(self) -> str:
-        """The entity's column in silver and gold."""
-        return self.entity or ROW_ID
+    def file(self) -> str:
+        """The file that holds it, from the project's root."""
+        return CONTRACT_FILE
+
+    @property
+    def inferred_by(self) -> str:
+        """The command that writes the file from data."""
+        return "make adopt DATA=… TARGET=…"
 
     @property
     def has_key(self) -> bool:
@@ -220,19 +157,29 @@ class Contract(Part):
         return self.entity is not None and not self.entity_repeats
 
     @property
-    def has_time(self) -> bool:
-        """Whether rows carry an event time."""
-        return self.event_time is not None
+    def key_columns(self) -> list[str]:
+        """Entity and event time: of several rows with the same ones, silver keeps the last."""
+        return [self.entity_column, *([EVENT_TIME] if self.has_time else [])]
+
+    @property
+    def rules(self) -> str:
+        """What decides how silver and gold read a row, as text."""
+        # Key by key, since the order is part of what the digests of existing lakes stand for.
+        values = [
+            self.request.model_dump_json(
+                include={key}, exclude={"features": {"__all__": {"expression"}}}
+            )[1:-1]
+            for key in ("problem", "entity", "event_time", "target", "features")
+        ]
+        rules = f"{{{','.join(values)}}}"
+        for feature in self.row_features:
+            rules += f"\n{feature.name} {feature.type} {feature.expression}"
+        return rules
 
     @property
     def is_binary(self) -> bool:
         """Whether the target has exactly two classes."""
         return self.problem == "classification" and len(self.target.classes) == 2
-
-    @property
-    def feature_names(self) -> list[str]:
-        """The model's inputs, in order."""
-        return [feature.name for feature in self.features]
 
     def with_features(self, features: Sequence[Feature], personal: Sequence[str]) -> "Contract":
         """The same contract with other features, and with other columns that are personal."""
@@ -270,11 +217,6 @@ class Contract(Part):
         if self.problem == "regression":
             return Domain("number")
         return Domain("category", categories=self.target.classes)
-
-    @cached_property
-    def by_name(self) -> dict[str, Feature]:
-        """Features by name."""
-        return {feature.name: feature for feature in self.features}
 
     @property
     def raw_columns(self) -> list[str]:
@@ -354,22 +296,13 @@ def parse_contract(text: str) -> Contract:
     Raises:
         ContractError: If the text is not YAML, or breaks a rule.
     """
-    try:
-        values = yaml.load(text, Loader=_YAML)  # noqa: S506  # nosec B506  safe, either of them
-    except yaml.YAMLError as error:
-        raise ContractError(f"not valid YAML: {error}", "correct the line that is named") from error
-    try:
-        return Contract.model_validate(values)
-    except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, e['loc'])) or 'contract'}: {e['msg']}" for e in error.errors()
-        ]
-        raise ContractError("; ".join(lines), "correct the key in config/project.yaml") from error
+    return read_contract(Contract, text, CONTRACT_FILE, {})
 
 
 def dump_contract(contract: Contract) -> str:
     """The contract as YAML that `parse_contract` reads back to an equal contract."""
-    values = contract.model_dump(mode="json", exclude_defaults=True)
+    given = contract.model_dump(mode="json", exclude_defaults=True)
+    values = {key: given[key] for key in KEYS if key in given}
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
 
 

@@ -94,8 +94,12 @@ def show_list(name: str, rows: Sequence[object], title: str, as_json: bool) -> N
         show_rows(rows, title)
 
 
-def show_adoption(adoption: "Adoption", as_json: bool) -> None:
-    """Print what `adopt` decided about each column, and why."""
+def show_adoption(
+    adoption: "Adoption",
+    as_json: bool,
+    following: str = "make data, make train-local, make serve",
+) -> None:
+    """Print what `adopt` or `add-source` decided about each column, and why."""
     if as_json:
         print_json(as_plain(adoption))
         return
@@ -119,10 +123,7 @@ def show_adoption(adoption: "Adoption", as_json: bool) -> None:
     console.print(table)
     for note in adoption.notes:
         console.print(f"[yellow]![/yellow] {_escape(note)}")
-    console.print(
-        f"Written: {_escape(adoption.contract_file)}. "
-        "Next: make data, make train-local, make serve."
-    )
+    console.print(f"Written: {_escape(adoption.contract_file)}. Next: {_escape(following)}.")
 
 
 def show_error(error: ProjectError, as_json: bool) -> None:

@@ -10,11 +10,13 @@ import pytest
 
 from goldpath.contract import Contract
 from goldpath.jobs.data.refresh import refresh
+from goldpath.jobs.data.silver import intervals_sharing_keys
 from goldpath.jobs.data.versions import diff_snapshots, list_versions, maintain, rollback
 from goldpath.jobs.privacy.forgetting import forget
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import TableName
 from goldpath.settings import Settings, load_settings
+from goldpath.source_contract import load_sources
 
 from ..aws_emulation import EmulatedAws, emulated_aws
 from ..conftest import make_project
@@ -113,3 +115,31 @@ def test_versions_and_forgetting(there: Settings) -> None:
         rows = lake.collect(lake.read(TableName(layer, "shop")))
         assert set(rows["id"].to_pylist()) == ids
     assert {item.table for item in maintain(there).tables} >= {"bronze.shop", "gold.shop"}
+
+
+def test_a_corrected_row_of_a_further_source_leaves_its_interval(there: Settings) -> None:
+    folder = there.root / "config" / "sources"
+    folder.mkdir()
+    (folder / "payments.yaml").write_text(
+        "source: {path: pay}\nentity: client\nevent_time: {column: day}\nkey: number\n"
+        "columns: [{name: amount, type: number, minimum: 0}]\n"
+    )
+    (there.root / "pay").mkdir()
+    header = "number,client,day,amount\n"
+    (there.root / "pay" / "a.csv").write_text(f"{header}p1,c1,2026-01-01,1\np3,c1,2026-01-03,-3\n")
+    # Another column, so that it is a commit of its own, and later.
+    (there.root / "pay" / "b.csv").write_text(
+        "number,client,day,amount,note\np1,c1,2026-02-01,10,moved\n"
+    )
+    deliver(there, "a.csv", "c1,2026-01-01,1,no", "c2,2026-01-02,2,yes")
+    one_by_one = there.lake.model_copy(update={"rows_at_once": 1})
+    result = refresh(there.model_copy(update={"lake": one_by_one}), contract())
+    payments = result.sources["payments"]
+    assert (payments.bronze_rows, payments.silver_rows) == (3, 1)
+    assert (payments.quarantined_rows, payments.duplicate_rows) == (1, 1)
+    lake, (source,) = open_lakehouse(there), load_sources(there.root)
+    silver = lake.collect(lake.read(TableName("silver", "payments"))).to_pylist()
+    assert [(row["number"], row["_interval"], row["amount"]) for row in silver] == [
+        ("p1", "2026-02", 10)
+    ]
+    assert intervals_sharing_keys(lake, source, ["2026-02"]) == ["2026-01"]

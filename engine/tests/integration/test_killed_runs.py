@@ -20,7 +20,17 @@ from ..killed_work import KILLED, killed_work
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 KILLS = times(8, 20)
-LAYERS = ("bronze", "silver", "quarantine", "gold")
+TABLES = (
+    *(TableName(layer, "customer_churn") for layer in ("bronze", "silver", "quarantine", "gold")),
+    *(TableName(layer, "payments") for layer in ("bronze", "silver", "quarantine")),
+)
+PAYMENTS = """\
+source: {path: data/payments}
+entity: client
+event_time: {column: paid_at}
+key: payment_id
+columns: [{name: amount, type: number, minimum: 3}]
+"""
 IMPORTS = """
 from goldpath.jobs.data.refresh import refresh
 import duckdb, ibis, pandas, pyarrow.csv, pyarrow.parquet
@@ -34,6 +44,7 @@ def new_project(root: Path) -> Settings:
     settings = make_project(root)
     contract = load_contract(settings.root)
     write_sample(settings.root / contract.source.path, 2000, 7, {})
+    add_payments(settings.root)
     # A few intervals at a time, so that there are several commits of each table to be killed in.
     lake = settings.root / "config" / "lake.yaml"
     text = lake.read_text(encoding="utf-8")
@@ -41,14 +52,26 @@ def new_project(root: Path) -> Settings:
     return load_settings(settings.root)
 
 
+def add_payments(root: Path) -> None:
+    """A further source: a year of payments, and a second file that moves some to another month."""
+    (root / "config" / "sources").mkdir()
+    (root / "config" / "sources" / "payments.yaml").write_text(PAYMENTS, encoding="utf-8")
+    folder = root / "data" / "payments"
+    folder.mkdir(parents=True)
+    for name, months, numbers in (("a", 12, range(1200)), ("b", 5, range(0, 1200, 7))):
+        lines = [f"P{n},C{n % 90},2025-{1 + n % months:02}-03,{n % 50}" for n in numbers]
+        header = "payment_id,client,paid_at,amount"
+        (folder / f"{name}.csv").write_text("\n".join([header, *lines, ""]), encoding="utf-8")
+
+
 def content(settings: Settings) -> dict[str, list[str]]:
-    """Every row of every layer, without the moment of its ingestion."""
+    """Every row of every table, without the moment of its ingestion."""
     lakehouse = LocalLakehouse(settings)
     found = {}
-    for layer in LAYERS:
-        rows = lakehouse.collect(lakehouse.read(TableName(layer, "customer_churn")))
+    for table in TABLES:
+        rows = lakehouse.collect(lakehouse.read(table))
         names = [name for name in rows.column_names if name != "_ingested_at"]
-        found[layer] = sorted(str(row) for row in rows.select(sorted(names)).to_pylist())
+        found[str(table)] = sorted(str(row) for row in rows.select(sorted(names)).to_pylist())
     return found
 
 

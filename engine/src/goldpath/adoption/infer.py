@@ -6,7 +6,7 @@ left out.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -18,13 +18,19 @@ from goldpath.adoption.answers import Answers
 from goldpath.adoption.column_inference import (
     FREE_TEXT,
     RESERVED,
-    describe_domain,
     infer_feature,
 )
 from goldpath.adoption.column_profile import (
     AdoptionError,
     ColumnProfile,
     require_column,
+)
+from goldpath.adoption.decisions import (
+    Decision,
+    Role,
+    describe_columns,
+    text_role,
+    time_role,
 )
 from goldpath.adoption.entity_role import EntityRole, ask_about_subjects, decide_entity
 from goldpath.adoption.header_line import find_repeated_headers
@@ -60,18 +66,6 @@ class AdoptionRequest:
     time: str | None = None
     problem: str | None = None
     answers: Answers = field(default_factory=Answers)
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What was decided about one column, in words."""
-
-    column: str
-    role: str
-    type: str
-    domain: str
-    missing: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -134,23 +128,24 @@ def infer_contract(
     read = read_columns(seen, request.target, request.problem, request.answers)
     profiles = read.profiles
     roles = _with_aliases(_decide_roles(profiles, request), read.aliases)
-    features, ignored = _decide_features(profiles, roles, request.answers)
+    others = {roles.target.target.column, roles.entity.column}
+    features, ignored = decide_features(profiles, roles.time, others, request.answers)
     notes = [*read.notes, *roles.time.notes, *roles.target.notes, *roles.entity.notes]
     if request.entity is None:
         said = request.answers.columns
         free = {
             name: profile
             for name, profile in profiles.items()
-            if name not in said and not _is_reserved(name)
+            if name not in said and not is_reserved(name)
         }
         notes += ask_about_subjects(free, features, ignored, roles.time)
     notes += _text_notes(ignored)
     contract = _contract(source, dataset, roles, features, ignored)
     accepted, refused = check_file(raw, contract)
-    notes += _row_notes(raw.num_rows, accepted, refused)
+    notes += row_notes(raw.num_rows, accepted, refused)
     if left_out:
         honest, _ = check_file(seen, contract)
-        notes += _left_out_notes(headers, summaries, refused=len(accepted) == len(honest))
+        notes += left_out_notes(headers, summaries, refused=len(accepted) == len(honest))
         accepted = honest
     if leaks := _leaks(accepted, contract, leak_threshold):
         for leak in leaks:
@@ -172,8 +167,8 @@ def _with_aliases(roles: _Roles, aliases: Mapping[str, str]) -> _Roles:
 
 def _decide_roles(profiles: dict[str, ColumnProfile], request: AdoptionRequest) -> _Roles:
     target = require_column(profiles, request.target, "TARGET")
-    if _is_reserved(target):
-        _refuse_name("TARGET", target)
+    if is_reserved(target):
+        refuse_name("TARGET", target)
     named = request.entity if request.entity in profiles else None
     if named == target:
         raise AdoptionError(
@@ -185,31 +180,43 @@ def _decide_roles(profiles: dict[str, ColumnProfile], request: AdoptionRequest) 
     time = decide_time(profiles, request.time, taken, named)
     if time.event_time is not None:
         taken.update(time.event_time.columns)
-    own = {name for name in profiles if _is_reserved(name)} - {ROW_ID}
+    own = {name for name in profiles if is_reserved(name)} - {ROW_ID}
     entity = decide_entity(profiles, request.entity, (taken - {named}) | own, time)
     if entity.column in own:
-        _refuse_name("ID", entity.column)
+        refuse_name("ID", entity.column)
     return _Roles(decided, time, entity)
 
 
-def _is_reserved(name: str) -> bool:
+def is_reserved(name: str) -> bool:
+    """Whether this project uses the name itself."""
     return name.startswith("_") or name.lower() in RESERVED
 
 
-def _refuse_name(option: str, name: str) -> NoReturn:
+def refuse_name(option: str, name: str) -> NoReturn:
+    """Refuse a name that this project uses itself.
+
+    Raises:
+        AdoptionError: Always.
+    """
     raise AdoptionError(f"{option}={name}: this project uses the name itself", "rename the column")
 
 
-def _decide_features(
-    profiles: dict[str, ColumnProfile], roles: _Roles, answers: Answers
+def decide_features(
+    profiles: Mapping[str, ColumnProfile],
+    time: TimeRole,
+    others: Collection[str | None],
+    answers: Answers,
 ) -> tuple[dict[str, tuple[Feature, str]], dict[str, str]]:
-    """Features with the reason for each, and the columns left out with the reason."""
-    event_time = roles.time.event_time
-    others = {
-        roles.target.target.column,
-        roles.entity.column,
-        event_time.column if event_time else None,
-    } - set(roles.time.parts)
+    """Features with the reason for each, and the columns left out with the reason.
+
+    Args:
+        profiles: Every column.
+        time: The event time, whose parts may be features, too.
+        others: Columns with another role.
+        answers: What the user said about columns.
+    """
+    event_time = time.event_time
+    others = {*others, event_time.column if event_time else None} - set(time.parts)
     features: dict[str, tuple[Feature, str]] = {}
     ignored: dict[str, str] = {}
     for name, profile in profiles.items():
@@ -218,7 +225,7 @@ def _decide_features(
         if answers.columns.get(name) == "ignored":
             ignored[name] = "left out, as asked"
             continue
-        directive = roles.time.parts.get(name)
+        directive = time.parts.get(name)
         is_part = directive in RANGES or bool(event_time and name == event_time.hour_column)
         # A bad value among the hours is missing; it makes no categories of them.
         part = read_numbers(profile, asked=True) if is_part else profile
@@ -279,7 +286,7 @@ def _leaks(accepted: pd.DataFrame, contract: Contract, threshold: float) -> list
     return find_leaks(frame, accepted[contract.target.column], contract.problem, threshold)
 
 
-def _row_notes(rows: int, accepted: pd.DataFrame, reasons: Counter[str]) -> list[str]:
+def row_notes(rows: int, accepted: pd.DataFrame, reasons: Counter[str]) -> list[str]:
     """What silver will say about the rows."""
     if accepted.empty:
         raise AdoptionError(
@@ -296,7 +303,7 @@ def _row_notes(rows: int, accepted: pd.DataFrame, reasons: Counter[str]) -> list
     return [f"silver will quarantine {refused:,} of {rows:,} rows: {shown}{more}"]
 
 
-def _left_out_notes(
+def left_out_notes(
     headers: tuple[int, ...], summaries: tuple[SummaryRow, ...], *, refused: bool
 ) -> list[str]:
     """Which rows are no observations, and what becomes of them."""
@@ -338,31 +345,10 @@ def _decisions(
     features: dict[str, tuple[Feature, str]],
     ignored: dict[str, str],
 ) -> tuple[Decision, ...]:
-    event_time = roles.time.event_time
-    decisions = []
-    for name, profile in profiles.items():
-        missing = profile.missing_text
-        if name == roles.target.target.column:
-            kind = "number" if roles.target.problem == "regression" else "category"
-            decision = Decision(
-                name, "target", kind, roles.target.domain, missing, roles.target.reason
-            )
-        elif name == roles.entity.column:
-            domain = f"{profile.distinct:,} different"
-            decision = Decision(name, "entity", "text", domain, missing, roles.entity.reason)
-        elif event_time and name == event_time.column:
-            span = _span(roles.time.moments)
-            decision = Decision(name, "event time", "timestamp", span, missing, roles.time.reason)
-        elif name in features:
-            feature, reason = features[name]
-            decision = Decision(
-                name, "feature", feature.type, describe_domain(feature), missing, reason
-            )
-        else:
-            decision = Decision(name, "ignored", "-", "-", missing, ignored[name])
-        decisions.append(decision)
-    return tuple(decisions)
-
-
-def _span(moments: pd.Series | None) -> str:
-    return "-" if moments is None else f"{moments.min():%Y-%m-%d} to {moments.max():%Y-%m-%d}"
+    target, kind = roles.target, "number" if roles.target.problem == "regression" else "category"
+    named = {target.target.column: Role("target", kind, target.domain, target.reason)}
+    if roles.entity.column is not None:
+        named[roles.entity.column] = text_role(
+            "entity", profiles[roles.entity.column], roles.entity.reason
+        )
+    return describe_columns(profiles, {**time_role(roles.time), **named}, features, ignored)

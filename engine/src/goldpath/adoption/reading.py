@@ -57,14 +57,7 @@ def read_columns(raw: pa.Table, target: str, problem: str | None, answers: Answe
             f"name the column to predict: TARGET=… (it has: {', '.join(texts)[:600]})",
         )
     require_column(texts, target, "TARGET")
-    for name in answers.columns:
-        require_column(texts, name, "--as")
-    profiles = {
-        name: profile
-        if answers.columns.get(name) == "category"
-        else read_numbers(profile, asked=answers.columns.get(name) == "number")
-        for name, profile in texts.items()
-    }
+    profiles = _with_numbers(texts, answers)
     notes = [f"{describe_first_line(raw)}; if so, {NO_HEADER_FIX}"] if has_no_header else []
     notes += _sentinel_notes(profiles, target)
     refuse_ranking(profiles, target, problem)
@@ -76,6 +69,41 @@ def read_columns(raw: pa.Table, target: str, problem: str | None, answers: Answe
         refuse_several_labels(labels.profile)
     profiles[target] = labels.profile
     return ReadColumns(profiles, labels.aliases, (*notes, *labels.notes))
+
+
+def read_source_columns(raw: pa.Table, named: Mapping[str, str], answers: Answers) -> ReadColumns:
+    """Count every column of a further source, which has no target.
+
+    Args:
+        raw: The file's rows as text.
+        named: The columns that were named, by the option that named each.
+        answers: Answers to what an earlier call asked.
+
+    Raises:
+        AdoptionError: If there is no such column.
+    """
+    texts = {name: profile_column(name, raw[name]) for name in raw.column_names}
+    has_no_header = looks_like_data(raw)
+    for option, name in named.items():
+        if has_no_header and name not in texts:
+            raise AdoptionError(f"{option}={name}: {describe_first_line(raw)}", NO_HEADER_FIX)
+        require_column(texts, name, option)
+    profiles = _with_numbers(texts, answers)
+    notes = [f"{describe_first_line(raw)}; if so, {NO_HEADER_FIX}"] if has_no_header else []
+    features = {name: each for name, each in profiles.items() if name not in named.values()}
+    return ReadColumns(profiles, {}, (*notes, *_sentinel_notes(features, "")))
+
+
+def _with_numbers(texts: Mapping[str, ColumnProfile], answers: Answers) -> dict[str, ColumnProfile]:
+    """The columns whose texts are numbers to people, as numbers."""
+    for name in answers.columns:
+        require_column(texts, name, "--as")
+    return {
+        name: profile
+        if answers.columns.get(name) == "category"
+        else read_numbers(profile, asked=answers.columns.get(name) == "number")
+        for name, profile in texts.items()
+    }
 
 
 def _sentinel_notes(profiles: Mapping[str, ColumnProfile], target: str) -> list[str]:

@@ -6,12 +6,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from goldpath.contract import Contract, Feature
+from goldpath.contract import Feature
 from goldpath.domain import MISSING, PADDING, Refusal, Value
 from goldpath.lake.engine import connect_duckdb
 from goldpath.lake.tables import REASONS, ROW_NUMBER
 from goldpath.quality.checks import mark_rows, number_rows, typed_columns
 from goldpath.quality.number_text import plain_text
+from goldpath.row_contract import RowContract
 
 # The engine takes a tenth of a second for each column of a query, however few the rows are. Of a
 # file of few rows and many columns, the columns beyond are read by the domain itself.
@@ -24,7 +25,7 @@ TYPES = {
 }
 
 
-def check_file(raw: pa.Table, contract: Contract) -> tuple[pd.DataFrame, Counter[str]]:
+def check_file(raw: pa.Table, contract: RowContract) -> tuple[pd.DataFrame, Counter[str]]:
     """The rows that silver will accept, typed, and how often it will refuse others, by reason.
 
     Args:
@@ -67,7 +68,7 @@ def _read_column(column: pa.ChunkedArray, feature: Feature) -> tuple[pa.Array, d
     return typed, {row: refusals[place] for row, place in places if place in refusals}
 
 
-def _marked(raw: pa.Table, contract: Contract) -> pa.Table:
+def _marked(raw: pa.Table, contract: RowContract) -> pa.Table:
     import ibis
 
     engine = connect_duckdb()

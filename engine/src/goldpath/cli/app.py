@@ -29,6 +29,7 @@ from goldpath.cli.own_code import require_own_code
 from goldpath.cli.registry import app as registry_app
 from goldpath.cli.servers import COMMANDS as SERVER_COMMANDS
 from goldpath.cli.servers import relocate
+from goldpath.cli.sources import add_source
 from goldpath.cli.traffic import app as traffic_app
 from goldpath.cli.training import app as training_app
 from goldpath.cli.update import migrate, template_update
@@ -52,7 +53,7 @@ RunId = Annotated[
 
 OTHERS = 0o077
 """Rows, models, logs and reports are for whoever runs the project, not for the machine's others."""
-WRITE_SOURCES = frozenset({"adopt", "docs", "engine", "migrate", "template-update"})
+WRITE_SOURCES = frozenset({"add-source", "adopt", "docs", "engine", "migrate", "template-update"})
 """They write what goes into git, which a container's user or a colleague has to read."""
 
 
@@ -203,6 +204,9 @@ def adopt(
     show_adoption(
         adopt_file(load_settings(), data, target, entity, time, problem, answers), as_json
     )
+
+
+app.command(rich_help_panel=DATA)(add_source)
 
 
 @app.command(rich_help_panel=MODEL)

@@ -8,6 +8,7 @@ from goldpath.contract import Contract
 from goldpath.errors import ProjectError
 from goldpath.project import ProjectDefinitionError, unused_definitions
 from goldpath.settings import Settings
+from goldpath.source_contract import load_sources
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Definitions:
         batch: The steps of a batch inference.
         routes: The service's own ones.
         settings: Sections of the settings.
+        sources: The further sources of `config/sources`.
     """
 
     project: str
@@ -41,15 +43,17 @@ class Definitions:
     batch: Sequence[str]
     routes: Sequence[str]
     settings: Sequence[str]
+    sources: Sequence[str]
 
 
 def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     """Load everything that the project hands over, and try what can be tried without data.
 
-    Each recipe is traced on the contract's columns, each row feature is traced and written as SQL,
-    and each family builds an estimator.
+    The file of each further source is read, each recipe is traced on the contract's columns, each
+    row feature is traced and written as SQL, and each family builds an estimator.
 
     Raises:
+        ContractError: If a file of `config/sources` is wrong; names the key, the value and the fix.
         ProjectDefinitionError: Names file, line, name and fix of the first that cannot be used.
     """
     import ibis
@@ -61,6 +65,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     from goldpath.learning.metrics import main_metric
     from goldpath.learning.storable import FirstTrial
 
+    sources = load_sources(settings.root, contract.dataset)
     project = settings.project
     recipes, model = project.recipes, project.definitions
     private = {"_source_file": "string", "_batch": "string", "_row_number": "int64"}
@@ -98,6 +103,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
             for route in router.routes
         ],
         settings=list(project.sections),
+        sources=[each.dataset for each in sources],
     )
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from goldpath.contract import Contract
 from goldpath.lake.lakehouse import Lakehouse
 from goldpath.lake.tables import runs_table
+from goldpath.row_contract import RowContract
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,9 @@ class RunRecord:
         return self.rows_in == self.rows_out + self.quarantined + self.duplicates
 
 
-def write_records(lakehouse: Lakehouse, contract: Contract, records: Iterable[RunRecord]) -> None:
+def write_records(
+    lakehouse: Lakehouse, contract: RowContract, records: Iterable[RunRecord]
+) -> None:
     """Append records in one commit."""
     import pyarrow as pa
 
@@ -65,7 +67,7 @@ def write_records(lakehouse: Lakehouse, contract: Contract, records: Iterable[Ru
         lakehouse.append(runs_table(contract), pa.Table.from_pylist(rows, schema))
 
 
-def read_records(lakehouse: Lakehouse, contract: Contract, step: str) -> list[RunRecord]:
+def read_records(lakehouse: Lakehouse, contract: RowContract, step: str) -> list[RunRecord]:
     """The records of a step, the oldest first."""
     if not lakehouse.exists(runs_table(contract)):
         return []
@@ -79,7 +81,9 @@ def latest_by_subject(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
     return {record.subject: record for record in records}
 
 
-def fingerprint(contract: Contract, rows: int, newest: datetime | None, recipes: str = "") -> str:
+def fingerprint(
+    contract: RowContract, rows: int, newest: datetime | None, recipes: str = ""
+) -> str:
     """What an interval is made from: its bronze rows, which are append-only, and the contract.
 
     Args:
@@ -92,16 +96,10 @@ def fingerprint(contract: Contract, rows: int, newest: datetime | None, recipes:
     return f"{rows} rows, newest {newest}{own}, contract {_rules_digest(contract)}"
 
 
-def is_same_contract(contract: Contract, made_from: str) -> bool:
+def is_same_contract(contract: RowContract, made_from: str) -> bool:
     """Whether a fingerprint was taken under this contract."""
     return made_from.endswith(_rules_digest(contract))
 
 
-def _rules_digest(contract: Contract) -> str:
-    rules = contract.request.model_dump_json(
-        include={"problem", "entity", "event_time", "target", "features"},
-        exclude={"features": {"__all__": {"expression"}}},
-    )
-    for feature in contract.row_features:
-        rules += f"\n{feature.name} {feature.type} {feature.expression}"
-    return hashlib.sha256(rules.encode()).hexdigest()[:16]
+def _rules_digest(contract: RowContract) -> str:
+    return hashlib.sha256(contract.rules.encode()).hexdigest()[:16]

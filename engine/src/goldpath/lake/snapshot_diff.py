@@ -5,7 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING
 
-from goldpath.contract import EVENT_TIME, Contract
+from goldpath.contract import Contract
 from goldpath.lake.lakehouse import Lakehouse, LakehouseError, Snapshot, TableName
 from goldpath.lake.tables import (
     BATCH,
@@ -17,11 +17,13 @@ from goldpath.lake.tables import (
     runs_table,
     silver_table,
 )
+from goldpath.row_contract import RowContract
 
 if TYPE_CHECKING:
     import ibis
 
 EXAMPLES = 5
+PREDICTIONS = "predictions"
 STATUS = "__status"
 NUMBER = "__number"
 
@@ -59,24 +61,25 @@ class SnapshotDiff:
     examples: dict[str, tuple[str, ...]]
 
 
-def row_key(contract: Contract, table: TableName) -> tuple[str, ...]:
+def row_key(contract: RowContract, table: TableName) -> tuple[str, ...]:
     """The columns that tell a table's rows apart.
 
     Raises:
         LakehouseError: If the table is none of the contract's.
     """
-    time = [EVENT_TIME] if contract.has_time else []
-    subject = [contract.entity_column, *time]
     # Without a key a row's number tells rows apart, within their file only.
-    numbered = subject if contract.has_key else [*subject, BATCH]
+    numbered = contract.key_columns if contract.has_key else [*contract.key_columns, BATCH]
+    if not contract.key_columns:
+        numbered = [BATCH, ROW_NUMBER]
     keys = {
         bronze_table(contract): [BATCH, ROW_NUMBER],
         quarantine_table(contract): [BATCH, ROW_NUMBER],
         silver_table(contract): numbered,
-        gold_table(contract): subject,
-        predictions_table(contract): ["run_id", *subject],
         runs_table(contract): ["run_id", "step", "subject"],
     }
+    if isinstance(contract, Contract):
+        keys[gold_table(contract)] = contract.key_columns
+        keys[predictions_table(contract)] = ["run_id", *contract.key_columns]
     if table not in keys:
         raise LakehouseError(
             f"nothing says which rows of {table} are the same row",
@@ -86,7 +89,7 @@ def row_key(contract: Contract, table: TableName) -> tuple[str, ...]:
 
 
 def diff_snapshots(
-    lakehouse: Lakehouse, contract: Contract, before: Snapshot, after: Snapshot
+    lakehouse: Lakehouse, contract: RowContract, before: Snapshot, after: Snapshot
 ) -> SnapshotDiff:
     """Compare two snapshots of a table, row by row.
 
@@ -108,7 +111,7 @@ def diff_snapshots(
             "compare snapshots of the same contract",
         )
     values = [name for name in shared if name not in key]
-    is_unique = contract.has_key and after.table != predictions_table(contract)
+    is_unique = contract.has_key and after.table.layer != PREDICTIONS
     old, new = (_side(*side, key, values, is_unique) for side in (("a", left), ("b", right)))
     with lakehouse.materialized(_compared(old, new, key, values)) as compared:
         counts = _counts(lakehouse, compared, values)

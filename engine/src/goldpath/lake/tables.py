@@ -2,6 +2,7 @@
 
 from goldpath.contract import Contract
 from goldpath.lake.lakehouse import TableName
+from goldpath.row_contract import RowContract
 
 # Bronze's own columns, beside the source's.
 SOURCE_FILE = "_source_file"
@@ -20,22 +21,22 @@ TRAINING_ROW = "training_row"
 REASONS = "_reasons"
 
 
-def bronze_table(contract: Contract) -> TableName:
+def bronze_table(contract: RowContract) -> TableName:
     """Raw rows as they came, append-only."""
     return TableName("bronze", contract.dataset)
 
 
-def silver_table(contract: Contract) -> TableName:
-    """Typed, checked rows, one for each entity and event time."""
+def silver_table(contract: RowContract) -> TableName:
+    """Typed, checked rows, one for each key: of the main table, entity and event time."""
     return TableName("silver", contract.dataset)
 
 
-def quarantine_table(contract: Contract) -> TableName:
+def quarantine_table(contract: RowContract) -> TableName:
     """Rows that the contract refuses, with the reasons."""
     return TableName("quarantine", contract.dataset)
 
 
-def gold_table(contract: Contract) -> TableName:
+def gold_table(contract: RowContract) -> TableName:
     """What models are trained on: entity, event time, features, target."""
     return TableName("gold", contract.dataset)
 
@@ -55,6 +56,6 @@ def feedback_table(contract: Contract) -> TableName:
     return TableName("feedback", contract.dataset)
 
 
-def runs_table(contract: Contract) -> TableName:
+def runs_table(contract: RowContract) -> TableName:
     """What each pipeline run did to each interval: snapshots and row counts."""
     return TableName("_pipeline_runs", contract.dataset)

@@ -1,6 +1,6 @@
 """Where a person's rows are: the tables that hold the entity's column, and their snapshots."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,9 +8,12 @@ from goldpath.contract import Contract
 from goldpath.domain import NULL_WORDS, PADDING
 from goldpath.lake.lakehouse import Lakehouse, Snapshot, TableName
 from goldpath.privacy.erasure import PrivacyError
+from goldpath.source_contract import SourceContract
 
 if TYPE_CHECKING:
     import ibis
+
+LAYERS = ("bronze", "silver", "quarantine")
 
 
 @dataclass(frozen=True)
@@ -18,11 +21,13 @@ class PersonTables:
     """The lake's tables, as far as they matter to a person.
 
     Attributes:
-        searched: Tables of the dataset, and sources of its feature views, with the entity's column.
-        others: Tables of other datasets with a column of that name, which may mean something else.
+        searched: Tables of the dataset, of its further sources and of its feature views, each with
+            the column of the entity in it.
+        others: Tables of other datasets with a column of that name, which may mean something else;
+            and those of sources that the project names no more, whose column nobody knows.
     """
 
-    searched: tuple[TableName, ...]
+    searched: Mapping[TableName, str]
     others: tuple[TableName, ...]
 
 
@@ -32,12 +37,14 @@ class Holding:
 
     Attributes:
         table: The table.
+        column: The entity's in it.
         rows: Rows now.
         written_as: How the id is written in them: raw text may be padded.
         snapshots: The snapshots that hold such rows, the current one included.
     """
 
     table: TableName
+    column: str
     rows: int
     written_as: tuple[str, ...]
     snapshots: tuple[Snapshot, ...]
@@ -69,57 +76,74 @@ def checked_entity(contract: Contract, entity: str) -> str:
 
 
 def tables_of_person(
-    lakehouse: Lakehouse, contract: Contract, feature_sources: Iterable[TableName] = ()
+    lakehouse: Lakehouse,
+    contract: Contract,
+    sources: Iterable[SourceContract] = (),
+    feature_tables: Iterable[TableName] = (),
 ) -> PersonTables:
-    """The tables that may hold rows of a person."""
-    sources = set(feature_sources)
-    holding = [name for name in lakehouse.tables() if _has_entity(lakehouse, contract, name)]
-    searched = [name for name in holding if name.name == contract.dataset or name in sources]
-    return PersonTables(
-        tuple(searched), tuple(name for name in holding if name not in set(searched))
-    )
+    """The tables that may hold rows of a person.
+
+    Args:
+        lakehouse: Where they are.
+        contract: Names the dataset and the entity's column.
+        sources: The further sources, each with its own column of the entity.
+        feature_tables: What feature views of the entity read.
+    """
+    own = {each.dataset: each.entity for each in sources}
+    columns = own | {contract.dataset: contract.entity_column}
+    views = set(feature_tables)
+    searched: dict[TableName, str] = {}
+    others: list[TableName] = []
+    for table in lakehouse.tables():
+        named = _text_columns(lakehouse, table)
+        known = columns.get(table.name, contract.entity_column if table in views else "")
+        if known in named:
+            searched[table] = known
+        elif contract.entity_column in named or table.layer in LAYERS:
+            others.append(table)
+    return PersonTables(searched, tuple(others))
 
 
 def rows_of(
     lakehouse: Lakehouse,
-    contract: Contract,
     table: TableName,
+    column: str,
     entity: str,
     snapshot_id: int | None = None,
 ) -> "ibis.Table":
     """A person's rows in a table, however the id is padded."""
     rows = lakehouse.read(table, snapshot_id)
-    return rows.filter(rows[contract.entity_column].strip() == entity)
+    return rows.filter(rows[column].strip() == entity)
 
 
-def find_rows(lakehouse: Lakehouse, contract: Contract, table: TableName, entity: str) -> Holding:
+def find_rows(lakehouse: Lakehouse, table: TableName, column: str, entity: str) -> Holding:
     """What a table and each of its snapshots hold about a person."""
-    column = contract.entity_column
     found = lakehouse.collect(
-        rows_of(lakehouse, contract, table, entity).group_by(column).aggregate(rows=_count())
+        rows_of(lakehouse, table, column, entity).group_by(column).aggregate(rows=_count())
     ).to_pylist()
     return Holding(
         table=table,
+        column=column,
         rows=sum(row["rows"] for row in found),
         written_as=tuple(sorted(row[column] for row in found)),
         snapshots=tuple(
             snapshot
             for snapshot in lakehouse.snapshots(table)
-            if snapshot.rows and _holds(lakehouse, contract, snapshot, entity)
+            if snapshot.rows and _holds(lakehouse, snapshot, column, entity)
         ),
     )
 
 
-def _holds(lakehouse: Lakehouse, contract: Contract, snapshot: Snapshot, entity: str) -> bool:
-    if contract.entity not in lakehouse.read(snapshot.table, snapshot.snapshot_id).columns:
+def _holds(lakehouse: Lakehouse, snapshot: Snapshot, column: str, entity: str) -> bool:
+    if column not in lakehouse.read(snapshot.table, snapshot.snapshot_id).columns:
         return False
-    rows = rows_of(lakehouse, contract, snapshot.table, entity, snapshot.snapshot_id)
-    return bool(lakehouse.collect(rows.select(contract.entity_column).limit(1)).num_rows)
+    rows = rows_of(lakehouse, snapshot.table, column, entity, snapshot.snapshot_id)
+    return bool(lakehouse.collect(rows.select(column).limit(1)).num_rows)
 
 
-def _has_entity(lakehouse: Lakehouse, contract: Contract, table: TableName) -> bool:
+def _text_columns(lakehouse: Lakehouse, table: TableName) -> set[str]:
     columns = lakehouse.read(table).schema()
-    return contract.entity in columns and bool(columns[contract.entity].is_string())
+    return {name for name, kind in columns.items() if kind.is_string()}
 
 
 def _count() -> "ibis.Value":

@@ -12,7 +12,7 @@ from functools import reduce
 from operator import add, or_
 from typing import TYPE_CHECKING, TypeAlias
 
-from goldpath.contract import EVENT_TIME, Contract, ContractError
+from goldpath.contract import EVENT_TIME, Contract, ContractError, Target
 from goldpath.domain import (
     FALSE_WORDS,
     LARGEST_INTEGER,
@@ -31,6 +31,7 @@ from goldpath.lake.event_time import parse_event_time
 from goldpath.lake.tables import REASONS, ROW_NUMBER
 from goldpath.quality.conditions import joined
 from goldpath.quality.number_text import plain_number_text
+from goldpath.row_contract import RowContract
 
 if TYPE_CHECKING:
     import ibis
@@ -68,7 +69,7 @@ class _Check:
     reason: "Reason"
 
 
-def check_rows(raw: "ibis.Table", contract: Contract, *, require_target: bool) -> CheckedRows:
+def check_rows(raw: "ibis.Table", contract: RowContract, *, require_target: bool) -> CheckedRows:
     """Type the rows and divide them; `mark_rows` and `divide_rows` in one.
 
     Raises:
@@ -77,7 +78,7 @@ def check_rows(raw: "ibis.Table", contract: Contract, *, require_target: bool) -
     return divide_rows(mark_rows(raw, contract, require_target=require_target))
 
 
-def mark_rows(raw: "ibis.Table", contract: Contract, *, require_target: bool) -> "ibis.Table":
+def mark_rows(raw: "ibis.Table", contract: RowContract, *, require_target: bool) -> "ibis.Table":
     """Every row with its typed values and the reasons against it.
 
     Args:
@@ -152,7 +153,7 @@ def typed_columns(marked: "pa.Table") -> "dict[str, pa.ChunkedArray]":
 
 def typed_frame(
     raw: "pa.Table",
-    contract: Contract,
+    contract: RowContract,
     prepare: "Callable[[ibis.Table], ibis.Table] | None" = None,
 ) -> "pa.Table":
     """The accepted rows of a file that is scored or compared; a label is not needed.
@@ -187,15 +188,22 @@ def number_rows(raw: "pa.Table") -> "pa.Table":
     return raw.append_column(ROW_NUMBER, pa.array(range(1, raw.num_rows + 1), pa.int64()))
 
 
-def _require_columns(raw: "ibis.Table", contract: Contract, *, require_target: bool) -> None:
-    wanted = [c for c in contract.raw_columns if require_target or c != contract.target.column]
+def _require_columns(raw: "ibis.Table", contract: RowContract, *, require_target: bool) -> None:
+    target = _target(contract)
+    unneeded = "" if require_target or target is None else target.column
+    wanted = [name for name in contract.raw_columns if name != unneeded]
     missing = [name for name in wanted if name not in raw.columns]
     if missing:
         raise ContractError(
             f"the source lacks columns of the contract: {', '.join(missing)}; "
             f"it has: {', '.join(raw.columns)}",
-            "correct config/project.yaml or the file, or run: make adopt DATA=… TARGET=…",
+            f"correct {contract.file} or the file, or run: {contract.inferred_by}",
         )
+
+
+def _target(contract: RowContract) -> Target | None:
+    """What is predicted; a further source has no such column."""
+    return contract.target if isinstance(contract, Contract) else None
 
 
 def _text_of(name: str) -> str:
@@ -219,7 +227,7 @@ def _stage(rows: "ibis.Table", columns: "dict[str, ibis.Value]") -> "ibis.Table"
     return rows.mutate(**columns, **{f"__stage {number}": ibis.random()})
 
 
-def _plain_texts(texts: "ibis.Table", contract: Contract) -> "dict[str, ibis.Value]":
+def _plain_texts(texts: "ibis.Table", contract: RowContract) -> "dict[str, ibis.Value]":
     """The columns whose raw text the contract describes, as text that is read like any other."""
     import ibis
 
@@ -230,8 +238,8 @@ def _plain_texts(texts: "ibis.Table", contract: Contract) -> "dict[str, ibis.Val
         for feature in contract.features
         if feature.unit or feature.missing_words
     }
-    target, name = contract.target, _text_of(contract.target.column)
-    if name not in texts.columns:
+    target = _target(contract)
+    if target is None or (name := _text_of(target.column)) not in texts.columns:
         return plain
     if target.unit or target.missing_words:
         plain[name] = plain_number_text(texts[name], target.unit, target.missing_words)
@@ -266,21 +274,18 @@ def _one_of(text: "ibis.Value", words: Sequence[str]) -> "ibis.Value":
     return text.re_search(f"^(?:{pattern})$")
 
 
-def _typed_values(texts: "ibis.Table", contract: Contract) -> "dict[str, ibis.Value]":
-    """The columns of silver: entity, event time, features and, where the source has it, target."""
-    entity = (
-        _word(texts[_text_of(contract.entity)], None)
-        if contract.entity
-        else texts[ROW_NUMBER].cast("string")
-    )
-    values = {contract.entity_column: entity}
+def _typed_values(texts: "ibis.Table", contract: RowContract) -> "dict[str, ibis.Value]":
+    """The columns of silver: identifiers, event time, features and, if it is there, target."""
+    values = {name: _word(texts[_text_of(name)], None) for name in contract.identifiers}
+    if not contract.entity:
+        values[contract.entity_column] = texts[ROW_NUMBER].cast("string")
     if contract.event_time:
         values[EVENT_TIME] = parse_event_time(texts, contract.event_time)
     for feature in contract.features:
         values[feature.name] = _typed(texts[_text_of(feature.name)], feature.domain)
-    target = contract.target.column
-    if target in texts.columns:
-        values[target] = _typed(texts[_text_of(target)], contract.target_domain)
+    if isinstance(contract, Contract) and _text_of(contract.target.column) in texts.columns:
+        text = texts[_text_of(contract.target.column)]
+        values[contract.target.column] = _typed(text, contract.target_domain)
     return values
 
 
@@ -291,10 +296,8 @@ def _typed(text: "ibis.Value", domain: Domain) -> "ibis.Value":
     return _boolean(text) if domain.kind == "boolean" else _number(text, domain)
 
 
-def _checks(typed: "ibis.Table", contract: Contract, *, require_target: bool) -> list[_Check]:
-    checks = []
-    if contract.entity:
-        checks.append(_missing(typed, contract.entity))
+def _checks(typed: "ibis.Table", contract: RowContract, *, require_target: bool) -> list[_Check]:
+    checks = [_missing(typed, name) for name in contract.identifiers]
     if contract.event_time:
         column = contract.event_time.column
         unreadable = typed[_value_of(EVENT_TIME)].isnull()
@@ -303,7 +306,7 @@ def _checks(typed: "ibis.Table", contract: Contract, *, require_target: bool) ->
         found = _domain_checks(typed, feature.name, feature.domain, NO_CATEGORY)
         # The first of a number's checks is whether the text can be read as one.
         checks += found[1:] if feature.unreadable == "missing" else found
-    if require_target:
+    if require_target and isinstance(contract, Contract):
         target = contract.target.column
         checks += _domain_checks(typed, target, contract.target_domain, NO_CLASS)
     return checks

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -56,37 +57,68 @@ def adopt_file(
         SourceError: If the file cannot be read.
         AdoptionError: If the request does not fit the file.
     """
-    file = _locate(settings.root, data)
-    detected = detect_dialect(file)
-    written = read_raw(detected.model_copy(update={"decimal": "."}), settings.root)
-    rows = without_rows(written, find_repeated_headers(written))
-    thousands = find_thousands(rows, detected.decimal, answers.columns)
-    detected = detected.model_copy(update={"thousands": dict(thousands.marks)})
-    raw = _read_marks(written, detected, _is_csv(file))
+    file = locate(settings.root, data)
+    read = read_rows(detect_dialect(file), settings.root, answers, is_csv=_is_csv(file))
     # Relative inside the project, so that the project can move.
-    source = detected.model_copy(update={"path": settings.shown(file)})
+    source = read.source.model_copy(update={"path": settings.shown(file)})
     request = AdoptionRequest(
-        target.strip(), _said(entity), _said(time), _lower(_said(problem)), answers
+        target.strip(), said(entity), said(time), _lower(said(problem)), answers
     )
     inferred = infer_contract(
-        raw, source, dataset_name(_title(file)), request, settings.training.leak_threshold
+        read.rows, source, dataset_name(_title(file)), request, settings.training.leak_threshold
     )
     contract = inferred.contract
     contract_file = settings.root / "config" / "project.yaml"
-    _write(contract_file, contract)
+    text = HEADER.format(file=" ".join(source.path.split())) + dump_contract(contract)
+    parse_contract(text)  # what was written must be readable, or the project is broken
+    replace_file(contract_file, text)
     return Adoption(
         file=str(data),
         contract_file=settings.shown(contract_file),
         contract=contract.model_dump(mode="json", exclude_defaults=True),
         decisions=inferred.decisions,
         notes=(
-            *_file_notes(source),
-            *thousands.notes,
+            *read.notes,
             *inferred.notes,
-            *_size_notes(raw.num_rows, settings),
+            *_size_notes(read.rows.num_rows, settings),
             *_own(contract),
         ),
     )
+
+
+@dataclass(frozen=True)
+class ReadRows:
+    """A source's rows, and how they are read.
+
+    Attributes:
+        rows: As every later reader of the source gets them.
+        source: With the marks in its numbers.
+        notes: What is unusual about how it is written, so that a wrong guess is seen.
+    """
+
+    rows: pa.Table
+    source: Source
+    notes: tuple[str, ...]
+
+
+def read_rows(detected: Source, root: Path, answers: Answers, *, is_csv: bool) -> ReadRows:
+    """Read a source, and find out which marks group the digits of its numbers.
+
+    Args:
+        detected: How it is written, as far as that is known.
+        root: Where a relative path starts.
+        answers: Answers to what an earlier adoption asked.
+        is_csv: Whether people wrote the text.
+
+    Raises:
+        SourceError: If the source cannot be read.
+    """
+    written = read_raw(detected.model_copy(update={"decimal": "."}), root)
+    rows = without_rows(written, find_repeated_headers(written))
+    thousands = find_thousands(rows, detected.decimal, answers.columns)
+    source = detected.model_copy(update={"thousands": dict(thousands.marks)})
+    raw = _read_marks(written, source, is_csv)
+    return ReadRows(raw, source, (*_file_notes(source), *thousands.notes))
 
 
 def _is_csv(file: Path) -> bool:
@@ -106,7 +138,7 @@ def _own(contract: Contract) -> tuple[str, ...]:
     return (unused,) if unused else ()
 
 
-def _locate(root: Path, data: Path) -> Path:
+def locate(root: Path, data: Path) -> Path:
     """The absolute path: from the current folder, as a shell completes it, else the root."""
     place = data.expanduser()
     if place.is_absolute():
@@ -121,7 +153,7 @@ def _title(data: Path) -> str:
     return Path(next(named)).stem
 
 
-def _said(text: str | None) -> str | None:
+def said(text: str | None) -> str | None:
     """An option of make that was left out arrives as an empty text."""
     return text.strip() or None if text is not None else None
 
@@ -159,16 +191,12 @@ def _size_notes(rows: int, settings: Settings) -> list[str]:
     ]
 
 
-def _write(contract_file: Path, contract: Contract) -> None:
-    """Replace the contract in one step, and keep the one before beside it."""
-    file = " ".join(contract.source.path.split())
-    text = HEADER.format(file=file) + dump_contract(contract)
-    parse_contract(text)  # what was written must be readable, or the project is broken
-    if contract_file.exists():
-        before = contract_file.read_text(encoding="utf-8")
-        _replace(contract_file.with_name(contract_file.name + ".bak"), before)
-    contract_file.parent.mkdir(parents=True, exist_ok=True)
-    _replace(contract_file, text)
+def replace_file(file: Path, text: str) -> None:
+    """Replace a contract's file in one step, and keep the one before beside it."""
+    if file.exists():
+        _replace(file.with_name(file.name + ".bak"), file.read_text(encoding="utf-8"))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _replace(file, text)
 
 
 def _replace(file: Path, text: str) -> None:

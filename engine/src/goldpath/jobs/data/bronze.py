@@ -12,7 +12,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from goldpath.contract import Contract
 from goldpath.jobs.data.recipes import store_raw
 from goldpath.lake.event_time import interval_of
 from goldpath.lake.lakehouse import Lakehouse, LakehouseError
@@ -21,9 +20,11 @@ from goldpath.lake.tables import BATCH, INGESTED_AT, INTERVAL, ROW_NUMBER, SOURC
 from goldpath.presentation import step
 from goldpath.privacy.suppression import Suppression
 from goldpath.project import NO_RECIPES, Data
+from goldpath.row_contract import RowContract
 from goldpath.sample.customers import write_sample
 from goldpath.settings import Settings
 from goldpath.sources.read import SourcePart, list_parts, open_part
+from goldpath.sources.s3 import SCHEME
 
 if TYPE_CHECKING:
     import ibis
@@ -32,6 +33,19 @@ if TYPE_CHECKING:
 SAMPLE = "data/sample/customers.csv"
 SAMPLE_ROWS = 20_000
 SAMPLE_SEED = 7
+
+
+@dataclass(frozen=True)
+class Supply:
+    """What a source holds now.
+
+    Attributes:
+        parts: Its files, or its query's result.
+        new: Those whose rows bronze lacks.
+    """
+
+    parts: tuple[SourcePart, ...]
+    new: tuple[SourcePart, ...]
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,7 @@ class _Count:
 
 
 @contextmanager
-def one_ingestion(settings: Settings, contract: Contract) -> Iterator[None]:
+def one_ingestion(settings: Settings, contract: RowContract) -> Iterator[None]:
     """Let a second run on this machine wait, and then find what the first has taken in.
 
     Which files bronze lacks is read before they are appended, so two runs at once would both append
@@ -84,26 +98,16 @@ def one_ingestion(settings: Settings, contract: Contract) -> Iterator[None]:
         yield
 
 
-def ingest(
-    lakehouse: Lakehouse,
-    root: Path,
-    contract: Contract,
-    run_id: str,
-    suppression: Suppression,
-    recipes: Data = NO_RECIPES,
-) -> Delivery:
-    """Append the files that bronze does not hold; all files of the same columns in one commit.
+def find_supply(lakehouse: Lakehouse, root: Path, contract: RowContract) -> Supply:
+    """Look what a source holds now, and what of it bronze lacks; nothing is written to the lake.
 
     Args:
         lakehouse: Where bronze is.
         root: Where a relative path of the source starts.
-        contract: Names the source and the event time.
-        run_id: The run, for the records.
-        suppression: Whose rows are not taken in.
-        recipes: The project's own.
+        contract: Names the source.
 
     Raises:
-        SourceError: If the source is missing or cannot be read; bronze is as it was then.
+        SourceError: If the source is missing or empty.
     """
     if contract.source.path == SAMPLE and not (root / SAMPLE).exists():
         write_sample(root / SAMPLE, SAMPLE_ROWS, SAMPLE_SEED, {})
@@ -112,15 +116,56 @@ def ingest(
     # Of files with the same content the first stands for all.
     first = {part.digest: part for part in reversed(parts)}
     new = [part for part in parts if part.digest not in held and first[part.digest] is part]
+    return Supply(tuple(parts), tuple(new))
+
+
+def first_columns(supply: Supply) -> set[str]:
+    """The columns of the new files, each of which has a row that can be read.
+
+    Objects of S3 are left out: each look at one would be a download.
+
+    Raises:
+        SourceError: If a file is empty, damaged, or has no row.
+    """
+    names: set[str] = set()
+    for part in supply.new:
+        if not part.shown.startswith(SCHEME):
+            with open_part(part) as reader:
+                names.update(reader.schema.names)
+                reader.read_next_batch()
+    return names
+
+
+def ingest(
+    lakehouse: Lakehouse,
+    contract: RowContract,
+    supply: Supply,
+    run_id: str,
+    suppression: Suppression,
+    recipes: Data = NO_RECIPES,
+) -> Delivery:
+    """Append the files that bronze does not hold; all files of the same columns in one commit.
+
+    Args:
+        lakehouse: Where bronze is.
+        contract: Names the table and the event time.
+        supply: What the source holds.
+        run_id: The run, for the records.
+        suppression: Whose rows are not taken in.
+        recipes: The project's own.
+
+    Raises:
+        SourceError: If the source cannot be read; bronze is as it was then.
+    """
     records: list[RunRecord] = []
     with ExitStack() as stack:
-        opened = [(part, stack.enter_context(open_part(part))) for part in new]
+        opened = [(part, stack.enter_context(open_part(part))) for part in supply.new]
         for _, same in groupby(opened, key=lambda pair: pair[1].schema.names):
             records += _append(lakehouse, contract, run_id, list(same), suppression, recipes)
-    return Delivery(tuple(part.digest for part in parts), tuple(records))
+    return Delivery(tuple(part.digest for part in supply.parts), tuple(records))
 
 
-def _held_batches(lakehouse: Lakehouse, contract: Contract) -> set[str]:
+def _held_batches(lakehouse: Lakehouse, contract: RowContract) -> set[str]:
     table = bronze_table(contract)
     if not lakehouse.exists(table):
         return set()
@@ -132,7 +177,7 @@ def _held_batches(lakehouse: Lakehouse, contract: Contract) -> set[str]:
 
 def _append(
     lakehouse: Lakehouse,
-    contract: Contract,
+    contract: RowContract,
     run_id: str,
     opened: "list[tuple[SourcePart, pa.RecordBatchReader]]",
     suppression: Suppression,
@@ -165,7 +210,7 @@ def _append(
     ]
 
 
-def with_interval(raw: "ibis.Table", contract: Contract, now: datetime) -> "ibis.Table":
+def with_interval(raw: "ibis.Table", contract: RowContract, now: datetime) -> "ibis.Table":
     """Rows with the time at which they came, and the interval that they belong to."""
     import ibis
 

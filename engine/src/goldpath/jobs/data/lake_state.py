@@ -1,10 +1,12 @@
 """What is in the lake now, where it came from, and whether every row is accounted for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.jobs.data.silver import commonest_reasons
+from goldpath.jobs.data.source_tables import source_account
 from goldpath.lake.column_summary import ColumnSummary, summarise_columns
 from goldpath.lake.lakehouse import Lakehouse, LakehouseError, Snapshot, TableName
 from goldpath.lake.run_log import RunRecord, latest_by_subject, read_records
@@ -16,6 +18,57 @@ from goldpath.lake.tables import (
     quarantine_table,
     silver_table,
 )
+from goldpath.source_contract import SourceContract
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """What the lake holds of a further source.
+
+    Attributes:
+        name: The source's name.
+        source: Where rows come from.
+        key: What tells its rows apart.
+        deliveries: Files that were taken in.
+        intervals: The newest account of each interval.
+        reasons: Why rows are in quarantine, the commonest first.
+        newest_event: The newest event time in silver, or None where silver has no row.
+        newest_ingestion: When bronze took rows in last, or None where it never did.
+    """
+
+    name: str
+    source: str
+    key: str
+    deliveries: int
+    intervals: list[RunRecord]
+    reasons: dict[str, int]
+    newest_event: datetime | None
+    newest_ingestion: datetime | None
+
+    @property
+    def bronze_rows(self) -> int:
+        """Rows that silver is made from."""
+        return sum(record.rows_in for record in self.intervals)
+
+    @property
+    def silver_rows(self) -> int:
+        """Rows that fulfil the contract."""
+        return sum(record.rows_out for record in self.intervals)
+
+    @property
+    def quarantined_rows(self) -> int:
+        """Rows that do not."""
+        return sum(record.quarantined for record in self.intervals)
+
+    @property
+    def duplicate_rows(self) -> int:
+        """Rows that a later one with the same key replaced."""
+        return sum(record.duplicates for record in self.intervals)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether each row of each interval is accounted for."""
+        return all(record.adds_up for record in self.intervals)
 
 
 @dataclass(frozen=True)
@@ -34,6 +87,7 @@ class LakeState:
         newest_ingestion: When bronze took rows in last.
         training_runs: Runs whose snapshot of gold is tagged.
         columns: Gold's columns.
+        sources: The further sources.
     """
 
     dataset: str
@@ -44,13 +98,21 @@ class LakeState:
     intervals: list[RunRecord]
     reasons: dict[str, int]
     newest_event: datetime | None
-    newest_ingestion: datetime
+    newest_ingestion: datetime | None
     training_runs: tuple[str, ...]
     columns: list[ColumnSummary]
+    sources: tuple[SourceState, ...] = ()
 
 
-def read_lake_state(lakehouse: Lakehouse, contract: Contract) -> LakeState:
+def read_lake_state(
+    lakehouse: Lakehouse, contract: Contract, sources: Sequence[SourceContract] = ()
+) -> LakeState:
     """Read the accounts of all runs, and summarise gold's columns where the data is.
+
+    Args:
+        lakehouse: Where the tables are.
+        contract: The main table's.
+        sources: The further ones.
 
     Raises:
         LakehouseError: If there is no gold table yet.
@@ -83,12 +145,30 @@ def read_lake_state(lakehouse: Lakehouse, contract: Contract) -> LakeState:
         newest_ingestion=_newest(lakehouse, layers["bronze"], INGESTED_AT),
         training_runs=tuple(tag for tag in tags if tag.startswith("train-")),
         columns=summarise_columns(lakehouse, gold, contract),
+        sources=tuple(_source_state(lakehouse, each) for each in sources),
     )
 
 
-def _newest(lakehouse: Lakehouse, table: TableName, column: str) -> datetime:
+def _source_state(lakehouse: Lakehouse, contract: SourceContract) -> SourceState:
+    bronze, silver = bronze_table(contract), silver_table(contract)
+    is_made = lakehouse.exists(silver)
+    return SourceState(
+        name=contract.dataset,
+        source=contract.source.name,
+        key=contract.key or "file and row number",
+        deliveries=len(read_records(lakehouse, contract, "bronze")),
+        intervals=source_account(lakehouse, contract),
+        reasons=commonest_reasons(lakehouse, contract) if is_made else {},
+        newest_event=_newest(lakehouse, silver, EVENT_TIME) if is_made else None,
+        newest_ingestion=(
+            _newest(lakehouse, bronze, INGESTED_AT) if lakehouse.exists(bronze) else None
+        ),
+    )
+
+
+def _newest(lakehouse: Lakehouse, table: TableName, column: str) -> datetime | None:
     rows = lakehouse.read(table)
-    newest: datetime = lakehouse.collect(rows.aggregate(newest=rows[column].max()))["newest"][
-        0
-    ].as_py()
+    newest: datetime | None = lakehouse.collect(rows.aggregate(newest=rows[column].max()))[
+        "newest"
+    ][0].as_py()
     return newest

@@ -13,6 +13,7 @@ from goldpath.contract import EVENT_TIME, Contract
 from goldpath.errors import ProjectError
 from goldpath.lake.tables import INTERVAL
 from goldpath.project import Data, ProjectDefinitionError, place_of
+from goldpath.row_contract import RowContract
 
 if TYPE_CHECKING:
     import ibis
@@ -25,12 +26,12 @@ KEEP_EACH_ROW = frozenset({"DropColumns", "FillNull", "Project", "Sort", "Unboun
 TYPES = {"number": "float64", "integer": "int64", "boolean": "boolean", "category": "string"}
 
 
-def store_raw(rows: "ibis.Table", contract: Contract, recipes: Data) -> "ibis.Table":
+def store_raw(rows: "ibis.Table", contract: RowContract, recipes: Data) -> "ibis.Table":
     """Raw rows as bronze stores them."""
     return _apply(rows, recipes.bronze, "bronze", contract)
 
 
-def clean_raw(rows: "ibis.Table", contract: Contract, recipes: Data) -> "ibis.Table":
+def clean_raw(rows: "ibis.Table", contract: RowContract, recipes: Data) -> "ibis.Table":
     """Bronze's rows as the contract reads them."""
     return _apply(rows, recipes.silver, "silver", contract)
 
@@ -83,7 +84,7 @@ def recipes_digest(rows: "ibis.Table", contract: Contract, recipes: Data) -> str
 
 
 def _apply(
-    rows: "ibis.Table", recipe: "Recipe | None", name: str, contract: Contract
+    rows: "ibis.Table", recipe: "Recipe | None", name: str, contract: RowContract
 ) -> "ibis.Table":
     """A recipe that keeps each row, and the columns that the contract and the lake need."""
     if recipe is None:

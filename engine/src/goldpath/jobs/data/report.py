@@ -10,6 +10,7 @@ from goldpath.lake.connection import open_lakehouse
 from goldpath.privacy.erasure import uses_rows
 from goldpath.reports import write_text
 from goldpath.settings import Settings
+from goldpath.source_contract import load_sources
 
 PAGE = "data.html"
 
@@ -23,7 +24,9 @@ class DataReport:
         intervals: Intervals on it.
         columns: Columns on it.
         gold_rows: Rows that training reads.
-        unaccounted: Intervals whose rows do not add up; there should be none.
+        unaccounted: Intervals whose rows do not add up; there should be none. Those of a further
+            source have its name in front.
+        sources: Rows in silver of each further source.
     """
 
     page: str
@@ -31,6 +34,7 @@ class DataReport:
     columns: int
     gold_rows: int
     unaccounted: tuple[str, ...]
+    sources: dict[str, int]
 
 
 @uses_rows
@@ -40,7 +44,9 @@ def write_data_report(settings: Settings, contract: Contract) -> DataReport:
     Raises:
         LakehouseError: If there is no data yet.
     """
-    state = read_lake_state(open_lakehouse(settings), with_row_features(contract, settings.project))
+    sources = load_sources(settings.root, contract.dataset)
+    learned = with_row_features(contract, settings.project)
+    state = read_lake_state(open_lakehouse(settings), learned, sources)
     page = settings.reports / PAGE
     write_text(page, render_page(state))
     return DataReport(
@@ -48,5 +54,14 @@ def write_data_report(settings: Settings, contract: Contract) -> DataReport:
         intervals=len(state.intervals),
         columns=len(state.columns),
         gold_rows=state.tables["gold"].rows,
-        unaccounted=tuple(item.subject for item in state.intervals if not item.adds_up),
+        unaccounted=(
+            *(item.subject for item in state.intervals if not item.adds_up),
+            *(
+                f"{source.name} {item.subject}"
+                for source in state.sources
+                for item in source.intervals
+                if not item.adds_up
+            ),
+        ),
+        sources={source.name: source.silver_rows for source in state.sources},
     )

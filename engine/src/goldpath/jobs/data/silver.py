@@ -1,15 +1,17 @@
-"""Silver: rows that fulfil the contract, one for each entity and event time.
+"""Silver: rows that fulfil the contract, one for each key.
 
-The rule for duplicates: of several accepted rows with the same entity and event time, the one
-that was ingested last wins, and within a file the later line. A source without an entity, or whose
-entities have several rows at no time, has no key, so there the files that the source holds now are
-the whole dataset.
+The rule for duplicates: of several accepted rows with the same key, the one that was ingested last
+wins, and within a file the later line. The main table's key is its entity and event time, a further
+source's is the column that it names. A table without a key (no entity, entities with several rows
+at no time, a source that names none) keeps each row of the files that its source holds now; these
+are the whole dataset then.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from goldpath.contract import EVENT_TIME, Contract
+from goldpath.contract import EVENT_TIME
 from goldpath.jobs.data.recipes import clean_raw
 from goldpath.lake.lakehouse import Lakehouse, LakehouseError, Partitions
 from goldpath.lake.tables import (
@@ -24,6 +26,7 @@ from goldpath.lake.tables import (
 )
 from goldpath.project import NO_RECIPES, Data
 from goldpath.quality.checks import divide_rows, mark_rows
+from goldpath.row_contract import RowContract
 
 if TYPE_CHECKING:
     import ibis
@@ -45,7 +48,7 @@ class IntervalCounts:
 
 def current_rows(
     lakehouse: Lakehouse,
-    contract: Contract,
+    contract: RowContract,
     batches: tuple[str, ...],
     partitions: Partitions | None = None,
 ) -> "ibis.Table":
@@ -56,7 +59,7 @@ def current_rows(
 
 def refine(
     lakehouse: Lakehouse,
-    contract: Contract,
+    contract: RowContract,
     batches: tuple[str, ...],
     intervals: tuple[str, ...],
     recipes: Data = NO_RECIPES,
@@ -70,19 +73,74 @@ def refine(
 
     partitions = Partitions(INTERVAL, intervals)
     bronze = current_rows(lakehouse, contract, batches, partitions)
+    if spans_intervals(contract):
+        bronze = bronze.union(_rivals(lakehouse, contract, bronze, intervals))
     cleaned = clean_raw(bronze, contract, recipes)
     with lakehouse.materialized(mark_rows(cleaned, contract, require_target=True)) as marked:
-        checked = divide_rows(marked)
-        lakehouse.overwrite(quarantine_table(contract), checked.rejected, partitions)
-        silver = latest_of_each_key(checked.accepted, contract)
+        here = _of(marked, contract, intervals)
+        lakehouse.overwrite(quarantine_table(contract), divide_rows(here).rejected, partitions)
+        latest = latest_of_each_key(divide_rows(marked).accepted, contract)
+        silver = _of(latest, contract, intervals)
         snapshot = lakehouse.overwrite(silver_table(contract), silver, partitions)
-        is_bad = (marked[REASONS] != "").ifelse(1, 0)
+        is_bad = (here[REASONS] != "").ifelse(1, 0)
         marked_counts = lakehouse.collect(
-            marked.group_by(INTERVAL).aggregate(bronze=ibis._.count(), quarantined=is_bad.sum())
+            here.group_by(INTERVAL).aggregate(bronze=ibis._.count(), quarantined=is_bad.sum())
         ).to_pylist()
     kept = lakehouse.read(silver_table(contract), snapshot.snapshot_id, partitions)
     kept_counts = lakehouse.collect(kept.group_by(INTERVAL).aggregate(silver=ibis._.count()))
     return _account(intervals, marked_counts, kept_counts.to_pylist(), snapshot.snapshot_id)
+
+
+def spans_intervals(contract: RowContract) -> bool:
+    """Whether rows of one key may lie in several intervals: a payment whose day is corrected."""
+    return contract.has_key and contract.has_time and EVENT_TIME not in contract.key_columns
+
+
+def intervals_sharing_keys(
+    lakehouse: Lakehouse, contract: RowContract, intervals: Sequence[str]
+) -> list[str]:
+    """Other intervals with a row whose key is in these: what silver keeps there may change, too.
+
+    Silver is asked as well, for keys whose rows are in bronze no more.
+    """
+    bronze = lakehouse.read(bronze_table(contract))
+    keys = _keys(bronze.filter(bronze[INTERVAL].isin(intervals)), contract)
+    if lakehouse.exists(silver_table(contract)):
+        silver = lakehouse.read(silver_table(contract), partitions=_those(intervals))
+        if set(contract.key_columns) <= set(silver.columns):
+            keys = keys.union(_keys(silver, contract))
+    others = _with_keys(bronze.filter(bronze[INTERVAL].notin(intervals)), contract, keys)
+    found = lakehouse.collect(others.select(INTERVAL).distinct())
+    return sorted(found[INTERVAL].to_pylist())
+
+
+def _rivals(
+    lakehouse: Lakehouse, contract: RowContract, rows: "ibis.Table", intervals: Sequence[str]
+) -> "ibis.Table":
+    """The rows of other intervals that have a key of these: the last of all of them wins."""
+    bronze = lakehouse.read(bronze_table(contract))
+    others = bronze.filter(bronze[INTERVAL].notin(intervals))
+    return _with_keys(others, contract, _keys(rows, contract)).select(*rows.columns)
+
+
+def _of(rows: "ibis.Table", contract: RowContract, intervals: Sequence[str]) -> "ibis.Table":
+    """The rows without the rivals of other intervals."""
+    return rows.filter(rows[INTERVAL].isin(intervals)) if spans_intervals(contract) else rows
+
+
+def _keys(rows: "ibis.Table", contract: RowContract) -> "ibis.Table":
+    (key,) = contract.key_columns
+    keys = rows.select(_key=rows[key].strip()).distinct()
+    return keys.filter(keys["_key"] != "")  # a row without a key is refused wherever it is
+
+
+def _with_keys(rows: "ibis.Table", contract: RowContract, keys: "ibis.Table") -> "ibis.Table":
+    (key,) = contract.key_columns
+    return rows.filter(rows[key].strip().isin(keys["_key"]))
+
+
+def _those(intervals: Sequence[str]) -> Partitions:
+    return Partitions(INTERVAL, tuple(intervals))
 
 
 def _account(
@@ -109,7 +167,7 @@ def _account(
     return counts
 
 
-def commonest_reasons(lakehouse: Lakehouse, contract: Contract) -> dict[str, int]:
+def commonest_reasons(lakehouse: Lakehouse, contract: RowContract) -> dict[str, int]:
     """Why rows are in quarantine, the row's own value left out, the commonest first."""
     import ibis
 
@@ -125,13 +183,13 @@ def commonest_reasons(lakehouse: Lakehouse, contract: Contract) -> dict[str, int
     return {row["reason"]: row["rows"] for row in found.to_pylist()}
 
 
-def latest_of_each_key(accepted: "ibis.Table", contract: Contract) -> "ibis.Table":
+def latest_of_each_key(accepted: "ibis.Table", contract: RowContract) -> "ibis.Table":
     """Of several accepted rows with one key, the one that was ingested last."""
     import ibis
 
-    key = [contract.entity_column, *([EVENT_TIME] if contract.has_time else [])]
+    key = contract.key_columns
     if not contract.has_key:
-        key += [BATCH, ROW_NUMBER]  # a row's number is its identity within its file only
+        key = [*key, BATCH, ROW_NUMBER]  # a row's number is its identity within its file only
     newest_first = [ibis.desc(INGESTED_AT), ibis.desc(BATCH), ibis.desc(ROW_NUMBER)]
     rank = ibis.row_number().over(group_by=key, order_by=newest_first)
     ranked = accepted.mutate(_rank=rank)

@@ -1,5 +1,6 @@
 """The versions of the lake's tables: list them, compare them, go back to one, tidy up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -12,7 +13,9 @@ from goldpath.lake.lakehouse import Lakehouse, LakehouseError, Snapshot, TableNa
 from goldpath.lake.snapshot_diff import SnapshotDiff
 from goldpath.lake.tables import bronze_table, gold_table, quarantine_table, silver_table
 from goldpath.presentation import show, show_rows, step
+from goldpath.row_contract import RowContract
 from goldpath.settings import Settings
+from goldpath.source_contract import load_sources
 
 CURRENT = "current"
 PREVIOUS = "previous"
@@ -145,9 +148,11 @@ def diff_snapshots(
     """
     lakehouse = open_lakehouse(settings)
     name = find_table(lakehouse, contract, table)
+    sources = {each.dataset: each for each in load_sources(settings.root, contract.dataset)}
     first, second = (find_snapshot(lakehouse, name, text) for text in (before, after))
     step(f"{name}: comparing snapshots {first.snapshot_id} and {second.snapshot_id}")
-    return snapshot_diff.diff_snapshots(lakehouse, contract, first, second)
+    described = sources.get(name.name, contract)
+    return snapshot_diff.diff_snapshots(lakehouse, described, first, second)
 
 
 def rollback(settings: Settings, contract: Contract, table: str, snapshot: str) -> RollbackResult:
@@ -181,7 +186,7 @@ def rollback(settings: Settings, contract: Contract, table: str, snapshot: str) 
         to_snapshot=now.snapshot_id,
         rows_before=current.rows,
         rows_now=now.rows,
-        next_data_run=_next_data_run(contract, name),
+        next_data_run=_next_data_run((contract, *load_sources(settings.root)), name),
     )
 
 
@@ -287,13 +292,14 @@ def _versions(lakehouse: Lakehouse, table: TableName) -> list[Version]:
     ]
 
 
-def _next_data_run(contract: Contract, table: TableName) -> str:
-    if table == bronze_table(contract):
+def _next_data_run(contracts: Sequence[RowContract], table: TableName) -> str:
+    if table in map(bronze_table, contracts):
         return (
             "takes the files of the later batches in again, where the source still holds them, "
             "and recomputes the intervals whose bronze rows changed"
         )
-    if table in (silver_table(contract), quarantine_table(contract), gold_table(contract)):
+    layers = (silver_table, quarantine_table, gold_table)
+    if table in [layer(each) for each in contracts for layer in layers]:
         return (
             "leaves it so: an interval is recomputed when its bronze rows or the contract change, "
             "or when it is named with --from and --to"

@@ -39,7 +39,8 @@ class ForgetResult:
         reports: Pages in which the id stands.
         sources: Files of the source that still hold the person. The project never changes those;
             the person's rows in them are not taken in again.
-        not_searched: Tables of other datasets with a column of the same name.
+        not_searched: Tables of other datasets with a column of the same name, and of sources that
+            `config/sources` names no more.
         audit: The audit record.
         message: What to do next.
         exit_code: 0 where it was done, 1 where it was only planned.
@@ -90,7 +91,7 @@ def forget(
         suppressed.add(entity)
         erase_feedback(settings, contract, lakehouse, held.feedback)
         for holding in held.holdings:
-            _erase_rows(lakehouse, contract, holding, entity)
+            _erase_rows(lakehouse, holding, entity)
         _erase_elsewhere(settings, contract, held, entity)
         step("verifying: looking for the person once more")
         _verify(find_person(settings, contract, lakehouse, entity))
@@ -113,12 +114,12 @@ def _find(
     return held
 
 
-def _erase_rows(lakehouse: Lakehouse, contract: Contract, holding: Holding, entity: str) -> None:
-    table, column = holding.table, contract.entity_column
+def _erase_rows(lakehouse: Lakehouse, holding: Holding, entity: str) -> None:
+    table, column = holding.table, holding.column
     if holding.rows:
         step(f"{table}: removing {holding.rows} rows")
         lakehouse.delete(table, column, holding.written_as)
-        holding = find_rows(lakehouse, contract, table, entity)
+        holding = find_rows(lakehouse, table, column, entity)
     if holding.rows:
         raise PrivacyError(
             f"{table} holds rows of the person after they were removed; something writes to it",
@@ -196,6 +197,8 @@ def _result(settings: Settings, held: Held, state: Literal["planned", "forgotten
         )
     if held.sources:
         advice += " Take the person out of the source, too; until then the rows are passed over."
+    if held.tables.others:
+        advice += " Look at the tables that were not searched: nothing was looked for in them."
     return ForgetResult(
         state=state,
         rows={str(found.table): found.rows for found in held.holdings if found.rows},

@@ -17,8 +17,10 @@ from goldpath.features.views import FeatureError, FeatureView, load_views
 from goldpath.jobs.privacy.person_feedback import PersonFeedback, find_feedback
 from goldpath.lake.lakehouse import Lakehouse
 from goldpath.privacy.person_rows import Holding, PersonTables, find_rows, tables_of_person
+from goldpath.row_contract import RowContract
 from goldpath.serving.log.erasure import holds_lines
 from goldpath.settings import Settings
+from goldpath.source_contract import load_sources
 from goldpath.sources.read import list_parts, open_part
 
 # Pages for people may show a few rows; the JSON reports hold figures only.
@@ -36,7 +38,7 @@ class Held:
         log_lines: Lines of the prediction log.
         feedback: Labels of the person's predictions.
         pages: Reports in which the id stands.
-        sources: What the source still holds: rows by file, or why that is not known.
+        sources: What the sources still hold: rows by file, or why that is not known.
     """
 
     tables: PersonTables
@@ -61,16 +63,21 @@ def find_person(settings: Settings, contract: Contract, lakehouse: Lakehouse, en
     Raises:
         OnlineStoreError: If the online store does not answer.
     """
-    sources = [view.source for view in person_views(settings, contract)]
-    tables = tables_of_person(lakehouse, contract, sources)
+    sources = load_sources(settings.root, contract.dataset)
+    views = [view.source for view in person_views(settings, contract)]
+    tables = tables_of_person(lakehouse, contract, sources, views)
     return Held(
         tables=tables,
-        holdings=tuple(find_rows(lakehouse, contract, name, entity) for name in tables.searched),
+        holdings=tuple(find_rows(lakehouse, *place, entity) for place in tables.searched.items()),
         online=online_rows(settings, contract, entity),
         log_lines=holds_lines(settings.root / settings.serving.prediction_log, entity),
         feedback=find_feedback(settings, contract, lakehouse, entity),
         pages=tuple(pages_with(settings, entity)),
-        sources=_rows_in_source(settings, contract, entity),
+        sources={
+            file: rows
+            for each in (contract, *sources)
+            for file, rows in _rows_in_source(settings, each, entity).items()
+        },
     )
 
 
@@ -103,7 +110,7 @@ def pages_with(settings: Settings, entity: str) -> Iterator[Path]:
             yield page
 
 
-def _rows_in_source(settings: Settings, contract: Contract, entity: str) -> dict[str, str]:
+def _rows_in_source(settings: Settings, contract: RowContract, entity: str) -> dict[str, str]:
     found = {}
     try:
         for part in list_parts(contract.source, settings.root):

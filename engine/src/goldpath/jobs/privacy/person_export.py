@@ -6,6 +6,7 @@ LGPD Art. 18 (access, portability); GDPR Art. 15 (access) and 20 (portability).
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from goldpath.presentation import step
 from goldpath.privacy.person_rows import Holding, checked_entity, rows_of
 from goldpath.serving.log.erasure import lines_of
 from goldpath.settings import Settings
+from goldpath.source_contract import load_sources
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ def export_person(
     held = find_person(settings, contract, lakehouse, entity)
     if held.is_empty:
         raise NothingToDoError("nothing is held about this person", "check the id")
+    contracts = (contract, *load_sources(settings.root, contract.dataset))
+    personal = {
+        "": set(contract.personal),
+        **{each.dataset: set(each.personal) for each in contracts},
+    }
     log = lines_of(settings.root / settings.serving.prediction_log, entity)
     document = {
         "dataset": contract.dataset,
@@ -73,7 +80,7 @@ def export_person(
         "made_at": datetime.now(UTC).isoformat(),
         "personal_columns": list(contract.personal),
         "tables": {
-            str(found.table): _table(lakehouse, contract, found, entity)
+            str(found.table): _table(lakehouse, found, personal, entity)
             for found in held.holdings
             if found.rows or found.snapshots
         },
@@ -88,12 +95,13 @@ def export_person(
 
 
 def _table(
-    lakehouse: Lakehouse, contract: Contract, holding: Holding, entity: str
+    lakehouse: Lakehouse, holding: Holding, personal: Mapping[str, set[str]], entity: str
 ) -> dict[str, Any]:
-    rows = lakehouse.collect(rows_of(lakehouse, contract, holding.table, entity))
-    personal = {contract.entity_column, *contract.personal}
+    rows = lakehouse.collect(rows_of(lakehouse, holding.table, holding.column, entity))
+    marked = {holding.column} | personal.get(holding.table.name, personal[""])
     return {
-        "columns": {name: {"personal": name in personal} for name in rows.column_names},
+        "entity_column": holding.column,
+        "columns": {name: {"personal": name in marked} for name in rows.column_names},
         "rows": rows.to_pylist(),
         "snapshots_that_hold_rows": [
             {"id": found.snapshot_id, "committed_at": found.committed_at, "tags": found.tags}

@@ -108,7 +108,7 @@ def _prediction_ids(
     ids = {str(line["prediction_id"]) for line in lines_of(folder, entity)}
     table = served_table(contract)
     if lakehouse.exists(table) and contract.entity_column in lakehouse.read(table).columns:
-        rows = rows_of(lakehouse, contract, table, entity).select(PREDICTION_KEY)
+        rows = rows_of(lakehouse, table, contract.entity_column, entity).select(PREDICTION_KEY)
         ids.update(lakehouse.collect(rows)[PREDICTION_KEY].to_pylist())
     return frozenset(ids)
 

@@ -1,11 +1,13 @@
 """What exists, what is missing, and which command brings it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from goldpath.contract import Contract, parse_contract
 from goldpath.errors import ProjectError
 from goldpath.features.row.learned import changed_features, with_row_features
 from goldpath.lake.connection import open_lakehouse
+from goldpath.lake.lakehouse import TableName
 from goldpath.lake.tables import (
     bronze_table,
     gold_table,
@@ -18,9 +20,11 @@ from goldpath.overlay import changed_keys, overlay_file
 from goldpath.project import unused_definitions
 from goldpath.registry.layout import CONTRACT_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
+from goldpath.row_contract import RowContract
 from goldpath.settings import Settings
+from goldpath.source_contract import SourceContract, load_sources
 
-NAMES = (bronze_table, silver_table, quarantine_table, gold_table, predictions_table)
+SOURCE_LAYERS = (bronze_table, silver_table, quarantine_table)
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class ProjectStatus:
     Attributes:
         dataset: Names the tables and the model.
         problem: Classification or regression.
-        tables: The lake's tables with their rows.
+        tables: The lake's tables with their rows, those of the further sources last.
         champion: The version that serves, and where its row features are not the project's.
         definitions: Whose families, steps and routes are used.
         row_features: What is computed from a request's columns.
@@ -53,14 +57,18 @@ def project_status(settings: Settings, contract: Contract) -> ProjectStatus:
 
     A store that does not answer is named, and what to do about it comes before everything else.
     """
-    tables, lake_next = _tables(settings, contract)
+    try:
+        sources, sources_next = load_sources(settings.root, contract.dataset), ""
+    except ProjectError as error:
+        sources, sources_next = (), f"{error.message}: {error.fix}"
+    tables, lake_next = _tables(settings, contract, sources)
     try:
         learned, features_next = with_row_features(contract, settings.project), ""
     except ProjectError as error:
         learned, features_next = contract, f"correct project.py: {error.message}"
     champion, registry_next = _champion(settings, learned)
     own = unused_definitions(contract.dataset) or f"those of {settings.project.name}"
-    following = features_next or lake_next or registry_next or "make serve"
+    following = features_next or sources_next or lake_next or registry_next or "make serve"
     features = tuple(each.name for each in learned.row_features)
     return ProjectStatus(
         dataset=contract.dataset,
@@ -80,17 +88,26 @@ def _environment(settings: Settings) -> str:
     return settings.environment + said
 
 
-def _tables(settings: Settings, contract: Contract) -> tuple[dict[str, str], str]:
+def _tables(
+    settings: Settings, contract: Contract, sources: Sequence[SourceContract]
+) -> tuple[dict[str, str], str]:
     """The tables with their rows, and what is to be done for the lake."""
-    tables = {}
+    named: list[tuple[TableName, RowContract]] = [
+        *((layer(contract), contract) for layer in SOURCE_LAYERS),
+        (gold_table(contract), contract),
+        (predictions_table(contract), contract),
+        *((layer(each), each) for each in sources for layer in SOURCE_LAYERS),
+    ]
+    tables, missing = {}, False
     try:
         lakehouse = open_lakehouse(settings)
-        for name in NAMES:
-            snapshot = lakehouse.snapshot(name(contract))
-            tables[str(name(contract))] = f"{snapshot.rows} rows" if snapshot else "missing"
+        for table, of in named:
+            snapshot = lakehouse.snapshot(table)
+            tables[str(table)] = f"{snapshot.rows} rows" if snapshot else "missing"
+            last = gold_table(contract) if of is contract else silver_table(of)
+            missing = missing or (snapshot is None and table == last)
     except ProjectError as error:
         return {"lake": f"unknown: {error.message}"}, error.fix or "make data"
-    missing = tables[str(gold_table(contract))] == "missing"
     return tables, "make data" if missing else ""
 
 

@@ -1,0 +1,215 @@
+"""The further sources: bronze, silver and quarantine of each, and what became of its rows."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from goldpath.contract import EVENT_TIME, ContractError
+from goldpath.errors import ProjectError
+from goldpath.jobs.data.bronze import Delivery, Supply, find_supply, first_columns, ingest
+from goldpath.jobs.data.intervals import (
+    Period,
+    keep_intervals_in_step,
+    pending_intervals,
+    say_intervals,
+    silver_record,
+    together,
+)
+from goldpath.jobs.data.recipes import TYPES
+from goldpath.jobs.data.silver import commonest_reasons, refine
+from goldpath.lake.lakehouse import Lakehouse, LakehouseError
+from goldpath.lake.run_log import (
+    RunRecord,
+    is_same_contract,
+    latest_by_subject,
+    read_records,
+    write_records,
+)
+from goldpath.lake.tables import BATCH, bronze_table, silver_table
+from goldpath.presentation import step
+from goldpath.privacy.suppression import Suppression
+from goldpath.settings import Settings
+from goldpath.source_contract import SourceContract
+
+
+@dataclass(frozen=True)
+class SourceResult:
+    """Every bronze row of a further source, accounted for.
+
+    Attributes:
+        source: What was read.
+        new_batches: Files that bronze did not hold yet.
+        recomputed: The intervals that were made anew.
+        bronze_rows: Rows that silver is made from.
+        silver_rows: Rows that fulfil the contract; with a key, one for each.
+        quarantined_rows: Rows that do not, by reason in `quarantine_reasons`.
+        duplicate_rows: Accepted rows that a later row with the same key replaced.
+        forgotten_rows: Rows of persons who asked to be forgotten, which were not taken in now.
+        rows_no_longer_held: Without a key: rows of bronze whose file the source holds no more; they
+            are in neither silver nor quarantine.
+        quarantine_reasons: The commonest reasons and their counts.
+    """
+
+    source: str
+    new_batches: int
+    recomputed: tuple[str, ...]
+    bronze_rows: int
+    silver_rows: int
+    quarantined_rows: int
+    duplicate_rows: int
+    forgotten_rows: int
+    rows_no_longer_held: int
+    quarantine_reasons: dict[str, int]
+
+
+def find_source_supply(lakehouse: Lakehouse, root: Path, contract: SourceContract) -> Supply:
+    """Look what a source holds, and whether it fits its contract and its tables.
+
+    Raises:
+        ContractError: If a column of the contract is in no file.
+        LakehouseError: If a column has another type than in silver.
+        SourceError: If the source is missing, empty or cannot be read.
+    """
+    with _named(contract):
+        supply = find_supply(lakehouse, root, contract)
+        columns = first_columns(supply)
+        if lakehouse.exists(bronze_table(contract)):
+            columns.update(lakehouse.read(bronze_table(contract)).columns)
+        missing = [name for name in contract.raw_columns if name not in columns]
+        if missing and columns:
+            raise ContractError(
+                f"{contract.source.name} lacks the columns {', '.join(missing)}; it has: "
+                f"{', '.join(sorted(name for name in columns if not name.startswith('_')))}",
+                f"correct {contract.file} or the file, or run: {contract.inferred_by}",
+            )
+        _require_types(lakehouse, contract)
+    return supply
+
+
+def ingest_source(
+    lakehouse: Lakehouse,
+    contract: SourceContract,
+    supply: Supply,
+    run_id: str,
+    suppression: Suppression,
+) -> Delivery:
+    """Append the files that bronze does not hold, without rows of forgotten persons."""
+    own = replace(suppression, column=contract.entity)
+    with _named(contract):
+        delivery = ingest(lakehouse, contract, supply, run_id, own)
+        write_records(lakehouse, contract, delivery.records)
+    return delivery
+
+
+def refresh_source(
+    lakehouse: Lakehouse,
+    settings: Settings,
+    contract: SourceContract,
+    delivery: Delivery,
+    period: Period,
+    run_id: str,
+) -> SourceResult:
+    """Make silver and quarantine of the intervals that changed anew.
+
+    Raises:
+        LakehouseError: If no row fulfils the contract.
+    """
+    with _named(contract):
+        done = latest_by_subject(read_records(lakehouse, contract, "silver"))
+        of_another_contract = not all(
+            is_same_contract(contract, record.fingerprint) for record in done.values()
+        )
+        if of_another_contract or not (done or delivery.records):
+            keep_intervals_in_step(lakehouse, contract)
+        pending = pending_intervals(lakehouse, contract, delivery.batches, done, period)
+        for batch in together(pending, settings.lake.rows_at_once):
+            rows = sum(item.rows for item in batch)
+            step(f"{silver_table(contract)}: checking {rows} rows of {say_intervals(batch)}")
+            started = datetime.now(UTC).replace(tzinfo=None)
+            intervals = tuple(item.interval for item in batch)
+            counts = refine(lakehouse, contract, delivery.batches, intervals)
+            finished = datetime.now(UTC).replace(tzinfo=None)
+            pairs = zip(batch, counts, strict=True)
+            records = [silver_record(run_id, *pair, started, finished) for pair in pairs]
+            write_records(lakehouse, contract, records)
+        return _result(lakehouse, contract, delivery, tuple(item.interval for item in pending))
+
+
+def source_account(lakehouse: Lakehouse, contract: SourceContract) -> list[RunRecord]:
+    """The newest record of each interval of a source's silver, by interval."""
+    latest = latest_by_subject(read_records(lakehouse, contract, "silver")).values()
+    return sorted(latest, key=lambda record: record.subject)
+
+
+def _result(
+    lakehouse: Lakehouse,
+    contract: SourceContract,
+    delivery: Delivery,
+    recomputed: tuple[str, ...],
+) -> SourceResult:
+    records = source_account(lakehouse, contract)
+    # A source of nothing but forgotten persons' rows has no interval, so no silver either.
+    reasons = commonest_reasons(lakehouse, contract) if records else {}
+    bronze_rows = sum(record.rows_in for record in records)
+    silver_rows = sum(record.rows_out for record in records)
+    if bronze_rows and not silver_rows:
+        raise LakehouseError(
+            f"no row of {contract.source.name} fulfils it; reasons: {reasons}",
+            f"correct the file, or run: {contract.inferred_by}",
+        )
+    left = 0 if contract.has_key else _rows_no_longer_held(lakehouse, contract, delivery)
+    if left:
+        step(
+            f"{silver_table(contract)}: {left} rows of files that {contract.source.name} holds no "
+            "more are left out, since no key tells them from those of the files that came instead"
+        )
+    return SourceResult(
+        source=contract.source.name,
+        new_batches=len(delivery.records),
+        recomputed=recomputed,
+        bronze_rows=bronze_rows,
+        silver_rows=silver_rows,
+        quarantined_rows=sum(record.quarantined for record in records),
+        duplicate_rows=sum(record.duplicates for record in records),
+        forgotten_rows=sum(record.forgotten for record in delivery.records),
+        rows_no_longer_held=left,
+        quarantine_reasons=reasons,
+    )
+
+
+def _rows_no_longer_held(lakehouse: Lakehouse, contract: SourceContract, delivery: Delivery) -> int:
+    bronze = lakehouse.read(bronze_table(contract))
+    left = bronze.filter(bronze[BATCH].notin(delivery.batches))
+    return int(lakehouse.collect(left.aggregate(rows=left.count()))["rows"][0].as_py())
+
+
+def _require_types(lakehouse: Lakehouse, contract: SourceContract) -> None:
+    """Check that silver can take the contract's columns, before anything is written."""
+    import ibis
+
+    if not lakehouse.exists(silver_table(contract)):
+        return
+    held = lakehouse.read(silver_table(contract)).schema()
+    wanted = dict.fromkeys(contract.identifiers, "string") | {EVENT_TIME: "timestamp"}
+    wanted |= {feature.name: TYPES[feature.type] for feature in contract.features}
+    for name, kind in wanted.items():
+        if name in held and type(held[name]) is not type(ibis.dtype(kind)):
+            raise LakehouseError(
+                f"column {name} is {kind} now, and {held[name]} in {silver_table(contract)}",
+                f"give it its former type in {contract.file}, or the source another name "
+                "(rename the file); the tables are as they were",
+            )
+
+
+@contextmanager
+def _named(contract: SourceContract) -> Iterator[None]:
+    """Name the source's file in messages."""
+    try:
+        yield
+    except ProjectError as error:
+        if error.message.startswith(contract.file):
+            raise
+        error.message = f"{contract.file}: {error.message}"
+        raise
