@@ -22,6 +22,7 @@ from goldpath import (
     Data,
     Model,
     Project,
+    RowFeature,
     Service,
     ValidationStatus,
     create_app,
@@ -35,7 +36,7 @@ from goldpath.jobs.promotion.promote import promote
 from goldpath.jobs.training.stages import train
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
-from goldpath.lake.tables import bronze_table, predictions_table
+from goldpath.lake.tables import bronze_table, gold_table, predictions_table
 from goldpath.learning.search import search
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.sample.customers import write_sample
@@ -69,6 +70,10 @@ def offers() -> float:
     """How many offers were counted in this process."""
     samples = [sample for each in api.OFFERS.collect() for sample in each.samples]
     return sum(sample.value for sample in samples if sample.name.endswith("_total"))
+
+
+def neutral_features() -> list[RowFeature]:
+    return [replace(each, function=lambda row: row.age * 0) for each in project.row_features]
 
 
 def neutral_model() -> Model:
@@ -119,6 +124,8 @@ def about(own: Project, folder: Path) -> dict[str, Any]:
     data = refresh(settings, contract)
     lakehouse = open_lakehouse(settings)
     gold = read_gold(lakehouse, contract)
+    published = lakehouse.collect(lakehouse.read(gold_table(contract))).to_pandas()
+    computed = {each.name: float(published[each.name].mean()) for each in own.row_features}
     tried = search(gold, contract, settings.training, lambda *_: None, (), own.definitions)
     candidate = train(settings, contract)
     manager = MLflowManager(settings, contract)
@@ -148,6 +155,7 @@ def about(own: Project, folder: Path) -> dict[str, Any]:
         "clean": data.silver_rows,
         "choose": len(gold) / data.silver_rows,
         "names": staging.aws.bucket if staging.aws else None,
+        **computed,
         "boosting": by_family["boosting"],
         "linear": by_family["linear"],
         "saved_revenue": evaluation["others"]["saved_revenue"],
@@ -167,6 +175,7 @@ neutral = Project(
     name=project.name,
     dataset=project.dataset,
     data=lambda: Data(bronze=same, silver=same, gold=same, aws=same),
+    features=neutral_features,
     models={"churn": neutral_model},
     service=neutral_service,
 )

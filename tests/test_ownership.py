@@ -9,7 +9,7 @@ from conftest import BakedProject, Record
 
 NEUTRAL = Path(__file__).with_name("neutral_definitions.py")
 # Handed over by project.py, or made by Python: not functions that a team would change for effect.
-PLUMBING = {"data", "churn", "service", "__init__"}
+PLUMBING = {"data", "features", "churn", "service", "__init__"}
 
 # What a team might add in its first week, by file: appended there, or put in place of a line.
 FAMILY = '''
@@ -20,6 +20,14 @@ def forest(trial: Trial, columns: Columns) -> Pipeline:
     depth = trial.suggest_int("max_depth", 3, 16)
     model = RandomForestClassifier(n_estimators=50, max_depth=depth, random_state=columns.seed)
     return Pipeline([("columns", columns.encoded()), ("model", model)])
+'''
+FEATURE = '''
+
+@row_feature
+def invoice_band(row: Row) -> Value:
+    """Whether the last invoice is low, usual or high."""
+    low, high = row.monthly_charges < 40, row.monthly_charges > 80
+    return case((low, "low"), (high, "high"), otherwise="usual")
 '''
 METRIC = '''
 
@@ -92,6 +100,7 @@ def test_edits_of_a_teams_kind_stay_green_and_take_effect(
         ("import HistGradientBoostingClassifier, HistGradientBoostingRegressor\n", MORE_ENSEMBLES),
         append=FAMILY,
     )
+    edit(package / "features" / "customers.py", append=FEATURE)
     edit(package / "model" / "metrics.py", append=METRIC)
     edit(package / "model" / "gates.py", append=GATE)
     edit(package / "inference" / "api.py", append=ROUTE)
@@ -102,6 +111,10 @@ def test_edits_of_a_teams_kind_stay_green_and_take_effect(
     )
     edit(
         package / "project.py",
+        (
+            "return [customers.charge_rate, customers.unbound_tickets]",
+            "return [customers.charge_rate, customers.unbound_tickets, customers.invoice_band]",
+        ),
         ("families.linear]", "families.linear, families.forest]"),
         ("metrics=[metrics.saved_revenue]", "metrics=[metrics.saved_revenue, metrics.top_decile]"),
         (
@@ -114,6 +127,7 @@ def test_edits_of_a_teams_kind_stay_green_and_take_effect(
     )
     edit(
         workbench.root / "tests" / "test_project.py",
+        ('"unbound_tickets"]', '"unbound_tickets", "invoice_band"]'),
         ('["boosting", "linear"]', '["boosting", "linear", "forest"]'),
         ('["/retention-offer"]', '["/retention-offer", "/our-hours"]'),
     )
@@ -136,6 +150,7 @@ def test_edits_of_a_teams_kind_stay_green_and_take_effect(
     assert "forest" in facts["families"]
     assert 0 < facts["young_share"] < 1
     assert facts["hours"] == {"open": "8 to 18"}
+    assert facts["inputs"]["invoice_band"].startswith("computed by the service, not sent: ")
 
 
 MORE_ENSEMBLES = """import (
@@ -156,10 +171,12 @@ version = manager.champion_version()
 runs = manager.client.search_runs([manager.experiment_id()])
 with TestClient(create_app(settings)) as client:
     hours = client.get("/our-hours").json()
+    inputs = client.get("/model").json()["features"]
 print(json.dumps({
     "families": sorted({run.data.params.get("family", "") for run in runs}),
     "young_share": manager.client.get_run(version.run_id).data.metrics["young_share"],
     "hours": hours,
+    "inputs": inputs,
 }))
 """
 

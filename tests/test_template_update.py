@@ -20,6 +20,17 @@ pytestmark = pytest.mark.slow
 FIRST_LANDED = (TEMPLATE / "tests" / "first_landed_commit.txt").read_text().strip()
 
 
+OWN_FEATURES = '''"""Ours."""
+
+from goldpath import Row, Value, row_feature
+
+
+@row_feature
+def is_new(row: Row) -> Value:
+    return row.tenure_months < 6
+'''
+
+
 def settle(project: Shell, installed: BakedProject, programs: Path) -> Shell:
     """Lend a project the environments of others, and let it run its own code and engine."""
     (project.folder / ".git" / "info" / "exclude").write_text(".venv*\n")
@@ -75,7 +86,7 @@ def test_update_keeps_edits_and_calls_a_conflict_one(
     edit(project, "config/serving.yaml", "port: 8000", "port: 8123")
     guide = project.folder / "infra" / "README.md"
     guide.write_text("Ours runs in Lyon.\n\n" + guide.read_text(encoding="utf-8"))
-    own = project.folder / "src" / PACKAGE / "features.py"
+    own = project.folder / "src" / PACKAGE / "opening_hours.py"
     own.write_text('"""A module of our own."""\n')
     project.git("rm", "--quiet", "config/model_card.yaml")
 
@@ -193,6 +204,10 @@ def test_project_of_the_first_landed_state_reaches_this_one(
     bake_from_address(shell, history)
     project = settle(shell.at(shell.folder / FOLDER), installed, programs)
     edit(project, "config/training.yaml", "trials: 12 ", "trials: 20 ")
+    features = f"src/{PACKAGE}/features"  # a package that the template did not have by then
+    (project.folder / features).mkdir()
+    (project.folder / features / "__init__.py").write_text('"""Ours."""\n')
+    (project.folder / features / "customers.py").write_text(OWN_FEATURES)
     project.commit("Our own edit")
     for entry in history.folder.iterdir():
         if entry.name != ".git":
@@ -208,6 +223,10 @@ def test_project_of_the_first_landed_state_reaches_this_one(
 
     updated = project("make", "template-update", code=None)
     assert "Template: " in updated.output, updated.output
+    for name in ("__init__.py", "customers.py"):
+        assert f"{features}/{name}: choose between the marked lines" in updated.output
+        assert "Ours." in (project.folder / features / name).read_text()
+        project.git("checkout", "--quiet", "--theirs", f"{features}/{name}")
     project = with_engine(project)
     python(project, "-m", PACKAGE, "migrate", "--apply")
     assert python(project, "-m", PACKAGE, "migrate").output.startswith("Nothing to do")

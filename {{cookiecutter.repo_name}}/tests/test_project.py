@@ -11,6 +11,7 @@ from conftest import Workplace
 def test_check_finds_nothing_wrong(workplace: Workplace) -> None:
     found = workplace.run("check")
     assert found["used"] == "yes"
+    assert found["features"] == ["charge_rate", "unbound_tickets"]
     assert found["families"] == ["boosting", "linear"]
     assert found["recipes"] == ["bronze", "silver", "gold", "aws"]
     assert "churn_by_contract" in found["training"]

@@ -45,6 +45,16 @@ def test_an_offer_agrees_with_the_prediction_and_is_counted(client: TestClient) 
     assert counted in client.get("/metrics").text
 
 
+def test_row_features_are_the_services_to_compute_and_not_sent(client: TestClient) -> None:
+    described = client.get("/model").json()["features"]
+    computed = {name for name, words in described.items() if words.startswith("computed by")}
+    assert computed == set(described) - set(CUSTOMER)
+    assert "charge_rate" in computed
+    sent = client.post("/predict", json={"features": {**CUSTOMER, "charge_rate": 22.375}})
+    assert sent.status_code == 422
+    assert "charge_rate" in sent.text
+
+
 def test_a_customer_that_the_contract_refuses_is_a_422(client: TestClient) -> None:
     wrong = {**CUSTOMER, "tenure_months": -1}
     refused = client.post("/retention-offer", json={"features": wrong})

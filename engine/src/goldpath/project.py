@@ -304,6 +304,6 @@ def unused_definitions(dataset: str) -> str:
         return ""
     return (
         f"project.py's definitions are for the dataset {_running.dataset}; this one is {dataset}, "
-        "so the engine's own families, steps and routes are used (change them to suit it, then "
-        f"write dataset={dataset!r} there)"
+        "so the engine's own families, steps and routes are used, and no row features (change "
+        f"them to suit it, then write dataset={dataset!r} there)"
     )

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from goldpath.contract import load_contract, parse_contract
+from goldpath.features.row.tracing import row_feature
 from goldpath.jobs.own_definitions import check_definitions
 from goldpath.judging.champion import check_champion
 from goldpath.learning.families import FAMILIES, families_of, family_named, trusted_types
@@ -164,8 +165,11 @@ def running() -> object:
 
 
 def test_definitions_belong_to_their_dataset(project: Settings, running: object) -> None:
-    own = Project(name="mine", dataset="customer_churn", models={"churn": lambda: Model([forest])})
+    rate = row_feature(name="rate")(lambda row: row.monthly_charges / row.tenure_months)
+    models = {"churn": lambda: Model([forest])}
+    own = Project(name="mine", dataset="customer_churn", features=lambda: [rate], models=models)
     run_as(own)
+    assert load_settings(project.root).project.row_features == (rate,)
     assert load_settings(project.root).project.definitions.families == [forest]
     assert unused_definitions("customer_churn") == ""
 
@@ -173,6 +177,8 @@ def test_definitions_belong_to_their_dataset(project: Settings, running: object)
     file.write_text(file.read_text().replace("dataset: customer_churn", "dataset: telco"))
     other = load_settings(project.root).project
     assert (other.name, other.definitions.families) == ("mine", ())
+    assert other.row_features == ()
+    assert "and no row features" in unused_definitions("telco")
     assert "definitions are for the dataset customer_churn; this one is telco" in (
         unused_definitions("telco")
     )

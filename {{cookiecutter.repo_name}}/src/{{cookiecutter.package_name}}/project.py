@@ -4,7 +4,7 @@ Each function below hands a part of the project to the engine and is called when
 needed, so its imports stand inside.
 """
 
-from goldpath import Data, Model, Project, Service
+from goldpath import Data, Model, Project, RowFeature, Service
 
 
 def data() -> Data:
@@ -15,6 +15,13 @@ def data() -> Data:
     return Data(
         bronze=bronze.store, silver=silver.clean, gold=gold.choose, aws=aws_integration.names
     )
+
+
+def features() -> list[RowFeature]:
+    """What is computed of a row, in the lake, in batches and in the service."""
+    from .features import customers
+
+    return [customers.charge_rate, customers.unbound_tickets]
 
 
 def churn() -> Model:
@@ -45,6 +52,7 @@ project = Project(
     name="{{ cookiecutter.package_name }}",
     dataset="customer_churn",  # of config/project.yaml; with another, none of this is used
     data=data,
+    features=features,
     models={"churn": churn},
     service=service,
 )
