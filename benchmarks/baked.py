@@ -19,7 +19,8 @@ class Baked:
         python: Its interpreter, or the one that BENCH_PYTHON names.
         package: Its own package.
         module: What `python -m` runs: the engine by itself, so that figures of different states
-            of the template compare; BENCH_MODULE names the project's package instead.
+            of the template compare, without the example's recipes and row features, which peers
+            do not compute; BENCH_MODULE names the project's package instead.
     """
 
     root: Path
