@@ -1,31 +1,33 @@
-"""What the row features compute, from the source to the gold table."""
+"""What the row features compute: of one row by every evaluator, and in the gold table."""
 
-import pandas as pd
 import pytest
-from goldpath import open_lakehouse
+from goldpath import Contract
+from goldpath.testing import assert_feature, tiny_lake
 
-from conftest import Trained
-
-
-@pytest.fixture(scope="module")
-def gold(trained: Trained) -> pd.DataFrame:
-    """The gold table: the columns that callers send, and the row features beside them."""
-    lake = open_lakehouse(trained.place.settings)
-    (table,) = (each for each in lake.tables() if str(each) == trained.data["gold_table"])
-    frame: pd.DataFrame = lake.collect(lake.read(table)).to_pandas()
-    return frame
+from {{ cookiecutter.package_name }}.features import customers
+from {{ cookiecutter.package_name }}.project import project
 
 
-def test_the_charge_rate_is_the_invoice_for_each_month_of_tenure(gold: pd.DataFrame) -> None:
-    expected = gold["monthly_charges"] / (gold["tenure_months"] + 1)
-    assert gold["charge_rate"].to_list() == pytest.approx(expected.to_list())
-    newest = gold["tenure_months"] == gold["tenure_months"].min()
-    assert gold["charge_rate"][newest].mean() > gold["charge_rate"][~newest].mean()
+def test_the_charge_rate_is_high_where_a_customer_is_new(contract: Contract) -> None:
+    new = {"monthly_charges": 60.0, "tenure_months": 2}
+    assert_feature(customers.charge_rate, row=new, equals=20, contract=contract)
+    old = {"monthly_charges": 60.0, "tenure_months": 119}
+    assert_feature(customers.charge_rate, row=old, equals=0.5, contract=contract)
 
 
-def test_tickets_count_only_where_no_contract_term_holds(gold: pd.DataFrame) -> None:
-    unbound = gold["contract"] == "month-to-month"
-    assert gold["unbound_tickets"][unbound].equals(gold["support_tickets"][unbound])
-    assert unbound.any()
-    assert gold["support_tickets"][~unbound].max() > 0
-    assert set(gold["unbound_tickets"][~unbound]) == {0}
+@pytest.mark.parametrize(
+    ("term", "expected"), [("month-to-month", 4), ("one-year", 0), ("two-year", 0)]
+)
+def test_tickets_count_where_no_contract_term_holds(
+    contract: Contract, term: str, expected: int
+) -> None:
+    row: dict[str, str | int] = {"contract": term, "support_tickets": 4}
+    assert_feature(customers.unbound_tickets, row=row, equals=expected, contract=contract)
+
+
+def test_gold_has_the_features_that_the_project_hands_over(contract: Contract) -> None:
+    given = [{"monthly_charges": "50", "tenure_months": "4", "contract": "lifetime"}]
+    lake = tiny_lake(given, project=project, contract=contract)
+    (row,) = lake.rows("gold")
+    assert {each.name for each in project.row_features} <= set(row)
+    assert (row["charge_rate"], row["unbound_tickets"]) == (10, 0)
