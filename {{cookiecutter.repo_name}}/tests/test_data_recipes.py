@@ -16,8 +16,8 @@ def test_bronze_notes_the_sales_office(contract: Contract) -> None:
 
 
 def test_a_lifetime_contract_is_read_as_a_two_year_one(contract: Contract) -> None:
-    given = [{"contract": "lifetime"}, {"contract": "one-year"}, {"contract": None}]
-    lake = tiny_lake(given, project=project, contract=contract)
+    terms = ("lifetime", "one-year", None)
+    lake = tiny_lake([{"contract": term} for term in terms], project=project, contract=contract)
     assert [row["contract"] for row in lake.rows("silver")] == ["two-year", "one-year"]
     assert [row["_reasons"] for row in lake.rows("quarantine")] == ["contract: missing"]
 
