@@ -97,7 +97,7 @@ bench-serving: setup  ## The service against model servers and empty ones (25 mi
 bench-features: setup  ## Five row features computed in the service, against the same five sent (2 minutes; run make demo first)
 	@$(DEMO)/.venv/bin/python benchmarks/features.py $(DEMO)
 
-bench-stall: setup  ## Other callers' latency while one client posts hostile bodies (1.5 minutes; run make demo first)
+bench-stall: setup  ## Other callers' latency while one client posts hostile bodies (70 seconds; run make demo first)
 	@$(DEMO)/.venv/bin/python benchmarks/stall.py $(DEMO)
 
 bench-batch-scoring: setup  ## 5 M rows, Parquet to Parquet, against scikit-learn and MLflow (5 minutes; run make demo first)

@@ -3,14 +3,16 @@
 Run by the demo project's interpreter, over its champion, with one worker and so one event loop.
 A caller asks `/predict` every few milliseconds, alone and then beside a client (a process of its
 own) that posts one kind of body after another on several connections. Said is the caller's median
-and 99th percentile; the promise is 50 ms.
+and 99th percentile; the promise is 50 ms. Service, caller and client share this machine's cores,
+so what the client takes to send counts, too. The figures go to `benchmarks/results/stall.json`.
 
-    PYTHON stall.py DEMO
+    PYTHON benchmarks/stall.py DEMO
 """
 
 import http.client
 import json
 import os
+import platform
 import socket
 import statistics
 import subprocess
@@ -19,8 +21,9 @@ import threading
 import time
 from pathlib import Path
 
-SECONDS, PAUSE, CONNECTIONS, PROMISED_MS = 8.0, 0.004, 4, 50.0
+SECONDS, PAUSE, CONNECTIONS, PROMISED_MS = 5.0, 0.004, 4, 50.0
 MEGABYTES = 4_500_000
+RESULT = Path(__file__).parent / "results" / "stall.json"
 HEADERS = {"Content-Type": "application/json"}
 BODIES = {
     "empty objects": ("/predict/batch", b'{"instances": [', b"{},", b"{}]}"),
@@ -30,11 +33,19 @@ BODIES = {
     "lists in lists": ("/predict/batch", b'{"instances": [', b"[[[[]]]],", b"[]]}"),
     "a text that does not end": ("/feedback", b'{"label": "', b"a,b,", b""),
     "objects without an end": ("/feedback/batch", b'{"labels": [', b"{},", b""),
+    "texts of escapes": (
+        "/invocations",
+        b'{"instances": [',
+        b'"' + b"\\u0041" * 17 + b'",',
+        b'""]}',
+    ),
+    "whole numbers of 4000 digits": ("/feedback", b'{"a": [', b"7" * 4000 + b",", b"7]}"),
+    "white space": ("/predict/batch", b'{"instances": [', b" " * 60_000 + b"0,", b"0]}"),
 }
 
 
 def main() -> int:
-    """Print a table; 1 where a promise is broken."""
+    """Print a table and write the result; 1 where the promise is broken."""
     demo = Path(sys.argv[1]).resolve()
     os.environ["MLOPS_ROOT"] = str(demo)
     row = json.dumps({"features": _example(demo)}).encode()
@@ -50,15 +61,35 @@ def main() -> int:
     )
     try:
         _wait(port)
-        broken = _table(port, row)
+        found = _table(port, row)
     finally:
         service.terminate()
         service.wait(timeout=30)
-    return 1 if broken else 0
+    worst = max(each["p99_ms"] for each in found.values())
+    result = {
+        "name": "stall",
+        "ratio": round(worst / PROMISED_MS, 3),
+        "unit": "worst 99th percentile of another caller / the 50 ms that are promised",
+        "n": sum(int(each["asked"]) for each in found.values()),
+        "details": {
+            "beside": found,
+            "body_bytes": MEGABYTES,
+            "connections": CONNECTIONS,
+            "seconds": SECONDS,
+            "workers": 1,
+            "cores": os.cpu_count(),
+            "cores_shared_by": "service, measured caller and posting client",
+            "priority": "real-time" if os.sched_getscheduler(0) else "usual",
+            "load_of_all": round(os.getloadavg()[0], 1),
+            "python": platform.python_version(),
+        },
+    }
+    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return 1 if worst > PROMISED_MS else 0
 
 
-def _table(port: int, row: bytes) -> list[str]:
-    broken = []
+def _table(port: int, row: bytes) -> dict[str, dict[str, float]]:
+    rows = {}
     print(f"{'beside':28} {'asked':>7} {'p50 ms':>8} {'p99 ms':>8} {'refused':>8}")
     for kind in ("nobody", *BODIES):
         command = [sys.executable, __file__, "--post", str(port), kind]
@@ -72,9 +103,10 @@ def _table(port: int, row: bytes) -> list[str]:
             refused = poster.communicate(timeout=60)[0].strip()
         cut = statistics.quantiles(found, n=100)
         print(f"{kind:28} {len(found):7} {cut[49]:8.2f} {cut[98]:8.2f} {refused:>8}", flush=True)
-        if cut[98] > PROMISED_MS:
-            broken.append(kind)
-    return broken
+        rows[kind] = {"asked": len(found), "p50_ms": round(cut[49], 2), "p99_ms": round(cut[98], 2)}
+        if refused:
+            rows[kind]["refused"] = int(refused)
+    return rows
 
 
 def _ask(port: int, row: bytes) -> list[float]:

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
 from goldpath.serving.api import create_service
+from goldpath.serving.http.value_count import ValueCount
 from goldpath.serving.lane.fast_lane import FastLane
 from goldpath.serving.lane.protocol import LaneProtocol
+from goldpath.serving.lane.request_structs import RequestDecoder
 from goldpath.serving.prediction_log import read_log
 
 from ..counts import examples
@@ -296,6 +298,58 @@ def test_large_batches_arrive_in_parts(served: Served) -> None:
             assert answer.status == 200
             scores = [item["probabilities"]["yes"] for item in answer.json()["predictions"]]
             assert scores == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize("unit", [b"{},", b"[[[[]]]],", b'"a",', b'"b":1,'])
+def test_a_hostile_batch_is_refused_while_it_arrives_and_others_follow(
+    served: Served, monkeypatch: pytest.MonkeyPatch, unit: bytes
+) -> None:
+    counted, decoded = [0], [0]
+    add, decode = ValueCount.add, RequestDecoder.batch
+
+    def noted(self: ValueCount, part: bytes) -> None:
+        counted[0] += len(part)
+        add(self, part)
+
+    def tried(self: RequestDecoder, body: bytes) -> Any:
+        decoded[0] += 1
+        return decode(self, body)
+
+    monkeypatch.setattr(ValueCount, "add", noted)
+    monkeypatch.setattr(RequestDecoder, "batch", tried)
+    body = b'{"instances": [' + unit * (4_500_000 // len(unit)) + b"1]}"
+    honest = json.dumps({"instances": ROWS}).encode()
+
+    with served.wire() as wire:
+        for _ in range(2):
+            assert wire.send(request_of(body, path="/predict/batch"))
+            answer = wire.answer(PATIENCE)
+            assert answer is not None
+            assert answer.status == 422
+            assert "values" in answer.json()["detail"]
+            assert wire.send(request_of(honest, path="/predict/batch"))
+            answer = wire.answer(PATIENCE)
+            assert answer is not None
+            assert answer.status == 200
+            assert len(answer.json()["predictions"]) == len(ROWS)
+
+    assert counted[0] < 2 * 700_000
+    assert decoded[0] <= 2, "once, and not again when Uvicorn brings it"
+
+
+def test_a_long_batch_that_the_lane_declines_reaches_the_app_whole(served: Served) -> None:
+    rows = random_rows(contract_of("binary"), 1000, seed=9)
+    text = json.dumps({"instances": [*rows[:-1], {"unknown": 1}]}, indent=12)
+    followed = request_of(body_of(3))
+
+    with served.wire() as wire:
+        assert len(text) > 300_000
+        assert wire.send(request_of(text.encode(), path="/predict/batch") + followed)
+        refused = wire.answer(PATIENCE)
+        assert refused is not None
+        assert refused.status == 422
+        assert "instances.999" in refused.json()["detail"]
+        assert score_of(wire.answer(PATIENCE)) == expected(3)
 
 
 @pytest.mark.parametrize(

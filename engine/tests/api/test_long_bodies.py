@@ -10,14 +10,9 @@ import pytest
 
 from goldpath.contract import parse_contract
 from goldpath.serving.http import json_bodies
-from goldpath.serving.http.json_bodies import (
-    SHORT,
-    Bounds,
-    JsonBodies,
-    read_json,
-    refuse_many_values,
-)
+from goldpath.serving.http.json_bodies import JsonBodies, read_json, refuse_many_values
 from goldpath.serving.http.problem_error import ProblemError
+from goldpath.serving.http.value_count import SHORT, Bounds
 from goldpath.serving.lane.fast_lane import LONGEST_ROW
 from goldpath.serving.lane.request_heads import Head
 from goldpath.serving.lane.request_structs import RequestDecoder

@@ -19,7 +19,7 @@ from goldpath.serving.access.control import install_access_control
 from goldpath.serving.explanations import explanations
 from goldpath.serving.feedback import FeedbackLog, feedback_router
 from goldpath.serving.http.forwarding import ForwardedRequests, refuse_taken_prefix
-from goldpath.serving.http.json_bodies import Bounds, JsonBodies
+from goldpath.serving.http.json_bodies import JsonBodies
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import (
     install_problem_answers,
@@ -36,6 +36,7 @@ from goldpath.serving.http.request_line import RequestLine
 from goldpath.serving.http.request_trail import RequestTrail
 from goldpath.serving.http.service_logs import access_line
 from goldpath.serving.http.tracing import NO_OTHER_TELEMETRY
+from goldpath.serving.http.value_count import Bounds
 from goldpath.serving.invocations import invocations
 from goldpath.serving.lane.fast_lane import FastLane
 from goldpath.serving.monitoring import Metrics, RequestMetrics

@@ -14,10 +14,10 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from goldpath.project import ProjectDefinitionError
-from goldpath.serving.http.json_bodies import SHORT
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import problem_answers
 from goldpath.serving.http.request_body import DOCUMENTED_CREDENTIALS, CarefulRequest
+from goldpath.serving.http.value_count import SHORT
 from goldpath.serving.schemas import BatchItem
 from goldpath.serving.scorer import Scorer, Wish
 

@@ -8,8 +8,9 @@ from fastapi import Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
 
-from goldpath.serving.http.json_bodies import TABLES, Bounds, JsonBodies
+from goldpath.serving.http.json_bodies import JsonBodies
 from goldpath.serving.http.problem_error import ProblemError
+from goldpath.serving.http.value_count import SHORT, TABLES, Bounds, ValueCount
 from goldpath.serving.security import API_KEY_HEADER
 from goldpath.settings import ServingSettings
 
@@ -78,7 +79,7 @@ class PredictionRoute(KeyedRoute):
                     "send the header Content-Type: application/json",
                 )
             careful = CarefulRequest(request.scope, request.receive)
-            careful.bounds = bounds
+            careful.bounds = bounds or request.app.state.json_bodies.bounds
             return await handler(careful)
 
         return checked
@@ -102,7 +103,7 @@ class CarefulRequest(Request):
     """Stops reading at the limit, and refuses JSON that two readers could read differently.
 
     Attributes:
-        bounds: How much its body may hold; None: as usual.
+        bounds: How much its body may hold, which is counted while it arrives; None: any bytes.
     """
 
     bounds: Bounds | None = None
@@ -128,15 +129,17 @@ class CarefulRequest(Request):
         """What the body says."""
         if not hasattr(self, "_json"):
             bodies: JsonBodies = self.app.state.json_bodies
-            self._json = await bodies.value_of(await self.body(), self._sender(), self.bounds)
+            body, is_counted = await self.body(), self.bounds is not None
+            self._json = await bodies.value_of(
+                body, self._sender(), self.bounds, is_counted=is_counted
+            )
         return self._json
 
     async def checked(self) -> bytes:
-        """The body, for somebody else who reads it as JSON: within all limits."""
-        body = await self.body()
+        """The body, for somebody else who reads it as JSON: not too large, nor too many values."""
         bodies: JsonBodies = self.app.state.json_bodies
-        await bodies.check(body, self._sender())
-        return body
+        self.bounds = bodies.bounds.of_values()
+        return await self.body()
 
     def _sender(self) -> str:
         client: Client = self.state.client
@@ -149,10 +152,16 @@ class CarefulRequest(Request):
         if declared.isdecimal() and int(declared[:20]) > limit:
             raise _too_large(limit)
         chunks = bytearray()
+        values = ValueCount(self.bounds) if self.bounds else None
+        counted = 0
         async for chunk in self.stream():
             chunks += chunk
             if len(chunks) > limit:
                 raise _too_large(limit)
+            if values and len(chunks) > SHORT:
+                bodies: JsonBodies = self.app.state.json_bodies
+                await bodies.count(values, bytes(chunks[counted:]))
+                counted = len(chunks)
         return bytes(chunks)
 
 

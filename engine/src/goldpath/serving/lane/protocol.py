@@ -16,12 +16,18 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from goldpath.serving.lane.bounded_protocol import BoundedProtocol, refusal
-from goldpath.serving.lane.fast_lane import FastLane
+from goldpath.serving.lane.fast_lane import DECLINED, FastLane
+from goldpath.serving.lane.parted_flow import PART, PartedFlow
 from goldpath.serving.lane.request_heads import Head
 from goldpath.serving.lane.request_structs import DecodedRow
 from goldpath.serving.lane.turn import Request
 
 MOST_HELD = 1 << 16
+"""Bytes that are kept of a client that does not wait for its answer."""
+
+MUCH, REST_SECONDS = 1 << 16, 0.01
+"""Bytes after which another connection has its turn; how long a client waits that sends as much of
+a body that was refused already."""
 
 
 class LaneProtocol(BoundedProtocol):
@@ -41,11 +47,14 @@ class LaneProtocol(BoundedProtocol):
         self._between_messages = True  # as Uvicorn's parser sees it
         self._peer = ""
         self._decode: Callable[[Head, bytes, str], Request | None] = lane.decode
+        self._flow: PartedFlow
         self._head: Head | None = None  # of a request whose body is still arriving
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._wanted = 0
+        self._allows: Callable[[bytes], bool] | None = None  # whether it may still be the lane's
         self._is_answering = False  # later, in a task
+        self._is_declined = False  # the request that Uvicorn gets next
         self._is_closing = False
         self._was_active = True
         self._reading_since: float | None = None
@@ -53,16 +62,25 @@ class LaneProtocol(BoundedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch for silence."""
         super().connection_made(transport)
+        self.flow = self._flow = PartedFlow(transport, self.loop, self._take_part)
         self._peer = self.client[0] if self.client else ""
         self._decode = self._lane.decoder_of(self._peer)
         self._reading_since = self.loop.time()
         self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is left to answer."""
+        super().connection_lost(exc)
+        self._flow.end()
 
     def on_message_begin(self) -> None:
         """Uvicorn's parser is in the middle of a message from here on."""
         self._between_messages = False
         self._reading_since = self.loop.time()
         super().on_message_begin()
+        if self._is_declined:
+            self._is_declined = False
+            self.scope[DECLINED] = True  # type: ignore[literal-required]
 
     def on_message_complete(self) -> None:
         """Uvicorn's parser is between messages again."""
@@ -73,14 +91,16 @@ class LaneProtocol(BoundedProtocol):
     def data_received(self, data: bytes) -> None:
         """Answer at once, wait for the rest of a body, or let Uvicorn see to it."""
         self._was_active = True
-        if self._head is not None or self._is_answering:
+        if self._head is not None or self._is_answering or self._flow.is_passing:
             self._hold(data)
             return
         if not self._between_messages or (self.cycle and not self.cycle.response_complete):
+            self._give_way(data)
             super().data_received(data)
             return
         head = None if self.flow.write_paused else self._heads.of(data)
         if head is None:
+            self._give_way(data)
             super().data_received(data)
             return
         if self.timeout_keep_alive_task is not None:
@@ -90,21 +110,37 @@ class LaneProtocol(BoundedProtocol):
             self._answer(head, data)
         elif missing > 0 and self._lane.waits_for(head):
             self._head, self._wanted = head, head.size + head.length
-            self._keep(data)
+            self._allows = self._lane.counter_of(head)
             self._reading_since = self.loop.time()
+            self._hold(data)
         else:  # the next request is in it, too
             super().data_received(data)
 
     def _hold(self, data: bytes) -> None:
         """Keep a body that is still arriving, or what a client sends before it has its answer."""
         self._keep(data)
-        if self._is_answering and self._held_bytes > MOST_HELD:
+        if self._head is None and self._held_bytes > MOST_HELD:
             self.flow.pause_reading()
         head = self._head
-        if head is not None and self._held_bytes >= self._wanted:
+        if head is None:
+            return
+        if self._allows is not None:
+            self._give_way(data)
+            if not self._allows(data):
+                self._head = None  # the app reads the rest while it arrives
+                self._hand_on(self._take_held())
+                return
+        if self._held_bytes >= self._wanted:
             self._head, content = None, self._take_held()
             self._answer(head, content[: self._wanted])
             self._go_on(content[self._wanted :])
+
+    def _give_way(self, data: bytes) -> None:
+        """Let others have their turns while a client sends megabytes."""
+        if len(data) >= MUCH:
+            is_answered = self.cycle is not None and self.cycle.response_complete
+            is_refused = is_answered and not self._between_messages
+            self._flow.rest(REST_SECONDS if is_refused else 0)
 
     def _keep(self, data: bytes) -> None:
         self._held.append(data)
@@ -116,7 +152,7 @@ class LaneProtocol(BoundedProtocol):
 
     def _go_on(self, rest: bytes) -> None:
         """Read what came behind the request that has just been taken."""
-        if rest and self._is_answering:
+        if rest and (self._is_answering or self._flow.is_passing):
             self._keep(rest)
         elif rest:
             self.data_received(rest)
@@ -126,7 +162,7 @@ class LaneProtocol(BoundedProtocol):
         self._reading_since = None
         request = self._decode(head, data[head.size :], self._peer)
         if request is None:
-            super().data_received(data)
+            self._hand_on(data)
             return
         self._is_answering = True
         rows = request.rows
@@ -148,13 +184,29 @@ class LaneProtocol(BoundedProtocol):
         if self.transport.is_closing():
             return
         if answer is None:
-            super().data_received(data)
+            self._hand_on(data)
         else:
             self._write(request.head, answer)
         if self._is_closing:
             super().shutdown()
             return
         if self._held:
+            self._go_on(self._take_held())
+
+    def _hand_on(self, data: bytes) -> None:
+        """Let Uvicorn answer a request, which need not be looked at again; in parts if long."""
+        self._is_declined = True
+        if len(data) <= PART:
+            super().data_received(data)
+        else:
+            self._flow.pass_on(data)
+
+    def _take_part(self, part: bytes) -> None:
+        """Give Uvicorn a part of a long request."""
+        super().data_received(part)
+        if self.cycle is None or self.cycle.response_complete:
+            self._flow.resume_reading()  # nobody else asks for what the answer did not wait for
+        if self._held and not self._flow.is_passing:
             self._go_on(self._take_held())
 
     def _write(self, head: Head, answer: bytes) -> None:

@@ -16,10 +16,11 @@ from msgspec import UNSET, Meta, UnsetType, defstruct
 
 from goldpath.contract import Contract
 from goldpath.domain import LONGEST_TEXT, Domain, is_plain
+from goldpath.serving.lane.batch_marks import SOME_MARKS, BatchMarks
 
 Values = tuple[Any, ...]
-LONG, SOME_COLONS = 65_536, 1_000
-"""Bytes of a batch that is looked at before it is read; colons in texts that nobody minds."""
+LONG = 65_536
+"""Bytes of a batch that is looked at before it is read."""
 
 
 class DecodedRow(NamedTuple):
@@ -91,9 +92,7 @@ class RequestDecoder:
         ]
         # A colon that is no separator could hide a key that appears twice.
         self._names_hold_colons = any(":" in name for name in names)
-        self._colons_a_key = 2 + max((name.count(":") for name in names), default=0)
-        self._maximum_rows = maximum_rows
-        self._most_colons = maximum_rows * (len(names) + 1) * self._colons_a_key + SOME_COLONS
+        self._marks = BatchMarks(contract, maximum_rows)
 
     def single(self, body: bytes) -> DecodedRow | None:
         """The row of `{"features": {…}}`; None leaves the body to the other lane."""
@@ -113,8 +112,7 @@ class RequestDecoder:
 
     def batch(self, body: bytes) -> DecodedBatch | None:
         """The rows of `{"instances": [{…}, …]}`; None leaves the body to the other lane."""
-        colons = body.count(b":")
-        if len(body) > LONG and self._holds_too_much(body, colons):
+        if len(body) > LONG and self._holds_too_much(body):
             return None
         try:
             rows = self._batch(body).instances
@@ -122,7 +120,7 @@ class RequestDecoder:
             return None
         columns = list(zip(*map(self._values, rows), strict=True))
         if (
-            colons != len(rows) * len(columns) + 1
+            body.count(b":") != len(rows) * len(columns) + 1
             or b"\\" in body
             # One that is missing where another stands twice; no array takes such a number.
             or any(UnsetType in set(map(type, columns[place])) for place in self._nullable_texts)
@@ -151,16 +149,14 @@ class RequestDecoder:
         colons = body.count(b":")
         if self._names_hold_colons or b"\\" in body or colons != expected:
             # Where there are far more, keys are repeated, and reading them all would take long.
-            most = expected * self._colons_a_key + SOME_COLONS
+            most = expected * self._marks.colons_a_key + SOME_MARKS
             return colons <= most and _no_key_appears_twice(body)
         return True
 
-    def _holds_too_much(self, body: bytes, colons: int) -> bool:
-        """Whether reading it would hold up others only to refuse it: too many rows or keys.
-
-        Texts may hold braces and colons, too: then the app reads what could have been read here.
-        """
-        return colons > self._most_colons or body.count(b"{") > self._maximum_rows + 1
+    def _holds_too_much(self, body: bytes) -> bool:
+        """Whether reading it would hold up others only to refuse it: too many rows or keys."""
+        allows = self._marks.counter()
+        return not all(allows(body[at : at + LONG]) for at in range(0, len(body), LONG))
 
 
 def _no_key_appears_twice(body: bytes) -> bool:
