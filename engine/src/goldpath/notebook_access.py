@@ -64,6 +64,28 @@ class NotebookAccess:
         """
         return _notebooks().read_frame(self, table, as_, limit, snapshot)
 
+    @overload
+    def source(
+        self, name: str, *, as_: Literal["pandas"] = ..., limit: int | None = ...
+    ) -> "pd.DataFrame": ...
+    @overload
+    def source(
+        self, name: str, *, as_: Literal["arrow"], limit: int | None = ...
+    ) -> "pa.Table": ...
+    def source(self, name: str, *, as_: str = "pandas", limit: int | None = None) -> Any:
+        """Rows of a further source (`config/sources/NAME.yaml`) that fulfil its contract.
+
+        Args:
+            name: The source's name, such as `payments`.
+            as_: `pandas` or `arrow`.
+            limit: The first so many rows, by time and entity; all where not given.
+
+        Raises:
+            NotebookError: If there is no such source; names those that exist.
+            LakehouseError: If its table was not made yet.
+        """
+        return _notebooks().read_source(self, name, as_, limit)
+
     def champion(self) -> "Champion":
         """The champion, for notebooks and scripts: it predicts as the batch inference does.
 

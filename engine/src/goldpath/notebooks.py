@@ -17,7 +17,9 @@ from goldpath.lake.connection import open_lakehouse
 from goldpath.model_version import ModelVersion
 from goldpath.project import Project
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
+from goldpath.row_contract import RowContract
 from goldpath.settings import Settings, load_settings
+from goldpath.source_contract import load_sources
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,15 +86,21 @@ def read_frame(
     project: Project, table: str, form: str, limit: int | None, snapshot: int | str | None
 ) -> Any:
     """The rows of a table; see `Project.frame`."""
-    if form not in FORMS:
-        raise NotebookError(
-            f"as_={form!r} is no form of a table", f"give one of {', '.join(FORMS)}"
-        )
     settings, contract = _around(project)
-    lakehouse = open_lakehouse(settings)
     asked = CURRENT if snapshot is None else snapshot
-    found = lakehouse.collect(table_rows(lakehouse, contract, table, limit, asked))
-    return found.to_pandas() if form == "pandas" else found
+    return _rows(settings, contract, table, form, limit, asked)
+
+
+def read_source(project: Project, name: str, form: str, limit: int | None) -> Any:
+    """The checked rows of a further source; see `Project.source`."""
+    settings, contract = _around(project)
+    sources = {each.dataset: each for each in load_sources(settings.root, contract.dataset)}
+    if name not in sources:
+        raise NotebookError(
+            f"there is no source {name!r}; config/sources holds: {', '.join(sources) or 'none'}",
+            'make add-source NAME=… DATA=… ID=… TIME=…; the main table is project.frame("silver")',
+        )
+    return _rows(settings, sources[name], "silver", form, limit, CURRENT)
 
 
 def load_champion(project: Project) -> Champion:
@@ -109,6 +117,23 @@ def load_champion(project: Project) -> Champion:
 def _around(project: Project) -> tuple[Settings, Contract]:
     settings = load_settings(project=project)
     return settings, with_row_features(load_contract(settings.root), settings.project)
+
+
+def _rows(
+    settings: Settings,
+    contract: RowContract,
+    table: str,
+    form: str,
+    limit: int | None,
+    snapshot: int | str,
+) -> Any:
+    if form not in FORMS:
+        raise NotebookError(
+            f"as_={form!r} is no form of a table", f"give one of {', '.join(FORMS)}"
+        )
+    lakehouse = open_lakehouse(settings)
+    found = lakehouse.collect(table_rows(lakehouse, contract, table, limit, snapshot))
+    return found.to_pandas() if form == "pandas" else found
 
 
 def _names(rows: Any) -> list[str] | None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import pyarrow.parquet as pq
 import pytest
 
-from goldpath.contract import Contract, ContractError
+from goldpath.contract import Contract, ContractError, dump_contract
 from goldpath.errors import ProjectError
 from goldpath.jobs.data import silver, source_tables
 from goldpath.jobs.data.refresh import DataResult, refresh
@@ -21,6 +21,7 @@ from goldpath.jobs.privacy.person_export import export_person
 from goldpath.jobs.upkeep.status import project_status
 from goldpath.lake.lakehouse import TableName
 from goldpath.lake.local.lakehouse import LocalLakehouse
+from goldpath.project import Project
 from goldpath.settings import Settings
 
 from ..prepared_projects import PreparedProjects
@@ -133,6 +134,19 @@ def test_each_source_has_tables_and_an_account_of_its_own(
             source.silver_rows + source.quarantined_rows + source.duplicate_rows
         )
     assert result.sources["payments"].quarantine_reasons == {"amount: is below 0": 1}
+
+
+def test_a_source_is_a_frame(
+    prepared_projects: PreparedProjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, _ = prepared_projects.restore(two_sources)
+    (project.root / "config" / "project.yaml").write_text(dump_contract(contract()))
+    monkeypatch.chdir(project.root)
+    own = Project(name="shop")
+    assert own.source("payments")["amount"].tolist() == [10, 20]
+    assert own.source("tickets", as_="arrow", limit=2).column("amount").to_pylist() == ["low"] * 2
+    with pytest.raises(ProjectError, match="no source 'silver'; config/sources holds: payments, t"):
+        own.source("silver")
 
 
 def test_running_again_changes_nothing(prepared_projects: PreparedProjects) -> None:

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from goldpath.contract import EVENT_TIME, Contract, ContractError
 from goldpath.jobs.data.versions import CURRENT, find_snapshot, find_table
 from goldpath.lake.lakehouse import Lakehouse
+from goldpath.row_contract import EVENT_TIME, ContractError, RowContract
 
 if TYPE_CHECKING:
     import ibis
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def table_rows(
     lakehouse: Lakehouse,
-    contract: Contract,
+    contract: RowContract,
     table: str,
     limit: int | None = None,
     snapshot: int | str = CURRENT,
@@ -34,6 +34,6 @@ def table_rows(
         raise ContractError(f"limit={limit} is no number of rows", "give 1 or more, or none")
     name = find_table(lakehouse, contract, table)
     rows = lakehouse.read(name, find_snapshot(lakehouse, name, str(snapshot)).snapshot_id)
-    subject = [EVENT_TIME, contract.entity_column]
+    subject = [EVENT_TIME, contract.entity_column, *contract.key_columns]
     rows = rows.order_by([each for each in subject if each in rows.columns] or rows.columns)
     return rows if limit is None else rows.limit(limit)

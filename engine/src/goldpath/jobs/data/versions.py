@@ -216,7 +216,7 @@ def maintain(settings: Settings) -> Maintenance:
     return Maintenance(tuple(done))
 
 
-def find_table(lakehouse: Lakehouse, contract: Contract, text: str) -> TableName:
+def find_table(lakehouse: Lakehouse, contract: RowContract, text: str) -> TableName:
     """The table that a person means: `layer.table`, or the dataset's table of a layer.
 
     Raises:
