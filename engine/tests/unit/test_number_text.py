@@ -2,6 +2,7 @@
 
 import doctest
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import ibis
@@ -22,6 +23,7 @@ from goldpath.quality.checks import typed_frame
 from goldpath.quality.number_text import plain_number_text, plain_text
 from goldpath.quality.typed_rows import check_batch
 from goldpath.raw_source import Source
+from goldpath.sources.dialect import detect_dialect
 from goldpath.sources.number_marks import read_marks
 
 ROWS = 400
@@ -94,6 +96,8 @@ def test_what_is_no_column_of_numbers_stays_as_it_is(values: list[str]) -> None:
         (["12.5 €", "7€"], "€"),
         (["R$ 5.50", "R$3"], "R$"),
         (["R$\u00a05.50", "R$\u00a03"], "R$"),
+        (["Rs. 5.50", "Rs. 3"], "Rs."),
+        (["-Fr. 5.50", "Fr. 3"], "Fr."),
         (["12.50\u00a0%", "5\u00a0%"], "%"),
         (["00%", "05%", "40%"], "%"),
     ],
@@ -115,6 +119,20 @@ def test_padded_numbers_with_a_unit_are_read_by_silver() -> None:
     described = contract(**feature.model_dump(exclude={"name", "nullable"}))
     read = typed_frame(pa.table({"x": texts, "y": ["1"] * ROWS}), described)["x"].to_pylist()
     assert read == [place % 60 for place in range(ROWS)]
+
+
+def test_a_word_with_a_point_before_few_numbers_is_a_code() -> None:
+    assert profile([f"No. {number}" for number in range(1, 90)] * 4).unit == ""
+
+
+@pytest.mark.parametrize("currency", ["Rs. ", "Fr. ", "kr ", "€"])
+@pytest.mark.parametrize("mark", [",", "."])
+def test_the_decimal_mark_is_found_behind_a_currency(
+    tmp_path: Path, currency: str, mark: str
+) -> None:
+    amounts = [f"{currency}{place}{mark}{place % 90 + 10};a" for place in range(200)]
+    (tmp_path / "rows.csv").write_text("\n".join(["x;y", *amounts]), encoding="utf-8")
+    assert detect_dialect(tmp_path / "rows.csv").decimal == mark
 
 
 def test_a_unit_of_letters_needs_many_numbers_before_it() -> None:
@@ -292,6 +310,8 @@ def test_marks_are_taken_off_as_the_source_says(
         ("R$\u00a0{}", "R$"),
         ("{}\u00a0%", "%"),
         ("{} ₽", "₽"),
+        ("Rs. {}", "Rs."),
+        ("Fr.\u00a0{}", "Fr."),
     ],
 )
 @pytest.mark.parametrize("decimal", [",", "."])

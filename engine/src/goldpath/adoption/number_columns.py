@@ -38,12 +38,13 @@ LISTED_WORDS = 20
 UNITS_ALWAYS = frozenset((
     "$", "€", "£", "¥", "₹", "₽", "₩", "₺", "₫", "₦", "₴", "R$", "US$", "USD", "EUR", "GBP",
     "CHF", "BRL", "JPY", "INR", "CAD", "AUD", "SEK", "NOK", "DKK", "PLN", "zł", "Kč", "kr", "Rs",
-    "Rs.", "%", "‰", "°", "°C", "°F",
+    "Rs.", "Fr", "Fr.", "%", "‰", "°", "°C", "°F",
 ))
 # fmt: on
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 WITH_UNIT = re.compile(
-    rf"\(?[+-]?{BLANKS}(?:([^\d\s\u00a0\u202f+\-.,()]{{1,4}}){BLANKS}{_NUMBER}"
+    rf"\(?[+-]?{BLANKS}(?:([^\d\s\u00a0\u202f+\-.,()]{{1,4}}(?:\.(?=[ \u00a0\u202f]))?)"
+    rf"{BLANKS}{_NUMBER}"
     rf"|{_NUMBER}{BLANKS}([^\d\s\u00a0\u202f+\-.,()][^\d\s,()]{{0,7}}))\)?",
     re.ASCII,
 )

@@ -22,8 +22,12 @@ Mark = Literal[",", ".", "'", " "]
 NUMBER_SHARE = 0.9
 ENOUGH_GROUPED = 3
 OTHER_MARK = 0.2
-# A number in any notation, with what may stand around it: a sign, a currency, a unit.
-CORE = re.compile(r"[^\d.,]{0,6}?([+-]?[.,]?\d[\d.,'’ \u00a0\u202f]*)[^\d]{0,6}", re.ASCII)  # noqa: RUF001
+# A number in any notation, with what may stand around it: a sign, a currency (Rs. 5), a unit.
+CORE = re.compile(
+    r"[^\d.,]{0,6}?(?:(?<=[A-Za-z])\.[ \u00a0\u202f])?"
+    r"([+-]?[.,]?\d[\d.,'’ \u00a0\u202f]*)[^\d]{0,6}",  # noqa: RUF001
+    re.ASCII,
+)
 
 AROUND = re.compile("[\\d\\s.,()+\\-\u00a0\u202f]")
 

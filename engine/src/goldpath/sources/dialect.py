@@ -27,9 +27,10 @@ MOST_PREAMBLE = 20
 FEWEST_RECORDS = 3
 LONGEST_PREAMBLE = 100
 SEPARATOR_LINE = re.compile(r'"?sep=(.|\\t)"?', re.IGNORECASE)
-# Digits behind the mark M that make no group of three, or a zero before it.
+# Digits behind the mark M that make no group of three, or a zero before it; also Rs. 12,50.
 SURE_DECIMAL = (
-    r"(?:[^\d\s.,]{1,3}\s?)?[+-]?(?:\d*M(?:\d{1,2}|\d{4,})|0M\d+|\d{4,}M\d+)(?:\s?[^\d\s.,]{1,4})?"
+    r"(?:[^\d\s.,]{1,3}(?:\.\s|\s?))?[+-]?"
+    r"(?:\d*M(?:\d{1,2}|\d{4,})|0M\d+|\d{4,}M\d+)(?:\s?[^\d\s.,]{1,4})?"
 )
 # Control characters in Latin-1; letters and quotes in the Western code page 1252.
 C1_CONTROLS = bytes(range(0x80, 0xA0))

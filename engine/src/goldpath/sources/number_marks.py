@@ -67,7 +67,9 @@ def read_marks(rows: pa.RecordBatch, source: Source, *, is_csv: bool) -> pa.Reco
 
 def _without_groups(column: pa.Array, mark: str, decimal: str) -> pa.Array:
     pattern = rf"^[^\d]{{0,6}}{grouped_number(mark, decimal)}[^\d]{{0,6}}$"
-    plain = pc.replace_substring_regex(column, pattern=MARKS[mark], replacement="")
+    # Between digits only: the point of Rs. 1.234,50 belongs to the currency.
+    between = rf"(\d){MARKS[mark]}(\d)"
+    plain = pc.replace_substring_regex(column, pattern=between, replacement=r"\1\2")
     if mark == ".":
         plain = pc.replace_substring(plain, pattern=",", replacement=".")
     return pc.if_else(pc.match_substring_regex(column, pattern), plain, column)
