@@ -34,6 +34,6 @@ def table_rows(
         raise ContractError(f"limit={limit} is no number of rows", "give 1 or more, or none")
     name = find_table(lakehouse, contract, table)
     rows = lakehouse.read(name, find_snapshot(lakehouse, name, str(snapshot)).snapshot_id)
-    subject = [EVENT_TIME, contract.entity_column, *contract.key_columns]
+    subject = dict.fromkeys([EVENT_TIME, contract.entity_column, *contract.key_columns])
     rows = rows.order_by([each for each in subject if each in rows.columns] or rows.columns)
     return rows if limit is None else rows.limit(limit)
