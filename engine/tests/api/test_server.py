@@ -276,8 +276,8 @@ def test_huge_body_is_refused_over_a_real_connection(tmp_path: Path, start: Star
     until(lambda: is_up(service, "/health"))
 
     def chunks() -> Iterator[bytes]:
-        for _ in range(60):
-            yield b"x" * 100_000
+        for _ in range(100):
+            yield b'"' + b"x" * 60_000 + b'"'  # a longer text is refused before the size is known
 
     json_type = {"Content-Type": "application/json"}
     url = service.url + "/predict"
