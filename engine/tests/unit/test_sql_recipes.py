@@ -83,16 +83,28 @@ EXPRESSIONS = {
     "STARTS_WITH(id, 'a')": [True, False, None, False],
     "id LIKE 'b%'": [False, True, None, False],
     "id IN ('a-1', 'c-4')": [True, False, None, True],
+    "id NOT LIKE 'b%'": [True, False, None, True],
+    "NOT (id LIKE 'b%')": [True, False, None, True],
     "id NOT IN ('a-1')": [False, True, None, True],
     "x BETWEEN 0 AND 2": [True, False, None, True],
     "x IS NULL OR NOT (n = 0)": [True, False, True, True],
     "x IS NOT NULL AND x <> 0": [True, True, False, False],
     "TRY_CAST(text AS DOUBLE)": [None, 12.0, None, None],
+    "TRY_CAST(REPLACE(text, '12', '2.5') AS BIGINT)": [None, None, None, None],
+    "TRY_CAST(REPLACE(text, '12', '1_0') AS DOUBLE)": [None, None, None, None],
+    "TRY_CAST(REPLACE(text, '12', ' 7 ') AS BIGINT)": [None, 7, None, None],
+    "TRY_CAST(REPLACE(text, '12', 'yes') AS BOOLEAN)": [None, None, None, None],
     "CAST(n AS VARCHAR)": ["3", "0", None, "-7"],
     "ABS(x)": [1.5, 2.0, None, 0.0],
     "FLOOR(x)": [1, -2, None, 0],
     "CEIL(x)": [2, -2, None, 0],
     "ROUND(x, 1)": [1.5, -2.0, None, 0.0],
+    "ROUND(x)": [2.0, -2.0, None, 0.0],
+    "ROUND(x) / 4": [0.5, -0.5, None, 0.0],
+    "FLOOR(x * 1e300) = x * 1e300": [True, True, None, True],
+    "CAST(CAST(ROUND(x) AS BIGINT) AS VARCHAR)": ["2", "-2", None, "0"],
+    "ROUND(n, 1)": [3, 0, None, -7],
+    "x + 0.30000000000000004": [1.8, -1.7, None, 0.30000000000000004],
     "SQRT(x) >= 1": [True, None, None, False],
     "LN(x) IS NULL": [False, True, True, True],
     "EXP(x) > 1": [True, False, None, False],
@@ -114,9 +126,29 @@ def test_a_column_behind_the_star_takes_the_place_of_its_namesake(recipe: Recipe
         assert list(found[0]) == ["id", "x", "n", "text", "other"]
 
 
+def test_sql_minds_no_capitals_in_names(recipe: Recipe) -> None:
+    made = recipe("SELECT *, X + 1 AS X, n AS Id FROM rows")
+    (first, *_), (again, *_) = on_duckdb(made), on_athena(made)
+    assert first == again == {"id": 3, "x": 2.5, "n": 3, "text": " Ab "}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("SELECT x = NULL AS y FROM rows", "EQ with NULL is never true: write IS NULL"),
+        ("SELECT x FROM rows\nWHERE n <> (NULL)", ":2: NEQ with NULL is never true"),
+        ("SELECT n IN (1, NULL) AS y FROM rows", "IN with NULL"),
+        ("SELECT n NOT IN (1, NULL) AS y FROM rows", "IN with NULL"),
+        ("SELECT CASE n WHEN NULL THEN 1 END AS y FROM rows", "CASE with NULL"),
+        ("SELECT n BETWEEN NULL AND 1 AS y FROM rows", "BETWEEN with NULL"),
+        ("SELECT n AND x > 1 AS y FROM rows", "n is no condition: it is int64"),
+        ("SELECT NOT n AS y FROM rows", "n is no condition: it is int64"),
+        ("SELECT CASE WHEN n THEN 1 END AS y FROM rows", "n is no condition: it is int64"),
+        ("SELECT x FROM rows WHERE n", "n is no condition: it is int64"),
+        ("SELECT x AS y, n AS y FROM rows", "two columns are called y"),
+        ("SELECT x * 2 AS x, * FROM rows", "x is named before *"),
+        ("SELECT ROUND(x, -1) AS y FROM rows", "ROUND takes a number of digits of 0 or more"),
+        ("SELECT CAST(n AS VARCHAR(1)) AS y FROM rows", "to a text of limited length"),
         ("SELECT x FROM rows; SELECT x FROM rows", "holds 2 statements"),
         ("", "holds 0 statements"),
         ("DELETE FROM rows", "DELETE is no recipe"),

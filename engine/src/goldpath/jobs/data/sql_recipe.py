@@ -5,11 +5,12 @@ and means the same on both. What the two would answer differently is refused whe
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goldpath.jobs.data.sql_values import refusal, value_of
+from goldpath.jobs.data.sql_values import condition_of, refusal, value_of
 from goldpath.project import ProjectDefinitionError
 
 if TYPE_CHECKING:
@@ -44,19 +45,26 @@ class SqlRecipe:
         """
         statement = _statement(self.file)
         if condition := statement.args.get("where"):
-            chosen = rows.filter(value_of(condition.this, rows, self.file))
+            chosen = rows.filter(condition_of(condition.this, rows, self.file))
         else:
             chosen = rows
         columns: dict[str, Any] = {}
+        named = set[str]()
         for each in statement.expressions:
             if type(each).__name__ == "Star":
                 if any(each.args.values()):
                     raise refusal(each, self.file, "a star with exceptions is not in both dialects")
+                if twice := named.intersection(chosen.columns):
+                    said = f"{min(twice)} is named before *, which holds it too: write * first"
+                    raise refusal(each, self.file, said)
                 columns |= {name: chosen[name] for name in chosen.columns}
                 continue
-            name = each.alias_or_name
+            name = _name_of(each, chosen.columns)
             if not name:
                 raise refusal(each, self.file, f"{each.sql()} has no name: write … AS name")
+            if name in named:
+                raise refusal(each, self.file, f"two columns are called {name}")
+            named.add(name)
             columns[name] = value_of(each.unalias(), chosen, self.file)
         return chosen.select(**columns)
 
@@ -91,6 +99,18 @@ def sql_recipe(file: str | Path) -> SqlRecipe:
             f"{found} does not exist", f"create it with a SELECT from {TABLE}, or correct the path"
         )
     return SqlRecipe(found)
+
+
+def _name_of(node: Any, columns: Sequence[str]) -> str:
+    """What a column is called: as the rows write it, if they have it, since SQL minds no capitals.
+
+    `SELECT *, age + 1 AS Age` would else leave `age` as it was, and add a second one.
+    """
+    name: str = node.alias_or_name
+    last = node.args.get("alias") or node.this
+    if name in columns or getattr(last, "quoted", False):
+        return name
+    return next((each for each in columns if each.lower() == name.lower()), name)
 
 
 def _statement(file: Path) -> "exp.Select":

@@ -20,6 +20,14 @@ Column: TypeAlias = Any
 
 _TYPES = {"DOUBLE": "float64", "BIGINT": "int64", "VARCHAR": "string", "TEXT": "string"}
 _TYPES |= {"BOOLEAN": "boolean", "INT": "int64"}
+_FORMS = {
+    "int64": r"^[+-]?[0-9]{1,19}$",
+    "float64": r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$",
+    "boolean": r"^([tT][rR][uU][eE]|[fF][aA][lL][sS][eE]|[tTfF01])$",
+}
+"""Texts that both read as a value: DuckDB reads 2.5 as the whole number 3 and 1_000 as 1000."""
+_BEYOND_FRACTIONS = 2.0**53
+"""From here on each float64 is a whole number."""
 SUBSET = (
     "one SELECT from rows with WHERE; + - * / %, comparisons, AND OR NOT, IN, BETWEEN, LIKE, "
     "IS NULL, CASE, COALESCE, NULLIF, ||, CAST, TRY_CAST, LOWER, UPPER, TRIM, LENGTH, SUBSTR, "
@@ -54,6 +62,15 @@ def value_of(node: "exp.Expr", rows: "ibis.Table", file: Path) -> Column:
     return _Values(rows, file).of(node)
 
 
+def condition_of(node: "exp.Expr", rows: "ibis.Table", file: Path) -> Column:
+    """An expression that is true or false, as a column.
+
+    Raises:
+        ProjectDefinitionError: If it is neither, or as `value_of` does.
+    """
+    return _Values(rows, file).condition(node)
+
+
 class _Values:
     """The values of one statement."""
 
@@ -77,6 +94,11 @@ class _Values:
             found: Column = own(node)
             return found
         if kind in _TWO:
+            self._require_plain(node, {"this", "expression"})
+            if kind in _COMPARED:
+                self._require_values(node, node.this, node.expression)
+            if kind in ("And", "Or"):
+                return _TWO[kind](self.condition(node.this), self.condition(node.expression))
             return _TWO[kind](self.of(node.this), self.of(node.expression))
         if kind in _ONE:
             self._require_plain(node, {"this"})
@@ -86,6 +108,27 @@ class _Values:
         if kind == "Boolean":
             return ibis.literal(bool(node.this))
         raise self._refused(node)
+
+    def condition(self, node: "exp.Expr") -> Column:
+        """An expression that must be true or false: of numbers Ibis would combine the bits.
+
+        Raises:
+            ProjectDefinitionError: If it is neither.
+        """
+        import ibis
+
+        value = self.of(node)
+        kind = value.type()
+        if kind.is_null():
+            return ibis.null("boolean")
+        if not kind.is_boolean():
+            raise refusal(node, self._file, f"{node.sql()} is no condition: it is {kind}")
+        return value
+
+    def _require_values(self, node: "exp.Expr", *compared: "exp.Expr") -> None:
+        """Refuse a comparison with NULL, which is never true, and which Ibis takes for IS NULL."""
+        if any(type(each.unnest()).__name__ == "Null" for each in compared):
+            raise self._refused(node, "with NULL is never true: write IS NULL")
 
     def _refused(self, node: "exp.Expr", why: str = "is not in both dialects") -> Exception:
         name = node.name if type(node).__name__ == "Anonymous" else node.key
@@ -113,7 +156,13 @@ class _Values:
 
         if node.is_string:
             return ibis.literal(node.this)
-        return ibis.literal(int(node.this) if node.this.isdigit() else float(node.this))
+        if node.this.isdigit():
+            return ibis.literal(int(node.this))
+        # Of a plain literal with 17 digits DuckDB makes the float64 beside the right one.
+        return ibis.literal(repr(float(node.this))).cast("float64")
+
+    def _not(self, node: Any) -> Column:
+        return ~self.condition(node.this)
 
     def _div(self, node: Any) -> Column:
         left, right = self.of(node.this), self.of(node.expression)
@@ -127,6 +176,7 @@ class _Values:
         self._require_plain(node, {"this", "expressions"})
         if not node.expressions:
             raise self._refused(node)
+        self._require_values(node, node.this, *node.expressions)
         value, known = self.of(node.this), [self.of(each) for each in node.expressions]
         found = value == known[0]
         for each in known[1:]:
@@ -135,6 +185,7 @@ class _Values:
 
     def _between(self, node: Any) -> Column:
         self._require_plain(node, {"this", "low", "high"})
+        self._require_values(node, node.this, node.args["low"], node.args["high"])
         value = self.of(node.this)
         return (value >= self.of(node.args["low"])) & (value <= self.of(node.args["high"]))
 
@@ -149,8 +200,11 @@ class _Values:
         subject = self.of(node.this) if node.this is not None else None
         pairs = []
         for each in node.args["ifs"]:
-            asked = self.of(each.this)
-            condition = asked if subject is None else subject == asked
+            if subject is None:
+                condition = self.condition(each.this)
+            else:
+                self._require_values(node, node.this, each.this)
+                condition = subject == self.of(each.this)
             pairs.append((condition, self.of(each.args["true"])))
         default = node.args.get("default")
         return ibis.cases(*pairs, else_=None if default is None else self.of(default))
@@ -161,10 +215,12 @@ class _Values:
         return ibis.coalesce(self.of(node.this), *map(self.of, node.expressions))
 
     def _like(self, node: Any) -> Column:
+        self._require_plain(node, {"this", "expression", "negate"})
         pattern = node.expression
         if type(pattern).__name__ != "Literal":
             raise self._refused(node, "takes a text in quotes")
-        return self.of(node.this).like(pattern.this)
+        is_like = self.of(node.this).like(pattern.this)
+        return ~is_like if node.args.get("negate") else is_like  # NOT LIKE is one node
 
     def _dpipe(self, node: Any) -> Column:
         left, right = self.of(node.this), self.of(node.expression)
@@ -182,11 +238,19 @@ class _Values:
         value, kind = self.of(node.this), node.args["to"].this.name
         if kind not in _TYPES:
             raise self._refused(node, f"to {kind} is not in both dialects")
+        if node.args["to"].expressions:
+            raise self._refused(node, "to a text of limited length is not in both dialects")
         target, given = _TYPES[kind], value.type()
+        if given.is_floating() and target == "int64" and _is_whole(node.this.unnest()):
+            return _where(value.abs() < _BEYOND_FRACTIONS, value).cast(target)
         if given.is_floating() and target in ("int64", "string"):
-            raise self._refused(node, f"of a number with a fraction to {kind} differs: ROUND it")
+            whole = "ROUND it" + (" and CAST it AS BIGINT" if target == "string" else "")
+            raise self._refused(node, f"of a number with a fraction to {kind} differs: {whole}")
         if given.is_string() and target != "string" and not tries:
             raise self._refused(node, "of a text stops at the first bad one: use TRY_CAST")
+        if given.is_string() and target != "string":
+            text = value.strip()
+            return _where(text.re_search(_FORMS[target]), text).try_cast(target)
         return value.try_cast(target) if tries else value.cast(target)
 
     def _substring(self, node: Any) -> Column:
@@ -206,8 +270,17 @@ class _Values:
 
     def _round(self, node: Any) -> Column:
         self._require_plain(node, {"this", "decimals"})
-        digits = node.args.get("decimals")
-        return self.of(node.this).round(0 if digits is None else int(digits.name))
+        digits, value = node.args.get("decimals"), self.of(node.this)
+        if digits is not None and not (type(digits).__name__ == "Literal" and digits.is_int):
+            raise self._refused(node, "takes a number of digits of 0 or more")
+        places = 0 if digits is None else int(digits.name)
+        if places == 0 or value.type().is_integer():
+            return _to_whole("round")(value)
+        return value.round(places)
+
+
+def _is_whole(node: "exp.Expr") -> bool:
+    return type(node).__name__ in ("Round", "Floor", "Ceil") and not node.args.get("decimals")
 
 
 def _where(condition: Column, value: Column) -> Column:
@@ -217,17 +290,34 @@ def _where(condition: Column, value: Column) -> Column:
     return ibis.cases((condition, value), else_=None)
 
 
+def _to_whole(rounding: str) -> Callable[[Column], Column]:
+    """A number without its fraction, of the type that it had: Ibis would make it a BIGINT.
+
+    What is beyond 2**53 has no fraction, and may be too large for a BIGINT.
+    """
+
+    def rounded(value: Column) -> Column:
+        import ibis
+
+        if value.type().is_integer():
+            return value
+        has_fraction = value.abs() < _BEYOND_FRACTIONS
+        whole = getattr(_where(has_fraction, value), rounding)().cast("float64")
+        return ibis.cases((has_fraction, whole), else_=value)
+
+    return rounded
+
+
 _ONE: dict[str, Callable[[Column], Column]] = {
     "Paren": lambda value: value,
     "Neg": lambda value: -value,
-    "Not": lambda value: ~value,
     "Lower": lambda value: value.lower(),
     "Upper": lambda value: value.upper(),
     "Trim": lambda value: value.strip(),
     "Length": lambda value: value.length(),
     "Abs": lambda value: value.abs(),
-    "Floor": lambda value: value.floor(),
-    "Ceil": lambda value: value.ceil(),
+    "Floor": _to_whole("floor"),
+    "Ceil": _to_whole("ceil"),
     "Sqrt": lambda value: _where(value >= 0, value).sqrt(),
     "Ln": lambda value: _where(value > 0, value).ln(),
     "Exp": lambda value: value.exp(),
@@ -248,3 +338,4 @@ _TWO: dict[str, Callable[[Column, Column], Column]] = {
     "Nullif": lambda left, right: left.nullif(right),
     "StartsWith": lambda left, right: left.startswith(right),
 }
+_COMPARED = frozenset({"EQ", "NEQ", "GT", "GTE", "LT", "LTE"})
