@@ -106,6 +106,31 @@ def test_a_query_is_a_source_and_its_password_stays_in_the_environment(
 
 
 @pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        (["C0", " C1 ", "C9"], "2 of 7 values of client are in customer_id in customer_churn"),
+        (["0", "1"], "question: none of the 7 values of client (such as 'C0') is in customer_id"),
+        (
+            ["c-0", "C9"],
+            "question: client has 'C0' where customer_id in customer_churn has 'c-0' (1",
+        ),
+        (
+            ["C00.0", "C1"],
+            "question: client has 'C0' where customer_id in customer_churn has 'C00.0'",
+        ),
+    ],
+)
+def test_ids_that_are_written_otherwise_than_in_the_main_table_are_a_question(
+    add: Add, project: Settings, ids: list[str], said: str
+) -> None:
+    assert any("no row of customer_churn" in note for note in add().notes)
+    main = project.root / load_contract(project.root).source.path
+    main.parent.mkdir(parents=True, exist_ok=True)
+    main.write_text("customer_id\n" + "".join(f"{each}\n" for each in ids), encoding="utf-8")
+    assert any(note.startswith(said) for note in add().notes), add().notes
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"time": ""}, "TIME=: a source's rows need a time"),

@@ -3,11 +3,15 @@
 import re
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from goldpath.adoption.answers import Answers
 from goldpath.adoption.column_profile import AdoptionError
 from goldpath.adoption.infer import Adoption
 from goldpath.adoption.source_inference import SourceRequest, infer_source
 from goldpath.contract import Contract
+from goldpath.domain import NULL_WORDS, PADDING
 from goldpath.jobs.data.adoption import (
     NO_ANSWERS,
     ReadRows,
@@ -16,6 +20,7 @@ from goldpath.jobs.data.adoption import (
     replace_file,
     said,
 )
+from goldpath.jobs.data.subjects import known_subjects, subject_notes
 from goldpath.raw_source import Source
 from goldpath.settings import Settings
 from goldpath.source_contract import (
@@ -97,7 +102,11 @@ def add_source(
         contract_file=settings.shown(file),
         contract=inferred.contract.model_dump(mode="json", exclude_defaults=True, by_alias=True),
         decisions=inferred.decisions,
-        notes=(*read.notes, *_subject_notes(contract, inferred.contract), *inferred.notes),
+        notes=(
+            *read.notes,
+            *_subject_notes(settings, contract, inferred.contract, read.rows),
+            *inferred.notes,
+        ),
     )
 
 
@@ -138,14 +147,23 @@ def _header(contract: SourceContract) -> str:
     )
 
 
-def _subject_notes(main: Contract, source: SourceContract) -> list[str]:
+def _subject_notes(
+    settings: Settings, main: Contract, source: SourceContract, rows: pa.Table
+) -> list[str]:
     """Whether the main table's rows have a subject that the source's can belong to."""
     if main.entity is None:
         return [
             "the main table has no entity (config/project.yaml), so its rows cannot be found by "
             f"{source.entity}, and data forget finds nobody: name its column there"
         ]
-    return [
+    taken = (
         f"{source.entity} here and {main.entity} in {main.dataset} are taken for the same "
         "subjects: data forget and data export find a person in both"
-    ]
+    )
+    known = known_subjects(settings, main)
+    if not known:
+        return [taken, f"whether their values are the same is not known: no row of {main.dataset}"]
+    column = pc.utf8_trim(rows[source.entity], characters=PADDING)
+    ids = {each for each in pc.unique(column).to_pylist() if each is not None}
+    own = {each for each in ids if each.lower() not in NULL_WORDS}
+    return [taken, *subject_notes(own, known, source.entity, f"{main.entity} in {main.dataset}")]
