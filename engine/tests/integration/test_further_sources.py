@@ -243,8 +243,33 @@ def test_without_a_key_each_row_of_the_files_that_are_there_stands(
             lambda root: describe(root, "payments", PAYMENTS.replace("method", "channel")),
             "lacks the columns channel",
         ),
+        (
+            lambda root: (root / "pay" / "b.csv").write_text("payment_id,client,amount\np4,c1,4\n"),
+            "pay/b.csv lacks the columns paid_at; it has: amount, client, payment_id",
+        ),
+        (
+            lambda root: (root / "pay" / "b.csv").write_text(
+                "payment_id;client;paid_at;amount\np4;c1;2026-01-09;4\n"
+            ),
+            "pay/b.csv lacks the columns client, payment_id, amount, paid_at",
+        ),
+        (
+            lambda root: (root / "pay" / "b.csv").write_text(
+                "payment_id,client,paid_at\np4,c1,2026-01-09\n"
+            ),
+            "pay/b.csv lacks the columns amount",
+        ),
     ],
-    ids=["missing", "empty", "no rows", "another type", "a column that is not there"],
+    ids=[
+        "missing",
+        "empty",
+        "no rows",
+        "another type",
+        "a column that is not there",
+        "no time in a new file",
+        "another delimiter in a new file",
+        "no value that is needed in a new file",
+    ],
 )
 def test_a_source_that_does_not_fit_leaves_every_table_as_it_was(
     break_it: object, message: str, prepared_projects: PreparedProjects
@@ -258,6 +283,30 @@ def test_a_source_that_does_not_fit_leaves_every_table_as_it_was(
         refresh(project, contract())
     assert message in caught.value.message
     assert caught.value.message.startswith("config/sources/payments.yaml")
+    assert state(project) == before
+
+
+def test_a_new_file_without_a_column_that_may_be_missing_is_taken_in_and_said(
+    prepared_projects: PreparedProjects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project, _ = prepared_projects.restore(two_sources)
+    (project.root / "pay" / "b.csv").write_text(
+        "payment_id,client,paid_at,amount\np4,c1,2026-01-09,4\n"
+    )
+    refresh(project, contract())
+    assert amounts(project)["p4 2026-01"] == 4
+    said = " ".join(capsys.readouterr().err.split())
+    assert "pay/b.csv lacks method, which counts as missing in each of its rows" in said
+
+
+def test_a_file_of_the_main_table_without_its_time_is_an_error_and_not_a_traceback(
+    prepared_projects: PreparedProjects,
+) -> None:
+    project, _ = prepared_projects.restore(two_sources)
+    before = state(project)
+    (project.root / "in" / "b.csv").write_text("id;day;amount;bought\nc4;2026-02-01;4;no\n")
+    with pytest.raises(ContractError, match=r"in/b\.csv lacks the columns day; it has: id;day"):
+        refresh(project, contract())
     assert state(project) == before
 
 

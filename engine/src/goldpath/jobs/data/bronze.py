@@ -4,7 +4,7 @@ The project's recipe may add columns, or leave out those that must not be stored
 """
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from goldpath.lake.tables import BATCH, INGESTED_AT, INTERVAL, ROW_NUMBER, SOURC
 from goldpath.presentation import step
 from goldpath.privacy.suppression import Suppression
 from goldpath.project import NO_RECIPES, Data
-from goldpath.row_contract import RowContract
+from goldpath.row_contract import ContractError, RowContract
 from goldpath.sample.customers import write_sample
 from goldpath.settings import Settings
 from goldpath.sources.read import SourcePart, list_parts, open_part
@@ -119,19 +119,19 @@ def find_supply(lakehouse: Lakehouse, root: Path, contract: RowContract) -> Supp
     return Supply(tuple(parts), tuple(new))
 
 
-def first_columns(supply: Supply) -> set[str]:
-    """The columns of the new files, each of which has a row that can be read.
+def new_columns(supply: Supply) -> dict[str, list[str]]:
+    """The columns of each new file, by what messages call it; each has a row that can be read.
 
     Objects of S3 are left out: each look at one would be a download.
 
     Raises:
         SourceError: If a file is empty, damaged, or has no row.
     """
-    names: set[str] = set()
+    names: dict[str, list[str]] = {}
     for part in supply.new:
         if not part.shown.startswith(SCHEME):
             with open_part(part) as reader:
-                names.update(reader.schema.names)
+                names[part.shown] = reader.schema.names
                 reader.read_next_batch()
     return names
 
@@ -155,14 +155,47 @@ def ingest(
         recipes: The project's own.
 
     Raises:
+        ContractError: If a file lacks a column of the time; bronze is as it was then.
         SourceError: If the source cannot be read; bronze is as it was then.
     """
     records: list[RunRecord] = []
     with ExitStack() as stack:
         opened = [(part, stack.enter_context(open_part(part))) for part in supply.new]
+        for part, reader in opened:
+            _require_time(contract, part, reader.schema.names, recipes)
         for _, same in groupby(opened, key=lambda pair: pair[1].schema.names):
             records += _append(lakehouse, contract, run_id, list(same), suppression, recipes)
     return Delivery(tuple(part.digest for part in supply.parts), tuple(records))
+
+
+def _require_time(
+    contract: RowContract, part: SourcePart, names: Sequence[str], recipes: Data
+) -> None:
+    """Insist on the time's columns, by which bronze is divided: a file of another form has none."""
+    wanted = contract.event_time.columns if contract.event_time else []
+    if not set(wanted) <= set(names):  # then the recipe may make them
+        import ibis
+
+        kinds = {SOURCE_FILE: "string", BATCH: "string", ROW_NUMBER: "int64"}
+        probe = ibis.table(dict.fromkeys(names, "string") | kinds, name="raw")
+        names = store_raw(probe, contract, recipes).columns
+    require_columns(contract, wanted, names, part.shown)
+
+
+def require_columns(
+    contract: RowContract, wanted: Sequence[str], names: Sequence[str], shown: str
+) -> None:
+    """Insist that a file has the columns that it cannot do without.
+
+    Raises:
+        ContractError: If it lacks one.
+    """
+    if missing := [name for name in wanted if name not in names]:
+        raise ContractError(
+            f"{shown} lacks the columns {', '.join(missing)}; it has: "
+            f"{', '.join(sorted(name for name in names if not name.startswith('_')))}",
+            f"correct {contract.file} or the file, or run: {contract.inferred_by}",
+        )
 
 
 def _held_batches(lakehouse: Lakehouse, contract: RowContract) -> set[str]:

@@ -1,14 +1,21 @@
 """The further sources: bronze, silver and quarantine of each, and what became of its rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from goldpath.contract import EVENT_TIME, ContractError
+from goldpath.contract import EVENT_TIME
 from goldpath.errors import ProjectError
-from goldpath.jobs.data.bronze import Delivery, Supply, find_supply, first_columns, ingest
+from goldpath.jobs.data.bronze import (
+    Delivery,
+    Supply,
+    find_supply,
+    ingest,
+    new_columns,
+    require_columns,
+)
 from goldpath.jobs.data.intervals import (
     Period,
     keep_intervals_in_step,
@@ -68,24 +75,35 @@ def find_source_supply(lakehouse: Lakehouse, root: Path, contract: SourceContrac
     """Look what a source holds, and whether it fits its contract and its tables.
 
     Raises:
-        ContractError: If a column of the contract is in no file.
+        ContractError: If a new file lacks a column that may not be missing, or no file has one.
         LakehouseError: If a column has another type than in silver.
         SourceError: If the source is missing, empty or cannot be read.
     """
     with _named(contract):
         supply = find_supply(lakehouse, root, contract)
-        columns = first_columns(supply)
+        new = new_columns(supply)
+        for shown, names in new.items():
+            _require_new_file(contract, names, shown)
+        columns = {name for names in new.values() for name in names}
         if lakehouse.exists(bronze_table(contract)):
             columns.update(lakehouse.read(bronze_table(contract)).columns)
-        missing = [name for name in contract.raw_columns if name not in columns]
-        if missing and columns:
-            raise ContractError(
-                f"{contract.source.name} lacks the columns {', '.join(missing)}; it has: "
-                f"{', '.join(sorted(name for name in columns if not name.startswith('_')))}",
-                f"correct {contract.file} or the file, or run: {contract.inferred_by}",
-            )
+        if columns:
+            require_columns(contract, contract.raw_columns, sorted(columns), contract.source.name)
         _require_types(lakehouse, contract)
     return supply
+
+
+def _require_new_file(contract: SourceContract, names: Sequence[str], shown: str) -> None:
+    """A file's rows have a subject, a time, a key and each column that may not be missing."""
+    may_lack = {each.name for each in contract.features if each.nullable}
+    may_lack -= set(contract.event_time.columns)
+    needed = [name for name in contract.raw_columns if name not in may_lack]
+    require_columns(contract, needed, names, shown)
+    if gone := [name for name in contract.raw_columns if name not in names]:
+        step(
+            f"{bronze_table(contract)}: {shown} lacks {', '.join(gone)}, which counts as missing "
+            "in each of its rows"
+        )
 
 
 def ingest_source(
