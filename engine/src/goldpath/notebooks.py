@@ -66,17 +66,11 @@ class Champion:
             each; with the index of a frame that was given.
 
         Raises:
-            NotebookError: If a column that a request sends is missing.
+            NotebookError: If a column that a request sends is missing, or a value has another type.
         """
         import pandas as pd
 
-        names = _names(rows)
-        sent = self.contract.request.feature_names
-        if names is not None and (missing := [name for name in sent if name not in names]):
-            raise NotebookError(
-                f"the rows lack {', '.join(missing)}, which version {self.version.version} reads",
-                'give rows of silver or gold: project.frame("gold")',
-            )
+        require_columns(rows, self.contract.request, f"version {self.version.version}")
         found = self._model.predict(rows)
         index = rows.index if isinstance(rows, pd.DataFrame) else None
         return pd.DataFrame({"prediction": found.values, "score": found.scores}, index=index)
@@ -136,8 +130,50 @@ def _rows(
     return found.to_pandas() if form == "pandas" else found
 
 
-def _names(rows: Any) -> list[str] | None:
-    """The columns of the rows; None where there is none to look at."""
+def require_columns(rows: Any, contract: Contract, reader: str) -> None:
+    """Insist that rows have every column, with values of its type.
+
+    A model takes what it does not know for missing, so the number 3 where a category has texts
+    (as `pd.read_csv` reads it) would change predictions without a word.
+
+    Args:
+        rows: A frame, an Arrow table or mappings.
+        contract: What a request sends.
+        reader: Who reads the rows, for messages.
+
+    Raises:
+        NotebookError: If a column is missing, or a value has another type; names both.
+    """
+    import pandas as pd
+
     if isinstance(rows, Sequence):
-        return list(rows[0]) if rows else None
-    return list(rows.column_names if hasattr(rows, "column_names") else rows.columns)
+        names = [each for each in contract.feature_names if all(each in row for row in rows)]
+    else:
+        names = list(rows.column_names if hasattr(rows, "column_names") else rows.columns)
+    if missing := [name for name in contract.feature_names if name not in names]:
+        raise NotebookError(
+            f"the rows lack {', '.join(missing)}, which {reader} reads",
+            'give rows of silver or gold: project.frame("gold")',
+        )
+    for feature in contract.features:
+        if isinstance(rows, Sequence):
+            column = pd.Series([row[feature.name] for row in rows], dtype=object)
+        elif isinstance(rows, pd.DataFrame):
+            column = rows[feature.name]
+        else:
+            column = rows[feature.name].to_pandas()
+        known = column.dropna()
+        values = known.astype(known.cat.categories.dtype) if known.dtype == "category" else known
+        kind = pd.api.types.infer_dtype(values, skipna=True)
+        if len(values) and kind not in (_NUMBERS if feature.is_numeric else _TEXTS):
+            wanted = "numbers" if feature.is_numeric else "texts"
+            raise NotebookError(
+                f"{feature.name} holds {values.iloc[0]!r} ({kind}), and {reader} reads {wanted}",
+                'give typed rows, as project.frame("gold") has them; a file is scored by '
+                "batch-predict, which reads it by the contract",
+            )
+
+
+_TEXTS = frozenset({"string", "empty"})
+_NUMBERS = frozenset({"integer", "floating", "mixed-integer-float", "boolean", "decimal", "empty"})
+"""What pandas calls them."""
