@@ -83,7 +83,7 @@ def find_source_supply(lakehouse: Lakehouse, root: Path, contract: SourceContrac
         supply = find_supply(lakehouse, root, contract)
         new = new_columns(supply)
         for shown, names in new.items():
-            _require_new_file(contract, names, shown)
+            _require_new_file(contract, names, shown.removeprefix(f"{root}/"))
         columns = {name for names in new.values() for name in names}
         if lakehouse.exists(bronze_table(contract)):
             columns.update(lakehouse.read(bronze_table(contract)).columns)
