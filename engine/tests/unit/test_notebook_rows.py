@@ -25,7 +25,7 @@ CONTRACT = Contract.model_validate(
         ],
     }
 )
-GOOD = {"age": [3, None], "member": [True, None], "zone": ["1", None]}
+GOOD: dict[str, list[Any]] = {"age": [3, None], "member": [True, None], "zone": ["1", None]}
 TYPED = pa.schema([("age", pa.int64()), ("member", pa.bool_()), ("zone", pa.string())])
 
 
