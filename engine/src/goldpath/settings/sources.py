@@ -65,10 +65,6 @@ class _FileSource(PydanticBaseSettingsSource):
         """Nothing: `__call__` reads whole sections."""
         return None, field_name, False
 
-    def __call__(self) -> dict[str, Any]:
-        """The sections that the files hold."""
-        raise NotImplementedError
-
 
 class _OverlaySource(_FileSource):
     """The sections of this model that the environment's own file changes."""
