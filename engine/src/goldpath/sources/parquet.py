@@ -11,6 +11,9 @@ import pyarrow.parquet
 from goldpath.sources.files import SourceError
 
 BATCH_ROWS = 50_000
+BATCH_BYTES = 4 << 20
+"""Of rows that are wide there are fewer in a batch."""
+
 # Without a buffer's size, a row group is read whole, and it may be the whole file.
 BUFFER_BYTES = 1 << 20
 
@@ -32,11 +35,17 @@ def _rows(file: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
     # Opened when it is its turn: a folder may hold more files than a process may keep open.
     try:
         with pa.parquet.ParquetFile(file, buffer_size=BUFFER_BYTES, pre_buffer=False) as opened:
-            for batch in opened.iter_batches(batch_size=BATCH_ROWS):
+            for batch in opened.iter_batches(batch_size=_rows_a_batch(opened.metadata)):
                 columns = [_as_text(column) for column in batch.columns]
                 yield pa.RecordBatch.from_arrays(columns, names)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, error) from error
+
+
+def _rows_a_batch(metadata: pa.parquet.FileMetaData) -> int:
+    groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+    row_bytes = sum(group.total_byte_size for group in groups) / max(1, metadata.num_rows)
+    return max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(1.0, row_bytes))))
 
 
 def _damaged(file: Path, error: Exception) -> SourceError:
