@@ -291,6 +291,8 @@ class Runner:
     ) -> int | None:
         """Pytest's code; None where a test took too long, which is noticed, too."""
         usual = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
+        # Packages that are imported already, such as anyio, bring a plugin that is not rewritten.
+        usual += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
         request = {"arguments": [*usual, *arguments], "limits": dict(limits), "learn": learn}
         self._requests.write(json.dumps(request) + "\n")
         self._requests.flush()
