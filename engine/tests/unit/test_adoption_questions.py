@@ -13,7 +13,7 @@ from goldpath.adoption.column_profile import AdoptionError
 from goldpath.adoption.infer import Adoption
 from goldpath.contract import Contract, load_contract
 from goldpath.jobs.data.adoption import adopt_file
-from goldpath.quality.checks import typed_frame
+from goldpath.quality.file_rows import typed_frame
 from goldpath.settings import load_settings
 from goldpath.sources.dialect import detect_dialect
 from goldpath.sources.read import read_raw

@@ -19,7 +19,7 @@ from goldpath.adoption.number_columns import read_numbers
 from goldpath.adoption.thousands import find_thousands
 from goldpath.contract import Contract
 from goldpath.lake.engine import connect_duckdb
-from goldpath.quality.checks import typed_frame
+from goldpath.quality.file_rows import typed_frame
 from goldpath.quality.number_text import plain_number_text, plain_text
 from goldpath.quality.typed_rows import check_batch
 from goldpath.raw_source import Source

@@ -13,7 +13,7 @@ from goldpath.adoption.infer import AdoptionRequest, Inferred, infer_contract
 from goldpath.adoption.time_role import TimeRole, decide_time
 from goldpath.contract import EVENT_TIME
 from goldpath.learning.splitting import split_rows
-from goldpath.quality.checks import typed_frame
+from goldpath.quality.file_rows import typed_frame
 from goldpath.raw_source import EventTime, Source
 from goldpath.settings import TrainingSettings
 
