@@ -8,10 +8,18 @@ names; the seed is printed, and gives the same sample again. Mutants of annotati
 and of what only a type checker runs are left out: nothing could notice them. The room's tests run
 once without a mutant, with coverage; a mutant is tried against those that run its statement (of one
 that runs at import: those that use its names), the quickest first, or against all of them where
-none does (what another process runs is not seen). They run in forks of a process that has imported
-third-party packages (`warm_tests.py`). A mutant that they pass on is printed as a difference; each
-is a line that nobody tests, or one that means the same. Exits with 1 where fewer than nine of ten
-were noticed. Run by `make mutation`; CI does not run it.
+none does (what another process runs is not seen). One that these do not notice is tried on the
+room's other tests, too. They run in forks of a process that has imported third-party packages
+(`warm_tests.py`). A mutant that all pass on is printed as a difference; each is a line that nobody
+tests, or one that means the same.
+
+That a test fails counts only where it is the mutant's doing. Before the first mutant of a room all
+of its tests must pass in a fork, by their ids, on a file that was written anew without a change,
+and a module that cannot be imported must be noticed. After the last one the tests that noticed
+something must pass without a mutant; what was noticed by one that fails is not counted. A process
+that a signal ended is a timeout if that was the clock's, and else tried a second time.
+
+Exits with 1 where fewer than nine of ten were noticed. Run by `make mutation`; CI does not run it.
 """
 
 import argparse
@@ -47,9 +55,11 @@ SOURCE = ENGINE / "src" / "goldpath"
 RESULT = ENGINE / "mutation.json"
 GOAL = 0.9
 LONGEST_SECONDS, QUICK_SECONDS = 60, 1
-TESTS_PASSED, LEFT_OUT = 0, -1
+TESTS_PASSED = 0
 # Passed, failed, interrupted by a module that cannot be imported, and a test not found therefore.
-PYTEST_CODES = (TESTS_PASSED, 1, 2, 4, None)
+PYTEST_CODES = (TESTS_PASSED, 1, 2, 4)
+FATAL = 'raise RuntimeError("a control: this module cannot be imported")\n'
+FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.+?::.+?)(?: - |$)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -126,9 +136,18 @@ class Mutant:
     line: int
 
     def source(self) -> str:
-        """The module's text with the change."""
+        """The module's text with the change.
+
+        Raises:
+            SystemExit: If there is none: no test could notice it, or each would.
+        """
         operator = get_operator(self.operator)()
-        return str(mutate_code(_read(self.module), operator, self.occurrence))
+        before = _read(self.module)
+        changed = mutate_code(before, operator, self.occurrence)
+        if changed is None or changed == before:
+            raise SystemExit(f"Error: Cosmic Ray makes no change of {self}")
+        ast.parse(changed)
+        return str(changed)
 
     def difference(self) -> str:
         """The change, as `diff -U0` writes it."""
@@ -143,10 +162,10 @@ def main() -> int:
     began = time.monotonic()
     rooms = [options.room] if options.room else list(ROOMS)
     print(f"seed {options.seed}: --seed {options.seed} gives the same mutants", flush=True)
-    found = [mutant for room in rooms for mutant in mutants_of(room)]
+    every = [mutant for room in rooms for mutant in mutants_of(room)]
     dice = random.Random(options.seed)  # noqa: S311  a sample that can be had again
-    chosen = dice.sample(found, min(options.mutants, len(found)))
-    print(f"{len(chosen)} of {len(found)} mutants in {', '.join(rooms)}", flush=True)
+    chosen = dice.sample(every, min(options.mutants, len(every)))
+    print(f"{len(chosen)} of {len(every)} mutants in {', '.join(rooms)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         runners: SimpleQueue[Runner] = SimpleQueue()
         for number in range(options.workers):
@@ -157,26 +176,39 @@ def main() -> int:
             )
             ready = time.monotonic()
             end = began + 60 * options.minutes if options.minutes else math.inf
-            codes = list(pool.map(lambda each: _try(runners, each, seen[each.room], end), chosen))
+            found = list(pool.map(lambda each: _try(runners, each, seen[each.room], end), chosen))
+            spent = time.monotonic() - ready
+            doubtful = {
+                test
+                for room in rooms
+                for test in _failing_anyway(runners, room, seen[room], chosen, found)
+            }
         for _ in range(options.workers):
             runners.get().close()
-    tried = [(mutant, code) for mutant, code in zip(chosen, codes, strict=True) if code != LEFT_OUT]
+    tried = [
+        (mutant, outcome)
+        for mutant, outcome in zip(chosen, found, strict=True)
+        if outcome is not None and outcome.by not in doubtful
+    ]
+    if doubtful:
+        print(f"\nfail without a mutant, so what they noticed is not counted: {sorted(doubtful)}")
     if not tried:
         raise SystemExit("Error: no mutant was tried; give it more --minutes.")
-    survivors = [mutant for mutant, code in tried if code == TESTS_PASSED]
-    timeouts = [mutant for mutant, code in tried if code is None]
+    survivors = [mutant for mutant, outcome in tried if outcome.code == TESTS_PASSED]
+    timeouts = [mutant for mutant, outcome in tried if outcome.code is None]
     share = 1 - len(survivors) / len(tried)
     result = {
         "seed": options.seed,
         "mutants": len(tried),
         "noticed": round(share, 3),
-        "timeouts": len(timeouts),
+        "timeouts": [asdict(mutant) for mutant in timeouts],
+        "not_counted": sorted(doubtful),
         "survivors": [asdict(mutant) for mutant in survivors],
     }
     RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     noticed = len(tried) - len(survivors)
     print(f"\n{noticed} of {len(tried)} noticed ({share:.1%}), goal {GOAL:.0%}")
-    each = options.workers * (time.monotonic() - ready) / len(tried)
+    each = options.workers * spent / len(tried)
     print(
         f"seed {options.seed}: {noticed - len(timeouts)} killed, {len(timeouts)} took too long, "
         f"{len(survivors)} survived; {each:.1f} s a mutant and worker, after {ready - began:.0f} s"
@@ -236,6 +268,24 @@ def copy_engine(folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What a run of tests says of a mutant.
+
+    Attributes:
+        code: Pytest's, negative for a signal that ended it; None where a test took too long.
+        failed: The tests that failed.
+    """
+
+    code: int | None
+    failed: tuple[str, ...] = ()
+
+    @property
+    def by(self) -> str:
+        """The test that noticed the mutant; empty for none, and where its module did not load."""
+        return self.failed[0] if self.failed else ""
+
+
+@dataclass(frozen=True)
 class Seen:
     """What the tests of a room do without a mutant.
 
@@ -246,6 +296,11 @@ class Seen:
 
     tests: Mapping[tuple[str, int], Set[str]]
     seconds: Mapping[str, float]
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The seconds that each test may take."""
+        return {test: LONGEST_SECONDS + 20 * cost for test, cost in self.seconds.items()}
 
     def in_order(self, tests: Iterable[str]) -> list[str]:
         """Quick tests first, and those of a file together: they share what the file prepares."""
@@ -288,29 +343,49 @@ class Runner:
 
     def run(
         self, arguments: Sequence[str], limits: Mapping[str, float], *, learn: bool = False
-    ) -> int | None:
-        """Pytest's code; None where a test took too long, which is noticed, too."""
+    ) -> "Outcome":
+        """What the tests say; a run that another signal than the clock's ended is tried again."""
         usual = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
+        # Of its own, and emptied by each run: a fork leaves its folder behind, and a full disk
+        # would fail every test, which looks like a mutant that is noticed.
+        usual += [f"--basetemp={self.folder / 'scratch'}"]
         # Packages that are imported already, such as anyio, bring a plugin that is not rewritten.
         usual += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
         request = {"arguments": [*usual, *arguments], "limits": dict(limits), "learn": learn}
-        self._requests.write(json.dumps(request) + "\n")
-        self._requests.flush()
-        code: int | None = json.loads(self._answers.readline())["code"]
-        if code not in PYTEST_CODES:
-            output = (self.folder / "output.txt").read_text()[-3000:]
-            raise SystemExit(f"Error: pytest did not run: {output}")
-        return code
+        for _ in range(2):
+            self._requests.write(json.dumps(request) + "\n")
+            self._requests.flush()
+            code: int | None = json.loads(self._answers.readline())["code"]
+            if code is None or code >= 0:
+                break
+        output = self.output()
+        if code is not None and code >= 0 and code not in PYTEST_CODES:
+            raise SystemExit(f"Error: pytest did not run (code {code}): {output[-3000:]}")
+        return Outcome(code, tuple(FAILED.findall(output)))
 
-    def try_mutant(self, mutant: Mutant, seen: Seen) -> int | None:
-        """Run the tests that may notice a mutant."""
-        self._write(mutant.module, mutant.source())
+    def output(self) -> str:
+        """What the last run printed."""
+        return (self.folder / "output.txt").read_text(encoding="utf-8", errors="replace")
+
+    def try_text(
+        self, module: str, text: str, seen: Seen, selections: Sequence[Iterable[str]]
+    ) -> "Outcome":
+        """Run tests on a module's changed text, one selection after the other until one fails."""
+        outcome = Outcome(TESTS_PASSED)
+        self._write(module, text)
         try:
-            tests = seen.in_order(tests_of(mutant, seen) or seen.seconds)
-            limits = {test: LONGEST_SECONDS + 20 * seen.seconds.get(test, 0) for test in tests}
-            return self.run(tests, limits)
+            for tests in map(seen.in_order, selections):
+                if tests and outcome.code == TESTS_PASSED:
+                    outcome = self.run(tests, seen.limits)
         finally:
-            self._write(mutant.module, _read(mutant.module))
+            self._write(module, _read(module))
+        return outcome
+
+    def try_mutant(self, mutant: Mutant, seen: Seen) -> "Outcome":
+        """Run the tests that may notice a mutant, and then the others."""
+        first = tests_of(mutant, seen)
+        others = seen.seconds.keys() - first
+        return self.try_text(mutant.module, mutant.source(), seen, [first, others])
 
     def close(self) -> None:
         """End the process."""
@@ -334,9 +409,9 @@ def measured(runner: Runner, room: str) -> Seen:
     rules = runner.folder / f"{room}.coveragerc"
     rules.write_text(f"[run]\nbranch = true\ndata_file = {data}\n", "utf-8")
     options = ["--cov=goldpath", "--cov-context=test", "--cov-report=", f"--cov-config={rules}"]
-    code = runner.run([*options, f"--junitxml={times}", *_tests(room)], {}, learn=True)
+    code = runner.run([*options, f"--junitxml={times}", *_tests(room)], {}, learn=True).code
     if code != TESTS_PASSED:
-        print(f"{(runner.folder / 'output.txt').read_text()[-3000:]}\npytest's code: {code}")
+        print(f"{runner.output()[-3000:]}\npytest's code: {code}")
         raise SystemExit(f"Error: the tests of {room} fail without a mutant.")
     seconds = {
         f"{case.get('classname')}::{case.get('name')}": float(case.get("time") or 0)
@@ -359,10 +434,34 @@ def measured(runner: Runner, room: str) -> Seen:
 
     found = Seen(seen, {test: time_of(test) for tests in seen.values() for test in tests})
     # An id that pytest does not find would end each run, and look like a mutant that is noticed.
-    if runner.run(["--collect-only", *found.in_order(found.seconds)], {}) != TESTS_PASSED:
-        print((runner.folder / "output.txt").read_text()[-3000:])
+    if runner.run(["--collect-only", *found.in_order(found.seconds)], {}).code != TESTS_PASSED:
+        print(runner.output()[-3000:])
         raise SystemExit(f"Error: pytest does not find the tests of {room} by their ids.")
+    require_sound(runner, room, found)
     return found
+
+
+def require_sound(runner: Runner, room: str, seen: Seen) -> None:
+    """Controls before the first mutant: what is unchanged passes, and what is broken is noticed.
+
+    Raises:
+        SystemExit: If one of them says something else.
+    """
+    using: dict[str, set[str]] = defaultdict(set)
+    for (module, _), tests in seen.tests.items():
+        if any(Path(module).match(pattern) for pattern in ROOMS[room].modules):
+            using[module] |= tests
+    if not using:
+        raise SystemExit(f"Error: no test of {room} runs a line of its modules.")
+    module = max(using, key=lambda each: len(using[each]))
+    unchanged = runner.try_text(module, _read(module), seen, [seen.seconds])
+    if unchanged.code != TESTS_PASSED:
+        print(runner.output()[-3000:])
+        raise SystemExit(f"Error: the tests of {room} fail in a fork without a mutant: {unchanged}")
+    for broken, tests in sorted(using.items()):
+        if runner.try_text(broken, FATAL, seen, [tests]).code == TESTS_PASSED:
+            raise SystemExit(f"Error: the tests of {room} pass although {broken} does not load.")
+    print(f"{room}: {len(seen.seconds)} tests; both controls are right", flush=True)
 
 
 def tests_of(mutant: Mutant, seen: Seen) -> set[str]:
@@ -448,18 +547,40 @@ def _measure(runners: "SimpleQueue[Runner]", room: str) -> Seen:
 
 def _try(
     runners: "SimpleQueue[Runner]", mutant: Mutant, seen: Seen, end: float = math.inf
-) -> int | None:
+) -> Outcome | None:
     if time.monotonic() > end:
-        return LEFT_OUT
+        return None
     runner = runners.get()
     try:
-        code = runner.try_mutant(mutant, seen)
+        outcome = runner.try_mutant(mutant, seen)
     finally:
         runners.put(runner)
-    survives = code == TESTS_PASSED
-    shown = f"\n{mutant.difference()}\n" if survives else "t" if code is None else "."
+    survives = outcome.code == TESTS_PASSED
+    shown = f"\n{mutant.difference()}\n" if survives else "t" if outcome.code is None else "."
     print(shown, flush=True, end="")
-    return code
+    return outcome
+
+
+def _failing_anyway(
+    runners: "SimpleQueue[Runner]",
+    room: str,
+    seen: Seen,
+    chosen: Iterable[Mutant],
+    found: Iterable[Outcome | None],
+) -> set[str]:
+    """Of the tests that noticed a mutant of the room those that fail without one, too."""
+    by = {
+        outcome.by
+        for mutant, outcome in zip(chosen, found, strict=True)
+        if mutant.room == room and outcome is not None and outcome.by in seen.seconds
+    }
+    if not by:
+        return set()
+    runner = runners.get()
+    try:
+        return {*runner.run(["--maxfail=0", *seen.in_order(by)], seen.limits).failed}
+    finally:
+        runners.put(runner)
 
 
 def _read(module: str) -> str:

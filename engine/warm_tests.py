@@ -1,9 +1,10 @@
 """Run tests in forks of one process, which imports third-party packages once.
 
 A line of JSON on standard input asks for a run: `arguments` of pytest, and `limits`, the seconds
-that a test may take, by its id. A line of JSON answers: `code` is pytest's, or null where a test
-took longer. With `learn`, what the run had imported is imported here too, and the next runs begin
-with it. The project's own modules are imported by each run. Started by `mutation.py`.
+that a test may take, by its id. A line of JSON answers: `code` is pytest's, null where a test took
+longer, or the negative number of another signal that ended the run. With `learn`, what the run had
+imported is imported here too, and the next runs begin with it. The project's own modules are
+imported by each run. Started by `mutation.py`.
 """
 
 import importlib
@@ -61,14 +62,17 @@ def main() -> None:
 
 
 def run(arguments: list[str], limits: Mapping[str, float], learnt: Path | None) -> int | None:
-    """Pytest's code for one run in a fork; None where it was ended."""
+    """Pytest's code for one run in a fork; see the module."""
     child = os.fork()
     if child == 0:
         _be_a_run(arguments, limits, learnt)
     _, status = os.waitpid(child, 0)
     with suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # what a test has left running
-    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+    if os.WIFEXITED(status):
+        return os.WEXITSTATUS(status)
+    number = os.WTERMSIG(status)
+    return None if number == signal.SIGALRM else -number
 
 
 def _be_a_run(arguments: list[str], limits: Mapping[str, float], learnt: Path | None) -> None:
