@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from goldpath.lake.engine import connect_duckdb
 from goldpath.lake.tables import REASONS, ROW_NUMBER
-from goldpath.quality.checks import number_rows, typed_columns
-from goldpath.quality.wide_rows import mark_rows_of
+from goldpath.quality.checks import mark_rows, number_rows, typed_columns
+from goldpath.quality.wide_rows import can_be_marked, mark_table
 from goldpath.row_contract import RowContract
 
 
@@ -22,12 +22,17 @@ def check_file(raw: pa.Table, contract: RowContract) -> tuple[pd.DataFrame, Coun
     import ibis
 
     rows = number_rows(raw.select(contract.raw_columns))
+    if can_be_marked(rows.schema, contract, rows.num_rows):
+        return _divided(mark_table(rows, contract, require_target=True))
     engine = connect_duckdb()
     try:
-        marked = mark_rows_of(engine, ibis.memtable(rows), contract, require_target=True)
-        read = engine.to_pyarrow(marked.order_by(ROW_NUMBER))
+        marked = mark_rows(ibis.memtable(rows), contract, require_target=True)
+        return _divided(engine.to_pyarrow(marked.order_by(ROW_NUMBER)))
     finally:
         engine.disconnect()
-    reasons = read[REASONS].to_pylist()
-    accepted = pa.table(typed_columns(read)).filter(pa.array([not reason for reason in reasons]))
+
+
+def _divided(marked: pa.Table) -> tuple[pd.DataFrame, Counter[str]]:
+    reasons = marked[REASONS].to_pylist()
+    accepted = pa.table(typed_columns(marked)).filter(pa.array([not reason for reason in reasons]))
     return accepted.to_pandas(), Counter(reason.removesuffix("; ") for reason in reasons if reason)

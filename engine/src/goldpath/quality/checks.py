@@ -157,9 +157,7 @@ def number_rows(raw: "pa.Table") -> "pa.Table":
     return raw.append_column(ROW_NUMBER, pa.array(range(1, raw.num_rows + 1), pa.int64()))
 
 
-def require_columns(
-    columns: Sequence[str], contract: RowContract, *, require_target: bool
-) -> None:
+def require_columns(columns: Sequence[str], contract: RowContract, *, require_target: bool) -> None:
     """Check that a source has the columns that its rows are read from.
 
     Raises:

@@ -7,7 +7,7 @@ what the expressions are derived from. Tests hold the two together, row by row.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +28,7 @@ from goldpath.lake.engine import connect_duckdb
 from goldpath.lake.tables import REASONS, ROW_NUMBER
 from goldpath.quality.checks import NO_CLASS, mark_rows, require_columns, value_of
 from goldpath.quality.number_text import plain_text
+from goldpath.quality.plain_numbers import plain_numbers
 from goldpath.row_contract import RowContract
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 ENGINE_FEATURES = 60
 ROWS_PER_FEATURE = 500
 MOST_CELLS = 50_000_000
-# Numbers that every reader reads alike, and that are never infinite.
-PLAIN_NUMBER = r"^-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,2})?$"
 PLACE = "_place"
 TYPES = {
     "number": pa.float64(),
@@ -74,7 +73,7 @@ class ColumnRules:
     is_personal: bool = False
 
     def read(self, text: str | None) -> tuple[Value, str]:
-        """The value and the reason against it, empty where there is none."""
+        """The value, as far as it is of the type, and the reason against it; empty for none."""
         trimmed = None if text is None else text.strip(PADDING)
         plain = trimmed
         if trimmed is not None and self.domain.kind != "category":
@@ -90,7 +89,15 @@ class ColumnRules:
             return None, ""
         reason = self.no_category if read.reason == NO_CATEGORY else read.reason
         shown = "" if self.is_personal else f"'{(trimmed or '')[:40]}' "
-        return None, f"{self.name}: {shown}{reason}; "
+        return self._outside(plain or ""), f"{self.name}: {shown}{reason}; "
+
+    def _outside(self, plain: str) -> Value:
+        """A value of the type that the domain does not hold; a label that nobody needs is kept."""
+        if self.domain.kind == "category":
+            return self.domain.read_category(plain)
+        anything = replace(self.domain, nullable=True, minimum=None, maximum=None)
+        read = anything.accept_text(plain)
+        return None if isinstance(read, Refusal) else read
 
 
 def is_quicker_by_column(contract: RowContract, rows: int) -> bool:
@@ -137,9 +144,7 @@ def mark_table(raw: pa.Table, contract: RowContract, *, require_target: bool) ->
     require_columns(raw.column_names, contract, require_target=require_target)
     marked = _mark_roles(raw, contract)
     reasons = marked[REASONS].to_pylist()
-    values = {
-        name: marked[name] for name in marked.column_names if name.startswith(value_of(""))
-    }
+    values = {name: marked[name] for name in marked.column_names if name.startswith(value_of(""))}
     for rules in _rules(contract):
         if rules.name not in raw.column_names:
             continue
@@ -161,9 +166,7 @@ def mark_table(raw: pa.Table, contract: RowContract, *, require_target: bool) ->
     return pa.table({**columns, **private, **values, REASONS: pa.array(reasons, pa.string())})
 
 
-def read_column(
-    column: pa.ChunkedArray, rules: ColumnRules
-) -> tuple[pa.Array, dict[int, str]]:
+def read_column(column: pa.ChunkedArray, rules: ColumnRules) -> tuple[pa.Array, dict[int, str]]:
     """A column's values, and the reason against each row that is refused, by its place.
 
     Args:
@@ -188,13 +191,11 @@ def read_column(
 
 def _plain_numbers(texts: pa.Array, rules: ColumnRules) -> tuple[np.ndarray, np.ndarray]:
     """Values of the domain, and where they were read; all others are for `ColumnRules.read`."""
-    is_plain = pc.fill_null(pc.match_substring_regex(texts, PLAIN_NUMBER), False)
+    numbers, is_read = plain_numbers(texts)
     if rules.missing_words:
         words = pa.array([word.lower() for word in rules.missing_words])
-        is_plain = pc.and_not(is_plain, pc.is_in(pc.ascii_lower(texts), value_set=words))
-    plain = pc.if_else(is_plain, texts, pa.scalar("0"))
-    numbers = pc.cast(plain, pa.float64()).to_numpy(zero_copy_only=False)
-    is_read = is_plain.to_numpy(zero_copy_only=False)
+        is_word = pc.is_in(pc.ascii_lower(texts), value_set=words)
+        is_read = is_read & ~is_word.to_numpy(zero_copy_only=False)
     if rules.domain.kind == "integer":
         is_read = is_read & (numbers % 1 == 0) & (np.abs(numbers) <= LARGEST_INTEGER)
         numbers = np.where(is_read, numbers, 0.0)
