@@ -139,13 +139,14 @@ class Mutant:
         """The module's text with the change.
 
         Raises:
-            SystemExit: If there is none: no test could notice it, or each would.
+            SyntaxError: If there is no change, or what it gives is not Python: no test could notice
+                it, or each would.
         """
         operator = get_operator(self.operator)()
         before = _read(self.module)
         changed = mutate_code(before, operator, self.occurrence)
         if changed is None or changed == before:
-            raise SystemExit(f"Error: Cosmic Ray makes no change of {self}")
+            raise SyntaxError(f"Cosmic Ray makes no change of {self}")
         ast.parse(changed)
         return str(changed)
 
@@ -553,6 +554,9 @@ def _try(
     runner = runners.get()
     try:
         outcome = runner.try_mutant(mutant, seen)
+    except SyntaxError as error:  # not counted
+        print(f"\n{mutant}: {error}", flush=True)
+        return None
     finally:
         runners.put(runner)
     survives = outcome.code == TESTS_PASSED
