@@ -169,8 +169,12 @@ def test_a_bad_value_with_figures_among_few_dates_hides_no_time(format_: str) ->
 
 def test_three_dates_and_a_word_with_figures_are_dates_and_two_are_none() -> None:
     days = ["2024-01-01", "2024-02-01", "2024-03-01", "v2"]
-    assert time_of(table({"seen": np.resize(days, ROWS)})).notes[0].startswith("seen: dates (100 ")
-    assert time_of(table({"seen": np.resize(days[2:], ROWS)})).notes == ()
+    assert (
+        time_of(table({"seen": list(np.resize(days, ROWS))}))
+        .notes[0]
+        .startswith("seen: dates (100 ")
+    )
+    assert time_of(table({"seen": list(np.resize(days[2:], ROWS))})).notes == ()
 
 
 def test_hours_called_after_something_else_are_asked_about() -> None:

@@ -20,6 +20,7 @@ from goldpath.quality import wide_rows
 from goldpath.quality.checks import mark_rows, number_rows
 from goldpath.quality.file_rows import divide_file, typed_frame
 from goldpath.quality.wide_rows import ENGINE_FEATURES, ColumnRules, mark_table
+from goldpath.raw_source import Source
 from goldpath.sources import dialect
 
 NUMBERS: dict[str, Any] = {"type": "number", "minimum": -3, "maximum": 1200.5}
@@ -81,7 +82,8 @@ def wide(columns: int, rows: int = 40) -> tuple[pa.Table, Contract]:
 
 
 def test_each_word_is_read_as_the_engine_reads_it() -> None:
-    rows = [dict.fromkeys(CONTRACT.raw_columns, word) for word in [None, *WORDS]]
+    words: list[str | None] = [None, *WORDS]
+    rows: list[dict[str, str | None]] = [{n: word for n in CONTRACT.raw_columns} for word in words]
     for require_target in (True, False):
         _assert_same(rows, require_target)
 
@@ -168,9 +170,12 @@ def test_each_different_text_is_read_once_and_plain_numbers_all_at_once(
 def test_plain_columns_are_not_searched_for_thousands(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = wide(40)[0].drop_columns(["x1"])
     searched: list[int] = []
-    monkeypatch.setattr(
-        "goldpath.adoption.thousands._cores", lambda values: searched.append(len(values)) or []
-    )
+
+    def counting(values: list[str]) -> list[str]:
+        searched.append(len(values))
+        return []
+
+    monkeypatch.setattr("goldpath.adoption.thousands._cores", counting)
     found = find_thousands(raw, ".", {})
     assert (found.marks, found.notes) == ({}, ())
     assert searched == []
@@ -194,5 +199,5 @@ def test_the_decimal_mark_of_many_numbers_is_found_at_the_first(
             return True
 
     monkeypatch.setattr(dialect, "re", SimpleNamespace(compile=Counting, escape=re.escape))
-    assert dialect._detect_decimal(file, dialect.Source(path=str(file)), None) == "."
+    assert dialect._detect_decimal(file, Source(path=str(file)), None) == "."
     assert asked == 1

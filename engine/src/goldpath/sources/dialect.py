@@ -179,11 +179,11 @@ def _detect_decimal(path: Path, source: Source, like: Source | None) -> Literal[
         """The mark of more values. A wide file has millions, and nearly always of one mark."""
         if not any(found(pattern, ",")):
             return "." if any(found(pattern, ".")) else None
-        commas, points = (sum(found(pattern, mark)) for mark in (",", "."))
+        commas, points = (sum(found(pattern, each)) for each in (",", "."))
         return None if commas == points else "," if commas > points else "."
 
-    if (mark := decides(SURE_DECIMAL)) is not None:
-        return mark
+    if (sure := decides(SURE_DECIMAL)) is not None:
+        return sure
     if like is not None:
         return like.decimal
     if source.delimiter == ",":
