@@ -83,7 +83,9 @@ def wide(columns: int, rows: int = 40) -> tuple[pa.Table, Contract]:
 
 def test_each_word_is_read_as_the_engine_reads_it() -> None:
     words: list[str | None] = [None, *WORDS]
-    rows: list[dict[str, str | None]] = [{n: word for n in CONTRACT.raw_columns} for word in words]
+    rows: list[dict[str, str | None]] = [
+        dict.fromkeys(CONTRACT.raw_columns, word) for word in words
+    ]
     for require_target in (True, False):
         _assert_same(rows, require_target)
 
