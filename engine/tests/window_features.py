@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -11,7 +12,8 @@ import ibis
 import pyarrow as pa
 
 from goldpath.features.online.store import microseconds
-from goldpath.features.row.one_row import row_evaluator
+from goldpath.features.row.document import Definition, Expression
+from goldpath.features.row.one_row import rows_evaluator
 from goldpath.features.row.operations import Type
 from goldpath.features.window.definition import Output, WindowDefinition
 from goldpath.features.window.feature import WindowFeature, trace_window
@@ -82,6 +84,13 @@ def questions(*pairs: tuple[str | None, datetime | None]) -> list[Row]:
 # ---- by brute force
 
 
+@cache
+def row_evaluator(expression: Expression) -> Callable[[Row], Any]:
+    """A function from a row to the expression's value."""
+    evaluate = rows_evaluator([Definition("value", expression)])
+    return lambda row: evaluate(row)["value"]
+
+
 def by_brute_force(definition: WindowDefinition, rows: Sequence[Row], question: Row) -> Found:
     """The rules, one question at a time, in whole numbers and fractions."""
     return {
@@ -115,7 +124,7 @@ def _in_window(
 
 def _aggregate(output: Output, rows: list[Row], at: datetime | None) -> Any:
     def holds(expression: Any, row: Row) -> bool:
-        return expression is None or row_evaluator(expression)(row) is True
+        return expression is None or bool(row_evaluator(expression)(row) is True)
 
     kept = [row for row in rows if holds(output.condition, row)]
     times = [row["event_time"] for row in kept]

@@ -88,7 +88,8 @@ def drawn_aggregate(draw: Any, rows: Rows) -> Aggregate:
         *(rows.seconds_since_last, rows.days_since_last),
         lambda: rows.share(_condition(draw, rows)),
     ]
-    return _one(draw, asking)()
+    found: Aggregate = _one(draw, asking)()
+    return found
 
 
 def _one(draw: Any, of: Sequence[Any]) -> Any:

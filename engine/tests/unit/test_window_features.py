@@ -138,11 +138,11 @@ BOUNDARIES = (
 @pytest.mark.parametrize("including", [False, True])
 def test_which_end_of_a_window_belongs_to_it(connection: Any, *, including: bool) -> None:
     definition = asked(lambda rows: rows.count(), including=including)
-    rows = [
+    rows: list[Row] = [
         {"customer": str(number), "event_time": time}
         for number, (time, *_) in enumerate(BOUNDARIES)
     ]
-    given = questions(*((row["customer"], AT) for row in rows))
+    given = questions(*((str(number), AT) for number in range(len(rows))))
     found = everywhere(definition, rows, given, connection)
     assert [each["paid_7d"] for each in found] == [each[1 + including] for each in BOUNDARIES]
 
