@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from goldpath.contract import Contract, load_contract
 from goldpath.errors import ProjectError
-from goldpath.features.row.learned import with_row_features
+from goldpath.features.learned import learned_contract
 from goldpath.jobs.data.frames import table_rows
 from goldpath.jobs.data.versions import CURRENT
 from goldpath.lake.connection import open_lakehouse
@@ -110,7 +110,7 @@ def load_champion(project: Project) -> Champion:
 
 def _around(project: Project) -> tuple[Settings, Contract]:
     settings = load_settings(project=project)
-    return settings, with_row_features(load_contract(settings.root), settings.project)
+    return settings, learned_contract(settings, load_contract(settings.root))
 
 
 def _rows(

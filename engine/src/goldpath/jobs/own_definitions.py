@@ -58,7 +58,8 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     """
     import ibis
 
-    from goldpath.features.row.learned import definitions_of, with_row_features
+    from goldpath.features.learned import with_own_features
+    from goldpath.features.row.learned import definitions_of
     from goldpath.features.row.sql import with_sql_features
     from goldpath.jobs.data.recipes import TYPES, recipes_digest, store_raw
     from goldpath.learning.families import families_of
@@ -71,7 +72,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     private = {"_source_file": "string", "_batch": "string", "_row_number": "int64"}
     raw = ibis.table({**dict.fromkeys(contract.raw_columns, "string"), **private}, name="raw")
     recipes_digest(store_raw(raw, contract, recipes), contract, recipes)
-    learned = with_row_features(contract, project)
+    learned = with_own_features(contract, project, sources)
     silver = ibis.table({each.name: TYPES[each.type] for each in contract.features}, name="silver")
     ibis.to_sql(with_sql_features(definitions_of(learned), silver), dialect="duckdb")
     for family in families_of(model).values():

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from goldpath.contract import Contract, Feature, load_contract
 from goldpath.errors import ProjectError
-from goldpath.features.row.learned import changed_features, with_row_features
+from goldpath.features.learned import changed_features, learned_contract
 from goldpath.registry.layout import COMPILED_TAG
 from goldpath.serving.access.control import install_access_control
 from goldpath.serving.explanations import explanations
@@ -192,7 +192,7 @@ def create_service(
 def _learned(settings: Settings, contract: Contract) -> Contract:
     """The contract with the project's present row features, where they can be used."""
     try:
-        return with_row_features(contract, settings.project)
+        return learned_contract(settings, contract)
     except ProjectError as error:  # the model that is there serves with its own
         log.warning("the project's row features cannot be used: %s", error.message)
         return contract

@@ -10,7 +10,8 @@ from goldpath.contract import Contract, load_contract
 from goldpath.domain import Kind, Refusal
 from goldpath.errors import ProjectError
 from goldpath.features.row.complete import complete_rows
-from goldpath.features.row.learned import definitions_of, with_row_features
+from goldpath.features.learned import with_own_features
+from goldpath.features.row.learned import definitions_of
 from goldpath.features.row.sql import with_sql_features
 from goldpath.features.row.tracing import RowFeature
 from goldpath.lake.engine import connect_duckdb
@@ -150,7 +151,7 @@ def _learned(
     """The contract with the feature, and of the others with those that it reads."""
     every = [feature, *(each for each in others if each != feature)]
     try:
-        learned = with_row_features(sent, Project(features=lambda: every))
+        learned = with_own_features(sent, Project(features=lambda: every))
     except ProjectDefinitionError as error:
         more = "; give the row a value for each column that is read" if source == INFERRED else ""
         hint = "" if others else "; row features that it reads are handed over as features=[…]"

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from goldpath.contract import EVENT_TIME, Contract, Feature, load_contract
-from goldpath.features.row.learned import with_row_features
+from goldpath.features.learned import with_own_features
 from goldpath.jobs.data.bronze import with_interval
 from goldpath.jobs.data.layers import layers_of, marked_rows
 from goldpath.jobs.data.recipes import store_raw
@@ -111,7 +111,7 @@ def tiny_lake(
 
     sent = (contract or load_contract(project_root())).request
     own = (project or running_project()).for_dataset(sent.dataset)
-    learned = with_row_features(sent, own)
+    learned = with_own_features(sent, own)
     given = tuple(_filled(row, number, sent) for number, row in enumerate(rows, start=1))
     if not given:
         raise RowTestError("a tiny lake without a row holds nothing", "give rows=[{…}, …]")

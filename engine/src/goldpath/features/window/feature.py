@@ -33,6 +33,14 @@ class WindowFeature:
         lag: How long a row may take until the service knows it.
         including: Whether a row at the row's own time counts.
         description: For people.
+
+    Example:
+        >>> from goldpath import window_feature
+        >>> paid = window_feature(source="payments", over="30d", name="paid")(
+        ...     lambda payments: payments.amount.sum()
+        ... )
+        >>> paid.name, paid.over
+        ('paid', ('30d',))
     """
 
     name: str
@@ -74,14 +82,13 @@ def window_feature(
         description: For people; the first line of the function's docstring where not given.
 
     Example:
-        >>> from goldpath.features.window.feature import window_feature
-        >>> from goldpath.features.window.rows import Aggregate, Rows
+        >>> from goldpath import Aggregate, Project, Rows, window_feature
         >>> @window_feature(source="payments", over=("30d", "90d"))
         ... def paid(payments: Rows) -> dict[str, Aggregate]:
         ...     return {"total": payments.amount.sum(), "count": payments.count()}
-        >>> columns = {"amount": "number", "method": "text"}
-        >>> list(trace_window(paid, entity="customer_id", columns=columns).columns)
-        ['paid_total_30d', 'paid_total_90d', 'paid_count_30d', 'paid_count_90d']
+        >>> project = Project(name="customer_churn", features=lambda: [paid])
+        >>> [each.name for each in project.window_features]
+        ['paid']
     """
 
     def decorate(function: Function) -> WindowFeature:

@@ -27,6 +27,14 @@ class Aggregate:
         aggregation: Its name.
         value: What it is computed from; None: the rows themselves.
         condition: Which rows count; None: all.
+
+    Example:
+        >>> from goldpath import Aggregate, Rows, window_feature
+        >>> @window_feature(source="payments", over="30d")
+        ... def paid(payments: Rows) -> Aggregate:
+        ...     return payments.where(payments.method == "card").amount.sum()
+        >>> paid.source
+        'payments'
     """
 
     aggregation: Aggregation
@@ -92,8 +100,7 @@ class RowsValue(Value):
     All operations of a `Value` are here, too; the further ones aggregate.
 
     Example:
-        >>> from goldpath.features.window.feature import window_feature
-        >>> from goldpath.features.window.rows import Aggregate, Rows
+        >>> from goldpath import Aggregate, Rows, window_feature
         >>> @window_feature(source="payments", over="30d")
         ... def paid(payments: Rows) -> Aggregate:
         ...     return (payments.amount * payments.rate).sum()
@@ -164,8 +171,7 @@ class Rows:
         tracer: Writes down what is asked of them.
 
     Example:
-        >>> from goldpath.features.window.feature import window_feature
-        >>> from goldpath.features.window.rows import Aggregate, Rows
+        >>> from goldpath import Aggregate, Rows, window_feature
         >>> @window_feature(source="payments", over=("30d", "90d"))
         ... def paid(payments: Rows) -> dict[str, Aggregate]:
         ...     by_card = payments.where(payments.method == "card")

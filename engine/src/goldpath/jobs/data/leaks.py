@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.errors import NotEnoughDataError
-from goldpath.features.row.learned import with_row_features
+from goldpath.features.learned import learned_contract
 from goldpath.jobs.data.layers import Layers, layers_of, marked_rows
 from goldpath.jobs.data.recipes import store_raw
 from goldpath.lake.connection import open_lakehouse
@@ -101,7 +101,7 @@ def check_leaks(
         NotEnoughDataError: If bronze is missing, or has no two rows with different times.
         ProjectDefinitionError: If a recipe or a row feature cannot be used.
     """
-    learned = with_row_features(contract, settings.project)
+    learned = learned_contract(settings, contract)
     recipes = settings.project.recipes
     rows, sampled = _sampled(open_lakehouse(settings), contract, most_rows)
     step(f"leaks: {sampled}")

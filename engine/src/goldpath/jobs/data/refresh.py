@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 from goldpath.contract import Contract
-from goldpath.features.row.learned import with_row_features
+from goldpath.features.learned import learned_contract
 from goldpath.jobs.data.bronze import Delivery, find_supply, ingest, one_ingestion
 from goldpath.jobs.data.gold import publish
 from goldpath.jobs.data.intervals import (
@@ -97,7 +97,7 @@ def refresh(
         ProjectDefinitionError: If a recipe or a row feature of the project cannot be used.
     """
     sources = load_sources(settings.root, contract.dataset)
-    contract = with_row_features(contract, settings.project)
+    contract = learned_contract(settings, contract)
     lakehouse = open_lakehouse(settings)
     run_id = f"data-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     if unused := unused_definitions(contract.dataset):

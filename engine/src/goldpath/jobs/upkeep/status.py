@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from goldpath.contract import Contract, parse_contract
 from goldpath.errors import ProjectError
-from goldpath.features.row.learned import changed_features, with_row_features
+from goldpath.features.learned import changed_features, learned_contract
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import TableName
 from goldpath.lake.tables import (
@@ -63,7 +63,7 @@ def project_status(settings: Settings, contract: Contract) -> ProjectStatus:
         sources, sources_next = (), f"{error.message}: {error.fix}"
     tables, lake_next = _tables(settings, contract, sources)
     try:
-        learned, features_next = with_row_features(contract, settings.project), ""
+        learned, features_next = learned_contract(settings, contract), ""
     except ProjectError as error:
         learned, features_next = contract, f"correct project.py: {error.message}"
     champion, registry_next = _champion(settings, learned)
