@@ -78,7 +78,8 @@ def predict_file(settings: Settings, contract: Contract, data: Path, out: Path) 
     Raises:
         RegistryError: If there is no champion.
         CheckFailedError: If the contract refuses every row; the file says why.
-        SourceError: If a file is not Parquet, or a column is missing or of another type.
+        SourceError: If a file is not Parquet, or a column is missing or of another type; or if the
+            champion has window features.
         NothingToDoError: If there is no row.
     """
     if settings.project.definitions.batch:
@@ -93,6 +94,12 @@ def predict_file(settings: Settings, contract: Contract, data: Path, out: Path) 
             f"{contract.model_name} has no champion to score with", "make train-local"
         )
     model = manager.load_for_serving(champion)
+    if windows := model.contract.window_features:
+        raise SourceError(
+            f"version {champion.version} takes what the sources say of an entity at a time "
+            f"({windows[0].name}), which --out does not look up: it reads the file alone",
+            "leave --out away: then the lake is asked, and the predictions are in its table",
+        )
     forgotten = SuppressionList(open_lakehouse(settings), settings, contract).load()
     scorer = BatchScorer(model, contract, champion.version, forgotten)
     step(f"predict: {settings.shown(data)} with version {champion.version}")

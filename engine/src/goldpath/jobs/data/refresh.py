@@ -26,6 +26,12 @@ from goldpath.jobs.data.source_tables import (
     ingest_source,
     refresh_source,
 )
+from goldpath.jobs.data.window_rows import (
+    WindowSources,
+    of_interval,
+    rows_reached,
+    window_sources,
+)
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import Lakehouse, LakehouseError, Partitions
 from goldpath.lake.run_log import (
@@ -94,7 +100,7 @@ def refresh(
         ContractError: If a file of `config/sources` is wrong.
         SourceError: If a source cannot be read.
         LakehouseError: If no row fulfils the contract, or a column's type changed.
-        ProjectDefinitionError: If a recipe or a row feature of the project cannot be used.
+        ProjectDefinitionError: If a recipe or a feature of the project cannot be used.
     """
     sources = load_sources(settings.root, contract.dataset)
     contract = learned_contract(settings, contract)
@@ -130,10 +136,11 @@ def refresh(
         keep_intervals_in_step(lakehouse, contract)
 
     rows = current_rows(lakehouse, contract, delivery.batches)
-    own = recipes_digest(rows, contract.request, recipes)
+    known = window_sources(lakehouse, contract, sources)
+    own = of_interval(known, recipes_digest(rows, contract.request, recipes))
     pending = pending_intervals(lakehouse, contract, delivery.batches, done, period, own)
     for batch in together(pending, settings.lake.rows_at_once):
-        _recompute(lakehouse, contract, delivery, recipes, batch, run_id)
+        _recompute(lakehouse, contract, delivery, recipes, batch, run_id, known)
     result = _result(lakehouse, contract, delivery, tuple(item.interval for item in pending))
     return replace(result, sources=results)
 
@@ -145,6 +152,7 @@ def _recompute(
     recipes: Data,
     batch: list[PendingInterval],
     run_id: str,
+    sources: WindowSources,
 ) -> None:
     """Silver, quarantine and gold of a few intervals, and then the record that they are done."""
     intervals = tuple(item.interval for item in batch)
@@ -153,7 +161,8 @@ def _recompute(
     step(f"silver: checking {sum(item.rows for item in batch)} rows of {shown}")
     counts = refine(lakehouse, contract.request, delivery.batches, intervals, recipes)
     step(f"gold: publishing {shown}")
-    gold = publish(lakehouse, contract, intervals, recipes)
+    reached = rows_reached(lakehouse, sources, intervals)
+    gold = publish(lakehouse, contract, intervals, recipes, reached)
     published = _gold_rows(lakehouse, contract, recipes, intervals, counts)
     finished = datetime.now(UTC).replace(tzinfo=None)
 

@@ -12,6 +12,7 @@ from goldpath.adoption.column_inference import FREE_TEXT
 from goldpath.contract import Contract
 from goldpath.errors import CheckFailedError, ProjectError
 from goldpath.judging.validation_report import ValidationReport
+from goldpath.jobs.data.model_windows import with_own_windows
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
 from goldpath.model_version import ModelVersion
@@ -136,12 +137,13 @@ def run_gate(
             "promote a version that make train-local registered",
         )
     model = manager.load(candidate)
-    rows = read_gold(open_lakehouse(settings), model.contract, int(candidate.tags[SNAPSHOT_TAG]))
+    lakehouse = open_lakehouse(settings)
+    rows = read_gold(lakehouse, model.contract, int(candidate.tags[SNAPSHOT_TAG]))
     split = split_rows(rows, model.contract, settings.training)
     rival_model, fault = None, None
     if champion is not None and champion.version != candidate.version:
         try:
-            rival_model = manager.load(champion)
+            rival_model = with_own_windows(manager.load(champion), model.contract, lakehouse)
         except ProjectError as error:  # a champion that cannot be compared with blocks the gate
             fault = error
     report = validate_candidate(settings, model, rival_model, split, model.contract, fault)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
+from goldpath.jobs.data.model_windows import with_own_windows
 from goldpath.jobs.step_order import Step
 from goldpath.jobs.training.automl_store import stored_ensemble
 from goldpath.jobs.training.checks import rows_digest
@@ -273,10 +274,11 @@ class TrainingWork:
         if version is None:
             return None
         try:
-            return self.manager.load(version)
+            champion = self.manager.load(version)
         except ProjectError as error:
             step(f"the champion, version {version.version}, cannot be compared with: {error}")
             return None
+        return with_own_windows(champion, self.contract, self.lakehouse)
 
     @property
     def extracted(self) -> Extracted:

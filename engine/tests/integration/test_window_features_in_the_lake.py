@@ -1,0 +1,246 @@
+"""Window features in gold: the values at each row's time, and which intervals are made anew."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from goldpath import Aggregate, Project, Row, Rows, Value, row_feature, window_feature
+from goldpath.contract import Contract
+from goldpath.errors import ProjectError
+from goldpath.features.learned import learned_contract
+from goldpath.features.row.tracing import RowFeature
+from goldpath.features.window.feature import WindowFeature
+from goldpath.jobs.data.refresh import refresh
+from goldpath.jobs.data.model_windows import (
+    gold_holds_windows,
+    source_rows_of,
+    table_with_windows,
+)
+from goldpath.jobs.privacy.forgetting import forget
+from goldpath.lake.gold_frame import gold_snapshot
+from goldpath.lake.lakehouse import TableName
+from goldpath.lake.local.lakehouse import LocalLakehouse
+from goldpath.lake.tables import gold_table
+from goldpath.settings import Settings, load_settings
+
+PAYMENTS = """\
+source: {path: pay}
+entity: client
+event_time: {column: paid_at}
+key: payment_id
+columns:
+- {name: amount, type: number, minimum: 0}
+- {name: method, type: category, nullable: true}
+"""
+CONTRACT = Contract.model_validate(
+    {
+        "dataset": "shop",
+        "problem": "classification",
+        "source": {"path": "in"},
+        "entity": "id",
+        "event_time": {"column": "day"},
+        "target": {"column": "bought", "classes": ["no", "yes"]},
+        "features": [{"name": "amount", "type": "number"}],
+    }
+)
+PEOPLE = """\
+c1,2026-01-15,1,no
+c1,2026-03-15,2,yes
+c1,2026-06-15,3,no
+c2,2026-03-15,4,no
+c9,2026-03-15,5,yes
+"""
+PAID = """\
+p1,c1,2026-01-05,10,card
+p2,c1,2026-01-15,20,cash
+p3,c2,2026-02-20,5,card
+p4,c1,2026-03-01,40,card
+"""
+
+
+@window_feature(source="payments", over="30d")
+def paid(payments: Rows) -> dict[str, Aggregate]:
+    return {"total": payments.amount.sum(), "count": payments.count(), "by": payments.method.last()}
+
+
+@row_feature
+def paid_each(row: Row) -> Value:
+    return row.paid_total_30d / row.paid_count_30d
+
+
+def with_features(settings: Settings, *features: RowFeature | WindowFeature) -> Settings:
+    return load_settings(settings.root, Project(features=lambda: features))
+
+
+def deliver(settings: Settings, name: str, lines: str) -> None:
+    header = "payment_id,client,paid_at,amount,method\n"
+    if name.startswith("in/"):
+        header = "id,day,amount,bought\n"
+    file = settings.root / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(header + lines, encoding="utf-8")
+
+
+def gold(settings: Settings, *columns: str) -> dict[str, tuple[object, ...]]:
+    lakehouse = LocalLakehouse(settings)
+    held = lakehouse.collect(lakehouse.read(gold_table(CONTRACT))).to_pylist()
+    return {
+        f"{row['id']} {row['event_time']:%m-%d}": tuple(row[each] for each in columns)
+        for row in held
+    }
+
+
+@pytest.fixture
+def shop(project: Settings) -> Settings:
+    settings = with_features(project, paid, paid_each)
+    sources = settings.root / "config" / "sources"
+    sources.mkdir(exist_ok=True)
+    (sources / "payments.yaml").write_text(PAYMENTS, encoding="utf-8")
+    deliver(settings, "in/a.csv", PEOPLE)
+    deliver(settings, "pay/a.csv", PAID)
+    return settings
+
+
+VALUES = {
+    "c1 01-15": (10.0, 1, "card", 10.0),  # a payment at the row's time is not before it
+    "c1 03-15": (40.0, 1, "card", 40.0),
+    "c1 06-15": (0.0, 0, None, None),
+    "c2 03-15": (5.0, 1, "card", 5.0),
+    "c9 03-15": (0.0, 0, None, None),  # whom the source does not know
+}
+COLUMNS = ("paid_total_30d", "paid_count_30d", "paid_by_30d", "paid_each")
+
+
+def test_gold_has_the_windows_of_each_row_at_its_time(shop: Settings) -> None:
+    refresh(shop, CONTRACT)
+
+    assert gold(shop, *COLUMNS) == VALUES
+    assert refresh(shop, CONTRACT).recomputed == ()
+
+
+def test_a_late_payment_makes_only_the_intervals_anew_that_it_can_change(shop: Settings) -> None:
+    refresh(shop, CONTRACT)
+    deliver(shop, "pay/b.csv", "p5,c1,2026-02-20,7,cash\n")
+
+    result = refresh(shop, CONTRACT)
+
+    assert result.recomputed == ("2026-03",)
+    assert result.sources["payments"].recomputed == ("2026-02",)
+    assert gold(shop, *COLUMNS) == {**VALUES, "c1 03-15": (47.0, 2, "card", 23.5)}
+
+
+def test_a_payment_that_no_window_reaches_makes_nothing_anew(shop: Settings) -> None:
+    refresh(shop, CONTRACT)
+    deliver(shop, "pay/b.csv", "p5,c1,2025-06-20,7,cash\np6,c1,2026-08-01,7,cash\n")
+
+    assert refresh(shop, CONTRACT).recomputed == ()
+    assert gold(shop, *COLUMNS) == VALUES
+
+
+def test_a_payment_that_moves_to_another_day_changes_both(shop: Settings) -> None:
+    refresh(shop, CONTRACT)
+    deliver(shop, "pay/b.csv", "p1,c1,2026-06-01,10,card\n")
+
+    # A window of March reaches into January, and intervals of sources are known as a whole.
+    assert refresh(shop, CONTRACT).recomputed == ("2026-01", "2026-03", "2026-06")
+    assert gold(shop, *COLUMNS) == {
+        **VALUES,
+        "c1 01-15": (0.0, 0, None, None),
+        "c1 06-15": (10.0, 1, "card", 10.0),
+    }
+
+
+def test_another_formula_makes_all_intervals_anew(shop: Settings) -> None:
+    refresh(shop, CONTRACT)
+    other = window_feature(source="payments", over="30d", name="paid")(
+        lambda payments: {"total": payments.where(payments.method == "card").amount.sum()}
+    )
+    edited = with_features(shop, other)
+
+    assert refresh(edited, CONTRACT).recomputed == ("2026-01", "2026-03", "2026-06")
+    assert gold(edited, "paid_total_30d")["c1 03-15"] == (40.0,)
+
+
+def test_a_version_gets_its_own_windows_when_gold_has_others(shop: Settings) -> None:
+    refresh(shop, CONTRACT)
+    learned = learned_contract(shop, CONTRACT)
+    lakehouse = LocalLakehouse(shop)
+    first = gold_snapshot(lakehouse, CONTRACT)
+    assert gold_holds_windows(lakehouse, learned, learned, first)
+    other = window_feature(source="payments", over="60d", name="paid")(
+        lambda payments: {"total": payments.amount.sum()}
+    )
+    edited = with_features(shop, other)
+    new = learned_contract(edited, CONTRACT)
+    # As long as gold is not made with the new formula, it is nobody's.
+    assert not gold_holds_windows(lakehouse, new, new, first)
+    refresh(edited, CONTRACT)
+    second = gold_snapshot(lakehouse, CONTRACT)
+    assert gold_holds_windows(lakehouse, new, new, second)
+    assert not gold_holds_windows(lakehouse, learned, new, second)
+    assert not gold_holds_windows(lakehouse, new, new, first)  # as after a rollback
+
+    rows = lakehouse.collect(lakehouse.read(gold_table(CONTRACT)))
+    held = table_with_windows(lakehouse, rows, learned).to_pylist()
+
+    assert {
+        f"{row['id']} {row['event_time']:%m-%d}": row["paid_total_30d"] for row in held
+    } == {name: values[0] for name, values in VALUES.items()}
+    assert list(source_rows_of(lakehouse, learned)) == ["payments"]
+
+
+def test_rows_without_a_time_have_no_windows(shop: Settings) -> None:
+    refresh(shop, CONTRACT)
+    lakehouse = LocalLakehouse(shop)
+    rows = lakehouse.collect(lakehouse.read(gold_table(CONTRACT)).drop("event_time"))
+
+    with pytest.raises(ProjectError, match="the rows lack event_time"):
+        table_with_windows(lakehouse, rows, learned_contract(shop, CONTRACT))
+
+
+def test_a_source_without_a_row_that_counts_gives_what_nobody_has(shop: Settings) -> None:
+    deliver(shop, "pay/a.csv", "p1,c1,2020-01-05,10,card\n")
+    refresh(shop, CONTRACT)
+
+    assert set(gold(shop, *COLUMNS).values()) == {(0.0, 0, None, None)}
+
+
+def test_a_person_forgotten_is_out_of_gold_and_of_the_source(shop: Settings) -> None:
+    refresh(shop, CONTRACT)
+
+    forget(shop, CONTRACT, "c1", yes=True)
+
+    assert set(gold(shop, *COLUMNS)) == {"c2 03-15", "c9 03-15"}
+    refresh(shop, CONTRACT)
+    assert gold(shop, *COLUMNS) == {
+        name: values for name, values in VALUES.items() if not name.startswith("c1")
+    }
+
+
+def test_a_recipe_that_leaves_rows_out_changes_no_window(shop: Settings) -> None:
+    from goldpath import Data
+
+    def new_only(rows):  # type: ignore[no-untyped-def]
+        return rows.filter(rows.amount > 1)
+
+    own = Project(features=lambda: [paid, paid_each], data=lambda: Data(gold=new_only))
+    refresh(load_settings(shop.root, own), CONTRACT)
+
+    assert gold(shop, *COLUMNS) == {
+        name: values for name, values in VALUES.items() if name != "c1 01-15"
+    }
+
+
+def test_a_column_that_a_source_lost_is_refused_before_anything_is_written(
+    shop: Settings,
+) -> None:
+    refresh(shop, CONTRACT)
+    before = LocalLakehouse(shop).snapshot(TableName("bronze", "shop"))
+    file = shop.root / "config" / "sources" / "payments.yaml"
+    file.write_text(PAYMENTS.replace("- {name: method, type: category, nullable: true}\n", ""))
+
+    with pytest.raises(ProjectError, match="'method' is no column of payments"):
+        refresh(shop, CONTRACT)
+
+    assert LocalLakehouse(shop).snapshot(TableName("bronze", "shop")) == before
