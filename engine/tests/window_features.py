@@ -117,7 +117,7 @@ def _in_window(
     def counts(time: datetime | None) -> bool:
         if time is None:
             return False
-        return start < time <= end if including else start <= time < end
+        return bool(start < time <= end if including else start <= time < end)
 
     return [row for row in rows if row["customer"] == own and counts(row["event_time"])]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from goldpath.errors import ProjectError
 from goldpath.notebook_access import NotebookAccess
@@ -258,12 +258,14 @@ class Project(NotebookAccess):
     def row_features(self) -> "tuple[RowFeature, ...]":
         """The row features."""
         # Told apart without the rooms above, which nobody imports who has no features.
-        return tuple(each for each in self.own_features if not hasattr(each, "over"))  # type: ignore[misc]
+        found = (each for each in self.own_features if not hasattr(each, "over"))
+        return tuple(cast("RowFeature", each) for each in found)
 
     @property
     def window_features(self) -> "tuple[WindowFeature, ...]":
         """The window features."""
-        return tuple(each for each in self.own_features if hasattr(each, "over"))
+        found = (each for each in self.own_features if hasattr(each, "over"))
+        return tuple(cast("WindowFeature", each) for each in found)
 
     @cached_property
     def definitions(self) -> Model:

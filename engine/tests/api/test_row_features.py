@@ -11,9 +11,9 @@ import pytest
 from goldpath.compiled.compiler import compile_pipeline
 from goldpath.compiled.native import build_kernel, find_compiler
 from goldpath.contract import Contract
+from goldpath.features.learned import with_own_features
 from goldpath.features.row.cases import case
 from goldpath.features.row.complete import complete_rows
-from goldpath.features.learned import with_own_features
 from goldpath.features.row.tracing import Row, RowFeature, row_feature
 from goldpath.features.row.values import Value
 from goldpath.learning.families import FAMILIES

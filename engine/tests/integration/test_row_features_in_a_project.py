@@ -7,8 +7,8 @@ import pytest
 
 from goldpath import Project, Row, Value, case, row_feature
 from goldpath.contract import load_contract
-from goldpath.features.row.complete import complete_rows
 from goldpath.features.learned import learned_contract
+from goldpath.features.row.complete import complete_rows
 from goldpath.features.row.tracing import RowFeature
 from goldpath.jobs.batch.files import predict_file
 from goldpath.jobs.batch.table import predict_batch

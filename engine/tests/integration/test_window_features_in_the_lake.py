@@ -1,8 +1,5 @@
 """Window features in gold: the values at each row's time, and which intervals are made anew."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from goldpath import Aggregate, Project, Row, Rows, Value, row_feature, window_feature
@@ -11,12 +8,12 @@ from goldpath.errors import ProjectError
 from goldpath.features.learned import learned_contract
 from goldpath.features.row.tracing import RowFeature
 from goldpath.features.window.feature import WindowFeature
-from goldpath.jobs.data.refresh import refresh
 from goldpath.jobs.data.model_windows import (
     gold_holds_windows,
     source_rows_of,
     table_with_windows,
 )
+from goldpath.jobs.data.refresh import refresh
 from goldpath.jobs.privacy.forgetting import forget
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.lake.lakehouse import TableName
@@ -184,9 +181,9 @@ def test_a_version_gets_its_own_windows_when_gold_has_others(shop: Settings) -> 
     rows = lakehouse.collect(lakehouse.read(gold_table(CONTRACT)))
     held = table_with_windows(lakehouse, rows, learned).to_pylist()
 
-    assert {
-        f"{row['id']} {row['event_time']:%m-%d}": row["paid_total_30d"] for row in held
-    } == {name: values[0] for name, values in VALUES.items()}
+    assert {f"{row['id']} {row['event_time']:%m-%d}": row["paid_total_30d"] for row in held} == {
+        name: values[0] for name, values in VALUES.items()
+    }
     assert list(source_rows_of(lakehouse, learned)) == ["payments"]
 
 

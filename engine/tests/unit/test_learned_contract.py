@@ -14,10 +14,10 @@ from goldpath.contract import (
     load_contract,
     parse_contract,
 )
+from goldpath.features.learned import changed_features, with_own_features
 from goldpath.features.row.cases import case
 from goldpath.features.row.complete import complete_rows
 from goldpath.features.row.document import DocumentError
-from goldpath.features.learned import changed_features, with_own_features
 from goldpath.features.row.learned import definitions_of
 from goldpath.features.row.tracing import Row, RowFeature, row_feature
 from goldpath.features.row.values import Value

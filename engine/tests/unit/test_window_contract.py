@@ -202,7 +202,11 @@ def of_the_same_name(row: Row) -> Value:
 @pytest.mark.parametrize(
     ("features", "said", "fix"),
     [
-        ([of_no_source], r"there is no source 'payment'; config/sources holds: payments", "add-source"),
+        (
+            [of_no_source],
+            r"there is no source 'payment'; config/sources holds: payments",
+            "add-source",
+        ),
         ([of_no_column], r"'sum_paid' is no column of payments", "amount, method, note"),
         ([paid, twice], r"column 'paid_total_30d' is a column of the window feature paid", "name="),
         ([of_the_same_name, paid], r"'paid_total_30d', which is a column of a window", "name="),

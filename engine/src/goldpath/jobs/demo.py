@@ -123,7 +123,7 @@ def _ask_gate(settings: Settings, contract: Contract, candidate: TrainingResult)
 
 def _predict_over_http(settings: Settings, contract: Contract) -> dict[str, Any]:
     features = example_features(contract)
-    added = len(learned_contract(settings, contract).row_features)
+    added = len(learned_contract(settings, contract).computed_features)
     computed = f"; the service computes {added} more" if added else ""
     with loopback_service(settings, "demo", {}) as service:
         step(f"POST {service.url}/predict with {len(features)} features{computed}")

@@ -49,7 +49,9 @@ def summarise_columns(
 
     A computed feature that was added since the table was made is passed over.
     """
-    known = [each for each in contract.features if not each.is_computed or each.name in rows.columns]
+    known = [
+        each for each in contract.features if not each.is_computed or each.name in rows.columns
+    ]
     features = [*known, _target_as_feature(contract)]
     return [_summarise(lakehouse, rows, feature, contract) for feature in features]
 

@@ -45,12 +45,12 @@ def with_window_columns(
         name: value
         for each in definitions
         if each.source not in sources
-        for name, value in _of_nobody(each).items()
+        for name, value in _columns_of_nobody(each).items()
     }
     return complete.mutate(**empty).select(*own, *wanted)
 
 
-def _of_nobody(definition: WindowDefinition) -> dict[str, Any]:
+def _columns_of_nobody(definition: WindowDefinition) -> dict[str, Any]:
     """What an entity has that nobody knows, as columns: zeros, and missing values."""
     import ibis
 

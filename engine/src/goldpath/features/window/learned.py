@@ -12,9 +12,10 @@ from typing import Any
 from goldpath.contract import Contract, Feature
 from goldpath.domain import PADDING, Kind
 from goldpath.features.row.document import DocumentError, possible_texts
-from goldpath.features.row.operations import Type
+from goldpath.features.row.operations import Plain, Type
 from goldpath.features.window.definition import Output, WindowDefinition, parse_window
 from goldpath.features.window.feature import WindowFeature, trace_window
+from goldpath.features.window.tiles import unknown, values_at
 from goldpath.project import ProjectDefinitionError, place_of
 from goldpath.source_contract import FOLDER, SourceContract
 
@@ -83,6 +84,14 @@ def names_in(contract: Contract) -> list[str]:
     return [each.name for each in contract.window_features]
 
 
+def values_of_nobody(contract: Contract) -> dict[str, Plain | None]:
+    """A contract's window columns of an entity that nobody knows: zeros, and missing values."""
+    found: dict[str, Plain | None] = {}
+    for each in definitions_in(contract):
+        found.update(values_at(unknown(each), 0))
+    return {name: found[name] for name in names_in(contract)}
+
+
 @lru_cache(maxsize=32)
 def _parsed(columns: tuple[tuple[str, Kind, str], ...]) -> tuple[WindowDefinition, ...]:
     found: dict[str, WindowDefinition] = {}
@@ -149,9 +158,7 @@ def _is_personal(output: Output, source: SourceContract) -> bool:
     return any(name in source.personal for columns in read for name in columns)
 
 
-def _require_free(
-    name: str, place: str, contract: Contract, taken: Mapping[str, Feature]
-) -> None:
+def _require_free(name: str, place: str, contract: Contract, taken: Mapping[str, Feature]) -> None:
     """Refuse a column whose name means something else already."""
     holder = ""
     if name in taken:

@@ -35,7 +35,9 @@ def source_rows_of(lakehouse: Lakehouse, contract: Contract) -> "dict[str, ibis.
     """
     names = dict.fromkeys(each.source for each in definitions_in(contract))
     tables = {name: TableName("silver", name) for name in names}
-    return {name: lakehouse.read(table) for name, table in tables.items() if lakehouse.exists(table)}
+    return {
+        name: lakehouse.read(table) for name, table in tables.items() if lakehouse.exists(table)
+    }
 
 
 def gold_holds_windows(
@@ -153,9 +155,7 @@ def with_own_windows(
     held = {each.name: each.window for each in rows.window_features}
     if all(held.get(each.name) == each.window for each in model.contract.window_features):
         return model
-    return WindowedModel(
-        model.pipeline, model.contract, model.version, model.background, lakehouse
-    )
+    return WindowedModel(model.pipeline, model.contract, model.version, model.background, lakehouse)
 
 
 def project_contract(settings: Settings, contract: Contract) -> Contract:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import secrets
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ import pandas as pd
 
 from goldpath.contract import Contract
 from goldpath.errors import CheckFailedError
+from goldpath.features.window.learned import values_of_nobody
 from goldpath.jobs.promotion.promote import PromotionResult, promote
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
@@ -86,6 +88,8 @@ def smoke_test(
     snapshot = int(candidate.tags[SNAPSHOT_TAG])
     rows = read_gold(open_lakehouse(settings), model.contract, snapshot).tail(SMOKE_ROWS)
     instances = _json_features(rows, model.contract)
+    # Of nobody's windows: the online store holds those of now, and gold those of each row's time.
+    nobody = f"smoke-test-{secrets.token_hex(8)}" if model.contract.window_features else None
     # Trial predictions have no place in the log from which drift is computed.
     with tempfile.TemporaryDirectory(prefix="smoke-") as folder:
         variables = {
@@ -94,7 +98,7 @@ def smoke_test(
         }
         try:
             with loopback_service(settings, "smoke", variables) as service:
-                return _compare(service, model, candidate, instances)
+                return _compare(service, model, candidate, instances, nobody)
         except LoopbackError as error:
             raise CheckFailedError(
                 f"version {candidate.version} of {contract.model_name} failed its smoke test: "
@@ -108,16 +112,22 @@ def _compare(
     model: LoadedModel,
     candidate: ModelVersion,
     instances: list[dict[str, Any]],
+    entity: str | None,
 ) -> SmokeTest:
-    together = service.post("/predict/batch", {"instances": instances})
-    alone = [service.post("/predict", {"features": features}) for features in instances]
+    key = {} if entity is None else {str(model.contract.entity): entity}
+    alone = [service.post("/predict", {**key, "features": features}) for features in instances]
+    if entity is None:
+        together = service.post("/predict/batch", {"instances": instances})
+    else:  # a batch names no entities
+        together = {"model_version": candidate.version, "predictions": alone}
     served = {str(answer["model_version"]) for answer in (together, *alone)}
     if served != {candidate.version}:
         raise LoopbackError(
             f"version {', '.join(sorted(served))} answered instead of {candidate.version}",
             "another process moved the alias staging; run the command again",
         )
-    expected = model.predict(instances)
+    known = values_of_nobody(model.contract)
+    expected = model.predict([{**row, **known} for row in instances])
     largest = 0.0
     for position, (row, batch_row) in enumerate(zip(alone, together["predictions"], strict=True)):
         for answer in (row, batch_row):
