@@ -6,13 +6,17 @@ import secrets
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from goldpath.contract import Contract
 from goldpath.errors import CheckFailedError
-from goldpath.features.window.learned import values_of_nobody
+from goldpath.features.online.sqlite import SqliteOnlineStore
+from goldpath.features.window.learned import definitions_in, values_of_nobody
+from goldpath.features.window.online import declare_empty
 from goldpath.jobs.promotion.promote import PromotionResult, promote
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
@@ -96,6 +100,8 @@ def smoke_test(
             "MLOPS_SERVING__ALIAS": STAGING,
             "MLOPS_SERVING__PREDICTION_LOG": folder,
         }
+        if nobody is not None:
+            variables |= _empty_store(Path(folder) / "online.db", model.contract)
         try:
             with loopback_service(settings, "smoke", variables) as service:
                 return _compare(service, model, candidate, instances, nobody)
@@ -105,6 +111,13 @@ def smoke_test(
                 f"{error.message}",
                 f"the champion was not touched; {error.fix}",
             ) from error
+
+
+def _empty_store(file: Path, contract: Contract) -> dict[str, str]:
+    """An online store that knows nobody, and the variables that name it."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    declare_empty(SqliteOnlineStore(file), definitions_in(contract), now)
+    return {"MLOPS_FEATURES__ONLINE_STORE": "sqlite", "MLOPS_FEATURES__URL": str(file)}
 
 
 def _compare(
