@@ -216,8 +216,8 @@ def test_an_old_materialization_is_missing_and_counted(online: Shop) -> None:
 
 def test_a_store_that_was_never_filled_says_so(online: Shop) -> None:
     counted: list[str] = []
+    online.store.write_state("other", "")
     with pytest.raises(OnlineStoreError, match="never filled for the window paid") as refusal:
-        online.store.write_state("other", "")
         online.values("c1", counted=counted.append)
     assert refusal.value.fix == "make materialize"
     assert counted == ["unavailable"]

@@ -227,7 +227,7 @@ def test_a_column_of_the_main_table_keeps_its_name() -> None:
         {**CONTRACT.model_dump(), "ignored": {"paid_total_30d": "left out"}}
     )
 
-    with pytest.raises(ProjectDefinitionError, match="is a column of config/project.yaml"):
+    with pytest.raises(ProjectDefinitionError, match=r"is a column of config/project\.yaml"):
         learned_with(paid, contract=taken)
 
 

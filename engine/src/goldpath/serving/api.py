@@ -207,8 +207,8 @@ def _computed(contract: Contract) -> str:
     looked_up = ", ".join(f"`{feature.name}`" for feature in contract.window_features)
     if looked_up:
         said += (
-            f" Looked up by the service for the request's `{contract.entity}`, which is sent beside "
-            f"`features`: {looked_up}."
+            f" Looked up for the request's `{contract.entity}`, which is sent beside `features`: "
+            f"{looked_up}."
         )
     return said
 
