@@ -8,18 +8,22 @@ from goldpath.errors import ProjectError
 from goldpath.features.learned import learned_contract
 from goldpath.features.row.tracing import RowFeature
 from goldpath.features.window.feature import WindowFeature
+from goldpath.jobs.data.leaks import check_leaks
 from goldpath.jobs.data.model_windows import (
     gold_holds_windows,
     source_rows_of,
     table_with_windows,
 )
 from goldpath.jobs.data.refresh import refresh
+from goldpath.jobs.own_definitions import check_definitions
 from goldpath.jobs.privacy.forgetting import forget
+from goldpath.jobs.upkeep.status import project_status
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.lake.lakehouse import TableName
 from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.lake.tables import gold_table
 from goldpath.settings import Settings, load_settings
+from goldpath.testing import assert_feature, tiny_lake
 
 PAYMENTS = """\
 source: {path: pay}
@@ -241,3 +245,40 @@ def test_a_column_that_a_source_lost_is_refused_before_anything_is_written(
         refresh(shop, CONTRACT)
 
     assert LocalLakehouse(shop).snapshot(TableName("bronze", "shop")) == before
+
+
+def test_windows_do_not_know_the_future_and_the_leak_check_says_so(shop: Settings) -> None:
+    refresh(shop, CONTRACT)
+
+    result = check_leaks(shop, CONTRACT)
+
+    assert result.leaks == ()
+    assert len(result.cuts) >= 1
+
+
+def test_check_and_status_name_the_windows(shop: Settings) -> None:
+    refresh(shop, CONTRACT)
+    names = ["paid_total_30d", "paid_count_30d", "paid_by_30d", "paid_each"]
+
+    assert check_definitions(shop, CONTRACT).features == names
+    assert project_status(shop, CONTRACT).window_features == tuple(names[:3])
+
+
+def test_a_tiny_lake_takes_rows_of_sources(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shop.root)
+    payment = {"payment_id": "p1", "client": "c1", "paid_at": "2026-01-05", "amount": 7}
+    rows = [{"id": "c1", "day": "2026-01-15"}, {"id": "c2", "day": "2026-01-15"}]
+
+    lake = tiny_lake(rows, project=shop.project, contract=CONTRACT, sources={"payments": [payment]})
+
+    found = {row["id"]: (row["paid_total_30d"], row["paid_each"]) for row in lake.rows("gold")}
+    assert found == {"c1": (7.0, 7.0), "c2": (0.0, None)}
+    with pytest.raises(ProjectError, match="amount: '-7' is below 0"):
+        tiny_lake(
+            rows,
+            project=shop.project,
+            contract=CONTRACT,
+            sources={"payments": [{**payment, "amount": -7}]},
+        )
+    with pytest.raises(ProjectError, match="is a window feature"):
+        assert_feature(paid, row={}, equals=1)  # type: ignore[arg-type]
