@@ -87,9 +87,10 @@ class Champion:
             return rows
         import pandas as pd
 
-        table = _as_frame(rows) if isinstance(rows, Sequence) else rows
+        table = pd.DataFrame([*rows]) if isinstance(rows, Sequence) else rows
+        names = table.columns if isinstance(table, pd.DataFrame) else table.column_names
         who = [self.contract.entity_column, EVENT_TIME]
-        if missing := [name for name in who if name not in (_names(table) or who)]:
+        if missing := [name for name in who if name not in names]:
             raise NotebookError(
                 f"the rows lack {' and '.join(missing)}, and version {self.version.version} takes "
                 "what the sources say of an entity at a time",
@@ -98,12 +99,6 @@ class Champion:
         if isinstance(table, pd.DataFrame):
             return frame_with_windows(self._lakehouse, table, self.contract)
         return table_with_windows(self._lakehouse, table, self.contract)
-
-
-def _as_frame(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
-    import pandas as pd
-
-    return pd.DataFrame([*rows])
 
 
 def read_frame(

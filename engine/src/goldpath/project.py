@@ -258,8 +258,7 @@ class Project(NotebookAccess):
     def row_features(self) -> "tuple[RowFeature, ...]":
         """The row features."""
         # Told apart without the rooms above, which nobody imports who has no features.
-        found = (each for each in self.own_features if not hasattr(each, "over"))
-        return tuple(cast("RowFeature", each) for each in found)
+        return tuple(each for each in self.own_features if not hasattr(each, "over"))
 
     @property
     def window_features(self) -> "tuple[WindowFeature, ...]":

@@ -78,7 +78,7 @@ def learned(personal: tuple[str, ...] = ()) -> Contract:
 
 
 def fitted(contract: Contract) -> LoadedModel:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "age": 20 + each,
             "plan": "basic",

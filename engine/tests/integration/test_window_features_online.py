@@ -19,6 +19,7 @@ from goldpath.jobs.data.model_windows import table_with_windows
 from goldpath.jobs.data.refresh import refresh
 from goldpath.jobs.privacy.forgetting import forget
 from goldpath.jobs.upkeep.materialization import materialize
+from goldpath.lake.lakehouse import TableName
 from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.settings import Settings, load_settings
 
@@ -42,6 +43,7 @@ columns:
 - {name: amount, type: number, minimum: 0}
 - {name: method, type: category, nullable: true}
 """
+SILVER = TableName("silver", "payments")
 NOW = datetime(2026, 3, 20, 15, 30, 12, 345_678)
 PAID = """\
 p1,c1,2026-01-05,10.25,card
@@ -191,8 +193,8 @@ def test_what_a_lake_can_no_longer_tell_is_written_anew_and_leftovers_count_for_
     deliver(shop, "pay/b.csv", "p3,c1,2026-03-19,0.2,card\n")
     refresh(shop, CONTRACT)
     table = online.lake.snapshots
-    before = {each.snapshot_id for each in table(_silver())}
-    online.lake.purge(_silver(), [*before - {online.lake.snapshot(_silver()).snapshot_id}])  # type: ignore[union-attr]
+    before = {each.snapshot_id for each in table(SILVER)}
+    online.lake.purge(SILVER, [*before - {online.lake.snapshot(SILVER).snapshot_id}])  # type: ignore[union-attr]
 
     assert online.write(NOW + timedelta(seconds=1))["paid"] == WrittenTiles(1, 0)
 
@@ -254,9 +256,3 @@ def test_the_command_fills_the_store_and_forgetting_empties_it(shop: Settings) -
     assert materialize(shop, CONTRACT).windows["paid"] == WrittenTiles(1, 0)
     assert online.values("c1", now) == values_of_nobody(online.contract)
     assert materialize(shop_with(shop), CONTRACT).retired_windows == ("by_card", "paid")
-
-
-def _silver():  # type: ignore[no-untyped-def]
-    from goldpath.lake.lakehouse import TableName
-
-    return TableName("silver", "payments")
