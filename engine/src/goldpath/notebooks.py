@@ -12,8 +12,8 @@ from goldpath.contract import EVENT_TIME, Contract, load_contract
 from goldpath.errors import ProjectError
 from goldpath.features.learned import learned_contract
 from goldpath.jobs.data.frames import table_rows
-from goldpath.jobs.data.model_windows import frame_with_windows, table_with_windows
 from goldpath.jobs.data.versions import CURRENT
+from goldpath.jobs.windows.model_windows import frame_with_windows, table_with_windows
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import Lakehouse
 from goldpath.model_version import ModelVersion

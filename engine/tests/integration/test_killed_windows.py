@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from goldpath.contract import Contract, dump_contract
+from goldpath.features.window.online import INDEX
 from goldpath.lake.lakehouse import TableName
 from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.settings import load_settings
@@ -103,7 +104,8 @@ def content(root: Path) -> dict[str, list[str]]:
     with sqlite3.connect(root / "lake" / "online.db") as store:
         online = store.execute("SELECT entity_key, feature_view, value FROM online").fetchall()
         (state,) = store.execute(
-            "SELECT value FROM state WHERE feature_view LIKE 'windows:%'"
+            "SELECT value FROM state WHERE feature_view LIKE 'windows:%' AND feature_view <> ?",
+            (INDEX,),
         ).fetchall()
     found["online"] = sorted(map(str, online))
     assert json.loads(state[0])["snapshot"] == lakehouse.snapshot(tables[3]).snapshot_id  # type: ignore[union-attr]

@@ -9,21 +9,23 @@ from goldpath.features.learned import learned_contract
 from goldpath.features.row.tracing import RowFeature
 from goldpath.features.window.feature import WindowFeature
 from goldpath.jobs.data.leaks import check_leaks
-from goldpath.jobs.data.model_windows import (
-    gold_holds_windows,
-    source_rows_of,
-    table_with_windows,
-)
 from goldpath.jobs.data.refresh import refresh
 from goldpath.jobs.own_definitions import check_definitions
 from goldpath.jobs.privacy.forgetting import forget
 from goldpath.jobs.upkeep.status import project_status
+from goldpath.jobs.windows.model_windows import (
+    gold_holds_windows,
+    source_rows_of,
+    table_with_windows,
+)
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.lake.lakehouse import TableName
 from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.lake.tables import gold_table
 from goldpath.settings import Settings, load_settings
 from goldpath.testing import assert_feature, tiny_lake
+
+from ..prepared_projects import PreparedProjects
 
 PAYMENTS = """\
 source: {path: pay}
@@ -92,15 +94,25 @@ def gold(settings: Settings, *columns: str) -> dict[str, tuple[object, ...]]:
     }
 
 
-@pytest.fixture
-def shop(project: Settings) -> Settings:
-    settings = with_features(project, paid, paid_each)
-    sources = settings.root / "config" / "sources"
-    sources.mkdir(exist_ok=True)
+def describe_payments(project: Settings) -> Settings:
+    sources = project.root / "config" / "sources"
+    sources.mkdir()
     (sources / "payments.yaml").write_text(PAYMENTS, encoding="utf-8")
-    deliver(settings, "in/a.csv", PEOPLE)
-    deliver(settings, "pay/a.csv", PAID)
-    return settings
+    return project
+
+
+def delivered_shop(project: Settings) -> None:
+    """Two sources in the lake, and gold with the windows of one."""
+    describe_payments(project)
+    deliver(project, "in/a.csv", PEOPLE)
+    deliver(project, "pay/a.csv", PAID)
+    refresh(with_features(project, paid, paid_each), CONTRACT)
+
+
+@pytest.fixture
+def shop(prepared_projects: PreparedProjects) -> Settings:
+    settings, _ = prepared_projects.restore(delivered_shop)
+    return with_features(settings, paid, paid_each)
 
 
 VALUES = {
@@ -114,14 +126,12 @@ COLUMNS = ("paid_total_30d", "paid_count_30d", "paid_by_30d", "paid_each")
 
 
 def test_gold_has_the_windows_of_each_row_at_its_time(shop: Settings) -> None:
-    refresh(shop, CONTRACT)
 
     assert gold(shop, *COLUMNS) == VALUES
     assert refresh(shop, CONTRACT).recomputed == ()
 
 
 def test_a_late_payment_makes_only_the_intervals_anew_that_it_can_change(shop: Settings) -> None:
-    refresh(shop, CONTRACT)
     deliver(shop, "pay/b.csv", "p5,c1,2026-02-20,7,cash\n")
 
     result = refresh(shop, CONTRACT)
@@ -132,7 +142,6 @@ def test_a_late_payment_makes_only_the_intervals_anew_that_it_can_change(shop: S
 
 
 def test_a_payment_that_no_window_reaches_makes_nothing_anew(shop: Settings) -> None:
-    refresh(shop, CONTRACT)
     deliver(shop, "pay/b.csv", "p5,c1,2025-06-20,7,cash\np6,c1,2026-08-01,7,cash\n")
 
     assert refresh(shop, CONTRACT).recomputed == ()
@@ -140,7 +149,6 @@ def test_a_payment_that_no_window_reaches_makes_nothing_anew(shop: Settings) -> 
 
 
 def test_a_payment_that_moves_to_another_day_changes_both(shop: Settings) -> None:
-    refresh(shop, CONTRACT)
     deliver(shop, "pay/b.csv", "p1,c1,2026-06-01,10,card\n")
 
     # A window of March reaches into January, and intervals of sources are known as a whole.
@@ -153,7 +161,6 @@ def test_a_payment_that_moves_to_another_day_changes_both(shop: Settings) -> Non
 
 
 def test_another_formula_makes_all_intervals_anew(shop: Settings) -> None:
-    refresh(shop, CONTRACT)
     other = window_feature(source="payments", over="30d", name="paid")(
         lambda payments: {"total": payments.where(payments.method == "card").amount.sum()}
     )
@@ -164,7 +171,6 @@ def test_another_formula_makes_all_intervals_anew(shop: Settings) -> None:
 
 
 def test_a_version_gets_its_own_windows_when_gold_has_others(shop: Settings) -> None:
-    refresh(shop, CONTRACT)
     learned = learned_contract(shop, CONTRACT)
     lakehouse = LocalLakehouse(shop)
     first = gold_snapshot(lakehouse, CONTRACT)
@@ -192,7 +198,6 @@ def test_a_version_gets_its_own_windows_when_gold_has_others(shop: Settings) -> 
 
 
 def test_rows_without_a_time_have_no_windows(shop: Settings) -> None:
-    refresh(shop, CONTRACT)
     lakehouse = LocalLakehouse(shop)
     rows = lakehouse.collect(lakehouse.read(gold_table(CONTRACT)).drop("event_time"))
 
@@ -200,7 +205,9 @@ def test_rows_without_a_time_have_no_windows(shop: Settings) -> None:
         table_with_windows(lakehouse, rows, learned_contract(shop, CONTRACT))
 
 
-def test_a_source_without_a_row_that_counts_gives_what_nobody_has(shop: Settings) -> None:
+def test_a_source_without_a_row_that_counts_gives_what_nobody_has(project: Settings) -> None:
+    shop = with_features(describe_payments(project), paid, paid_each)
+    deliver(shop, "in/a.csv", PEOPLE)
     deliver(shop, "pay/a.csv", "p1,c1,2020-01-05,10,card\n")
     refresh(shop, CONTRACT)
 
@@ -208,7 +215,6 @@ def test_a_source_without_a_row_that_counts_gives_what_nobody_has(shop: Settings
 
 
 def test_a_person_forgotten_is_out_of_gold_and_of_the_source(shop: Settings) -> None:
-    refresh(shop, CONTRACT)
 
     forget(shop, CONTRACT, "c1", yes=True)
 
@@ -236,7 +242,6 @@ def test_a_recipe_that_leaves_rows_out_changes_no_window(shop: Settings) -> None
 def test_a_column_that_a_source_lost_is_refused_before_anything_is_written(
     shop: Settings,
 ) -> None:
-    refresh(shop, CONTRACT)
     before = LocalLakehouse(shop).snapshot(TableName("bronze", "shop"))
     file = shop.root / "config" / "sources" / "payments.yaml"
     file.write_text(PAYMENTS.replace("- {name: method, type: category, nullable: true}\n", ""))
@@ -248,7 +253,6 @@ def test_a_column_that_a_source_lost_is_refused_before_anything_is_written(
 
 
 def test_windows_do_not_know_the_future_and_the_leak_check_says_so(shop: Settings) -> None:
-    refresh(shop, CONTRACT)
 
     result = check_leaks(shop, CONTRACT)
 
@@ -257,7 +261,6 @@ def test_windows_do_not_know_the_future_and_the_leak_check_says_so(shop: Setting
 
 
 def test_check_and_status_name_the_windows(shop: Settings) -> None:
-    refresh(shop, CONTRACT)
     names = ["paid_total_30d", "paid_count_30d", "paid_by_30d", "paid_each"]
 
     assert check_definitions(shop, CONTRACT).features == names

@@ -184,6 +184,26 @@ def of_no_source(payments: Rows) -> Aggregate:
     return payments.count()
 
 
+@window_feature(source="churn", over="30d")
+def of_the_main_table(rows: Rows) -> Aggregate:
+    return rows.share(rows.churned == "yes")
+
+
+@window_feature(source="payments", over="30d")
+def of_the_rows_time(payments: Rows) -> Aggregate:
+    return payments.event_time.max()
+
+
+@window_feature(source="payments", over="a month")
+def of_no_window(payments: Rows) -> Aggregate:
+    return payments.count()
+
+
+@window_feature(source="payments", over="30d", tile="7d")
+def of_no_whole_tiles(payments: Rows) -> Aggregate:
+    return payments.count()
+
+
 @window_feature(source="payments", over="30d")
 def of_no_column(payments: Rows) -> Aggregate:
     return payments.sum_paid.sum()
@@ -207,6 +227,10 @@ def of_the_same_name(row: Row) -> Value:
             r"there is no source 'payment'; config/sources holds: payments",
             "add-source",
         ),
+        ([of_the_main_table], r"'churn' is the main table, whose rows hold the target", "payments"),
+        ([of_the_rows_time], r"'event_time' is the rows' time", "payments has: amount, method"),
+        ([of_no_window], r"'a month' is no duration", "30d"),
+        ([of_no_whole_tiles], r"is not made of whole tiles of 604800 seconds", "tile="),
         ([of_no_column], r"'sum_paid' is no column of payments", "amount, method, note"),
         ([paid, twice], r"column 'paid_total_30d' is a column of the window feature paid", "name="),
         ([of_the_same_name, paid], r"'paid_total_30d', which is a column of a window", "name="),

@@ -39,8 +39,8 @@ def with_windows(
         sources: The further sources.
 
     Raises:
-        ProjectDefinitionError: If the contract has no entity or time, a source or a column is
-            unknown, or two columns have one name; names file and line.
+        ProjectDefinitionError: If the contract has no entity or time, a source is unknown or the
+            main table, a column is unknown, or two columns have one name; names file and line.
     """
     by_name = {each.dataset: each for each in sources}
     columns: dict[str, Feature] = {}
@@ -53,6 +53,11 @@ def with_windows(
                 f"{place}: a window feature asks for an entity's rows before a time, and "
                 f"{contract.file} names no {lacking}",
                 f"say which column it is ({lacking}: …), or leave the feature out",
+            )
+        if feature.source == contract.dataset:
+            raise ProjectDefinitionError(
+                f"{place}: {feature.source!r} is the main table, whose rows hold the target",
+                f"aggregate a further source; {FOLDER} holds: {', '.join(by_name) or 'none'}",
             )
         if feature.source not in by_name:
             raise ProjectDefinitionError(

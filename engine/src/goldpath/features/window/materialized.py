@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from goldpath.features.online.store import OnlineRow, OnlineStore, microseconds
+from goldpath.features.online.store import MICROSECOND, OnlineRow, OnlineStore, microseconds
 from goldpath.features.window.definition import WindowDefinition, parse_window
 from goldpath.features.window.online import (
     TILES,
@@ -106,7 +106,7 @@ def retire_tiles(
         gone.append(definition.name)
         held = [each for each in held if each != view]
         remember_views(store, held)
-    return gone
+    return sorted(gone)
 
 
 def _write(
@@ -119,7 +119,10 @@ def _write(
     source = TableName("silver", definition.source)
     snapshot = lakehouse.snapshot(source) if lakehouse.exists(source) else None
     document = json.dumps(definition.dump())
-    before = _before(lakehouse, store, view, source)
+    held = _held(store, view)
+    if held is not None:  # a clock may go back, and no row replaces a newer one
+        until = max(until, held.until + MICROSECOND)
+    before = held if held is not None and _is_in_lake(lakehouse, source, held) else None
     if snapshot is None:
         store.write_state(view, TilesWritten(0, until, until, document).dump())
         return WrittenTiles(0, 0)
@@ -133,7 +136,8 @@ def _write(
         changed, removed = entities, 0
         if before is not None:
             old = _tiles(lakehouse, source, definition, before.snapshot, until)
-            changed = _touched(tiles, old).intersect(entities)
+            touched = _touched(tiles, old).intersect(entities)
+            changed = kept.enter_context(lakehouse.materialized(touched))
             was = _tiles(lakehouse, source, definition, before.snapshot, before.until)[0]
             gone = lakehouse.collect(was.select(ENTITY).distinct().difference(entities))
             removed = sum(store.delete(str(key), view) for key in gone[ENTITY].to_pylist())
@@ -146,16 +150,16 @@ def _write(
     return WrittenTiles(written, removed)
 
 
-def _before(
-    lakehouse: Lakehouse, store: OnlineStore, view: str, source: TableName
-) -> TilesWritten | None:
-    """What the view holds, unless the lake can no longer say what that was."""
+def _held(store: OnlineStore, view: str) -> TilesWritten | None:
     text = store.read_state(view)
-    if text is None or not lakehouse.exists(source):
-        return None
-    before = TilesWritten.parse(text)
-    held = {each.snapshot_id for each in lakehouse.snapshots(source)}
-    return before if before.snapshot in held else None
+    return None if text is None else TilesWritten.parse(text)
+
+
+def _is_in_lake(lakehouse: Lakehouse, source: TableName, held: TilesWritten) -> bool:
+    """Whether the lake can still say what a view was made from."""
+    return lakehouse.exists(source) and held.snapshot in {
+        each.snapshot_id for each in lakehouse.snapshots(source)
+    }
 
 
 def _tiles(

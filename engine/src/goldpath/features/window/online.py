@@ -20,7 +20,7 @@ from goldpath.features.window.tiles import EntityTiles, Found, unknown, values_a
 VIEW = "windows:"
 """What the names of these views begin with; no feature view's name has a colon."""
 
-INDEX = "windows"
+INDEX = VIEW + "all"
 """The state that names the views that were ever written, and still hold rows."""
 
 TILES = "tiles"

@@ -13,12 +13,12 @@ from goldpath.errors import CheckFailedError, NothingToDoError
 from goldpath.features.window.learned import names_in
 from goldpath.jobs.batch.training_rows import training_rows
 from goldpath.jobs.batch.work import BatchWork, run_steps
-from goldpath.jobs.data.model_windows import (
+from goldpath.jobs.data.recipes import clean_file
+from goldpath.jobs.windows.model_windows import (
     gold_holds_windows,
     project_contract,
     table_with_windows,
 )
-from goldpath.jobs.data.recipes import clean_file
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.lake.lakehouse import Partitions

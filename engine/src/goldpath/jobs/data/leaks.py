@@ -18,8 +18,8 @@ from goldpath.errors import NotEnoughDataError
 from goldpath.features.learned import learned_contract
 from goldpath.features.window.learned import definitions_in
 from goldpath.jobs.data.layers import Layers, layers_of, marked_rows
-from goldpath.jobs.data.model_windows import source_rows_of
 from goldpath.jobs.data.recipes import store_raw
+from goldpath.jobs.windows.model_windows import source_rows_of
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.engine import connect_duckdb
 from goldpath.lake.lakehouse import Lakehouse

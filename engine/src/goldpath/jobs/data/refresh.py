@@ -26,7 +26,7 @@ from goldpath.jobs.data.source_tables import (
     ingest_source,
     refresh_source,
 )
-from goldpath.jobs.data.window_rows import (
+from goldpath.jobs.windows.window_rows import (
     WindowSources,
     of_interval,
     rows_reached,

@@ -14,14 +14,14 @@ from goldpath.contract import Contract
 from goldpath.drift.profile import DriftError
 from goldpath.errors import NotEnoughDataError
 from goldpath.jobs.batch.training_rows import training_rows
-from goldpath.jobs.data.model_windows import (
+from goldpath.jobs.data.recipes import clean_file
+from goldpath.jobs.drift.served_predictions import newest_predictions
+from goldpath.jobs.upkeep.log_rows import ARROW_TYPES
+from goldpath.jobs.windows.model_windows import (
     gold_holds_windows,
     project_contract,
     table_with_windows,
 )
-from goldpath.jobs.data.recipes import clean_file
-from goldpath.jobs.drift.served_predictions import newest_predictions
-from goldpath.jobs.upkeep.log_rows import ARROW_TYPES
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.lake.lakehouse import Lakehouse
 from goldpath.lake.tables import TRAINING_ROW, gold_table, predictions_table

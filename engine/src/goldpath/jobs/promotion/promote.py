@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from goldpath.adoption.column_inference import FREE_TEXT
 from goldpath.contract import Contract, parse_contract
 from goldpath.errors import CheckFailedError, ProjectError
-from goldpath.jobs.data.model_windows import with_own_windows
 from goldpath.jobs.upkeep.materialization import materialize_version
+from goldpath.jobs.windows.model_windows import with_own_windows
 from goldpath.judging.validation_report import ValidationReport
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold

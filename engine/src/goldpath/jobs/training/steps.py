@@ -7,7 +7,6 @@ A service that loads a project's definitions imports their names, so what only a
 imported inside.
 """
 
-from goldpath.jobs.data.model_windows import require_windows_of_gold
 from goldpath.jobs.training.checks import (
     quarantine_share,
     refuse_future_rows,
@@ -18,6 +17,7 @@ from goldpath.jobs.training.checks import (
 from goldpath.jobs.training.inputs import log_inputs
 from goldpath.jobs.training.results import Divided, Extracted, Found, Judged, TrainingResult
 from goldpath.jobs.training.work import TrainingWork
+from goldpath.jobs.windows.model_windows import require_windows_of_gold
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.learning.metrics import main_metric
 from goldpath.learning.search import Trial, search

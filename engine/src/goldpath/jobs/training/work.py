@@ -15,7 +15,6 @@ import pandas as pd
 
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
-from goldpath.jobs.data.model_windows import with_own_windows
 from goldpath.jobs.step_order import Step
 from goldpath.jobs.training.automl_store import stored_ensemble
 from goldpath.jobs.training.checks import rows_digest
@@ -29,6 +28,7 @@ from goldpath.jobs.training.results import (
     LearnedRows,
     OwnResult,
 )
+from goldpath.jobs.windows.model_windows import with_own_windows
 from goldpath.judging.evaluation import Evaluation, evaluate
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold

@@ -17,7 +17,7 @@ from goldpath.features.window.definition import WindowDefinition, parse_window
 from goldpath.features.window.learned import definitions_in
 from goldpath.features.window.materialized import WrittenTiles, retire_tiles, write_tiles
 from goldpath.features.window.online import TilesWritten, view_of, written_views
-from goldpath.jobs.data.model_windows import project_contract
+from goldpath.jobs.windows.model_windows import project_contract
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import Lakehouse
 from goldpath.presentation import step
