@@ -318,6 +318,6 @@ def unused_definitions(dataset: str) -> str:
         return ""
     return (
         f"project.py's definitions are for the dataset {_running.dataset}; this one is {dataset}, "
-        "so the engine's own families, steps and routes are used, and no features (change "
-        f"them to suit it, then write dataset={dataset!r} there)"
+        "so the engine's own families, steps and routes are used, and no row features or window "
+        f"features (change them to suit it, then write dataset={dataset!r} there)"
     )
