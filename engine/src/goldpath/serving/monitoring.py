@@ -43,6 +43,7 @@ METRIC_NAMES = (
     "ml_requests_in_flight",
     "ml_requests_rate_limited_total",
     "ml_predictions_total",
+    "ml_window_lookups_total",
     "ml_shadow_difference",
     "ml_model_loaded",
     "ml_model_load_failures_total",
