@@ -24,6 +24,7 @@ from goldpath.learning.storable import require_storable_families
 from goldpath.learning.threads import sensible_threads
 from goldpath.presentation import step, trial_progress
 from goldpath.project import unused_definitions
+from goldpath.registry.files.own_classes import require_restorable
 from goldpath.registry.layout import RUN_KEY
 
 
@@ -88,7 +89,9 @@ def search_and_fit(work: TrainingWork) -> Found:
         return done
     divided, rows, definitions = work.divided, work.train_rows, work.definitions
     limits, metric = work.settings.training, main_metric(work.contract, definitions.metric)
-    require_storable_families(rows, work.contract, definitions, limits.seed)
+    require_storable_families(
+        rows, work.contract, definitions, limits.seed, limits.families, require_restorable
+    )
     known = work.run.trials()
     going_on = f", {len(known)} of them done" if known else ""
     step(f"train: {limits.trials} trials on {len(rows)} rows{going_on}")
