@@ -143,8 +143,9 @@ def test_a_family_brings_its_trusted_types_and_one_name_is_taken_once() -> None:
     assert families_of(Model()) == FAMILIES
     with pytest.raises(ProjectDefinitionError, match="two families have one name"):
         families_of(Model(families=[forest, forest]))
-    with pytest.raises(ProjectDefinitionError, match="there is no family 'boosting'"):
-        family_named(Model(families=[forest]), "boosting")
+    with pytest.raises(ProjectDefinitionError, match="there is no family 'boosted'"):
+        family_named(Model(families=[forest]), "boosted")
+    assert family_named(Model(families=[forest]), "forest") is forest, "not the engine's own"
 
 
 def test_parameters_of_another_family_are_named() -> None:

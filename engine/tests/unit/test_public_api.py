@@ -70,6 +70,7 @@ NAMES = {
     "row_feature",
     "run",
     "sql_recipe",
+    "stored",
 }
 """What projects may rely on. A name that goes is a breaking change: say so in CHANGELOG.md."""
 

@@ -72,7 +72,7 @@ class _Booster(BaseEstimator):  # type: ignore[misc]
         return {name: value for name, value in vars(self).items() if name != "_loaded"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        self.__dict__.update(state)
         self._loaded = None
 
 
@@ -81,7 +81,7 @@ class LightGBMTrees(_Booster):
 
     def _trained(self, rows: np.ndarray, target: np.ndarray) -> str:
         lightgbm = _library("lightgbm")
-        objective = {"objective": "regression"}
+        objective: dict[str, Any] = {"objective": "regression"}
         if self.classify:
             many = len(self.classes_) > 2
             objective = (

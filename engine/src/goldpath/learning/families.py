@@ -35,6 +35,10 @@ TRUSTED_TYPES = (
     "goldpath.learning.boosters.LightGBMTrees",
     "goldpath.learning.boosters.XGBoostTrees",
     "goldpath.learning.foreign.ForeignModel",
+    "collections.OrderedDict",
+    "lightgbm.basic.Booster",  # its state is LightGBM's own text, which holds no code
+    "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
     "functools.partial",  # of a trusted function only: skops audits what is inside
     "numpy.dtype",
     "scipy._lib.array_api_compat.numpy._aliases.asarray",

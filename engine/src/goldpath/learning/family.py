@@ -61,12 +61,12 @@ class Family:
         >>> from goldpath import family, load_contract
         >>> @family(defaults={"alpha": 1.0})
         ... def ridge(trial, columns):
-        ...     from sklearn.linear_model import RidgeClassifier
+        ...     from sklearn.linear_model import LogisticRegression
         ...     from sklearn.pipeline import make_pipeline
         ...     alpha = trial.suggest_float("alpha", 0.01, 100, log=True)
-        ...     return make_pipeline(columns.encoded(), RidgeClassifier(alpha=alpha))
+        ...     return make_pipeline(columns.encoded(), LogisticRegression(C=1 / alpha))
         >>> ridge.build(load_contract(Path.cwd()), {"alpha": 2.0}, seed=7)[-1]
-        RidgeClassifier(alpha=2.0)
+        LogisticRegression(C=0.5)
     """
 
     name: str

@@ -138,7 +138,7 @@ class ForeignModel(BaseEstimator):  # type: ignore[misc]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        self.__dict__.update(state)
         self.model = None
         if "classes_" in state:
             self.classes_ = np.asarray(state["classes_"], dtype=object)
@@ -146,7 +146,7 @@ class ForeignModel(BaseEstimator):  # type: ignore[misc]
     def __deepcopy__(self, memo: dict[int, Any]) -> "ForeignModel":
         twin = ForeignModel(copy.deepcopy(self.model, memo), self.classify)
         others = {name: value for name, value in vars(self).items() if name != "model"}
-        vars(twin).update(copy.deepcopy(others, memo))
+        twin.__dict__.update(copy.deepcopy(others, memo))
         return twin
 
 
