@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from goldpath.contract import Contract
 from goldpath.learning.columns import Columns
 from goldpath.learning.space import Dimension, RecordingTrial, require_drawable
-from goldpath.learning.stored import as_estimator
+from goldpath.learning.stored import place_of_class, stored_class_of
 from goldpath.project import ProjectDefinitionError, place_of
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Family:
             ProjectDefinitionError: If the function returns none.
         """
         made = self.function(KnownTrial(self.name, parameters), Columns(contract, seed))
-        return as_estimator(made, self.function, contract.problem)
+        return _as_estimator(made, self.function, contract.problem)
 
     def suggest(self, trial: Trial, contract: Contract) -> dict[str, Any]:
         """Draw parameters for a trial."""
@@ -208,3 +208,40 @@ def family(
         )
 
     return decorate
+
+
+def _as_estimator(made: Any, function: Any, problem: str) -> Any:
+    """What a family returned, with a foreign model wrapped as an estimator.
+
+    Raises:
+        ProjectDefinitionError: If it cannot be fitted, or saves itself without a stored name.
+    """
+    steps = getattr(made, "steps", None)
+    last = steps[-1][1] if steps else made
+    if isinstance(last, type) or not callable(getattr(last, "fit", None)):
+        raise ProjectDefinitionError(
+            f"{place_of(function)}: the family returns {last!r}, which has no method fit",
+            "return an unfitted scikit-learn estimator, or an object of a class with @stored(…)",
+        )
+    entry = stored_class_of(last)
+    if entry is None and callable(getattr(last, "save", None)) and _is_plain(last):
+        raise ProjectDefinitionError(
+            f"{place_of(function)}: the family's model {type(last).__name__} "
+            f"({place_of_class(type(last))}) saves itself, and has no name for the versions",
+            f'write @stored("{type(last).__name__.lower()}") above the class '
+            "(from goldpath import stored)",
+        )
+    if entry is None or not entry.saves:
+        return made
+    from goldpath.learning.foreign import ForeignModel
+
+    wrapped = ForeignModel(last, problem == "classification")
+    if steps:
+        steps[-1] = (steps[-1][0], wrapped)
+        return made
+    return wrapped
+
+
+def _is_plain(model: Any) -> bool:
+    """Whether a class is no scikit-learn estimator, which skops could store."""
+    return not hasattr(model, "get_params")

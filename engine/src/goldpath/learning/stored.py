@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from goldpath.project import ProjectDefinitionError, place_of
+from goldpath.project import ProjectDefinitionError
 
 Kind = TypeVar("Kind", bound=type)
 
@@ -125,38 +125,6 @@ def stored_class_of(item: Any) -> StoredClass | None:
     return next((each for each in _classes.values() if each.kind is type(item)), None)
 
 
-def as_estimator(made: Any, function: Any, problem: str) -> Any:
-    """What a family returned, with a foreign model wrapped as an estimator.
-
-    Raises:
-        ProjectDefinitionError: If it cannot be fitted, or saves itself without a stored name.
-    """
-    steps = getattr(made, "steps", None)
-    last = steps[-1][1] if steps else made
-    if isinstance(last, type) or not callable(getattr(last, "fit", None)):
-        raise ProjectDefinitionError(
-            f"{place_of(function)}: the family returns {last!r}, which has no method fit",
-            "return an unfitted scikit-learn estimator, or an object of a class with @stored(…)",
-        )
-    entry = stored_class_of(last)
-    if entry is None and callable(getattr(last, "save", None)) and _is_plain(last):
-        raise ProjectDefinitionError(
-            f"{place_of(function)}: the family's model {type(last).__name__} "
-            f"({place_of_class(type(last))}) saves itself, and has no name for the versions",
-            f'write @stored("{type(last).__name__.lower()}") above the class '
-            "(from goldpath import stored)",
-        )
-    if entry is None or not entry.saves:
-        return made
-    from goldpath.learning.foreign import ForeignModel
-
-    wrapped = ForeignModel(last, problem == "classification")
-    if steps:
-        steps[-1] = (steps[-1][0], wrapped)
-        return made
-    return wrapped
-
-
 def place_of_class(kind: type) -> str:
     """Where a class stands, for messages: `file:line: name`."""
     try:
@@ -168,11 +136,6 @@ def place_of_class(kind: type) -> str:
 
 def _spelled(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _is_plain(model: Any) -> bool:
-    """Whether a class is no scikit-learn estimator, which skops could store."""
-    return not hasattr(model, "get_params")
 
 
 def _check_methods(kind: type, place: str) -> bool:
