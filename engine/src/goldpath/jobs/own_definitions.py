@@ -64,16 +64,18 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     from goldpath.features.row.learned import definitions_of, with_row_features
     from goldpath.features.row.sql import with_sql_features
     from goldpath.jobs.data.recipes import TYPES, recipes_digest, store_raw
+    from goldpath.learning.decision.chosen import with_chosen_metrics
     from goldpath.learning.families import families_of, require_installed
     from goldpath.learning.metrics import main_metric
 
     sources = load_sources(settings.root, contract.dataset)
     project = settings.project
-    recipes, model = project.recipes, project.definitions
+    recipes = project.recipes
     private = {"_source_file": "string", "_batch": "string", "_row_number": "int64"}
     raw = ibis.table({**dict.fromkeys(contract.raw_columns, "string"), **private}, name="raw")
     recipes_digest(store_raw(raw, contract, recipes), contract, recipes)
     learned = with_row_features(contract, project)
+    model = with_chosen_metrics(project.definitions, learned, settings.training, settings.decision)
     silver = ibis.table({each.name: TYPES[each.type] for each in contract.features}, name="silver")
     ibis.to_sql(with_sql_features(definitions_of(learned), silver), dialect="duckdb")
     families = families_of(model, settings.training.families)

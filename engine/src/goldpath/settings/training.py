@@ -18,6 +18,12 @@ class TrainingSettings(Section):
         "linear, forest, extra_trees, lightgbm, xgboost, catboost; empty: the project's own, and "
         "without any boosting and linear",
     )
+    metric: str = Field(
+        default="",
+        description="what the search maximises and the gate compares: a metric of the engine's or "
+        "of the project's own, or `value` (decision.values); empty: the project's own, and without "
+        "one roc_auc, roc_auc_ovr or r2",
+    )
     trials: int = Field(default=12, ge=1, description="Optuna trials, the defaults included")
     timeout_seconds: float = Field(default=60, gt=0, description="no trial starts after this")
     cv_folds: int = Field(default=3, ge=2)

@@ -32,6 +32,7 @@ from goldpath.judging.evaluation import Evaluation, evaluate
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
 from goldpath.lake.lakehouse import Lakehouse
+from goldpath.learning.decision.chosen import with_chosen_metrics
 from goldpath.learning.metrics import main_metric
 from goldpath.learning.scoring import LoadedModel
 from goldpath.learning.search import fit
@@ -108,10 +109,13 @@ class TrainingWork:
         self._under_way: Step | None = None
         self._handed_over: LearnedRows | None = None
 
-    @property
+    @cached_property
     def definitions(self) -> Model:
-        """The project's families, metrics and checks."""
-        return self.settings.project.definitions
+        """The project's families, metrics and checks, with the metrics that the settings choose."""
+        settings = self.settings
+        return with_chosen_metrics(
+            settings.project.definitions, self.contract, settings.training, settings.decision
+        )
 
     @cached_property
     def lakehouse(self) -> Lakehouse:
