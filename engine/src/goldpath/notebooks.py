@@ -105,7 +105,10 @@ def load_champion(project: Project) -> Champion:
     if version is None:
         raise RegistryError(f"{contract.model_name} has no champion yet", "make train-local")
     model = manager.load_for_serving(version)
-    return Champion(version, model.contract, EVEN if model.contract.is_binary else None, model)
+    threshold = model.contract.decision_threshold
+    if threshold is None and model.contract.is_binary:
+        threshold = EVEN
+    return Champion(version, model.contract, threshold, model)
 
 
 def _around(project: Project) -> tuple[Settings, Contract]:

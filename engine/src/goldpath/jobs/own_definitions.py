@@ -64,6 +64,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     from goldpath.features.row.learned import definitions_of, with_row_features
     from goldpath.features.row.sql import with_sql_features
     from goldpath.jobs.data.recipes import TYPES, recipes_digest, store_raw
+    from goldpath.learning.decision.choice import require_tunable
     from goldpath.learning.decision.chosen import with_chosen_metrics
     from goldpath.learning.families import families_of, require_installed
     from goldpath.learning.metrics import main_metric
@@ -78,6 +79,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     model = with_chosen_metrics(project.definitions, learned, settings.training, settings.decision)
     silver = ibis.table({each.name: TYPES[each.type] for each in contract.features}, name="silver")
     ibis.to_sql(with_sql_features(definitions_of(learned), silver), dialect="duckdb")
+    require_tunable(learned, settings.decision, model)
     families = families_of(model, settings.training.families)
     require_installed(families)
     for family in families.values():

@@ -12,7 +12,7 @@ from goldpath.jobs.training.record import predictions_digest
 from goldpath.jobs.training.stages import preparing_steps
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.evaluation import evaluate
-from goldpath.learning.search import fit, search
+from goldpath.learning.search import fit, held_out_predictions, search
 from goldpath.presentation import step, trial_progress
 from goldpath.privacy.erasure import uses_rows
 from goldpath.registry.layout import CONTRACT_FILE
@@ -135,6 +135,12 @@ def _train_again(former: TrainingWork) -> Reproduction:
             definitions=definitions,
         )
     parameters = again.parameters
+    threshold = work.chosen_threshold(
+        lambda: held_out_predictions(rows, contract, again.family, parameters, limits, definitions)[
+            "prediction"
+        ]
+    )
+    contract = contract.with_threshold(threshold)
     model = fit(rows, contract, again.family, parameters, limits.seed, definitions)
     evaluation = evaluate(model, split.train, split.test, limits, definitions)
     now = library_versions()

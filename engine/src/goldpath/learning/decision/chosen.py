@@ -1,6 +1,6 @@
 """The main metric and the further ones, as the settings choose them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -105,17 +105,33 @@ def with_chosen_metrics(
     if not name:
         further = [each for each in own if each is not definitions.metric]
         return replace(definitions, metrics=further)
-    main = _named(name, {each.name: each for each in own}, contract)
+    main = _named(name, own, contract, "training.metric")
     if main is not None and not main.greater_is_better:
         return replace(definitions, metric=negated(main), metrics=own)
     further = [each for each in own if main is None or each.name != main.name]
     return replace(definitions, metric=main, metrics=further)
 
 
-def _named(name: str, own: Mapping[str, Metric], contract: Contract) -> Metric | None:
-    """The metric of a name; None is the problem's usual one."""
-    if name in own:
-        return own[name]
+def metric_named(name: str, definitions: Model, contract: Contract, setting: str) -> Metric | None:
+    """A metric that a setting names; None is the problem's usual one.
+
+    Args:
+        name: Of the engine's metrics, or of the definitions'.
+        definitions: As `with_chosen_metrics` gives them.
+        contract: Its problem decides which metrics there are.
+        setting: Which setting names it.
+
+    Raises:
+        ProjectDefinitionError: If there is no such metric.
+    """
+    own = [each for each in (definitions.metric, *definitions.metrics) if each is not None]
+    return _named(name, own, contract, setting)
+
+
+def _named(name: str, own: Sequence[Metric], contract: Contract, setting: str) -> Metric | None:
+    known = {each.name: each for each in own}
+    if name in known:
+        return known[name]
     usual, further = main_metric(contract), further_names(contract)
     if name == usual:
         return None
@@ -123,14 +139,14 @@ def _named(name: str, own: Mapping[str, Metric], contract: Contract) -> Metric |
         looked_at = "probability" if name in OF_PROBABILITY else "decided"
         more = name not in LESS_IS_BETTER
         return BuiltIn(name, only_on_rows, ("truth", looked_at), greater_is_better=more)
+    file = f"config/{setting.partition('.')[0]}.yaml"
     fix = (
         "set decision.values in config/decision.yaml"
         if name == VALUE
-        else "correct it in config/training.yaml, or hand the metric over in project.py: "
-        "Model(metrics=[…])"
+        else f"correct it in {file}, or hand the metric over in project.py: Model(metrics=[…])"
     )
     raise ProjectDefinitionError(
-        f"config/training.yaml: training.metric={name!r} is no metric of this problem; there are "
-        f"{', '.join((usual, *further, *own))}",
+        f"{file}: {setting}={name!r} is no metric of this problem; there are "
+        f"{', '.join((usual, *further, *known))}",
         fix,
     )
