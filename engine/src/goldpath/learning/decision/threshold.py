@@ -39,7 +39,8 @@ class DecisionRule:
             Places of the classes, shape (rows,).
         """
         if self.threshold is None:
-            return answers.argmax(axis=1)
+            places: np.ndarray = answers.argmax(axis=1)
+            return places
         return (answers[:, 1] > self.threshold).astype(np.intp)
 
 
