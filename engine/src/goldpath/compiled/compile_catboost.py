@@ -84,6 +84,7 @@ def _add(
         return threshold, column, flags, below + answers, below + answers + (1 << level)
 
     def leaf(at: int) -> np.ndarray:
-        return leaves[at + 1 - (1 << len(splits))]
+        values: np.ndarray = leaves[at + 1 - (1 << len(splits))]
+        return values
 
     grower.add_nodes(0, split, leaf)

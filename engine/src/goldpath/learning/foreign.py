@@ -110,7 +110,7 @@ class ForeignModel(BaseEstimator):  # type: ignore[misc]
         self.model = self.fitted_ = fitted
 
     def _of_labels(self, rows: Any) -> np.ndarray:
-        kind = self.stored_class.kind
+        kind: Any = self.stored_class.kind
         with naming(kind.predict):
             labels = np.asarray(self.fitted_.predict(rows)).astype(str)
         if labels.shape != (len(rows),):
@@ -120,7 +120,7 @@ class ForeignModel(BaseEstimator):  # type: ignore[misc]
                 f"give shape ({len(rows)},)",
             )
         known = self.classes_.astype(str)
-        chosen = labels[:, None] == known
+        chosen: np.ndarray = labels[:, None] == known
         if not chosen.any(axis=1).all():
             strange = labels[~chosen.any(axis=1)][0]
             raise ProjectDefinitionError(

@@ -210,7 +210,7 @@ def expected_calibration_error(positive: np.ndarray, probabilities: np.ndarray) 
 
 def built_in_metrics(
     contract: Contract, truth: np.ndarray, predictions: Predictions
-) -> dict[str, Callable[[np.ndarray], float]]:
+) -> dict[str, Callable[[Any], float]]:
     """Each further metric as a function of row numbers, fast enough for hundreds of resamples.
 
     Args:
@@ -249,7 +249,7 @@ def built_in_metrics(
         hits = np.bincount(true_class[rows][right[rows]], minlength=len(labels))
         return float(np.mean(hits[sizes > 0] / sizes[sizes > 0]))
 
-    metrics: dict[str, Callable[[np.ndarray], float]] = {
+    metrics: dict[str, Callable[[Any], float]] = {
         "accuracy": lambda rows: float(right[rows].mean()),
         "balanced_accuracy": balanced_accuracy,
         "f1_macro": f1_macro,

@@ -10,6 +10,7 @@ from goldpath.contract import Contract
 from goldpath.learning.metric import Metric, only_on_rows
 from goldpath.learning.predictions import Predictions
 from goldpath.project import ProjectDefinitionError
+from goldpath.settings.decision import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,7 @@ class ValueMetric(Metric):
         return lambda chosen: float(worth[chosen].mean())
 
 
-def value_metric(contract: Contract, values: Mapping[str, float], unit: str) -> ValueMetric:
+def value_metric(contract: Contract, values: Mapping[Outcome, float], unit: str) -> ValueMetric:
     """The metric `value` of `decision.values`.
 
     Args:
