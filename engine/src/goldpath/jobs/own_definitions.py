@@ -29,6 +29,7 @@ class Definitions:
         routes: The service's own ones.
         settings: Sections of the settings.
         sources: The further sources of `config/sources`.
+        dags: Whether what the DAGs know of the project is up to date.
     """
 
     project: str
@@ -44,6 +45,7 @@ class Definitions:
     routes: Sequence[str]
     settings: Sequence[str]
     sources: Sequence[str]
+    dags: str
 
 
 def check_definitions(settings: Settings, contract: Contract) -> Definitions:
@@ -54,6 +56,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
 
     Raises:
         ContractError: If a file of `config/sources` is wrong; names the key, the value and the fix.
+        OrchestrationError: If `config/airflow.yaml` has a schedule of a DAG that there is not.
         ProjectDefinitionError: Names file, line, name and fix of the first that cannot be used.
     """
     import ibis
@@ -61,6 +64,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     from goldpath.features.row.learned import definitions_of, with_row_features
     from goldpath.features.row.sql import with_sql_features
     from goldpath.jobs.data.recipes import TYPES, recipes_digest, store_raw
+    from goldpath.jobs.orchestration import dags_state
     from goldpath.learning.families import families_of
     from goldpath.learning.metrics import main_metric
     from goldpath.learning.storable import FirstTrial
@@ -104,6 +108,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
         ],
         settings=list(project.sections),
         sources=[each.dataset for each in sources],
+        dags=dags_state(settings, contract),
     )
 
 

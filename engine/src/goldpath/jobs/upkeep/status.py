@@ -1,6 +1,6 @@
 """What exists, what is missing, and which command brings it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from goldpath.contract import Contract, parse_contract
@@ -39,6 +39,7 @@ class ProjectStatus:
         definitions: Whose families, steps and routes are used.
         row_features: What is computed from a request's columns.
         environment: Which one, and the settings that its own file changes.
+        servers: The background servers that run, with what had to be started again.
         next_command: What to do now.
     """
 
@@ -49,13 +50,21 @@ class ProjectStatus:
     definitions: str
     row_features: tuple[str, ...]
     environment: str
+    servers: Mapping[str, str]
     next_command: str
 
 
-def project_status(settings: Settings, contract: Contract) -> ProjectStatus:
+def project_status(
+    settings: Settings, contract: Contract, servers: Mapping[str, str] | None = None
+) -> ProjectStatus:
     """Look at the lake and the registry; nothing is changed and nothing must exist.
 
     A store that does not answer is named, and what to do about it comes before everything else.
+
+    Args:
+        settings: The project's settings.
+        contract: What a row is.
+        servers: The background servers that run, in words.
     """
     try:
         sources, sources_next = load_sources(settings.root, contract.dataset), ""
@@ -78,6 +87,7 @@ def project_status(settings: Settings, contract: Contract) -> ProjectStatus:
         definitions=own,
         row_features=features,
         environment=_environment(settings),
+        servers=servers or {},
         next_command=following,
     )
 

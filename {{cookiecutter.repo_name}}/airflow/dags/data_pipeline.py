@@ -1,0 +1,22 @@
+"""Bring the lake up to date: bronze, silver and gold of every source.
+
+**data** reads the sources, puts bad rows into quarantine and computes what changed: new rows and
+late ones. `from` and `to` make the days of a period anew, and so does a backfill for the days of
+its intervals. **data_report** writes the page about it, reports/data.html.
+
+The same steps by hand: `make data`, then `make data-report`.
+"""
+
+from steps import INTERVAL_END, INTERVAL_START, dag, interval_or, step
+
+# Airflow reads a file that has the words airflow and dag in it.
+with dag("data_pipeline", __doc__, tags=["data"], parameters=["from", "to"]):
+    data = step(
+        "data",
+        ["data"],
+        asked={
+            "--from": interval_or("from", INTERVAL_START),
+            "--to": interval_or("to", INTERVAL_END),
+        },
+    )
+    data >> step("data_report", ["data", "report"])
