@@ -10,17 +10,32 @@ It needs a champion: run `ml_training_pipeline` first. The same steps by hand: `
 then `make drift-check`.
 """
 
-from steps import NOT_ENOUGH_DATA, NOTHING_TO_DO, RUN_ID, dag, given, step
+from steps import (
+    CHAMPION,
+    GOLD,
+    NOT_ENOUGH_DATA,
+    NOTHING_TO_DO,
+    PREDICTIONS,
+    RUN_ID,
+    dag,
+    given,
+    step,
+)
 
 # Airflow reads a file that has the words airflow and dag in it.
 with dag(
-    "ml_batch_inference_pipeline", __doc__, tags=["ml", "inference", "drift"], parameters=["data"]
+    "ml_batch_inference_pipeline",
+    __doc__,
+    tags=["ml", "inference", "drift"],
+    parameters=["data"],
+    assets=[GOLD, CHAMPION],
 ):
     batch_predict = step(
         "batch_predict",
         ["batch-predict", "--run-id", RUN_ID],
         asked={"--data": given("data")},
         backfills=False,
+        renews={"run_id": PREDICTIONS},
     )
     drift_check = step(
         "drift_check",

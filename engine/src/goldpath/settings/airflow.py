@@ -8,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from goldpath.settings.section import Section
 
-PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
+WHEN_ASSETS_ARE_NEW = "@assets"
+PRESETS = (WHEN_ASSETS_ARE_NEW, "@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 CRON_FIELD = re.compile(r"[\w*/,#?-]+")
 
 
@@ -25,7 +26,7 @@ class AirflowSettings(Section):
     owner: str = Field(default="", description="shown in Airflow; the project's name where empty")
     schedules: dict[str, str] = Field(
         default_factory=dict,
-        description="by DAG: @daily, another preset, or five cron fields in UTC",
+        description="by DAG: @daily, another preset, five cron fields in UTC, or @assets",
     )
     catchup: bool = Field(default=False, description="whether missed intervals are run later")
     start_date: date | None = Field(default=None, description="with catchup: the first interval")

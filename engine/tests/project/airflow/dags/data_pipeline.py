@@ -7,7 +7,7 @@ its intervals. **data_report** writes the page about it, reports/data.html.
 The same steps by hand: `make data`, then `make data-report`.
 """
 
-from steps import INTERVAL_END, INTERVAL_START, dag, interval_or, step
+from steps import GOLD, INTERVAL_END, INTERVAL_START, dag, interval_or, step
 
 # Airflow reads a file that has the words airflow and dag in it.
 with dag("data_pipeline", __doc__, tags=["data"], parameters=["from", "to"]):
@@ -18,5 +18,6 @@ with dag("data_pipeline", __doc__, tags=["data"], parameters=["from", "to"]):
             "--from": interval_or("from", INTERVAL_START),
             "--to": interval_or("to", INTERVAL_END),
         },
+        renews={"gold_snapshot": GOLD},
     )
     data >> step("data_report", ["data", "report"])

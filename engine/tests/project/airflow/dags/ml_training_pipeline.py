@@ -15,7 +15,7 @@ What a step printed is its log; its result is its XCom. The same steps by hand: 
 """
 
 from airflow.sdk import chain
-from steps import PIPELINE, RUN_ID, dag, given, step
+from steps import CHAMPION, GOLD, PIPELINE, RUN_ID, dag, given, step
 
 with dag(
     "ml_training_pipeline",
@@ -27,7 +27,7 @@ with dag(
         "MLOPS_TRAINING__TRIALS": given("trials"),
         "MLOPS_TRAINING__TIMEOUT_SECONDS": given("budget_seconds"),
     }
-    data = step("data", ["data"], backfills=False)
+    data = step("data", ["data"], backfills=False, renews={"gold_snapshot": GOLD})
     training = [
         step(each["task"], [*each["command"], "--run-id", RUN_ID], variables=search)
         for each in PIPELINE["training"]
@@ -39,6 +39,7 @@ with dag(
             "MODEL_VERSION": "{{ ti.xcom_pull(task_ids='register')['model_version'] }}"
         },
         only_if="promote",
+        renews={"model_version": CHAMPION},
         retries=0,
     )
     chain(data, *training, deploy)

@@ -16,11 +16,18 @@ from typing import Any
 
 import yaml
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import DAG, Context, CronDataIntervalTimetable, Param
+from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 PROJECT_ROOT = os.environ.get("PROJECT_ROOT") or str(Path(__file__).resolve().parents[2])
 PIPELINE: dict[str, Any] = json.loads(Path(__file__).with_name("pipeline.json").read_text("utf-8"))
+
+# What the tasks bring up to date; Airflow's page of assets has the number that each stood at.
+DATASET = PIPELINE["dataset"]
+GOLD = Asset(f"{DATASET} gold", f"lake://gold/{DATASET}")
+CHAMPION = Asset(f"{DATASET} champion", f"mlflow://models/{DATASET}/champion")
+PREDICTIONS = Asset(f"{DATASET} predictions", f"lake://predictions/{DATASET}")
+WHEN_ASSETS_ARE_NEW = "@assets"  # as a schedule, besides Airflow's own
 
 # Airflow exports it to every command. A word that starts with $ is a shell variable, see `step`.
 RUN_ID = "$AIRFLOW_CTX_DAG_RUN_ID"
@@ -50,6 +57,7 @@ def dag(
     tags: Sequence[str],
     parameters: Sequence[str] = (),
     params: Mapping[str, Param] | None = None,
+    assets: Sequence[Asset] = (),
     schedule: Any = None,
 ) -> DAG:
     """A DAG whose schedule, owner, pool and retries are those of config/airflow.yaml.
@@ -60,21 +68,19 @@ def dag(
         tags: For Airflow's list.
         parameters: Names of pipeline.json that a run can be asked for; fields of the trigger form.
         params: Further ones, of your own.
+        assets: With the schedule "@assets", it runs when each of these is new since its last run.
         schedule: Any of Airflow's; the one of config/airflow.yaml where not given.
 
     Returns:
         The DAG, to be used with `with`.
     """
-    # A run of it covers the interval that ends when it starts; Airflow's own reading of "@daily"
-    # has none.
-    cron = SETTINGS["schedules"].get(name)
     start = SETTINGS.get("start_date")
     return DAG(
         name,
         description=(document or "").partition("\n")[0],
         doc_md=document,
         tags=list(tags),
-        schedule=schedule or (CronDataIntervalTimetable(cron, timezone="UTC") if cron else None),
+        schedule=schedule or schedule_of(name, assets),
         start_date=datetime.combine(start, datetime.min.time(), UTC) if start else None,
         catchup=SETTINGS.get("catchup", False),
         max_active_runs=1,  # two runs at once would race for the same tables and the same alias
@@ -94,6 +100,24 @@ def dag(
     )
 
 
+def schedule_of(name: str, assets: Sequence[Asset]) -> Any:
+    """What config/airflow.yaml says; None where a DAG waits to be asked.
+
+    Raises:
+        ValueError: If the DAG is to run when its assets are new, and has none.
+    """
+    said = SETTINGS["schedules"].get(name)
+    if said == WHEN_ASSETS_ARE_NEW:
+        if not assets:
+            raise ValueError(
+                f"config/airflow.yaml: {name} has no assets to wait for; give it a preset or cron"
+            )
+        return list(assets)
+    # A run of it covers the interval that ends when it starts; Airflow's own reading of "@daily"
+    # has none.
+    return CronDataIntervalTimetable(said, timezone="UTC") if said else None
+
+
 def parameter(name: str) -> Param:
     """A parameter of pipeline.json: Airflow checks what it is given, and the form has a field."""
     schema = dict(PIPELINE["parameters"][name])
@@ -103,10 +127,18 @@ def parameter(name: str) -> Param:
 class Step(BashOperator):
     """A command of the project. A run that is asked for what its DAG does not know fails here."""
 
-    def __init__(self, *, only_if: str = "", backfills: bool = True, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(
+        self,
+        *,
+        only_if: str = "",
+        backfills: bool = True,
+        renews: Mapping[str, Asset] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(outlets=list((renews or {}).values()), **options)
         self.only_if = only_if
         self.backfills = backfills
+        self.renews = renews or {}
 
     def execute(self, context: Context) -> Any:
         """Run the command, where the run's parameters ask for it.
@@ -130,7 +162,10 @@ class Step(BashOperator):
             raise AirflowSkipException(f"the parameter {self.only_if} is off")
         # What is empty leaves the outer environment as it is.
         self.env = {name: value for name, value in (self.env or {}).items() if value}
-        return super().execute(context)
+        result = super().execute(context)
+        for key, asset in self.renews.items():
+            context["outlet_events"][asset].extra = {key: result[key]}
+        return result
 
 
 def step(
@@ -155,7 +190,8 @@ def step(
         variables: The command's environment, as Jinja; what is empty is left out.
         accepted: An exit code that counts as success, beside 0.
         **options: Passed on to `Step`: `only_if` names a parameter that must be on; `backfills`
-            says whether a backfill makes sense.
+            says whether a backfill makes sense; `renews` has the asset that is new after it, under
+            the key of the result that says which state it is in.
 
     Returns:
         The operator.
@@ -167,7 +203,9 @@ def step(
         environment[name] = value
         words.append("${" + f'{name}:+{option} "${name}"' + "}")
     line = ['"${PROJECT_PYTHON:-.venv/bin/python}"', "-m", PIPELINE["package"], *words, "--json"]
-    ending = ["exec", *line] if accepted is None else [*line, "||", f"[ $? = {accepted} ]"]
+    ending = ["exec", *line]
+    if accepted is not None:
+        ending = [*line, f"|| (code=$?; [ $code = {accepted} ] || exit $code)"]
     return Step(
         task_id=task_id,
         bash_command=" ".join(ending),
