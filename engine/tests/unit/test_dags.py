@@ -171,6 +171,7 @@ def descriptions(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any
         (name,) = re.findall(r'with dag\("(\w+)"', code)
         (pipeline.parent / f"{name}.py").write_text(code)
     known = json.loads(pipeline.read_text())
+    known["sources"] = ["payments"]
     known["training"].append({"task": "announce", "command": ["training", "run-step", "announce"]})
     pipeline.write_text(json.dumps(known))
     done = subprocess.run(
@@ -531,6 +532,12 @@ def test_a_step_of_the_teams_own_is_a_task_without_a_change_of_the_dag(
     training = scheduled["dags"][TRAINING]["tasks"]
     assert training["register"]["next"] == ["announce"]
     assert training["announce"]["next"] == ["deploy"]
+
+
+@pytest.mark.airflow
+def test_the_dags_name_the_sources_and_the_model(scheduled: dict[str, Any]) -> None:
+    assert "Sources: customer_churn, payments." in scheduled["dags"][DATA]["doc"]
+    assert "churn" in scheduled["dags"][TRAINING]["tags"]
 
 
 @pytest.mark.airflow

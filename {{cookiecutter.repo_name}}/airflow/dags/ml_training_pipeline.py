@@ -20,7 +20,7 @@ from steps import CHAMPION, GOLD, PIPELINE, RUN_ID, dag, given, step
 with dag(
     "ml_training_pipeline",
     __doc__,
-    tags=["ml", "training"],
+    tags=["ml", "training", *PIPELINE["models"]],
     parameters=["trials", "budget_seconds", "promote"],
 ):
     search = {
@@ -35,9 +35,7 @@ with dag(
     deploy = step(
         "deploy",
         ["training", "deploy", "--version", "$MODEL_VERSION"],
-        variables={
-            "MODEL_VERSION": "{% raw %}{{ ti.xcom_pull(task_ids='register')['model_version'] }}{% endraw %}"
-        },
+        variables={"MODEL_VERSION": "{% raw %}{{ ti.xcom_pull(task_ids='register')['model_version'] }}{% endraw %}"},
         only_if="promote",
         renews={"model_version": CHAMPION},
         retries=0,

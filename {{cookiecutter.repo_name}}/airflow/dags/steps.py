@@ -224,9 +224,8 @@ def given(name: str) -> str:
 
 def interval_or(name: str, edge: str) -> str:
     """As `given`; in a backfill without it, the day on which the run's interval starts or ends."""
-    return (
-        "{% raw %}{{ params['NAME'] or (EDGE | ds if dag_run.run_type == 'backfill' else '') }}{% endraw %}"
-    ).replace("NAME", name).replace("EDGE", edge)
+    text = "{% raw %}{{ params['NAME'] or (EDGE | ds if dag_run.run_type == 'backfill' else '') }}{% endraw %}"
+    return text.replace("NAME", name).replace("EDGE", edge)
 
 
 INTERVAL_START = "data_interval_start"

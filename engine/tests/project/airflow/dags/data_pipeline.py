@@ -7,10 +7,12 @@ its intervals. **data_report** writes the page about it, reports/data.html.
 The same steps by hand: `make data`, then `make data-report`.
 """
 
-from steps import GOLD, INTERVAL_END, INTERVAL_START, dag, interval_or, step
+from steps import DATASET, GOLD, INTERVAL_END, INTERVAL_START, PIPELINE, dag, interval_or, step
+
+TABLES = f"Sources: {', '.join([DATASET, *PIPELINE['sources']])}."
 
 # Airflow reads a file that has the words airflow and dag in it.
-with dag("data_pipeline", __doc__, tags=["data"], parameters=["from", "to"]):
+with dag("data_pipeline", f"{__doc__}\n{TABLES}", tags=["data"], parameters=["from", "to"]):
     data = step(
         "data",
         ["data"],

@@ -31,9 +31,7 @@ def decide(found: dict[str, Any], params: dict[str, Any]) -> bool:
     return bool(found["verdict"] == "drift")
 
 
-with dag(
-    "ml_drift_monitoring", __doc__, tags=["ml", "drift"], parameters=["source", "retrain"]
-):
+with dag("ml_drift_monitoring", __doc__, tags=["ml", "drift"], parameters=["source", "retrain"]):
     drift_check = step(
         "drift_check",
         ["drift-check"],

@@ -224,9 +224,8 @@ def given(name: str) -> str:
 
 def interval_or(name: str, edge: str) -> str:
     """As `given`; in a backfill without it, the day on which the run's interval starts or ends."""
-    return (
-        "{{ params['NAME'] or (EDGE | ds if dag_run.run_type == 'backfill' else '') }}"
-    ).replace("NAME", name).replace("EDGE", edge)
+    text = "{{ params['NAME'] or (EDGE | ds if dag_run.run_type == 'backfill' else '') }}"
+    return text.replace("NAME", name).replace("EDGE", edge)
 
 
 INTERVAL_START = "data_interval_start"
