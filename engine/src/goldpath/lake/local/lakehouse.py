@@ -209,6 +209,8 @@ class LocalLakehouse:
         """Take files out of the table and others in, as one snapshot."""
         from pyiceberg.io.pyarrow import parquet_files_to_data_files
 
+        from goldpath.lake.local.replacement import Replacement
+
         added = [
             file
             for file in parquet_files_to_data_files(iceberg.io, iceberg.metadata, iter(new))
@@ -221,8 +223,8 @@ class LocalLakehouse:
             warnings.catch_warnings(),
             iceberg.transaction() as transaction,
         ):
-            snapshot = transaction.update_snapshot()
-            with snapshot.overwrite() if old else snapshot.fast_append() as change:
+            append = transaction.update_snapshot().fast_append
+            with Replacement(transaction, iceberg.io) if old else append() as change:
                 for file in old:
                     change.delete_data_file(file)
                 for file in added:
