@@ -182,6 +182,8 @@ def _environment(installation: _Installation, binaries: Path) -> dict[str, str]:
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        # How soon another scheduler takes up what a killed one was at; the default is five minutes.
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "PROJECT_ROOT": str(installation.root),
         "PROJECT_PYTHON": sys.executable,
