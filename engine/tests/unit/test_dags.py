@@ -311,7 +311,7 @@ def test_the_steps_follow_each_other(description: dict[str, Any]) -> None:
     assert order[INFERENCE] == {"batch_predict": ["drift_check"], "drift_check": []}
     assert order[LOGS] == {"compact_logs": ["live_performance"], "live_performance": []}
     assert order[DRIFT] == {"drift_check": ["decide"], "decide": ["retrain"], "retrain": []}
-    assert order[DATA] == {"data": ["data_report"], "data_report": []}
+    assert order[DATA] == {"data": []}
 
 
 @pytest.mark.airflow

@@ -2,9 +2,7 @@
 
 **data** reads the sources, puts bad rows into quarantine and computes what changed: new rows and
 late ones. `from` and `to` make the days of a period anew, and so does a backfill for the days of
-its intervals. **data_report** writes the page about it, reports/data.html.
-
-The same steps by hand: `make data`, then `make data-report`.
+its intervals. The same by hand: `make data`.
 """
 
 from steps import DATASET, GOLD, INTERVAL_END, INTERVAL_START, PIPELINE, dag, interval_or, step
@@ -13,7 +11,7 @@ TABLES = f"Sources: {', '.join([DATASET, *PIPELINE['sources']])}."
 
 # Airflow reads a file that has the words airflow and dag in it.
 with dag("data_pipeline", f"{__doc__}\n{TABLES}", tags=["data"], parameters=["from", "to"]):
-    data = step(
+    step(
         "data",
         ["data"],
         asked={
@@ -22,4 +20,3 @@ with dag("data_pipeline", f"{__doc__}\n{TABLES}", tags=["data"], parameters=["fr
         },
         renews={"gold_snapshot": GOLD},
     )
-    data >> step("data_report", ["data", "report"])
