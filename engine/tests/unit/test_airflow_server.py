@@ -1,4 +1,4 @@
-"""The local Airflow's environment: a user's own variables count, save those that it needs itself."""
+"""The local Airflow: a user's own variables count, save those that it needs itself."""
 
 from pathlib import Path
 
