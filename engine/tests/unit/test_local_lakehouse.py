@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyiceberg.table
 import pytest
 from pyiceberg.expressions.visitors import visit
 from pyiceberg.manifest import ManifestFile
@@ -41,6 +42,26 @@ def test_looking_creates_nothing(project: Settings) -> None:
     assert lakehouse.snapshot(TABLE) is None
     assert lakehouse.tables() == []
     assert not (project.root / "lake").exists()
+
+
+def test_a_commit_copies_the_metadata_a_few_times(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # pyiceberg copies every column of it for each thing that it reads: thirty times a commit.
+    copied = 0
+    original = pyiceberg.table.update_table_metadata
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        nonlocal copied
+        copied += 1
+        return original(*arguments, **options)
+
+    lakehouse = LocalLakehouse(project)
+    lakehouse.append(TABLE, rows(1))
+    monkeypatch.setattr(pyiceberg.table, "update_table_metadata", counting)
+    lakehouse.append(TABLE, rows(2))
+    assert copied <= 4
+    assert numbers(lakehouse) == [1, 2]
 
 
 def test_another_process_sees_what_was_committed(project: Settings) -> None:

@@ -20,6 +20,7 @@ from goldpath.lake.iceberg_metadata import (
     remove_tag,
     require_snapshot,
     table_schema,
+    transaction_of,
 )
 from goldpath.lake.lakehouse import LakehouseError, Partitions, Snapshot, TableName
 from goldpath.lake.local.catalog import LocalCatalog
@@ -221,7 +222,7 @@ class LocalLakehouse:
         with (
             self._catalog.disk_errors(),
             warnings.catch_warnings(),
-            iceberg.transaction() as transaction,
+            transaction_of(iceberg) as transaction,
         ):
             append = transaction.update_snapshot().fast_append
             with Replacement(transaction, iceberg.io) if old else append() as change:
