@@ -170,6 +170,7 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(settings: Sett
     assert len(pid_file(settings).leaders) == 5  # the supervisor is one
     assert "broken.py does not import" in status.message
     assert "a_library_that_is_not_there" in status.message
+    assert "the tasks' pool" not in status.message
 
     passwords = settings.root / ".airflow" / "passwords.json"
     assert stat.S_IMODE(passwords.stat().st_mode) == 0o600
@@ -218,7 +219,11 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(settings: Sett
     check_what_is_refused(api)
     check_backfill(api)
 
-    assert start_airflow(settings).state == "already running"
+    overlay = settings.root / "config" / "environments" / "development.yaml"
+    overlay.write_text("airflow: {pool: lake}\n")
+    again = start_airflow(load_settings(settings.root))
+    assert again.state == "already running"
+    assert "the tasks' pool lake" in again.message
     everything = Family(pid_file(settings).leaders)
     assert stop_server("airflow", settings.run_directory).state == "stopped"
     assert family.living() == []

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from goldpath.presentation import progress_console, step
 from goldpath.services.airflow_api import AirflowApi, AirflowApiError
@@ -121,7 +122,8 @@ def start_airflow(settings: Settings) -> ServerStatus:
         supervised=True,
     )
     status = start_server(spec, settings.run_directory)
-    return replace(status, message="\n".join([status.message, *readiness.broken_files()]))
+    said = [*readiness.broken_files(), *readiness.missing_pool(settings.airflow.pool)]
+    return replace(status, message="\n".join([status.message, *said]))
 
 
 def _sign_in(password: str) -> str:
@@ -286,6 +288,17 @@ class _Readiness:
             ]
         except AirflowApiError as error:
             return [f"whether every DAG file imports is not known: {error}"]
+
+    def missing_pool(self, pool: str) -> list[str]:
+        """A line where the tasks' pool does not exist, so that none of them would ever start."""
+        try:
+            self._api.get(f"pools/{quote(pool, safe='')}")
+        except AirflowApiError as error:
+            return [
+                f"the tasks' pool {pool} (config/airflow.yaml) cannot be used: {error}; make it in "
+                "Airflow (Admin, Pools), or they wait for ever"
+            ]
+        return []
 
     def _import_errors(self) -> list[dict[str, str]]:
         errors: list[dict[str, str]] = self._api.get("importErrors")["import_errors"]
