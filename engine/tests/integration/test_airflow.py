@@ -1,5 +1,6 @@
 """A run asked for over Airflow's REST API goes through the project's real commands."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -127,14 +128,15 @@ def instances_of(api: AirflowApi, dag_id: str, run_id: str) -> dict[str, dict[st
     instances = api.get(f"{run}/taskInstances")["task_instances"]
     for instance in instances:
         task = f"{run}/taskInstances/{instance['task_id']}"
+        instance["log"], instance["result"] = "", None
+        if not instance["try_number"]:  # skipped, as what stands before it said
+            continue
         lines = api.get(f"{task}/logs/{instance['try_number']}")["content"]
         instance["log"] = "\n".join(
             f"{line.get('event')} {line.get('error_detail') or ''}" for line in lines[-40:]
         )
-        try:
+        with contextlib.suppress(AirflowApiError):
             instance["result"] = api.get(f"{task}/xcomEntries/return_value")["value"]
-        except AirflowApiError:
-            instance["result"] = None
     return {instance["task_id"]: instance for instance in instances}
 
 
