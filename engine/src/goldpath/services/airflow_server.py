@@ -186,6 +186,9 @@ def _environment(installation: _Installation, binaries: Path) -> dict[str, str]:
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         # How soon another scheduler takes up what a killed one was at; the default is five minutes.
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
+        # A worker's call of the API server; on a small machine under load, the default of 5 s fails
+        # tasks that are doing well.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "PROJECT_ROOT": str(installation.root),
         "PROJECT_PYTHON": sys.executable,
