@@ -106,7 +106,7 @@ def check_drift(
         reference = pq.read_table(file)
     lakehouse = open_lakehouse(settings)
     hidden = {*hidden_columns(settings, contract), *hidden_columns(settings, model.contract)}
-    place = Place(settings, lakehouse, model.contract.request, champion, hidden)
+    place = Place(settings, lakehouse, model.contract, champion, hidden)
     rows = current_rows(place, data, source)
     new = rows.features.num_rows
     if new <= NEWS * rows.scored and new < settings.monitoring.minimum_rows:

@@ -17,6 +17,11 @@ from goldpath.jobs.batch.training_rows import training_rows
 from goldpath.jobs.data.recipes import clean_file
 from goldpath.jobs.drift.served_predictions import newest_predictions
 from goldpath.jobs.upkeep.log_rows import ARROW_TYPES
+from goldpath.jobs.windows.model_windows import (
+    gold_holds_windows,
+    project_contract,
+    table_with_windows,
+)
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.lake.lakehouse import Lakehouse
 from goldpath.lake.tables import TRAINING_ROW, gold_table, predictions_table
@@ -68,16 +73,26 @@ class Place:
     Attributes:
         settings: The project's settings.
         lakehouse: Where tables are.
-        contract: The champion's, of the request.
+        model: The champion's contract.
         champion: Its version.
         hidden: Personal columns that the log does not hold.
     """
 
     settings: Settings
     lakehouse: Lakehouse
-    contract: Contract
+    model: Contract
     champion: ModelVersion
     hidden: Collection[str]
+
+    @property
+    def request(self) -> Contract:
+        """What rows of a file hold."""
+        return self.model.request
+
+    @property
+    def contract(self) -> Contract:
+        """What is compared but for row features, which are computed again."""
+        return self.model.recorded
 
     @property
     def limit(self) -> int:
@@ -149,7 +164,7 @@ def _require_rows(place: Place, found: CurrentRows) -> CurrentRows:
 
 
 def _rows_of_file(place: Place, data: Path) -> CurrentRows:
-    settings, contract = place.settings, place.contract
+    settings, contract = place.settings, place.request
     raw = read_raw(detect_dialect(data.resolve(), contract.source), settings.root)
     prepare = clean_file(contract, settings.project.recipes)
     typed = typed_frame(raw, contract, prepare)
@@ -159,6 +174,7 @@ def _rows_of_file(place: Place, data: Path) -> CurrentRows:
             "compare the file with config/project.yaml: types, ranges and categories",
         )
     rejected = raw.num_rows - typed.num_rows
+    typed = table_with_windows(place.lakehouse, typed, place.model)
     return _new_rows(place, settings.shown(data), typed, rejected=rejected)
 
 
@@ -166,12 +182,15 @@ def _rows_of_gold(place: Place) -> CurrentRows:
     snapshot = gold_snapshot(place.lakehouse, place.contract)
     table = gold_table(place.contract)
     rows = place.lakehouse.collect(place.lakehouse.read(table, snapshot.snapshot_id))
+    learned = project_contract(place.settings, place.request)
+    if not gold_holds_windows(place.lakehouse, place.model, learned, snapshot):
+        rows = table_with_windows(place.lakehouse, rows, place.model)
     return _new_rows(place, str(table), rows)
 
 
 def _new_rows(place: Place, source: str, typed: pa.Table, rejected: int = 0) -> CurrentRows:
     """Rows that the champion was not trained or judged on."""
-    known = training_rows(typed, place.contract, place.lakehouse, place.champion)
+    known = training_rows(typed, place.request, place.lakehouse, place.champion)
     new = typed.filter(pa.array(~known)).select(place.contract.feature_names)
     return _drawn(place, source, new, int(known.sum()), rejected=rejected)
 
