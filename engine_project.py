@@ -21,6 +21,7 @@ COPIED = (
     "airflow",
     "config",
     "data",
+    "docs/airflow.md",
     "docs/monitoring.md",
     "infra",
 )

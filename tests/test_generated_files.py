@@ -38,7 +38,7 @@ TOP_LEVEL = {
     "tests",
     "vendor",
 }
-DOCUMENTS = {"monitoring.md", "project.md", "updating.md"}
+DOCUMENTS = {"airflow.md", "monitoring.md", "project.md", "updating.md"}
 # What a user gets to own: no more than this, whatever is added.
 MOST_FILES, MOST_PYTHON_FILES, MOST_PYTHON_LINES = 140, 50, 3_200
 # The targets that the documentation and the users of the template know.
@@ -50,7 +50,7 @@ TARGETS = set(
         "help setup demo data sample adopt add-source train-local promote batch-predict "
         "drift-check serve serve-prod traffic api-key mlflow-up mlflow-down init-mlflow "
         "airflow-setup airflow-up airflow-down monitoring-up monitoring-down docker-up docker-down "
-        "status check test lint format typecheck security lock engine-unpack engine-build "
+        "status check describe test lint format typecheck security lock engine-unpack engine-build "
         "template-update migrate relocate clean clean-all"
     ).split()
 )

@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 import re
-import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,62 +13,169 @@ from typing import Any
 
 import pytest
 
+from goldpath.settings import TrainingSettings
+from goldpath.settings.section import variable
+
 from ..locations import PROJECT
 
 DAGS = PROJECT / "airflow" / "dags"
+RECIPES = PROJECT / "docs" / "airflow.md"
 PACKAGE = "customer_churn"
 TRAINING, INFERENCE = "ml_training_pipeline", "ml_batch_inference_pipeline"
 LOGS = "ml_prediction_log_pipeline"
+DATA, DRIFT = "data_pipeline", "ml_drift_monitoring"
+SCHEDULES = """
+owner: forecasts
+schedules:
+  data_pipeline: "@daily"
+  ml_training_pipeline: "30 4 * * 1"
+  ml_batch_inference_pipeline: "@assets"
+  ml_prediction_log_pipeline: "@assets"
+catchup: true
+start_date: 2026-01-01
+pool: lake
+retries: 5
+retry_seconds: 7
+timeout_minutes: 3
+retrain_every_days: 30
+"""
+DEVELOPMENT = "airflow: {retries: 1, schedules: {data_pipeline: '@hourly'}}"
 
-# Runs in Airflow's environment and prints what Airflow read.
+# Runs in Airflow's environment and prints what Airflow read in each folder of DAGs.
 DESCRIBE = """
 import json, pathlib, sys
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from airflow.dag_processing.dagbag import BundleDagBag
+from airflow.sdk.execution_time import macros
 
-bag = BundleDagBag(sys.argv[1], bundle_path=pathlib.Path(sys.argv[1]), bundle_name="dags-folder")
-print("DESCRIPTION" + json.dumps({
-    "errors": bag.import_errors,
-    "seconds": {stat.file: stat.duration.total_seconds() for stat in bag.dagbag_stats},
-    "dags": {
-        dag.dag_id: {
-            "tags": sorted(dag.tags),
-            "doc": dag.doc_md,
-            "catchup": dag.catchup,
-            "max_active_runs": dag.max_active_runs,
-            "paused": dag.is_paused_upon_creation,
-            "scheduled": dag.timetable.can_be_scheduled,
-            "tasks": {
-                task.task_id: {
-                    "owner": task.owner,
-                    "retries": task.retries,
-                    "backoff": task.retry_exponential_backoff,
-                    "timeout": task.execution_timeout.total_seconds(),
-                    "skips": sorted(task.skip_on_exit_code),
-                    "command": task.bash_command,
-                    "environment": task.env,
-                    "folder": task.cwd,
-                    "next": sorted(task.downstream_task_ids),
-                }
-                for task in dag.tasks
-            },
-        }
-        for dag in bag.dags.values()
-    },
-}))
+START, END = datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 3, 2, 5, tzinfo=UTC)
+
+def read(folder):
+    sys.modules.pop("steps", None)
+    sys.path.insert(0, folder)
+    bag = BundleDagBag(folder, bundle_path=pathlib.Path(folder), bundle_name="dags-folder")
+    sys.path.remove(folder)
+    seconds = {stat.file: stat.duration.total_seconds() for stat in bag.dagbag_stats}
+    return {
+        "errors": bag.import_errors,
+        "seconds": seconds,
+        "dags": {dag.dag_id: described(dag) for dag in bag.dags.values()},
+    }
+
+def described(dag):
+    return {
+        "tags": sorted(dag.tags),
+        "doc": dag.doc_md,
+        "catchup": dag.catchup,
+        "max_active_runs": dag.max_active_runs,
+        "paused": dag.is_paused_upon_creation,
+        "scheduled": dag.timetable.can_be_scheduled,
+        "schedule": getattr(dag.timetable, "expression", None),
+        "starts": str(dag.start_date),
+        "waits_for": waited_for(dag.timetable.asset_condition),
+        "params": {name: param.schema for name, param in dag.params.items()},
+        "defaults": dag.params.dump(),
+        "tasks": {task.task_id: task_of(dag, task) for task in dag.tasks},
+    }
+
+def waited_for(condition):
+    return sorted(asset.uri for asset in getattr(condition, "objects", []))
+
+def task_of(dag, task):
+    return {
+        "owner": task.owner,
+        "pool": task.pool,
+        "retries": task.retries,
+        "delay": task.retry_delay.total_seconds(),
+        "backoff": task.retry_exponential_backoff,
+        "timeout": task.execution_timeout.total_seconds(),
+        "renews": [asset.uri for asset in task.outlets],
+        "at_once": task.max_active_tis_per_dag,
+        "next": sorted(task.downstream_task_ids),
+        "skips": sorted(getattr(task, "skip_on_exit_code", [])),
+        "command": getattr(task, "bash_command", ""),
+        "folder": getattr(task, "cwd", ""),
+        "environment": getattr(task, "env", None) or {},
+        "asked": {
+            "nothing": rendered(dag, task, {}, "manual"),
+            "all": rendered(dag, task, ALL, "manual"),
+            "scheduled": rendered(dag, task, {}, "scheduled"),
+            "backfill": rendered(dag, task, {}, "backfill"),
+        },
+        "refused": {
+            "unknown": outcome(dag, task, {"dayz": 3}, "manual", {}),
+            "backfill": outcome(dag, task, {}, "backfill", {}),
+            "off": outcome(dag, task, {}, "manual", {"promote": False}),
+        },
+        "run": getattr(task, "trigger_run_id", None),
+    }
+
+ALL = {
+    "from": "2025-01-01", "to": "2025-02-01", "trials": 5, "budget_seconds": 1.5,
+    "data": "a file.csv", "source": "batch", "days": 7,
+}
+
+def rendered(dag, task, given, run_type):
+    environment = dag.get_template_env()
+    values = {
+        "params": {**dag.params.dump(), **given},
+        "dag_run": SimpleNamespace(run_type=run_type),
+        "ti": SimpleNamespace(xcom_pull=lambda task_ids: {"model_version": "3"}),
+        "macros": macros,
+    }
+    if run_type != "manual":
+        values |= {"data_interval_start": START, "data_interval_end": END}
+    texts = (getattr(task, "env", None) or {}).items()
+    return {name: environment.from_string(text).render(values) for name, text in texts}
+
+def outcome(dag, task, conf, run_type, params):
+    if type(task).__name__ != "Step":
+        return None
+    task.bash_command, command = "exit 98", task.bash_command
+    try:
+        task.execute({
+            "dag_run": SimpleNamespace(conf=conf, run_type=run_type),
+            "dag": dag,
+            "params": {**dag.params.dump(), **params},
+        })
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        task.bash_command = command
+
+print("DESCRIPTION" + json.dumps([read(folder) for folder in sys.argv[1:]]))
 """
 
 
 @pytest.fixture(scope="module")
-def description(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What Airflow reads in the DAG files; skips where its environment is absent."""
+def descriptions(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What Airflow reads in the project's DAG files, and in those of a project with schedules.
+
+    Skips where Airflow's environment is absent.
+    """
     python = (
         Path(os.environ.get("MLOPS_AIRFLOW_VENV", PROJECT / ".venv-airflow")) / "bin" / "python"
     )
     if not python.exists():
         pytest.skip(f"there is no {python}: make airflow-setup")
     home = tmp_path_factory.mktemp("airflow")
+    other = tmp_path_factory.mktemp("other")
+    for folder in ("airflow", "config"):
+        shutil.copytree(PROJECT / folder, other / folder)
+    (other / "config" / "airflow.yaml").write_text(SCHEDULES)
+    (other / "config" / "environments").mkdir()
+    (other / "config" / "environments" / "development.yaml").write_text(DEVELOPMENT)
+    pipeline = other / "airflow" / "dags" / "pipeline.json"
+    for code in re.findall(r"```python\n(.*?)```", RECIPES.read_text(), re.DOTALL):
+        (name,) = re.findall(r'with dag\("(\w+)"', code)
+        (pipeline.parent / f"{name}.py").write_text(code)
+    known = json.loads(pipeline.read_text())
+    known["sources"] = ["payments"]
+    known["training"].append({"task": "announce", "command": ["training", "run-step", "announce"]})
+    pipeline.write_text(json.dumps(known))
     done = subprocess.run(
-        [str(python), "-c", DESCRIBE, str(DAGS)],
+        [str(python), "-c", DESCRIBE, str(DAGS), str(other / "airflow" / "dags")],
         cwd=home,
         env={
             "PATH": os.environ["PATH"],
@@ -81,8 +188,18 @@ def description(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout.rpartition("DESCRIPTION")[2])
-    return answer
+    answers: list[dict[str, Any]] = json.loads(done.stdout.rpartition("DESCRIPTION")[2])
+    return answers
+
+
+@pytest.fixture
+def description(descriptions: list[dict[str, Any]]) -> dict[str, Any]:
+    return descriptions[0]
+
+
+@pytest.fixture
+def scheduled(descriptions: list[dict[str, Any]]) -> dict[str, Any]:
+    return descriptions[1]
 
 
 def tasks(description: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -94,9 +211,54 @@ def tasks(description: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
+def steps(description: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The tasks that run a command of the project."""
+    return {name: task for name, task in tasks(description).items() if task["command"]}
+
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stands for the project's Python: prints the words of the command and its environment."""
+    file = tmp_path_factory.mktemp("echo") / "python"
+    file.write_text(
+        f"#!{sys.executable}\nimport json, os, sys\n"
+        "print(json.dumps([sys.argv[1:], dict(os.environ)]))\n"
+    )
+    file.chmod(0o755)
+    return file
+
+
+def run_command(
+    task: dict[str, Any], echo: Path, environment: dict[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """The words that a task's command has, and the environment that it sees."""
+    done = subprocess.run(
+        ["bash", "-c", task["command"]],
+        cwd=echo.parent,
+        env={"PROJECT_PYTHON": str(echo), "AIRFLOW_CTX_DAG_RUN_ID": "manual__1", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words, seen = json.loads(done.stdout)
+    return words, seen
+
+
+def words_of(task: dict[str, Any], echo: Path, asked: str) -> list[str]:
+    """The command's words after the package, for one of the ways a run is asked for."""
+    # As `Step.execute` hands them over: without what is empty.
+    environment = {name: value for name, value in task["asked"][asked].items() if value}
+    words, _ = run_command(task, echo, environment)
+    assert words[:2] == ["-m", PACKAGE]
+    assert words[-1] == "--json"
+    return words[2:-1]
+
+
 @pytest.mark.parametrize("file", sorted(DAGS.glob("*.py")), ids=lambda file: file.stem)
 def test_a_dag_file_imports_airflow_and_the_standard_library_only(file: Path) -> None:
     allowed = {"airflow", "steps"} | set(sys.stdlib_module_names)
+    if file.name == "steps.py":
+        allowed |= {"yaml"}  # Airflow needs PyYAML itself; config/airflow.yaml is read with it
     imported = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -111,8 +273,8 @@ def test_every_file_imports_and_holds_the_dag_it_is_named_after(
     description: dict[str, Any],
 ) -> None:
     assert description["errors"] == {}
-    assert set(description["dags"]) == {file.stem for file in DAGS.glob("ml_*.py")}
-    assert set(description["dags"]) >= {TRAINING, INFERENCE, LOGS}
+    assert set(description["dags"]) == {file.stem for file in DAGS.glob("*.py")} - {"steps"}
+    assert set(description["dags"]) == {DATA, TRAINING, INFERENCE, DRIFT, LOGS}
 
 
 @pytest.mark.airflow
@@ -142,16 +304,19 @@ def test_the_steps_follow_each_other(description: dict[str, Any]) -> None:
         dag_id: {task_id: task["next"] for task_id, task in dag["tasks"].items()}
         for dag_id, dag in description["dags"].items()
     }
-    stages = ["data", "extract", "features", "train", "evaluate", "register", "deploy"]
+    own = "churn_by_contract"  # of pipelines/training.py
+    stages = ["data", "extract", "features", own, "train", "evaluate", "register", "deploy"]
     follows = {stage: [after] for stage, after in itertools.pairwise(stages)}
     assert order[TRAINING] == {**follows, "deploy": []}
     assert order[INFERENCE] == {"batch_predict": ["drift_check"], "drift_check": []}
     assert order[LOGS] == {"compact_logs": ["live_performance"], "live_performance": []}
+    assert order[DRIFT] == {"drift_check": ["decide"], "decide": ["retrain"], "retrain": []}
+    assert order[DATA] == {"data": []}
 
 
 @pytest.mark.airflow
 def test_work_is_retried_with_backoff_and_a_verdict_is_not(description: dict[str, Any]) -> None:
-    verdicts = {f"{TRAINING}.deploy", f"{INFERENCE}.drift_check"}
+    verdicts = {f"{TRAINING}.deploy", f"{INFERENCE}.drift_check", f"{DRIFT}.decide"}
     for name, task in tasks(description).items():
         assert task["owner"] == PACKAGE
         assert task["timeout"] > 0
@@ -163,52 +328,45 @@ def test_work_is_retried_with_backoff_and_a_verdict_is_not(description: dict[str
 def test_too_little_data_skips_a_check_and_fails_the_others(
     description: dict[str, Any],
 ) -> None:
-    skips = {name: task["skips"] for name, task in tasks(description).items()}
+    skips = {name: task["skips"] for name, task in steps(description).items()}
     assert skips.pop(f"{INFERENCE}.drift_check") == [3, 99]
+    assert skips.pop(f"{DRIFT}.drift_check") == [3, 99]
     assert skips.pop(f"{LOGS}.live_performance") == [3, 99]
     assert set(map(tuple, skips.values())) == {(99,)}
 
 
 @pytest.mark.airflow
-def test_every_step_is_a_command_that_the_project_has(description: dict[str, Any]) -> None:
+def test_every_step_is_a_command_that_the_project_has(
+    description: dict[str, Any], echo: Path
+) -> None:
     from typer.main import get_command
 
     from goldpath.cli.app import app
 
     known = get_command(app).commands  # type: ignore[attr-defined]
-    for task in tasks(description).values():
-        words = shlex.split(task["command"])
-        assert words[:4] == ["exec", "${PROJECT_PYTHON:-.venv/bin/python}", "-m", PACKAGE]
-        command = known[words[4]]
+    known_variables = {variable("training", name) for name in TrainingSettings.model_fields}
+    for name, task in steps(description).items():
+        words = words_of(task, echo, "all")
+        command = known[words[0]]
         # A group, such as `training`; `data` is one, too, and a command of its own.
-        command = getattr(command, "commands", {}).get(words[5], command)
+        command = getattr(command, "commands", {}).get([*words, ""][1], command)
         options = {option for parameter in command.params for option in parameter.opts}
-        assert {word for word in words[5:] if word.startswith("--")} <= options
-        assert words[-1] == "--json"
+        assert {word for word in words if word.startswith("--")} <= options, name
         assert task["folder"] == str(PROJECT)
+        overridden = {name for name in task["environment"] if name.startswith("MLOPS_")}
+        assert overridden <= known_variables, name
 
 
 @pytest.mark.airflow
 def test_a_hostile_value_stays_one_word_of_the_command(
-    description: dict[str, Any], tmp_path: Path
+    description: dict[str, Any], echo: Path
 ) -> None:
-    echo = tmp_path / "python"
-    echo.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
-    echo.chmod(0o755)
     hostile = 'a b\'; touch "$HOME" `touch x` $(touch y) *'
-    for task in tasks(description).values():
+    for task in steps(description).values():
         variables = set(re.findall(r'"\$([A-Z_]+)"', task["command"]))
-        done = subprocess.run(
-            ["bash", "-c", task["command"]],
-            cwd=tmp_path,
-            env={"PROJECT_PYTHON": str(echo), **dict.fromkeys(variables, hostile)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        words = json.loads(done.stdout)
+        words, _ = run_command(task, echo, dict.fromkeys(variables, hostile))
         assert words.count(hostile) == len(variables)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["python"]
+    assert sorted(file.name for file in echo.parent.iterdir()) == ["python"]
 
 
 @pytest.mark.airflow
@@ -218,5 +376,190 @@ def test_runs_are_named_after_airflows(description: dict[str, Any]) -> None:
         for name, task in tasks(description).items()
         if '--run-id "$AIRFLOW_CTX_DAG_RUN_ID"' in task["command"]
     }
-    stages = ("extract", "features", "train", "evaluate", "register")
+    stages = ("extract", "features", "churn_by_contract", "train", "evaluate", "register")
     assert named == {*(f"{TRAINING}.{stage}" for stage in stages), f"{INFERENCE}.batch_predict"}
+
+
+@pytest.mark.airflow
+def test_what_the_form_asks_for_reaches_the_command(
+    description: dict[str, Any], echo: Path
+) -> None:
+    found = steps(description)
+    expected = {
+        f"{DATA}.data": ["data", "--from", "2025-01-01", "--to", "2025-02-01"],
+        f"{INFERENCE}.batch_predict": [
+            *("batch-predict", "--run-id", "manual__1", "--data", "a file.csv"),
+        ],
+        f"{DRIFT}.drift_check": ["drift-check", "--source", "batch"],
+        f"{LOGS}.live_performance": ["logs", "performance", "--days", "7"],
+    }
+    for name, words in expected.items():
+        assert words_of(found[name], echo, "all") == words
+    for stage in ("extract", "churn_by_contract", "train", "register"):
+        asked = found[f"{TRAINING}.{stage}"]["asked"]
+        assert asked["all"]["MLOPS_TRAINING__TRIALS"] == "5"
+        assert asked["all"]["MLOPS_TRAINING__TIMEOUT_SECONDS"] == "1.5"
+        assert asked["nothing"]["MLOPS_TRAINING__TRIALS"] == ""
+    assert words_of(found[f"{DATA}.data"], echo, "nothing") == ["data"]
+    assert words_of(found[f"{LOGS}.live_performance"], echo, "nothing") == ["logs", "performance"]
+    assert words_of(found[f"{TRAINING}.deploy"], echo, "nothing") == [
+        *("training", "deploy", "--version", "3"),
+    ]
+
+
+@pytest.mark.airflow
+def test_the_form_has_a_typed_field_for_each_parameter(description: dict[str, Any]) -> None:
+    dags = description["dags"]
+    fields = {dag_id: set(dag["params"]) for dag_id, dag in dags.items()}
+    assert fields == {
+        DATA: {"from", "to"},
+        TRAINING: {"trials", "budget_seconds", "promote"},
+        INFERENCE: {"data"},
+        DRIFT: {"source", "retrain"},
+        LOGS: {"days"},
+    }
+    assert dags[DATA]["params"]["from"]["format"] == "date"
+    assert dags[TRAINING]["params"]["trials"]["minimum"] == 1
+    assert dags[TRAINING]["params"]["trials"]["type"] == ["null", "integer"]
+    assert "newest" in dags[DRIFT]["params"]["source"]["enum"]
+    assert all(field["title"] for dag in dags.values() for field in dag["params"].values())
+    assert dags[TRAINING]["defaults"] == {"trials": None, "budget_seconds": None, "promote": True}
+
+
+@pytest.mark.airflow
+def test_a_run_cannot_be_asked_for_what_its_dag_does_not_know(
+    description: dict[str, Any],
+) -> None:
+    for name, task in steps(description).items():
+        refusal = task["refused"]["unknown"]
+        assert refusal.startswith("AirflowFailException: conf has dayz"), name
+        for known in description["dags"][name.partition(".")[0]]["params"]:
+            assert known in refusal
+
+
+@pytest.mark.airflow
+def test_without_promote_a_training_ends_with_a_registered_version(
+    description: dict[str, Any],
+) -> None:
+    outcomes = {name: task["refused"]["off"] for name, task in steps(description).items()}
+    assert outcomes.pop(f"{TRAINING}.deploy") == (
+        "AirflowSkipException: the parameter promote is off"
+    )
+    assert all("exit code 98" in outcome for outcome in outcomes.values())
+
+
+@pytest.mark.airflow
+def test_a_backfill_makes_its_days_anew_and_a_scheduled_run_what_changed(
+    description: dict[str, Any], echo: Path
+) -> None:
+    data = steps(description)[f"{DATA}.data"]
+    # The interval ends on 2025-03-02 at five o'clock, so that day is in it.
+    period = ["--from", "2025-03-01", "--to", "2025-03-03"]
+    assert words_of(data, echo, "backfill") == ["data", *period]
+    assert words_of(data, echo, "scheduled") == ["data"]
+
+
+@pytest.mark.airflow
+def test_a_backfill_of_what_has_no_interval_is_refused(description: dict[str, Any]) -> None:
+    refused = {
+        name
+        for name, task in steps(description).items()
+        if "AirflowFailException" in task["refused"]["backfill"]
+    }
+    first = {"data", "batch_predict", "drift_check", "compact_logs"}
+    assert refused == {
+        *(f"{TRAINING}.data", f"{INFERENCE}.batch_predict"),
+        *(f"{DRIFT}.drift_check", f"{LOGS}.compact_logs"),
+    }
+    assert {name.partition(".")[2] for name in refused} == first
+    assert "whatever the interval" in steps(description)[f"{TRAINING}.data"]["refused"]["backfill"]
+
+
+@pytest.mark.airflow
+def test_config_says_when_and_how_a_dag_runs(scheduled: dict[str, Any]) -> None:
+    dags = scheduled["dags"]
+    assert {dag_id: dag["schedule"] for dag_id, dag in dags.items()} == {
+        DATA: "0 * * * *",  # @hourly: development's own file comes before
+        TRAINING: "30 4 * * 1",
+        INFERENCE: None,
+        DRIFT: None,
+        "regions": None,
+        "nightly": None,
+    }
+    for dag in dags.values():
+        assert dag["catchup"] is True
+        assert dag["starts"].startswith("2026-01-01")
+        assert dag["max_active_runs"] == 1
+    data = dags[DATA]["tasks"]["data"]
+    assert (data["owner"], data["pool"]) == ("forecasts", "lake")
+    assert (data["retries"], data["delay"], data["timeout"]) == (1, 7, 180)
+    assert (
+        dags[DRIFT]["tasks"]["retrain"]["run"] == "drift__{{ dag_run.run_after.toordinal() // 30 }}"
+    )
+
+
+@pytest.mark.airflow
+def test_the_batch_waits_for_gold_and_champion_where_config_says_so(
+    scheduled: dict[str, Any],
+) -> None:
+    gold, champion = f"lake://gold/{PACKAGE}", f"mlflow://models/{PACKAGE}/champion"
+    assert scheduled["dags"][INFERENCE]["waits_for"] == [gold, champion]
+    assert scheduled["dags"][TRAINING]["waits_for"] == []
+    renewed = {name: task["renews"] for name, task in steps(scheduled).items() if task["renews"]}
+    assert renewed == {
+        f"{DATA}.data": [gold],
+        f"{TRAINING}.data": [gold],
+        f"{TRAINING}.deploy": [champion],
+        f"{INFERENCE}.batch_predict": [f"lake://predictions/{PACKAGE}"],
+    }
+    # A DAG that has no assets cannot wait for them.
+    ((file, error),) = scheduled["errors"].items()
+    assert file.endswith(f"{LOGS}.py")
+    assert f"{LOGS} has no assets to wait for" in error
+
+
+@pytest.mark.airflow
+def test_two_runs_never_do_the_same_step_at_once_in_a_backfill_either(
+    description: dict[str, Any],
+) -> None:
+    assert {task["at_once"] for task in tasks(description).values()} == {1}
+
+
+@pytest.mark.airflow
+def test_a_step_of_the_teams_own_is_a_task_without_a_change_of_the_dag(
+    scheduled: dict[str, Any],
+) -> None:
+    training = scheduled["dags"][TRAINING]["tasks"]
+    assert training["register"]["next"] == ["announce"]
+    assert training["announce"]["next"] == ["deploy"]
+
+
+@pytest.mark.airflow
+def test_the_dags_name_the_sources_and_the_model(scheduled: dict[str, Any]) -> None:
+    assert "Sources: customer_churn, payments." in scheduled["dags"][DATA]["doc"]
+    assert "churn" in scheduled["dags"][TRAINING]["tags"]
+
+
+@pytest.mark.airflow
+def test_the_documents_recipes_are_dags(scheduled: dict[str, Any], echo: Path) -> None:
+    regions, nightly = scheduled["dags"]["regions"], scheduled["dags"]["nightly"]
+    assert words_of(regions["tasks"]["score"], echo, "nothing") == [
+        *("batch-predict", "--run-id", "manual__1", "--data", "data/north.csv"),
+    ]
+    assert nightly["tasks"]["score"]["next"] == ["check"]
+
+
+@pytest.mark.airflow
+def test_drift_is_a_result_for_decide_and_an_error_is_a_failure(
+    description: dict[str, Any], tmp_path: Path
+) -> None:
+    check = steps(description)[f"{DRIFT}.drift_check"]
+    for code, expected in ((0, 0), (1, 0), (2, 2), (3, 3), (99, 99)):
+        program = tmp_path / "python"
+        program.write_text(f"#!/bin/sh\necho '{{}}'\nexit {code}\n")
+        program.chmod(0o755)
+        environment = {"PROJECT_PYTHON": str(program), "PATH": os.environ["PATH"]}
+        done = subprocess.run(
+            ["bash", "-c", check["command"]], env=environment, capture_output=True, check=False
+        )
+        assert done.returncode == expected

@@ -3,34 +3,41 @@
 1. **data** reads the source into bronze, silver and gold. Bad rows go to quarantine.
 2. **extract** pins gold's snapshot, **features** splits its rows and refuses leaks, **train**
    searches and fits, **evaluate** judges the winner on unseen rows, **register** signs and
-   registers it. A stage that is run again with the same run id goes on where it stopped.
+   registers it. Steps of your own stand between them: those of pipelines/training.py, as
+   pipeline.json lists them. A step that is run again with the same run id goes on where it stopped.
 3. **deploy** tries the version behind HTTP and compares it with the champion on the same rows. It
    **fails** where the gate says no: the champion stays, and the log says which check refused the
-   candidate. It is not retried, because the answer would be the same.
+   candidate. It is not retried, because the answer would be the same. Without `promote` it is
+   skipped: a dry run.
 
 What a step printed is its log; its result is its XCom. The same steps by hand: `make data`, then
 `make train-local`.
 """
 
-from airflow.sdk import DAG, chain
-from steps import DAG_ARGUMENTS, RUN_ID, step
+from airflow.sdk import chain
+from steps import CHAMPION, GOLD, PIPELINE, RUN_ID, dag, given, step
 
-with DAG(
+with dag(
     "ml_training_pipeline",
-    description="Data, a trained candidate, and the gate to champion",
-    doc_md=__doc__,
-    tags=["ml", "training"],
-    **DAG_ARGUMENTS,
+    __doc__,
+    tags=["ml", "training", *PIPELINE["models"]],
+    parameters=["trials", "budget_seconds", "promote"],
 ):
-    data = step("data", ["data"])
-    stages = [
-        step(stage, ["training", stage, "--run-id", RUN_ID])
-        for stage in ("extract", "features", "train", "evaluate", "register")
+    search = {
+        "MLOPS_TRAINING__TRIALS": given("trials"),
+        "MLOPS_TRAINING__TIMEOUT_SECONDS": given("budget_seconds"),
+    }
+    data = step("data", ["data"], backfills=False, renews={"gold_snapshot": GOLD})
+    training = [
+        step(each["task"], [*each["command"], "--run-id", RUN_ID], variables=search)
+        for each in PIPELINE["training"]
     ]
     deploy = step(
         "deploy",
         ["training", "deploy", "--version", "$MODEL_VERSION"],
-        env={"MODEL_VERSION": "{% raw %}{{ ti.xcom_pull(task_ids='register')['model_version'] }}{% endraw %}"},
+        variables={"MODEL_VERSION": "{% raw %}{{ ti.xcom_pull(task_ids='register')['model_version'] }}{% endraw %}"},
+        only_if="promote",
+        renews={"model_version": CHAMPION},
         retries=0,
     )
-    chain(data, *stages, deploy)
+    chain(data, *training, deploy)

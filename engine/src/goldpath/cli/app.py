@@ -21,6 +21,7 @@ from goldpath.cli.access import keys as keys_app
 from goldpath.cli.access import users as users_app
 from goldpath.cli.automl import automl
 from goldpath.cli.data import app as data_app
+from goldpath.cli.definitions import check, describe
 from goldpath.cli.docs import docs
 from goldpath.cli.engine import app as engine_app
 from goldpath.cli.features import app as features_app
@@ -53,7 +54,9 @@ RunId = Annotated[
 
 OTHERS = 0o077
 """Rows, models, logs and reports are for whoever runs the project, not for the machine's others."""
-WRITE_SOURCES = frozenset({"add-source", "adopt", "docs", "engine", "migrate", "template-update"})
+WRITE_SOURCES = frozenset(
+    {"add-source", "adopt", "describe", "docs", "engine", "migrate", "template-update"}
+)
 """They write what goes into git, which a container's user or a colleague has to read."""
 
 
@@ -86,6 +89,8 @@ app.command()(template_update)
 app.command()(migrate)
 app.command()(relocate)
 app.add_typer(engine_app, name="engine")
+app.command()(check)
+app.command()(describe)
 app.command()(docs)
 
 
@@ -335,38 +340,12 @@ def status(as_json: Json = False) -> None:
     from goldpath.contract import load_contract
     from goldpath.jobs.upkeep.status import project_status
     from goldpath.presentation import show
+    from goldpath.services.processes import shown_servers
     from goldpath.settings import load_settings
 
     settings = load_settings()
-    show(project_status(settings, load_contract(settings.root)), as_json)
-
-
-@app.command()
-def check(
-    leaks: Annotated[
-        bool, typer.Option("--leaks", help="Then look whether later rows change earlier values.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Load what project.py hands over, try it without data, and list it.
-
-    With --leaks: on the lake's rows; exit 1 where later rows change earlier ones, 3 without data.
-    """
-    from goldpath.contract import load_contract
-    from goldpath.jobs.own_definitions import check_definitions
-    from goldpath.presentation import show
-    from goldpath.settings import load_settings
-
-    settings = load_settings()
-    contract = load_contract(settings.root)
-    definitions = check_definitions(settings, contract)
-    if not leaks:
-        return show(definitions, as_json)
-    from goldpath.jobs.data.leaks import check_leaks, show_leaks
-
-    result = check_leaks(settings, contract)
-    show_leaks(result, as_json)
-    raise typer.Exit(result.exit_code)
+    servers = shown_servers(settings.run_directory)
+    show(project_status(settings, load_contract(settings.root), servers), as_json)
 
 
 for server_command in SERVER_COMMANDS:

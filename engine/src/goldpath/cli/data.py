@@ -37,6 +37,8 @@ def refresh(
     """
     if context.invoked_subcommand is not None:
         return
+    if start is not None and end is not None and start >= end:
+        raise typer.BadParameter(f"--to {end:%Y-%m-%d} is not after --from {start:%Y-%m-%d}")
     from goldpath.contract import load_contract
     from goldpath.jobs.data.refresh import refresh
     from goldpath.presentation import show

@@ -34,11 +34,19 @@ def init_mlflow(as_json: Json = False) -> None:
 
 def airflow_up(as_json: Json = False) -> None:
     """Start Airflow in the background, in its own environment."""
-    from goldpath.presentation import show
+    from goldpath.contract import load_contract
+    from goldpath.errors import ProjectError
+    from goldpath.jobs.orchestration import dags_state
+    from goldpath.presentation import show, step
     from goldpath.services.airflow_server import start_airflow
     from goldpath.settings import load_settings
 
-    show(start_airflow(load_settings()), as_json)
+    settings = load_settings()
+    try:
+        step(f"What the DAGs know: {dags_state(settings, load_contract(settings.root))}")
+    except ProjectError as error:  # Airflow is also where one looks at what failed
+        step(f"What the DAGs know cannot be compared with the project: {error}")
+    show(start_airflow(settings), as_json)
 
 
 def airflow_down(as_json: Json = False) -> None:

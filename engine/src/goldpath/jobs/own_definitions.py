@@ -33,6 +33,7 @@ class Definitions:
         routes: The service's own ones.
         settings: Sections of the settings.
         sources: The further sources of `config/sources`.
+        dags: Whether what the DAGs know of the project is up to date.
     """
 
     project: str
@@ -48,6 +49,7 @@ class Definitions:
     routes: Sequence[str]
     settings: Sequence[str]
     sources: Sequence[str]
+    dags: str
 
 
 def check_definitions(settings: Settings, contract: Contract) -> Definitions:
@@ -58,6 +60,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
 
     Raises:
         ContractError: If a file of `config/sources` is wrong; names the key, the value and the fix.
+        OrchestrationError: If `config/airflow.yaml` has a schedule of a DAG that there is not.
         ProjectDefinitionError: Names file, line, name and fix of the first that cannot be used.
     """
     import ibis
@@ -67,6 +70,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     from goldpath.features.row.sql import with_sql_features
     from goldpath.features.window.lake_columns import with_window_columns
     from goldpath.jobs.data.recipes import recipes_digest, store_raw
+    from goldpath.jobs.orchestration import dags_state
     from goldpath.learning.decision.choice import require_tunable
     from goldpath.learning.decision.chosen import with_chosen_metrics
     from goldpath.learning.families import families_of, require_installed
@@ -107,6 +111,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
         ],
         settings=list(project.sections),
         sources=[each.dataset for each in sources],
+        dags=dags_state(settings, contract),
     )
 
 

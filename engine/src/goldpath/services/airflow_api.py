@@ -45,10 +45,14 @@ class AirflowApi:
         """
         return self._authorised("POST", path, body)
 
-    def trigger(self, dag_id: str) -> str:
-        """Start a run of a DAG now and return the run's id."""
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
+        """Start a run of a DAG now, with these parameters, and return the run's id.
+
+        Raises:
+            AirflowApiError: If Airflow refuses a parameter, or does not answer.
+        """
         # No logical date: a run asked for by hand stands for no interval of a schedule.
-        run = self.post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": {}})
+        run = self.post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
         return str(run["dag_run_id"])
 
     def _authorised(self, method: str, path: str, body: dict[str, Any] | None) -> Any:

@@ -6,9 +6,10 @@ import os
 import secrets
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from goldpath.presentation import progress_console, step
 from goldpath.services.airflow_api import AirflowApi, AirflowApiError
@@ -29,6 +30,18 @@ PORT_SETTING = "servers.airflow_port"
 ENVIRONMENT_VARIABLE = "MLOPS_AIRFLOW_VENV"
 PASSWORD_VARIABLE = "AIRFLOW_ADMIN_PASSWORD"  # noqa: S105  a variable's name
 USERNAME = "admin"
+OWN_VARIABLE = "AIRFLOW__"
+# Whoever sets these otherwise gets an Airflow that airflow-up cannot sign in to, or that is not the
+# one at the printed address.
+OVERRULED = frozenset(
+    {
+        "AIRFLOW__API__BASE_URL",
+        "AIRFLOW__CORE__DAGS_FOLDER",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS",
+    }
+)
 COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 
 
@@ -53,8 +66,8 @@ def start_airflow(settings: Settings) -> ServerStatus:
         What became of the server, where it answers and how to sign in.
 
     Raises:
-        ServerError: If the port is taken, the environment cannot be made, or Airflow or one of
-            the DAG files does not come up.
+        ServerError: If the port is taken, the environment cannot be made, or Airflow does not
+            come up. A DAG file that does not import is named in the message; the others run.
     """
     home = settings.root / ".airflow"
     port = settings.servers.airflow_port
@@ -73,7 +86,10 @@ def start_airflow(settings: Settings) -> ServerStatus:
     airflow = [str(_airflow_python(settings.root)), "-m", "airflow"]
     environment = _environment(installation, Path(airflow[0]).parent)
     if starting:
+        _say_overruled(environment)
+    if starting:
         _migrate(airflow, environment, installation, settings.run_directory)
+    readiness = _Readiness(installation, password)
     # `airflow standalone` would do, but it leaves its children behind on SIGTERM, and the log
     # servers of its scheduler and triggerer listen on every address.
     spec = ServerSpec(
@@ -101,10 +117,13 @@ def start_airflow(settings: Settings) -> ServerStatus:
         # Not the project's root: Python would find its folder `airflow` there.
         working_directory=home,
         ready_timeout=400,
-        missing=_Readiness(installation, password).missing,
+        missing=readiness.missing,
         message=_sign_in(password),
+        supervised=True,
     )
-    return start_server(spec, settings.run_directory)
+    status = start_server(spec, settings.run_directory)
+    said = [*readiness.broken_files(), *readiness.missing_pool(settings.airflow.pool)]
+    return replace(status, message="\n".join([status.message, *said]))
 
 
 def _sign_in(password: str) -> str:
@@ -149,7 +168,7 @@ def _password(file: Path, starting: bool) -> str:
 
 def _environment(installation: _Installation, binaries: Path) -> dict[str, str]:
     home, url = installation.home, installation.url
-    return {
+    own = {
         "AIRFLOW_HOME": str(home),
         # Airflow writes these paths into its airflow.cfg once; here they follow a moved project.
         # Its keys stay in that file, which only its owner can read.
@@ -165,6 +184,11 @@ def _environment(installation: _Installation, binaries: Path) -> dict[str, str]:
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        # How soon another scheduler takes up what a killed one was at; the default is five minutes.
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
+        # A worker's call of the API server; on a small machine under load, the default of 5 s fails
+        # tasks that are doing well.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "PROJECT_ROOT": str(installation.root),
         "PROJECT_PYTHON": sys.executable,
@@ -173,6 +197,18 @@ def _environment(installation: _Installation, binaries: Path) -> dict[str, str]:
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), HOST, "localhost"])),
         "no_proxy": ",".join(filter(None, [os.environ.get("no_proxy"), HOST, "localhost"])),
     }
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(OWN_VARIABLE) and name not in OVERRULED
+    }
+    return {**own, **kept}
+
+
+def _say_overruled(environment: dict[str, str]) -> None:
+    for name in sorted(OVERRULED):
+        if os.environ.get(name, environment[name]) != environment[name]:
+            step(f"{name} of the environment is not used: airflow-up sets it itself")
 
 
 def _migrate(
@@ -184,9 +220,11 @@ def _migrate(
     """Create Airflow's database or bring it up to date, once for each lock."""
     stamp = installation.home / "migrated.sha256"
     lock = installation.root / "requirements" / "airflow.txt"
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
-    database = installation.home / "airflow.db"
-    if database.is_file() and stamp.is_file() and stamp.read_text() == digest:
+    database = environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    digest = hashlib.sha256(lock.read_bytes() + database.encode()).hexdigest()
+    own = installation.home / "airflow.db"
+    is_there = own.is_file() or database != f"sqlite:///{own}"
+    if is_there and stamp.is_file() and stamp.read_text() == digest:
         return
     run_directory.mkdir(parents=True, exist_ok=True)
     log = run_directory / f"{NAME}-migrate.log"
@@ -208,38 +246,63 @@ def _migrate(
 
 
 class _Readiness:
-    """Ready is more than healthy: every DAG of the project has been read and can be triggered."""
+    """Ready is more than healthy: every DAG file has been read, and what imports can be triggered.
+
+    A file that does not import is no reason to stop the others.
+    """
 
     def __init__(self, installation: _Installation, password: str) -> None:
         self._api = AirflowApi(installation.url, USERNAME, password)
-        self._dag_ids = sorted(file.stem for file in installation.dags.glob("ml_*.py"))
+        # A file of the project's holds the DAG that it is named after; of others, who knows.
+        self._dag_ids = {
+            file.name: file.stem
+            for file in sorted(installation.dags.glob("*.py"))
+            if f'"{file.stem}"' in file.read_text(encoding="utf-8", errors="replace")
+        }
         self._began = datetime.now(UTC)
 
     def missing(self) -> str:
-        """What Airflow still lacks, empty when it is ready.
-
-        Raises:
-            ServerError: If a DAG file does not import.
-        """
+        """What Airflow still lacks, empty when it is ready."""
         try:
             health = self._api.get("monitor/health")
             for component in COMPONENTS:
                 if health[component]["status"] != "healthy":
                     return f"the {component}"
-            self._refuse_broken_files()
-            for dag_id in self._dag_ids:
-                self._api.get(f"dags/{dag_id}")
+            broken = set()
+            for error in self._import_errors():
+                # An older one is what the last session left; the file may have been mended since.
+                if datetime.fromisoformat(error["timestamp"]) < self._began:
+                    return f"{error['filename']}, which did not import the last time"
+                broken.add(Path(error["filename"]).name)
+            for file, dag_id in self._dag_ids.items():
+                if file not in broken:
+                    self._api.get(f"dags/{dag_id}")
         except AirflowApiError as error:
             return str(error)
         return ""
 
-    def _refuse_broken_files(self) -> None:
-        errors = self._api.get("importErrors")["import_errors"]
-        for error in errors:
-            # An older one is what the last session left; the file may have been mended since.
-            if datetime.fromisoformat(error["timestamp"]) >= self._began:
-                raise ServerError(
-                    f"{error['filename']} does not import:\n{error['stack_trace']}", "mend the file"
-                )
-        if errors:
-            raise AirflowApiError(f"{errors[0]['filename']}, which did not import the last time")
+    def broken_files(self) -> list[str]:
+        """A line for each DAG file that does not import, with the last line of its traceback."""
+        try:
+            return [
+                f"{error['filename']} does not import, and its DAGs do not run: "
+                f"{error['stack_trace'].strip().splitlines()[-1]}"
+                for error in self._import_errors()
+            ]
+        except AirflowApiError as error:
+            return [f"whether every DAG file imports is not known: {error}"]
+
+    def missing_pool(self, pool: str) -> list[str]:
+        """A line where the tasks' pool does not exist, so that none of them would ever start."""
+        try:
+            self._api.get(f"pools/{quote(pool, safe='')}")
+        except AirflowApiError as error:
+            return [
+                f"the tasks' pool {pool} (config/airflow.yaml) cannot be used: {error}; make it in "
+                "Airflow (Admin, Pools), or they wait for ever"
+            ]
+        return []
+
+    def _import_errors(self) -> list[dict[str, str]]:
+        errors: list[dict[str, str]] = self._api.get("importErrors")["import_errors"]
+        return errors

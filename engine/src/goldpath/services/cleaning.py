@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldpath.errors import ProjectError
-from goldpath.services.processes import server_status
+from goldpath.services.processes import SERVERS, server_status
 from goldpath.settings import Settings
 
 CACHES = (
@@ -25,7 +25,6 @@ BYTECODE = "__pycache__"
 SOURCES = ("airflow", "src", "tests")
 REPORTS = ("reports",)
 STATE = (".airflow", "audit", "automl", "data/sample", "lake", "logs", "mlflow", "run")
-SERVERS = ("airflow", "mlflow", "prometheus")
 
 
 class CleaningError(ProjectError):

@@ -1,18 +1,27 @@
 """Which processes belong to a server: its process groups, and everything they started.
 
+`PidFile` says so on disk, `Family` finds and stops them.
+
 A process is known by its number and its start time together, because the system gives the number
 of a dead process to a new one.
 """
 
+import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 PROC = Path("/proc")
+SUPERVISOR = "supervisor"
+"""The command that starts a server's other commands, and starts each again that has ended."""
+# Ctrl-C's signal is the one every server here shuts down cleanly on; the others are fallbacks.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,57 @@ class Leader:
     command: str
     pid: int
     started: str
+
+
+@dataclass(frozen=True)
+class PidFile:
+    """What `run/<name>.json` holds: the processes that a server is.
+
+    Attributes:
+        path: The file.
+        url: What a person opens.
+        log: The first command's log.
+        leaders: The first process of each command; the supervisor first, where there is one.
+        restarts: How often the supervisor started a command again, by the command's name.
+    """
+
+    path: Path
+    url: str
+    log: str
+    leaders: tuple[Leader, ...]
+    restarts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def supervisor(self) -> Leader | None:
+        """The process that starts the others again; None where a server has none."""
+        return next((each for each in self.leaders if each.command == SUPERVISOR), None)
+
+    def write(self) -> None:
+        """Replace the file at once, so that a reader finds the old content or the new."""
+        content = {
+            "url": self.url,
+            "log": self.log,
+            "leaders": [asdict(x) for x in self.leaders],
+            "restarts": dict(self.restarts),
+            "folder": str(self.path.parent.resolve()),
+        }
+        draft = self.path.with_suffix(f".{os.getpid()}.draft")
+        draft.write_text(json.dumps(content, indent=2) + "\n")
+        draft.replace(self.path)
+
+    @classmethod
+    def read(cls, path: Path) -> "PidFile | None":
+        """The file's content; None where it is absent or is not one of ours."""
+        try:
+            content = json.loads(path.read_text())
+            folder = Path(content.get("folder", path.parent))
+            if folder.exists() and not folder.samefile(path.parent):
+                return None  # a copy of another project's: its servers are not this one's
+            leaders = tuple(Leader(**leader) for leader in content["leaders"])
+            restarts = {str(k): int(v) for k, v in content.get("restarts", {}).items()}
+            return cls(path, content["url"], content["log"], leaders, restarts)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
 
 
 class Family:
@@ -79,6 +139,27 @@ class Family:
         for group in {process.group for process in self.living()} - {os.getpgrp()}:
             with suppress(ProcessLookupError):
                 os.killpg(group, number)
+
+    def stop(self, grace: float) -> list[Process]:
+        """End every member: by SIGINT, else SIGTERM, else SIGKILL.
+
+        Args:
+            grace: Seconds that they have after each signal before the next, harder one.
+
+        Returns:
+            Those that are still alive.
+        """
+        for number in STOP_SIGNALS:
+            self.signal(number)
+            deadline = time.monotonic() + grace
+            while time.monotonic() < deadline:
+                self.reap()
+                if not self.living():
+                    return []
+                if number is signal.SIGKILL:  # whatever was started while the last one was sent
+                    self.signal(number)
+                time.sleep(POLL_SECONDS)
+        return self.living()
 
     def reap(self) -> None:
         """Collect the exit codes of leaders that this very process started."""

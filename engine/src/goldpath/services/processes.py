@@ -8,13 +8,13 @@ import errno
 import fcntl
 import json
 import os
-import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 from urllib.error import HTTPError
@@ -22,14 +22,14 @@ from urllib.request import ProxyHandler, build_opener
 
 from goldpath.errors import ProjectError
 from goldpath.presentation import progress_console, step
-from goldpath.services.process_table import Family, Leader, start_time
+from goldpath.services.process_table import SUPERVISOR, Family, Leader, PidFile, start_time
 from goldpath.settings import ENVIRONMENT_PREFIX
 
 HOST = "127.0.0.1"
 LOG_LINES = 20
 POLL_SECONDS = 0.2
-# Ctrl-C's signal is the one every server here shuts down cleanly on; the others are for the deaf.
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+SERVERS = ("airflow", "mlflow", "prometheus")
+SUPERVISION = "goldpath.services.supervision"
 
 # A proxy of the environment must not answer for 127.0.0.1.
 _direct = build_opener(ProxyHandler({}))
@@ -55,6 +55,7 @@ class ServerSpec:
         ready_timeout: Seconds until a start counts as failed.
         missing: Asked once ready_url answers: what the server still lacks, empty when it is ready.
         message: What to tell a person when it is up.
+        supervised: Whether a command that ends later is started again.
     """
 
     name: str
@@ -68,51 +69,19 @@ class ServerSpec:
     ready_timeout: float = 120.0
     missing: Callable[[], str] | None = None
     message: str = ""
+    supervised: bool = False
 
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """What became of a server."""
+    """What became of a server; `supervision` says which of its commands had to be started again."""
 
     name: str
     state: Literal["started", "already running", "running", "stopped", "not running"]
     url: str = ""
     log: str = ""
     message: str = ""
-
-
-@dataclass(frozen=True)
-class _PidFile:
-    """What `run/<name>.json` holds."""
-
-    path: Path
-    url: str
-    log: str
-    leaders: tuple[Leader, ...]
-
-    def write(self) -> None:
-        content = {
-            "url": self.url,
-            "log": self.log,
-            "leaders": [asdict(x) for x in self.leaders],
-            "folder": str(self.path.parent.resolve()),
-        }
-        draft = self.path.with_suffix(f".{os.getpid()}.draft")
-        draft.write_text(json.dumps(content, indent=2) + "\n")
-        draft.replace(self.path)
-
-    @classmethod
-    def read(cls, path: Path) -> "_PidFile | None":
-        """The file's content; None where it is absent or is not one of ours."""
-        try:
-            content = json.loads(path.read_text())
-            folder = Path(content.get("folder", path.parent))
-            if folder.exists() and not folder.samefile(path.parent):
-                return None  # a copy of another project's: its servers are not this one's
-            leaders = tuple(Leader(**leader) for leader in content["leaders"])
-            return cls(path, content["url"], content["log"], leaders)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
+    supervision: str = ""
 
 
 def start_server(spec: ServerSpec, run_directory: Path) -> ServerStatus:
@@ -132,11 +101,15 @@ def start_server(spec: ServerSpec, run_directory: Path) -> ServerStatus:
     run_directory.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(run_directory / f"{spec.name}.lock"):
         path = run_directory / f"{spec.name}.json"
-        if found := _PidFile.read(path):
+        if found := PidFile.read(path):
             living = {process.pid for process in Family(found.leaders).living()}
-            if all(leader.pid in living for leader in found.leaders):
-                return ServerStatus(
-                    spec.name, "already running", found.url, found.log, spec.message
+            # What a living supervisor has not got back yet, it will.
+            needed = [found.supervisor] if found.supervisor else found.leaders
+            if all(leader.pid in living for leader in needed):
+                return replace(
+                    server_status(spec.name, run_directory),
+                    state="already running",
+                    message=spec.message,
                 )
             step(f"The last {spec.name} is only half there: stopping the rest of it")
             stop_server(spec.name, run_directory)
@@ -159,7 +132,7 @@ def stop_server(name: str, run_directory: Path, grace: float = 20.0) -> ServerSt
         ServerError: If a process survives all of that.
     """
     path = run_directory / f"{name}.json"
-    found = _PidFile.read(path)
+    found = PidFile.read(path)
     if found is None or not Family(found.leaders).living():
         path.unlink(missing_ok=True)
         return ServerStatus(name, "not running")
@@ -171,10 +144,20 @@ def stop_server(name: str, run_directory: Path, grace: float = 20.0) -> ServerSt
 
 def server_status(name: str, run_directory: Path) -> ServerStatus:
     """Say whether a server's processes are alive; asks nothing of the server itself."""
-    found = _PidFile.read(run_directory / f"{name}.json")
+    found = PidFile.read(run_directory / f"{name}.json")
     if found is None or not Family(found.leaders).living():
         return ServerStatus(name, "not running")
-    return ServerStatus(name, "running", found.url, found.log)
+    return ServerStatus(name, "running", found.url, found.log, supervision=_supervision(found))
+
+
+def shown_servers(run_directory: Path) -> dict[str, str]:
+    """The background servers that run, each with its address and what its supervisor did."""
+    found = (server_status(name, run_directory) for name in SERVERS)
+    return {
+        each.name: "; ".join(filter(None, [each.url, each.supervision]))
+        for each in found
+        if each.state == "running"
+    }
 
 
 def require_free_port(port: int, setting: str) -> None:
@@ -227,21 +210,40 @@ def tail(log: Path) -> str:
     return "\n".join([f"The last lines of {log.name}:", *(lines or ["(it is empty)"])])
 
 
+def _supervision(found: PidFile) -> str:
+    if found.supervisor is None:
+        return ""
+    if start_time(found.supervisor.pid) != found.supervisor.started:
+        return f"its supervisor has ended: make {found.path.stem}-up starts all of it again"
+    return ", ".join(
+        f"{command} ended and was started again {count} times"
+        if count > 1
+        else f"{command} ended once and was started again"
+        for command, count in found.restarts.items()
+    )
+
+
 def _start(spec: ServerSpec, path: Path) -> ServerStatus:
     logs = {command: path.parent / f"{spec.name}-{command}.log" for command in spec.commands}
     first_log = str(next(iter(logs.values())))
     running: dict[str, subprocess.Popen[bytes]] = {}
     leaders: list[Leader] = []
+    commands = spec.commands
+    if spec.supervised:
+        logs[SUPERVISOR] = path.parent / f"{spec.name}-{SUPERVISOR}.log"
+        described = json.dumps({name: list(words) for name, words in commands.items()})
+        commands = {SUPERVISOR: [sys.executable, "-m", SUPERVISION, str(path), described]}
     step(f"Starting {spec.name} on port {spec.port}")
     try:
-        for command, arguments in spec.commands.items():
+        for command, arguments in commands.items():
             process = _spawn(spec, arguments, logs[command])
             running[command] = process
             leaders.append(Leader(command, process.pid, start_time(process.pid) or ""))
-            _PidFile(path, spec.url, first_log, tuple(leaders)).write()
-        _wait_until_ready(spec, running, logs)
+            PidFile(path, spec.url, first_log, tuple(leaders)).write()
+        _wait_until_ready(spec, running, logs, path)
     except BaseException:  # Ctrl-C too: an unfinished start leaves nothing
-        _stop(leaders, grace=5)
+        found = PidFile.read(path)
+        _stop(found.leaders if found else leaders, grace=5)
         path.unlink(missing_ok=True)
         raise
     return ServerStatus(spec.name, "started", spec.url, first_log, spec.message)
@@ -269,7 +271,10 @@ def _spawn(spec: ServerSpec, arguments: Sequence[str], log: Path) -> subprocess.
 
 
 def _wait_until_ready(
-    spec: ServerSpec, running: Mapping[str, subprocess.Popen[bytes]], logs: Mapping[str, Path]
+    spec: ServerSpec,
+    running: Mapping[str, subprocess.Popen[bytes]],
+    logs: Mapping[str, Path],
+    path: Path,
 ) -> None:
     began = time.monotonic()
     lacks = f"an answer from {spec.ready_url}"
@@ -283,6 +288,13 @@ def _wait_until_ready(
                         f"{tail(logs[command])}",
                         f"read {logs[command]}",
                     )
+            if spec.supervised and (command := _ended(path)):
+                # Later it would be started again; now it is a start that failed.
+                raise ServerError(
+                    f"{spec.name}: {command} ended while {spec.name} was starting.\n"
+                    f"{tail(logs[command])}",
+                    f"read {logs[command]}",
+                )
             if answers(spec.ready_url):
                 lacks = spec.missing() if spec.missing else ""
                 if not lacks:
@@ -295,22 +307,22 @@ def _wait_until_ready(
     )
 
 
+def _ended(path: Path) -> str:
+    """A supervised command that has ended, or was started again; empty where there is none."""
+    found = PidFile.read(path)
+    if found is None:
+        return ""
+    living = {process.pid for process in Family(found.leaders).living()}
+    gone = [leader.command for leader in found.leaders if leader.pid not in living]
+    return next(iter([*found.restarts, *gone]), "")
+
+
 def _stop(leaders: Sequence[Leader], grace: float) -> None:
-    family = Family(leaders)
-    for number in STOP_SIGNALS:
-        family.signal(number)
-        deadline = time.monotonic() + grace
-        while time.monotonic() < deadline:
-            family.reap()
-            if not family.living():
-                return
-            if number is signal.SIGKILL:  # whatever was being started while the last one was sent
-                family.signal(number)
-            time.sleep(POLL_SECONDS / 4)
-    pids = ", ".join(str(process.pid) for process in family.living())
-    raise ServerError(
-        f"processes {pids} survived SIGKILL", "they wait for a disk or the kernel: try again"
-    )
+    if survivors := Family(leaders).stop(grace):
+        pids = ", ".join(str(process.pid) for process in survivors)
+        raise ServerError(
+            f"processes {pids} survived SIGKILL", "they wait for a disk or the kernel: try again"
+        )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ explains every variable. Each room's section has a module of its own here, and n
 """
 
 from goldpath.settings.access import AccessSettings
+from goldpath.settings.airflow import AirflowSettings
 from goldpath.settings.automl import AutoMLSettings
 from goldpath.settings.aws import AwsSettings
 from goldpath.settings.card import CardSettings
@@ -30,6 +31,7 @@ __all__ = [
     "ENVIRONMENT_PREFIX",
     "SHORTEST_KEY",
     "AccessSettings",
+    "AirflowSettings",
     "AutoMLSettings",
     "AwsSettings",
     "CardSettings",

@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from goldpath.project import Project, running_project
 from goldpath.settings.access import AccessSettings
+from goldpath.settings.airflow import AirflowSettings
 from goldpath.settings.automl import AutoMLSettings
 from goldpath.settings.aws import AwsSettings
 from goldpath.settings.card import CardSettings
@@ -81,6 +82,7 @@ class Settings(SectionFiles):
     prediction_log: PredictionLogSettings = PredictionLogSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     servers: ServersSettings = ServersSettings()
+    airflow: AirflowSettings = AirflowSettings()
     features: FeatureSettings = FeatureSettings()
     aws: AwsSettings | None = None
 
@@ -114,6 +116,21 @@ class Settings(SectionFiles):
             raise ValueError(
                 f"environment={self.environment} refuses missing or default secrets: "
                 f"set {', '.join(weak)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def refuse_variables_that_airflow_ignores(self) -> Self:
+        """The DAG files read `config/airflow.yaml` in an environment that has no goldpath.
+
+        Raises:
+            ValueError: If a variable would override it here and change nothing there.
+        """
+        ignored = [name for name in os.environ if name.upper().startswith("MLOPS_AIRFLOW__")]
+        if ignored:
+            raise ValueError(
+                f"{', '.join(sorted(ignored))}: the DAG files read no such variable; write the "
+                "value to config/airflow.yaml, or below `airflow:` in config/environments/NAME.yaml"
             )
         return self
 

@@ -55,7 +55,7 @@ STEPS: tuple[Step, ...] = (
     register_candidate,
 )
 STAGE_OF = dict(zip(STEPS, STAGES, strict=True))
-DEPLOY = "deploy"
+DATA, DEPLOY = "data", "deploy"  # further tasks of the DAG, whose names no step may have
 
 StageResult = Extracted | Divided | Found | Judged | TrainingResult
 
@@ -67,7 +67,7 @@ def training_steps(settings: Settings) -> tuple[Step, ...]:
         ProjectDefinitionError: If a step is missing, misplaced or cannot be used.
     """
     handed_over = settings.project.definitions.training
-    return checked_steps(handed_over, STEPS, "training", {*STAGES, DEPLOY})
+    return checked_steps(handed_over, STEPS, "training", {*STAGES, DATA, DEPLOY})
 
 
 def preparing_steps(settings: Settings) -> tuple[Step, ...]:

@@ -1,6 +1,6 @@
 """What exists, what is missing, and which command brings it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from goldpath.contract import Contract, parse_contract
@@ -40,6 +40,7 @@ class ProjectStatus:
         row_features: What is computed from a request's columns.
         window_features: What is computed from the further sources, by entity and time.
         environment: Which one, and the settings that its own file changes.
+        servers: The background servers that run, with what had to be started again.
         next_command: What to do now.
     """
 
@@ -51,13 +52,21 @@ class ProjectStatus:
     row_features: tuple[str, ...]
     window_features: tuple[str, ...]
     environment: str
+    servers: Mapping[str, str]
     next_command: str
 
 
-def project_status(settings: Settings, contract: Contract) -> ProjectStatus:
+def project_status(
+    settings: Settings, contract: Contract, servers: Mapping[str, str] | None = None
+) -> ProjectStatus:
     """Look at the lake and the registry; nothing is changed and nothing must exist.
 
     A store that does not answer is named, and what to do about it comes before everything else.
+
+    Args:
+        settings: The project's settings.
+        contract: What a row is.
+        servers: The background servers that run, in words.
     """
     try:
         sources, sources_next = load_sources(settings.root, contract.dataset), ""
@@ -80,6 +89,7 @@ def project_status(settings: Settings, contract: Contract) -> ProjectStatus:
         row_features=tuple(each.name for each in learned.row_features),
         window_features=tuple(each.name for each in learned.window_features),
         environment=_environment(settings),
+        servers=servers or {},
         next_command=following,
     )
 

@@ -1,0 +1,245 @@
+"""What Airflow's DAGs have to know of the project, written where they can read it.
+
+Airflow's environment has neither goldpath nor the project's package. So `describe` writes the
+steps, sources and parameters to `airflow/dags/pipeline.json`, which lies in git beside the DAGs.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+from goldpath.contract import Contract
+from goldpath.errors import CheckFailedError, ProjectError
+from goldpath.jobs.training.stages import STAGE_OF, training_steps
+from goldpath.jobs.training.steps import register_candidate
+from goldpath.settings import Settings
+from goldpath.settings.training import TrainingSettings
+from goldpath.source_contract import load_sources
+
+DAGS = "airflow/dags"
+FILE = f"{DAGS}/pipeline.json"
+DAG_NAME = re.compile(r"\b[dD][aA][gG]\(\s*[\"']([\w.-]+)[\"']")
+
+
+class OrchestrationError(ProjectError):
+    """The project's DAGs and what they have to know do not fit each other."""
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """A step of the training as Airflow's task: its name, and the words of its command."""
+
+    task: str
+    command: Sequence[str]
+
+
+@dataclass(frozen=True)
+class PipelineDescription:
+    """What the DAGs are made from.
+
+    Attributes:
+        package: `python -m PACKAGE` is the project's command line.
+        dataset: The contract's table.
+        sources: The further sources of `config/sources`, by name.
+        models: The models of `project.py`, by name.
+        training: The steps of a training in their order, without the last one, deploy.
+        parameters: JSON schemas of what a run can be asked for, by name.
+    """
+
+    package: str
+    dataset: str
+    sources: Sequence[str]
+    models: Sequence[str]
+    training: Sequence[TrainingTask]
+    parameters: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Described:
+    """What became of the description.
+
+    Attributes:
+        file: Where it is.
+        state: `written`, or `up to date` where it said this already.
+        tasks: The tasks of a training.
+        sources: The further sources.
+    """
+
+    file: str
+    state: str
+    tasks: Sequence[str]
+    sources: Sequence[str]
+
+
+def describe(settings: Settings, contract: Contract) -> PipelineDescription:
+    """What the DAGs have to know of this project.
+
+    Raises:
+        ContractError: If a file of `config/sources` is wrong.
+        ProjectDefinitionError: If a step of the training cannot be used.
+    """
+    return PipelineDescription(
+        package=settings.project.name,
+        dataset=contract.dataset,
+        sources=[each.dataset for each in load_sources(settings.root, contract.dataset)],
+        models=list(settings.project.models),
+        training=_training_tasks(settings),
+        parameters=_parameters(),
+    )
+
+
+def write_description(settings: Settings, contract: Contract) -> Described:
+    """Write the description beside the DAGs.
+
+    Raises:
+        OrchestrationError: If the project has no folder for DAGs, or a schedule is of no DAG.
+    """
+    require_known_schedules(settings)
+    description = describe(settings, contract)
+    file, text = settings.root / FILE, _as_text(description)
+    if not file.parent.is_dir():
+        raise OrchestrationError(
+            f"this project has no folder {DAGS}", "make template-update brings it"
+        )
+    state = "up to date"
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        draft = file.with_suffix(".draft")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(file)
+        state = "written"
+    tasks = [each.task for each in description.training]
+    return Described(FILE, state, tasks, description.sources)
+
+
+def require_current(settings: Settings, contract: Contract) -> Described:
+    """Refuse a description that no longer is the project's, such as in CI.
+
+    Raises:
+        CheckFailedError: If it is missing or says something else; names what.
+        OrchestrationError: If a schedule is of no DAG.
+    """
+    require_known_schedules(settings)
+    if stale := staleness(settings, contract):
+        raise CheckFailedError(stale, f"make describe writes {FILE} anew; commit it")
+    description = describe(settings, contract)
+    tasks = [each.task for each in description.training]
+    return Described(FILE, "up to date", tasks, description.sources)
+
+
+def staleness(settings: Settings, contract: Contract) -> str:
+    """What the description says otherwise than the project; empty where it is up to date."""
+    file = settings.root / FILE
+    now = json.loads(_as_text(describe(settings, contract)))
+    try:
+        written = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return f"{FILE} is missing, from which the DAGs are made"
+    except ValueError as error:
+        return f"{FILE} is not JSON: {error}"
+    if not isinstance(written, dict):
+        return f"{FILE} holds a {type(written).__name__}, not an object"
+    keys = sorted(key for key in {*now, *written} if now.get(key) != written.get(key))
+    return f"{FILE} is not up to date: {', '.join(keys)}" if keys else ""
+
+
+def dags_state(settings: Settings, contract: Contract) -> str:
+    """The state of the description for `check`: a line to read."""
+    if not (settings.root / DAGS).is_dir():
+        return "no DAGs"
+    require_known_schedules(settings)
+    stale = staleness(settings, contract)
+    return f"{stale}; make describe writes it anew" if stale else "up to date"
+
+
+def require_known_schedules(settings: Settings) -> None:
+    """Refuse a schedule that no DAG would ever read.
+
+    Raises:
+        OrchestrationError: If `airflow.schedules` names a DAG that no file makes; names those that
+            there are.
+    """
+    known = sorted(
+        name
+        for file in (settings.root / DAGS).glob("*.py")
+        for name in DAG_NAME.findall(file.read_text(encoding="utf-8"))
+    )
+    for dag, schedule in settings.airflow.schedules.items():
+        if dag not in known:
+            raise OrchestrationError(
+                f"config/airflow.yaml: schedules has {dag}: {schedule}, and no file of {DAGS} "
+                "makes a DAG of that name",
+                f"the DAGs are {', '.join(known) or 'none'}",
+            )
+
+
+def _training_tasks(settings: Settings) -> list[TrainingTask]:
+    """Each step as a task; those of the project's own are there in their places."""
+    steps = training_steps(settings)
+    tasks = []
+    for each in steps:
+        stage = STAGE_OF.get(each)
+        if stage is None:
+            command: tuple[str, ...] = ("training", "run-step", each.__name__)
+        elif each is register_candidate and each is not steps[-1]:
+            # `training register` would also do the project's own steps that follow.
+            command = ("training", "run-step", each.__name__)
+        else:
+            command = ("training", stage)
+        tasks.append(TrainingTask(stage or each.__name__, command))
+    return tasks
+
+
+def _parameters() -> dict[str, dict[str, Any]]:
+    from goldpath.jobs.drift.current_rows import Source
+
+    fields = TrainingSettings.model_json_schema()["properties"]
+    sources = [name for name in get_args(Source) if name != "file"]
+    return {
+        "from": _optional(
+            "string", "The data from this day on is made anew; empty: what changed.", format="date"
+        ),
+        "to": _optional("string", "The first day that is not made anew.", format="date"),
+        "trials": _optional(
+            "integer",
+            "Trials of the search; empty: the project's setting.",
+            minimum=fields["trials"]["minimum"],
+        ),
+        "budget_seconds": _optional(
+            "number",
+            "No trial starts after this; empty: the project's setting.",
+            exclusiveMinimum=fields["timeout_seconds"]["exclusiveMinimum"],
+        ),
+        "promote": {
+            "type": "boolean",
+            "default": True,
+            "description": "Ask the gate to make it the champion. Off: a dry run, which ends with "
+            "a registered version.",
+        },
+        "data": _optional(
+            "string", "A file of the project's folder to score; empty: the gold table.", minLength=1
+        ),
+        "source": {
+            "type": "string",
+            "enum": sources,
+            "default": sources[0],
+            "description": "Which rows are compared; newest: what was scored last.",
+        },
+        "retrain": {
+            "type": "boolean",
+            "default": True,
+            "description": "Train again where there is drift. Off: the check fails instead.",
+        },
+        "days": _optional(
+            "integer", "How many days back; empty: the project's setting.", minimum=1
+        ),
+    }
+
+
+def _optional(kind: str, description: str, **limits: Any) -> dict[str, Any]:
+    return {"type": ["null", kind], "default": None, "description": description, **limits}
+
+
+def _as_text(description: PipelineDescription) -> str:
+    return json.dumps(asdict(description), indent=2) + "\n"

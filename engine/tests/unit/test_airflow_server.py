@@ -1,0 +1,51 @@
+"""The local Airflow: a user's own variables count, save those that it needs itself."""
+
+from pathlib import Path
+
+import pytest
+
+from goldpath.services import airflow_server
+from goldpath.services.airflow_server import OVERRULED
+
+
+@pytest.fixture
+def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> airflow_server._Installation:
+    for name in ("AIRFLOW__CORE__PARALLELISM", "AIRFLOW__CORE__DAGS_FOLDER"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / ".airflow"
+    return airflow_server._Installation(
+        tmp_path, home, tmp_path / "dags", home / "passwords.json", "http://127.0.0.1:8081"
+    )
+
+
+def test_a_users_own_variables_come_before_ours(
+    installation: airflow_server._Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert environment(installation)["AIRFLOW__CORE__PARALLELISM"] == "4"
+    monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "9")
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql+psycopg2://x/airflow")
+
+    ours = environment(installation)
+
+    assert ours["AIRFLOW__CORE__PARALLELISM"] == "9"
+    assert ours["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == "postgresql+psycopg2://x/airflow"
+
+
+def test_a_variable_that_would_lead_elsewhere_is_overruled_and_said(
+    installation: airflow_server._Installation,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", "/somewhere/else")
+    ours = environment(installation)
+    airflow_server._say_overruled(ours)
+
+    assert ours["AIRFLOW__CORE__DAGS_FOLDER"] == str(installation.dags)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "AIRFLOW__CORE__DAGS_FOLDER of the environment is not used" in said
+    assert said.count("is not used") == 1
+    assert set(ours) >= OVERRULED
+
+
+def environment(installation: airflow_server._Installation) -> dict[str, str]:
+    return airflow_server._environment(installation, Path("/opt/airflow/bin"))

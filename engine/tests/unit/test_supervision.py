@@ -1,0 +1,156 @@
+"""A supervised server's commands are kept alive, and what was started again is shown."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from goldpath.services.process_table import SUPERVISOR, Family, PidFile, process_table
+from goldpath.services.processes import (
+    ServerError,
+    ServerSpec,
+    answers,
+    server_status,
+    shown_servers,
+    start_server,
+    stop_server,
+)
+
+from ..ports import free_port
+
+WEB = """
+import http.server, sys
+http.server.ThreadingHTTPServer(
+    ("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler
+).serve_forever()
+"""
+SLEEP = "import time; time.sleep(600)"
+# A worker of the same process group, which outlives its parent.
+WITH_WORKER = (
+    "import pathlib, subprocess, sys\n"
+    f"worker = subprocess.Popen([sys.executable, '-c', {SLEEP!r}])\n"
+    "pathlib.Path(sys.argv[2]).write_text(str(worker.pid))\n"
+) + SLEEP
+
+
+@pytest.fixture
+def run_directory(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "run"
+    stop_server("mlflow", tmp_path / "run", grace=2)
+
+
+def start(run_directory: Path, port: int, worker: str = SLEEP, missing: str = "") -> PidFile:
+    url = f"http://127.0.0.1:{port}/"
+    worker_file = str(run_directory / "worker.pid")
+    commands = {
+        "web": [sys.executable, "-c", WEB, str(port)],
+        "worker": [sys.executable, "-c", worker, str(port), worker_file],
+    }
+    spec = ServerSpec(
+        name="mlflow",
+        commands=commands,
+        port=port,
+        ready_url=url,
+        url=url,
+        port_setting="servers.mlflow_port",
+        ready_timeout=60,
+        missing=lambda: missing,
+        supervised=True,
+    )
+    start_server(spec, run_directory)
+    return wait_for(run_directory, lambda found: len(found.leaders) == 3)
+
+
+def wait_for(run_directory: Path, fulfils: Callable[[PidFile], bool]) -> PidFile:
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        found = PidFile.read(run_directory / "mlflow.json")
+        if found and fulfils(found):
+            return found
+        time.sleep(0.05)
+    raise AssertionError((run_directory / "mlflow.json").read_text())
+
+
+def pid_of(found: PidFile, command: str) -> int:
+    return next(leader.pid for leader in found.leaders if leader.command == command)
+
+
+def test_a_killed_command_is_back_counted_and_shown(run_directory: Path) -> None:
+    found = start(run_directory, free_port(), WITH_WORKER)
+    assert [leader.command for leader in found.leaders] == [SUPERVISOR, "web", "worker"]
+    assert server_status("mlflow", run_directory).supervision == ""
+    leftover = int((run_directory / "worker.pid").read_text())
+
+    os.kill(pid_of(found, "worker"), signal.SIGKILL)
+    again = wait_for(
+        run_directory,
+        lambda now: pid_of(now, "worker") != pid_of(found, "worker"),
+    )
+
+    assert again.restarts == {"worker": 1}
+    assert pid_of(again, "web") == pid_of(found, "web")
+    assert leftover not in process_table()
+    assert "worker ended once" in shown_servers(run_directory)["mlflow"]
+    log = (run_directory / "mlflow-supervisor.log").read_text()
+    assert "worker ended with exit code -9" in log
+
+    everything = Family(again.leaders)
+    assert stop_server("mlflow", run_directory).state == "stopped"
+    assert everything.living() == []
+    assert shown_servers(run_directory) == {}
+
+
+def test_a_server_whose_command_is_being_restarted_is_running(run_directory: Path) -> None:
+    port = free_port()
+    found = start(run_directory, port)
+    os.kill(pid_of(found, "web"), signal.SIGKILL)
+    wait_for(run_directory, lambda now: now.restarts == {"web": 1})
+
+    assert start(run_directory, port).supervisor == found.supervisor
+
+    back = wait_for(run_directory, lambda now: pid_of(now, "web") != pid_of(found, "web"))
+    assert back.supervisor == found.supervisor
+    deadline = time.monotonic() + 10
+    while not answers(found.url) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert answers(found.url)
+
+
+def test_a_command_that_ends_while_the_server_starts_stops_all_of_it(run_directory: Path) -> None:
+    port = free_port()
+    with pytest.raises(ServerError, match=r"(?s)worker ended while.*no such database") as failed:
+        start(run_directory, port, "raise SystemExit('no such database')", missing="the database")
+
+    assert "mlflow-worker.log" in failed.value.fix
+    assert not (run_directory / "mlflow.json").exists()
+    assert not answers(f"http://127.0.0.1:{port}/")
+
+
+def test_a_killed_supervisor_is_shown_and_the_next_start_stops_the_rest(
+    run_directory: Path,
+) -> None:
+    port = free_port()
+    found = start(run_directory, port)
+    os.kill(pid_of(found, SUPERVISOR), signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while pid_of(found, SUPERVISOR) in process_table() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert "its supervisor has ended: make mlflow-up" in shown_servers(run_directory)["mlflow"]
+    again = start(run_directory, port)
+    assert Family(found.leaders).living() == []
+    assert again.supervisor != found.supervisor
+
+
+def test_a_pid_file_without_counts_is_read(tmp_path: Path) -> None:
+    # As the last version of the engine wrote it.
+    content = {"url": "u", "log": "l", "leaders": [{"command": "web", "pid": 1, "started": "x"}]}
+    (tmp_path / "mlflow.json").write_text(json.dumps(content))
+    found = PidFile.read(tmp_path / "mlflow.json")
+    assert found is not None
+    assert (found.restarts, found.supervisor) == ({}, None)
