@@ -1,0 +1,85 @@
+"""Windows are times: hours, days, weeks or months in UTC, and the seasons that they belong to."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from goldpath.drift.profile import DriftError
+
+WindowLength = Literal["1h", "1d", "1w", "1mo"]
+Season = Literal["none", "hour", "weekend", "weekday", "month"]
+Times = npt.NDArray[np.datetime64]
+
+UNITS: dict[WindowLength, str] = {"1h": "h", "1d": "D", "1w": "D", "1mo": "M"}
+TELLS_APART: dict[WindowLength, tuple[Season, ...]] = {
+    "1h": ("none", "hour", "weekend", "weekday", "month"),
+    "1d": ("none", "weekend", "weekday", "month"),
+    "1w": ("none", "month"),
+    "1mo": ("none", "month"),
+}
+"""Seasons that windows of a length can belong to."""
+
+MONDAY = 3
+"""Day 0 of the epoch was a Thursday, three days after a Monday."""
+
+
+def window_starts(times: Sequence[datetime] | Times, window: WindowLength) -> Times:
+    """When the window of each time began, as seconds since the epoch.
+
+    Args:
+        times: Aware datetimes, or NumPy's in UTC.
+        window: How long a window is.
+
+    Example:
+        >>> window_starts(np.array(["2026-03-05T13:45"], "M8[s]"), "1w")
+        array(['2026-03-02T00:00:00'], dtype='datetime64[s]')
+    """
+    values = _utc(times)
+    if window == "1w":
+        days = values.astype("M8[D]").astype(np.int64)
+        return ((days + MONDAY) // 7 * 7 - MONDAY).astype("M8[D]").astype("M8[s]")
+    unit: Any = f"M8[{UNITS[window]}]"
+    return values.astype(unit).astype("M8[s]")
+
+
+def season_classes(starts: Times, season: Season) -> npt.NDArray[np.int64]:
+    """The class of each window: its hour, weekday or month, or 0 and 1 for weekdays and weekends.
+
+    Example:
+        >>> season_classes(np.array(["2026-03-06", "2026-03-07"], "M8[s]"), "weekend").tolist()
+        [0, 1]
+    """
+    days = starts.astype("M8[D]").astype(np.int64)
+    weekday = (days + MONDAY) % 7
+    if season == "weekday":
+        return weekday
+    if season == "weekend":
+        return (weekday >= 5).astype(np.int64)
+    if season == "month":
+        return starts.astype("M8[M]").astype(np.int64) % 12
+    if season == "hour":
+        return starts.astype("M8[h]").astype(np.int64) % 24
+    return np.zeros(len(starts), dtype=np.int64)
+
+
+def require_season(window: WindowLength, season: Season) -> None:
+    """Refuse a season that windows of this length cannot belong to.
+
+    Raises:
+        DriftError: If, say, weeks are to be told apart by their weekday.
+    """
+    if season not in TELLS_APART[window]:
+        raise DriftError(
+            f"windows of {window} have no season {season!r}",
+            f"choose one of: {', '.join(TELLS_APART[window])}",
+        )
+
+
+def _utc(times: Sequence[datetime] | Times) -> Times:
+    if isinstance(times, np.ndarray):
+        return times.astype("M8[s]")
+    naive = [time.astimezone(UTC).replace(tzinfo=None) for time in times]
+    return np.array(naive, dtype="M8[s]")
