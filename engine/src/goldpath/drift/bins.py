@@ -84,6 +84,19 @@ class Bins:
             found.update(column.edges.tobytes())
         return found.hexdigest()
 
+    def require_same(self, other: "Bins") -> None:
+        """Refuse counts over other bins, such as those of another model version.
+
+        Raises:
+            DriftError: If they are others.
+        """
+        if self is not other and self.digest != other.digest:
+            raise DriftError(
+                "the two profiles were counted over different bins: "
+                f"{self.digest[:12]} and {other.digest[:12]}",
+                "count both with the reference profile of one model version",
+            )
+
     def require(self, names: Iterable[str]) -> None:
         """Refuse rows that have other columns than the reference.
 

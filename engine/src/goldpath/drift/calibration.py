@@ -94,8 +94,8 @@ def scores(
 ) -> Floats:
     """Minus the logarithm of each test's p-value; NaN for what does not take part.
 
-    A share takes part from its floor on. A few values beyond the reference's range, or a new name in
-    one row of a thousand, are certain and no drift; left in, they would set the limit of all others.
+    A share takes part from its floor on. A few values beyond the reference's range, or a new name
+    in one row of a thousand, are certain and no drift; they would set the limit of all others.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         found = -np.log(law.p_values(distances.squared))

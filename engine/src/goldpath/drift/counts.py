@@ -64,12 +64,7 @@ class Profile:
         Raises:
             DriftError: If they were not counted over the same bins.
         """
-        if self.bins is not other.bins and self.bins.digest != other.bins.digest:
-            raise DriftError(
-                "the two profiles were counted over different bins: "
-                f"{self.bins.digest[:12]} and {other.bins.digest[:12]}",
-                "count both with the bins of one model version",
-            )
+        self.bins.require_same(other.bins)
         with np.errstate(over="ignore", invalid="ignore"):
             sums = self.sums + other.sums
         return Profile(

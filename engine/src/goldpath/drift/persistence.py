@@ -53,15 +53,17 @@ def judge_source(
     judged = [each for each in verdicts if each.state != "insufficient"]
     newest = judged[-of:]
     alarms = [each for each in newest if each.state == "alarm"]
+    seen = newest[-1].sensitivity
     if not alarms:
-        return _verdict("ok", 0, len(newest), None, (), newest[-1].message)
+        message = f"{newest[-1].message}; {seen}"
+        return _verdict("ok", 0, len(newest), None, (), message)
     since, last = _first_of_run(judged, of).start, alarms[-1]
-    counted = f"{len(alarms)} of the last {len(newest)} windows"
     told = f"{last.message}, since {since:%Y-%m-%d %H:%M}" if since else last.message
+    counted = f"{len(alarms)} of the last {len(newest)} windows"
     if len(alarms) < needed:
-        message = f"no lasting drift: {counted} differ, {needed} of {of} are needed. {told}"
+        message = f"no lasting drift, {counted} differ and {needed} of {of} must: {told}; {seen}"
         return _verdict("ok", len(alarms), len(newest), since, last.drifted, message)
-    message = f"{told}: {counted}"
+    message = f"{told}, in {counted}; {seen}"
     return _verdict("drift", len(alarms), len(newest), since, last.drifted, message)
 
 

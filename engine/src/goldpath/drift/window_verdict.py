@@ -12,30 +12,21 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from goldpath.drift.bins import Floats
 from goldpath.drift.calibration import Calibration, calibrate, scores
+from goldpath.drift.changes import describe_change, untested_columns
 from goldpath.drift.counts import Profile
-from goldpath.drift.distances import Distances, ShiftName, TailLaw, tail_law
-from goldpath.drift.profile import MINIMUM_VALUES, REJECTED_ROWS
+from goldpath.drift.distances import Distances, TailLaw, tail_law
 from goldpath.drift.reference import Reference
+from goldpath.drift.volume import VOLUME, VOLUME_FLOOR, volume_shift
 
 WindowState = Literal["ok", "alarm", "insufficient"]
 CalibrationName = Literal["windows", "iid"]
 
-VOLUME = "(rows)"
-"""Stands among the columns for the number of rows of a window."""
-
 WIDENED = 2.0
 """Without windows to compare with, a shift must be so many times the floor: days move, and how much
 is not known."""
-
-FEWEST_VOLUMES = 8
-"""Earlier windows of a source that its volume is compared with, at least."""
-
-VOLUME_FLOOR = float(np.log(1.5))
-"""A volume counts from half as many rows again, or a third less."""
 
 RANK_SLOPE = float((2 * np.pi * np.sqrt(3)) ** -0.5)
 """What a small shift of a normal column by one sd does to the distance over ranks."""
@@ -105,7 +96,8 @@ class WindowVerdict:
             shown, in the unit of its effect.
         shifts: Every test that is defined, the most telling first.
         untested: Columns that could not be compared, with the reason.
-        message: The verdict as a sentence.
+        message: What changed, as a sentence.
+        sensitivity: What such a window could have seen, as a sentence.
     """
 
     start: datetime | None
@@ -119,6 +111,7 @@ class WindowVerdict:
     shifts: tuple[Shift, ...]
     untested: tuple[tuple[str, str], ...]
     message: str
+    sensitivity: str
 
     @property
     def drifted(self) -> tuple[Shift, ...]:
@@ -164,7 +157,7 @@ class WindowJudge:
             DriftError: If it was counted over other bins.
         """
         whole = self.reference.whole
-        window = window + _nothing_like(whole, window)
+        whole.bins.require_same(window.bins)
         kind = self.reference.season_of(_stamp(start))
         before = whole if kind is None else self.reference.seasons[kind]
         if min(window.rows, before.rows) < self.settings.minimum_rows:
@@ -175,11 +168,11 @@ class WindowJudge:
         floors = self._floors * widened
         score = scores(law, found, self.reference.comparer.tests, floors)
         tested = int(np.sum(~np.isnan(found.squared)))
-        volume = _volume_score(window.rows, usual_rows)
+        volume = volume_shift(window.rows, usual_rows)
         if tested == 0:
             return self._insufficient(window, before, start, "no column has values on both sides")
         chances = self._chances(score, tested)
-        detectable = self._detectable(law, found, tested, floors)
+        detectable = self._detectable(law, tested, floors)
         shifts = [
             Shift(
                 column=test.column,
@@ -221,7 +214,7 @@ class WindowJudge:
             single = np.log1p(-np.exp(-plain))
         return np.where(np.isnan(score), 1.0, -np.expm1(tested * single))
 
-    def _detectable(self, law: TailLaw, found: Distances, tested: int, floors: Floats) -> Floats:
+    def _detectable(self, law: TailLaw, tested: int, floors: Floats) -> Floats:
         if self.calibration is not None:
             single = float(np.exp(-self.calibration.critical_score(self.settings.alpha)))
         else:
@@ -277,23 +270,18 @@ class WindowJudge:
             p_value=min(shift.p_value for shift in shifts),
             detectable=detectable,
             shifts=tuple(shifts),
-            untested=_untested(self.reference.comparer.tests, found, before, window),
-            message=self._sentence(drifted, detectable, start, kind),
+            untested=untested_columns(self.reference.comparer.tests, found, before, window),
+            message=_sentence(drifted),
+            sensitivity=self._sensitivity(detectable, kind),
         )
 
-    def _sentence(
-        self, drifted: list[Shift], detectable: float, start: datetime | None, kind: int | None
-    ) -> str:
-        seen = f"a shift of {detectable:.2f} of a typical column would have been seen"
+    def _sensitivity(self, detectable: float, kind: int | None) -> str:
+        seen = f"a shift of {detectable:.2f} in a typical column would have been seen"
         if self.calibration is None:
-            seen += "; calibration: iid, for the reference has too few windows to say what is usual"
-        elif self.reference.season != "none" and start is not None and kind is None:
-            seen += f"; the reference knows no such {self.reference.season}, and all of it was used"
-        if not drifted:
-            return f"no drift: {seen}"
-        named = "; ".join(f"{shift.column}: {shift.change}" for shift in drifted[:3])
-        more = f" and {len(drifted) - 3} more" if len(drifted) > 3 else ""
-        return f"{named}{more} ({seen})"
+            return f"{seen}; calibration: iid, as the reference has too few windows"
+        if self.reference.season != "none" and kind is None:
+            return f"{seen}; the reference has too few windows of this season, and all are used"
+        return seen
 
     def _insufficient(
         self, window: Profile, before: Profile, start: datetime | None, why: str = ""
@@ -317,75 +305,11 @@ class WindowJudge:
         )
 
 
-def describe_change(test: ShiftName, before: Profile, window: Profile) -> str:
-    """What changed of a test, from the reference to the window, for people."""
-    if test.test == "rejected":
-        return f"{_share(before.refused, before.rows + before.refused)} -> " + (
-            f"{_share(window.refused, window.rows + window.refused)} of the rows break the contract"
-        )
-    place, column = test.place, before.bins.columns[test.place]
-    counts, now = before.of(place), window.of(place)
-    if test.test == "missing":
-        return (
-            f"{_share(before.missing[place], before.rows)} -> "
-            f"{_share(window.missing[place], window.rows)} missing"
-        )
-    if test.test == "unseen":
-        edge = 1 if column.kind == "number" and len(counts) > 1 else 0
-        outside = [int(each[-1] + (each[0] if edge else 0)) for each in (counts, now)]
-        names = ", ".join(repr(name) for name in list(window.examples.get(column.name, {}))[:3])
-        what = "beyond the reference's range" if edge else f"in unseen categories ({names})"
-        return f"{_share(outside[0], counts.sum())} -> {_share(outside[1], now.sum())} {what}"
-    if column.kind == "number":
-        means = [
-            float(each.sums[place]) / max(int(each.of(place).sum()), 1) for each in (before, window)
-        ]
-        return f"mean {means[0]:.4g} -> {means[1]:.4g}"
-    shares = counts / max(int(counts.sum()), 1), now / max(int(now.sum()), 1)
-    moved = int(np.argmax(np.abs(shares[1] - shares[0])))
-    name = repr(column.names[moved]) if moved < len(column.names) else "unlisted categories"
-    return f"{name} {shares[0][moved]:.1%} -> {shares[1][moved]:.1%}"
-
-
-def _share(count: int, size: int) -> str:
-    return f"{count / size:.1%}" if size else "none"
-
-
-def _volume_score(rows: int, usual: Sequence[int]) -> tuple[float, float] | None:
-    """How far the logarithm of a window's rows lies from the usual, and the chance of it."""
-    known = np.array([each for each in usual if each > 0], dtype=np.float64)
-    if len(known) < FEWEST_VOLUMES:
-        return None
-    logs = np.log(known)
-    middle = float(np.median(logs))
-    variance = float(logs.var(ddof=1)) * (1 + 1 / len(logs)) + 1 / rows
-    effect = abs(float(np.log(rows)) - middle)
-    chance = 2 * float(stats.t.sf(effect / np.sqrt(variance), len(logs) - 1))
-    return effect, max(chance, 1e-300)
-
-
-def _untested(
-    tests: tuple[ShiftName, ...], found: Distances, before: Profile, window: Profile
-) -> tuple[tuple[str, str], ...]:
-    """Columns whose values could not be compared, and why."""
-    reasons = []
-    for number, test in enumerate(tests):
-        if test.test != "value" or not np.isnan(found.squared[number]):
-            continue
-        sizes = int(before.of(test.place).sum()), int(window.of(test.place).sum())
-        if sizes == (0, 0):
-            reason = "no value on either side"
-        elif min(sizes) == 0:
-            reason = f"no value {'in the reference' if sizes[0] == 0 else 'in this window'}"
-        else:
-            reason = "one and the same value in the reference"
-        reasons.append((test.column, reason))
-    return tuple(reasons)
-
-
-def _nothing_like(whole: Profile, window: Profile) -> Profile:
-    """No rows over the reference's bins: adding it refuses a window of other bins."""
-    return (whole - whole) if window.bins is not whole.bins else window - window
+def _sentence(drifted: list[Shift]) -> str:
+    if not drifted:
+        return "no drift"
+    named = "; ".join(f"{shift.column}: {shift.change}" for shift in drifted[:3])
+    return f"{named} and {len(drifted) - 3} more" if len(drifted) > 3 else named
 
 
 def _stamp(start: datetime | None) -> np.datetime64 | None:
