@@ -183,21 +183,31 @@ def rank_eigenvalues(counts: Integers) -> Floats:
 
 
 def _of_categories(before: Integers, now: Integers) -> Floats:
-    """Rare categories are merged, by the reference's counts alone: the window must not choose."""
+    """Rare categories are merged, by the reference's counts alone: the window must not choose.
+
+    The squared distance is the two-sample chi-square in the Jensen-Shannon distance's scale: its
+    law holds from five expected rows on, where the divergence itself is still too large.
+    """
     size, current = int(before.sum()), int(now.sum())
     order = np.argsort(-before, kind="stable")
     table = np.array([before[order], now[order]], dtype=np.float64)
     expected = table[0] / size * min(size, current)
-    kept = max(int(np.sum(expected >= MINIMUM_EXPECTED)), 1)
-    merged = np.hstack([table[:, :kept], table[:, kept:].sum(axis=1, keepdims=True)])
-    if table.shape[1] < 2 or merged[:, 1:].sum() == 0:
+    kept = int(np.sum(expected >= MINIMUM_EXPECTED))
+    if expected[kept:].sum() < MINIMUM_EXPECTED:
+        kept -= 1  # the rest is too small to stand alone; it joins the smallest that could
+    if kept < 1:
         return np.full(6, np.nan)
-    squared = share_divergence(merged[0], merged[1])
+    merged = np.hstack([table[:, :kept], table[:, kept:].sum(axis=1, keepdims=True)])
+    merged = merged[:, merged.sum(axis=0) > 0]
+    freedom = merged.shape[1] - 1
+    if freedom == 0:
+        return np.full(6, np.nan)
+    shares = merged / [[size], [current]]
+    pooled = merged.sum(axis=0) / (size + current)
+    squared = JENSEN_SHANNON * float(np.sum((shares[0] - shares[1]) ** 2 / pooled))
+    effect = float(np.sqrt(share_divergence(merged[0], merged[1])))
     scale = JENSEN_SHANNON * (1 / size + 1 / current)
-    # The rest is a category as far as the reference expects rows in it.
-    rest = min(float(expected[kept:].sum()) / MINIMUM_EXPECTED, 1.0)
-    freedom = max(kept - 1 + rest, 1.0)
-    return np.array([squared, np.sqrt(squared), scale, *(freedom * scale**p for p in (1, 2, 3))])
+    return np.array([squared, effect, scale, *(freedom * scale**power for power in (1, 2, 3))])
 
 
 def _of_shares(count: int, size: int, now: int, current: int) -> Floats:

@@ -160,8 +160,10 @@ class WindowJudge:
         whole.bins.require_same(window.bins)
         kind = self.reference.season_of(_stamp(start))
         before = whole if kind is None else self.reference.seasons[kind]
-        if min(window.rows, before.rows) < self.settings.minimum_rows:
-            return self._insufficient(window, before, start)
+        needed = self.settings.minimum_rows
+        if min(window.rows, before.rows) < needed:
+            why = f"{window.rows} rows against {before.rows}; {needed} are needed on each side"
+            return self._insufficient(window, before, start, why)
         found = self.reference.comparer.compare(window, before)
         law, calibration = self._law(found, kind), self.calibration
         widened = 1.0 if calibration else WIDENED
@@ -284,9 +286,8 @@ class WindowJudge:
         return seen
 
     def _insufficient(
-        self, window: Profile, before: Profile, start: datetime | None, why: str = ""
+        self, window: Profile, before: Profile, start: datetime | None, why: str
     ) -> WindowVerdict:
-        needed = self.settings.minimum_rows
         return WindowVerdict(
             start=start,
             state="insufficient",
@@ -298,10 +299,8 @@ class WindowJudge:
             detectable=float("nan"),
             shifts=(),
             untested=(),
-            message="not enough data: "
-            + (
-                why or f"{window.rows} rows against {before.rows}; {needed} are needed on each side"
-            ),
+            message=f"not enough data: {why}",
+            sensitivity="no shift would have been seen",
         )
 
 
