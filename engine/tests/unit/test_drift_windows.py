@@ -16,6 +16,7 @@ from goldpath.drift.persistence import judge_source
 from goldpath.drift.profile import DriftError
 from goldpath.drift.reference import Reference, build_reference
 from goldpath.drift.window_verdict import WindowJudge, WindowState, WindowVerdict
+from goldpath.drift.windows import Season
 
 NUMBERS, DAYS, ROWS, DAY = 8, 42, 400, 0.05
 FIRST = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
@@ -50,7 +51,7 @@ def reference_of(seed: int, sd: float = DAY, weekend: float = 0.0) -> Reference:
     random = np.random.default_rng(seed)
     tables = [day_of(random, sd=sd, all_by=weekend * (day % 7 >= 5)) for day in range(DAYS)]
     times = np.repeat(days(DAYS), ROWS)
-    season = "weekend" if weekend else "none"
+    season: Season = "weekend" if weekend else "none"
     return build_reference(pa.concat_tables(tables), times, season=season)
 
 
@@ -64,18 +65,20 @@ def verdict_of(judge: WindowJudge, rows: pa.Table, **options: object) -> WindowV
 
 
 def test_days_that_differ_as_those_of_the_reference_do_are_no_alarm() -> None:
-    """Of 240 days without drift at most 2 % are an alarm; tests of rows alarm on most of them."""
+    """Of 240 days at most 2 % are an alarm; a test of rows is certain on half of them."""
     alarms = rows_alarm = 0
     for seed in range(4):
         judge = WindowJudge(reference_of(seed, sd=0.1))
+        of_rows = WindowJudge(replace(judge.reference, windows=None))
         random = np.random.default_rng(100 + seed)
-        for _ in range(60):
-            verdict = verdict_of(judge, day_of(random, sd=0.1))
-            alarms += verdict.state == "alarm"
-            single = min(shift.own_p_value for shift in verdict.shifts)
-            rows_alarm += single < 0.01
+        for number in range(60):
+            rows = day_of(random, sd=0.1)
+            alarms += verdict_of(judge, rows).state == "alarm"
+            if number < 10:
+                shifts = verdict_of(of_rows, rows).shifts
+                rows_alarm += min(shift.p_value for shift in shifts) < 0.01
     assert alarms <= 4
-    assert rows_alarm >= 180
+    assert rows_alarm >= 20
 
 
 def test_weekends_are_compared_with_weekends() -> None:

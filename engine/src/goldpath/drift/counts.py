@@ -112,7 +112,8 @@ def count_rows(
         [1, 0, 1]
     """
     found = empty_profile(bins, refused)
-    total, examples = found.rows, dict(found.examples)
+    total = 0
+    examples: Mapping[str, Mapping[str, int]] = {}
     for batch in _batches(rows):
         bins.require(batch.column_names)
         total += batch.num_rows

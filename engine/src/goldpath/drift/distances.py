@@ -162,12 +162,12 @@ def rank_eigenvalues(counts: Integers) -> Floats:
     Args:
         counts: The reference's, shape (bins,).
     """
-    shares = counts[counts > 0] / max(int(counts.sum()), 1)
-    ends = np.cumsum(shares)
+    shares: Floats = counts[counts > 0] / max(int(counts.sum()), 1)
+    ends: Floats = np.cumsum(shares)
     if len(shares) > GROUPS:
         group = np.minimum((ends - shares / 2) * GROUPS, GROUPS - 1).astype(np.int64)
-        shares = np.bincount(group, weights=shares)
-        shares = shares[shares > 0]
+        gathered: Floats = np.bincount(group, weights=shares)
+        shares = gathered[gathered > 0]
         ends = np.cumsum(shares)
     if len(shares) < 2:
         return np.empty(0)

@@ -229,7 +229,8 @@ class WindowJudge:
                 for test in self.reference.comparer.tests
             ]
         )
-        return np.maximum(np.where(is_rank, distance / RANK_SLOPE, distance), floors)
+        effect: Floats = np.where(is_rank, distance / RANK_SLOPE, distance)
+        return np.maximum(effect, floors)
 
     def _volume(
         self, volume: tuple[float, float], rows: int, usual: Sequence[int], tested: int
