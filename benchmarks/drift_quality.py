@@ -7,7 +7,7 @@ weekends. Beside our decision, on the same windows: Benjamini-Hochberg over test
 Evidently's defaults (its own tests, an alarm where any column drifts); NannyML's univariate drift
 if the interpreter of an environment that has it is named.
 
-    python benchmarks/drift_quality.py [--nannyml PYTHON] [--only CELL]
+    python benchmarks/drift_quality.py [--nannyml PYTHON] [--only CELL] [--references N]
 """
 
 import argparse
@@ -67,6 +67,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nannyml", metavar="PYTHON")
     parser.add_argument("--only", default="", help='one cell, such as "iid, 300 rows"; no file')
+    parser.add_argument("--references", type=int, default=REFERENCES, help="of each cell")
     arguments = parser.parse_args()
     cells = [
         (world, rows)
@@ -75,7 +76,7 @@ def main() -> int:
         if arguments.only in ("", f"{world.name}, {rows} rows")
     ]
     results: dict[str, Figures] = {}
-    tasks = [(world, rows, arguments.nannyml) for world, rows in cells]
+    tasks = [(world, rows, arguments.references, arguments.nannyml) for world, rows in cells]
     with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
         for (world, rows), found in zip(cells, pool.map(_cell, tasks), strict=True):
             results[f"{world.name}, {rows} rows"] = found
@@ -101,11 +102,11 @@ def _broken(results: dict[str, Figures]) -> list[str]:
     return broken
 
 
-def _cell(task: tuple[World, int, str | None]) -> Figures:
-    world, rows, nannyml = task
+def _cell(task: tuple[World, int, int, str | None]) -> Figures:
+    world, rows, references, nannyml = task
     began = time.process_time()
     alarms: dict[str, dict[str, list[list[bool]]]] = {}
-    for seed in range(REFERENCES):
+    for seed in range(references):
         data = _simulate(world, rows, seed)
         methods = _ours(world, data)
         if seed < PEER_REFERENCES:
