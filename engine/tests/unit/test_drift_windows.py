@@ -181,6 +181,20 @@ def test_missing_values_new_categories_and_refused_rows_are_columns_too(
     assert judge.judge(profile).drifted[0].change == "0.0% -> 13.0% of the rows break the contract"
 
 
+def test_refused_rows_are_compared_with_the_share_that_is_usual() -> None:
+    random = np.random.default_rng(15)
+    rows = pa.concat_tables([day_of(random, sd=0.0) for _ in range(20)])
+    times = np.repeat(days(20), ROWS)
+    judge = WindowJudge(build_reference(rows, times, season="weekend", refused=900))
+    bins = judge.reference.whole.bins
+
+    usual = judge.judge(count_rows(bins, day_of(random, sd=0.0), refused=45), AFTER)
+    many = judge.judge(count_rows(bins, day_of(random, sd=0.0), refused=200), AFTER)
+
+    assert "rejected" not in [shift.test for shift in usual.drifted]
+    assert many.drifted[0].change == "10.1% -> 33.3% of the rows break the contract"
+
+
 def test_volume_is_compared_with_earlier_windows_of_the_source(judge: WindowJudge) -> None:
     rows = day_of(np.random.default_rng(9))
     usual = [400, 420, 390, 410, 405, 395, 400, 415, 385]

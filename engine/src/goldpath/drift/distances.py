@@ -95,10 +95,12 @@ class Comparer:
             if test.test == "value":
                 found[:, number] = self._value(test.place, before, window)
             elif test.test == "unseen":
-                usual = self._usually_unseen(test.place, before)
-                found[:, number] = _of_unseen(*_shares(test, before), *_shares(test, window), usual)
+                once = self._usually_unseen(test.place, before)
+                found[:, number] = _of_unseen(*_shares(test, before), *_shares(test, window), once)
             else:
-                found[:, number] = _of_shares(*_shares(test, before), *_shares(test, window))
+                # Refused rows have no time that could be trusted, so they have no season either.
+                usual = self.reference if test.test == "rejected" else before
+                found[:, number] = _of_shares(*_shares(test, usual), *_shares(test, window))
         return Distances(found[0], found[1], found[2], found[3:])
 
     def _usually_unseen(self, place: int, before: Profile) -> int:

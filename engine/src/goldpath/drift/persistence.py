@@ -68,7 +68,7 @@ def judge_source(
 
 
 def _first_of_run(judged: Sequence[WindowVerdict], of: int) -> WindowVerdict:
-    """The first alarm of the run of alarms that reaches to now, with gaps shorter than `of` - 1."""
+    """The first alarm of the run of alarms that reaches to now, with gaps shorter than `of`."""
     first, quiet = judged[-1], 0
     for each in reversed(judged):
         if each.state == "alarm":

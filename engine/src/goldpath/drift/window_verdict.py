@@ -188,7 +188,7 @@ class WindowJudge:
                     chances[number] <= self.settings.alpha
                     and found.effect[number] >= floors[number]
                 ),
-                change=describe_change(test, before, window),
+                change=describe_change(test, whole if test.test == "rejected" else before, window),
             )
             for number, (test, own) in enumerate(
                 zip(self.reference.comparer.tests, law.p_values(found.squared), strict=True)
