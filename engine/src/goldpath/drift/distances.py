@@ -97,10 +97,11 @@ class Comparer:
             elif test.test == "unseen":
                 once = self._usually_unseen(test.place, before)
                 found[:, number] = _of_unseen(*_shares(test, before), *_shares(test, window), once)
-            else:
+            elif test.test == "rejected":
                 # Refused rows have no time that could be trusted, so they have no season either.
-                usual = self.reference if test.test == "rejected" else before
-                found[:, number] = _of_shares(*_shares(test, usual), *_shares(test, window))
+                found[:, number] = _of_more(*_shares(test, self.reference), *_shares(test, window))
+            else:
+                found[:, number] = _of_shares(*_shares(test, before), *_shares(test, window))
         return Distances(found[0], found[1], found[2], found[3:])
 
     def _usually_unseen(self, place: int, before: Profile) -> int:
@@ -164,11 +165,11 @@ def rank_eigenvalues(counts: Integers) -> Floats:
     Args:
         counts: The reference's, shape (bins,).
     """
-    shares: Floats = counts[counts > 0] / max(int(counts.sum()), 1)
+    shares: Floats = counts[counts > 0].astype(np.float64) / max(int(counts.sum()), 1)
     ends: Floats = np.cumsum(shares)
     if len(shares) > GROUPS:
         group = np.minimum((ends - shares / 2) * GROUPS, GROUPS - 1).astype(np.int64)
-        gathered: Floats = np.bincount(group, weights=shares)
+        gathered: Floats = np.bincount(group, weights=shares).astype(np.float64)
         shares = gathered[gathered > 0]
         ends = np.cumsum(shares)
     if len(shares) < 2:
@@ -227,7 +228,11 @@ def _of_unseen(count: int, size: int, now: int, current: int, usual: int) -> Flo
     "Unseen" is defined by the reference, so its own share is no yardstick. The share of its rows
     whose value was seen once is (Good-Turing): so many would be unseen had they come later.
     """
-    count = min(count + usual, size)
+    return _of_more(min(count + usual, size), size, now, current)
+
+
+def _of_more(count: int, size: int, now: int, current: int) -> Floats:
+    """A share that only counts where it has grown."""
     found = _of_shares(count, size, now, current)
     if now * size <= count * current:
         found[:2] = np.where(np.isnan(found[:2]), np.nan, 0.0)

@@ -38,9 +38,10 @@ def judge_source(
 ) -> SourceVerdict:
     """Whether a shift has lasted.
 
-    One odd day is no drift, so a source is in alarm if `needed` of its last `of` windows are. A
-    window with too few rows says nothing and is passed over; but if the newest has too few, there
-    is no verdict on now.
+    One odd day is no drift, so a source is in alarm if `needed` of its last `of` windows are. Where
+    only one window has been judged, such as a file without times, it decides alone, and that is
+    said. A window with too few rows says nothing and is passed over; but if the newest has too few,
+    there is no verdict on now.
 
     Args:
         verdicts: The windows' verdicts, the oldest first.
@@ -58,6 +59,9 @@ def judge_source(
         message = f"{newest[-1].message}; {seen}"
         return _verdict("ok", 0, len(newest), None, (), message)
     since, last = _first_of_run(judged, of).start, alarms[-1]
+    if len(judged) == 1:
+        message = f"{last.message}; judged by this window alone, as there is no other; {seen}"
+        return _verdict("drift", 1, 1, since, last.drifted, message)
     told = f"{last.message}, since {since:%Y-%m-%d %H:%M}" if since else last.message
     counted = f"{len(alarms)} of the last {len(newest)} windows"
     if len(alarms) < needed:

@@ -16,14 +16,8 @@ from goldpath.drift.bins import Floats, Integers, choose_bins
 from goldpath.drift.counts import Profile, count_rows, empty_profile
 from goldpath.drift.distances import Comparer, Distances
 from goldpath.drift.profile import DriftError
-from goldpath.drift.windows import (
-    Season,
-    Times,
-    WindowLength,
-    require_season,
-    season_classes,
-    window_starts,
-)
+from goldpath.drift.windows import Times, require_season, season_classes, window_starts
+from goldpath.settings.monitoring import Season, WindowLength
 
 MOST_WINDOWS = 400
 """Windows whose distances are kept, spread evenly over the reference. All are counted."""

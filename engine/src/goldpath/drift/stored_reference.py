@@ -18,7 +18,7 @@ from goldpath.drift.counts import Profile
 from goldpath.drift.distances import Distances
 from goldpath.drift.profile import DriftError
 from goldpath.drift.reference import Reference, ReferenceWindows
-from goldpath.drift.windows import TELLS_APART
+from goldpath.settings.monitoring import TELLS_APART
 
 FORMAT = "goldpath drift reference 1"
 RETRAIN = "train again, which writes a new one: make train-local"

@@ -2,26 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from goldpath.drift.profile import DriftError
+from goldpath.settings.monitoring import TELLS_APART, Season, WindowLength
 
-WindowLength = Literal["1h", "1d", "1w", "1mo"]
-Season = Literal["none", "hour", "weekend", "weekday", "month"]
 Times = npt.NDArray[np.datetime64]
 
 UNITS: dict[WindowLength, str] = {"1h": "h", "1d": "D", "1w": "D", "1mo": "M"}
-TELLS_APART: dict[WindowLength, tuple[Season, ...]] = {
-    "1h": ("none", "hour", "weekend", "weekday", "month"),
-    "1d": ("none", "weekend", "weekday", "month"),
-    "1w": ("none", "month"),
-    "1mo": ("none", "month"),
-}
-"""Seasons that windows of a length can belong to."""
-
 MONDAY = 3
 """Day 0 of the epoch was a Thursday, three days after a Monday."""
 
@@ -43,6 +34,19 @@ def window_starts(times: Sequence[datetime] | Times, window: WindowLength) -> Ti
         return ((days + MONDAY) // 7 * 7 - MONDAY).astype("M8[D]").astype("M8[s]")
     unit: Any = f"M8[{UNITS[window]}]"
     return values.astype(unit).astype("M8[s]")
+
+
+def window_end(start: np.datetime64, window: WindowLength) -> np.datetime64:
+    """When a window ends and the next begins.
+
+    Example:
+        >>> str(window_end(np.datetime64("2026-02-01T00:00:00"), "1mo"))
+        '2026-03-01T00:00:00'
+    """
+    if window == "1mo":
+        return (start.astype("M8[M]") + 1).astype("M8[s]")
+    hours = {"1h": 1, "1d": 24, "1w": 7 * 24}[window]
+    return start.astype("M8[s]") + np.timedelta64(hours, "h")
 
 
 def season_classes(starts: Times, season: Season) -> npt.NDArray[np.int64]:
