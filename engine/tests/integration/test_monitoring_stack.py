@@ -53,7 +53,9 @@ def metrics_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     columns = [{"name": "age", "effect": 0.4}, {"name": "region", "effect": 0.02}]
     checked = "2026-01-31T10:00:00+00:00"
     drift = {"verdict": "drift", "rows": 900, "checked_at": checked, "columns": columns}
-    (reports / "drift.json").write_text(json.dumps(drift))
+    (reports / "drift").mkdir()
+    for source, verdict in (("service", "drift"), ("batch", "ok")):
+        (reports / "drift" / f"{source}.json").write_text(json.dumps({**drift, "verdict": verdict}))
     (reports / "training.json").write_text(json.dumps({"metric": "roc_auc", "value": 0.84}))
     live = {"model_version": "3", "labelled": 40, "metrics": {"accuracy": 0.8}}
     (reports / "feedback.json").write_text(json.dumps({"checked_at": checked, "versions": [live]}))
@@ -157,7 +159,7 @@ def test_the_service_is_watched_at_the_port_that_the_settings_name(prometheus: S
 def test_drift_in_the_last_check_raises_the_alert(prometheus: Settings) -> None:
     (alert,) = wait_for(prometheus, 'ALERTS{alertname="DriftDetected", alertstate="firing"}')
 
-    assert alert["metric"]["severity"] == "warning"
+    assert (alert["metric"]["severity"], alert["metric"]["source"]) == ("warning", "service")
 
 
 @pytest.mark.slow

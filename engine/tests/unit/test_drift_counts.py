@@ -16,7 +16,8 @@ from goldpath.drift.counts import count_rows
 from goldpath.drift.profile import DriftError
 from goldpath.drift.reference import build_reference
 from goldpath.drift.stored_reference import read_reference, write_reference
-from goldpath.drift.windows import Season, WindowLength, season_classes, window_starts
+from goldpath.drift.windows import season_classes, window_starts
+from goldpath.settings.monitoring import Season, WindowLength
 
 finite_or_not = st.one_of(st.none(), st.floats(-1e6, 1e6), st.sampled_from([np.inf, -np.inf, 3.0]))
 names = st.one_of(st.none(), st.sampled_from(["a", "b", "c", "new", ""]))

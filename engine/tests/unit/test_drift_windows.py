@@ -16,7 +16,7 @@ from goldpath.drift.persistence import judge_source
 from goldpath.drift.profile import DriftError
 from goldpath.drift.reference import Reference, build_reference
 from goldpath.drift.window_verdict import WindowJudge, WindowState, WindowVerdict
-from goldpath.drift.windows import Season
+from goldpath.settings.monitoring import Season
 
 NUMBERS, DAYS, ROWS, DAY = 8, 42, 400, 0.05
 FIRST = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
@@ -302,7 +302,8 @@ def windows(states: str) -> list[WindowVerdict]:
         ("aiia", "drift", 0),
         ("aai", "insufficient", None),
         ("aa", "drift", 0),
-        ("a", "ok", 0),
+        ("a", "drift", 0),
+        ("ia", "drift", 1),
         ("", "insufficient", None),
     ],
 )
@@ -322,3 +323,5 @@ def test_a_lasting_shift_is_told_in_one_sentence() -> None:
         "a shift of 0.20 in a typical column would have been seen"
     )
     assert judge_source(windows("oooa")).message.startswith("no lasting drift, 1 of the last 3")
+    alone = judge_source(windows("a")).message
+    assert "judged by this window alone, as there is no other" in alone

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from goldpath.drift.report import Drawn, plain_frames
 from goldpath.drift.source_decision import ColumnShift, SourceDecision
@@ -42,7 +41,7 @@ def write_plot(path: Path, drawn: Drawn, decision: SourceDecision) -> None:
         _draw_column(
             figure.add_subplot(grid[row, 1]), column, before[column.name], after[column.name]
         )
-    verdict = f"{decision.verdict.verdict.upper()}: {decision.verdict.message}"
+    verdict = f"{decision.source.verdict.upper()}: {decision.source.message}"
     title = f"{drawn.title}{f', {drawn.window}' if drawn.window else ''}"
     figure.suptitle("\n".join([title, *wrap(_plain(verdict), LINE)]), fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -46,12 +46,12 @@ class SourceDecision:
     """The decision on one source.
 
     Attributes:
-        verdict: What its windows say together.
+        source: What its windows say together.
         window: The newest window that was judged.
         columns: Each column of that window, the most telling first.
     """
 
-    verdict: SourceVerdict
+    source: SourceVerdict
     window: WindowVerdict
     columns: tuple[ColumnShift, ...]
 
@@ -62,7 +62,7 @@ class SourceDecision:
 
 
 def decide_source(
-    verdict: SourceVerdict, window: WindowVerdict, bins: Bins, settings: WindowSettings
+    source: SourceVerdict, window: WindowVerdict, bins: Bins, settings: WindowSettings
 ) -> SourceDecision:
     """The decision, with a line for each column: one that was not compared says why."""
     kinds = {column.name: column.kind for column in bins.columns}
@@ -88,7 +88,7 @@ def decide_source(
         for name, kind in kinds.items()
         if name not in tested
     ]
-    return SourceDecision(verdict, window, (*_ranked(told), *silent))
+    return SourceDecision(source, window, (*_ranked(told), *silent))
 
 
 def _ranked(columns: Iterable[ColumnShift]) -> list[ColumnShift]:

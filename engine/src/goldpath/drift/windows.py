@@ -43,10 +43,13 @@ def window_end(start: np.datetime64, window: WindowLength) -> np.datetime64:
         >>> str(window_end(np.datetime64("2026-02-01T00:00:00"), "1mo"))
         '2026-03-01T00:00:00'
     """
-    if window == "1mo":
-        return (start.astype("M8[M]") + 1).astype("M8[s]")
-    hours = {"1h": 1, "1d": 24, "1w": 7 * 24}[window]
-    return start.astype("M8[s]") + np.timedelta64(hours, "h")
+    hours = {"1h": 1, "1d": 24, "1w": 7 * 24}
+    end: np.datetime64 = (
+        (start.astype("M8[M]") + 1).astype("M8[s]")
+        if window == "1mo"
+        else start.astype("M8[s]") + np.timedelta64(hours[window], "h")
+    )
+    return end
 
 
 def season_classes(starts: Times, season: Season) -> npt.NDArray[np.int64]:

@@ -94,9 +94,7 @@ def check_drift(
     shown = reference.rows.select(current.column_names)
     shown, current = compared_pair(shown, current, settings.project.definitions.compared)
     judge, left_out = judge_for(settings.monitoring, reference.profile, current.column_names)
-    key = HistoryKey(
-        champion.version, judge.reference.whole.bins.digest, judge.reference.window
-    )
+    key = HistoryKey(champion.version, judge.reference.whole.bins.digest, judge.reference.window)
     earlier = read_history(settings.reports, rows.kind, key) if rows.kind != "file" else []
     judged = judge_rows(judge, current, rows, earlier, now)
     checked = CheckedRows(rows, judged, key, champion, left_out, now)

@@ -172,9 +172,7 @@ def _judge_whole(
     return JudgedSource(decision, current, None, (), (note,))
 
 
-def _usual_rows(
-    known: Mapping[datetime | None, JudgedWindow], start: datetime
-) -> tuple[int, ...]:
+def _usual_rows(known: Mapping[datetime | None, JudgedWindow], start: datetime) -> tuple[int, ...]:
     before = [each for each in known.values() if each.verdict.start and each.verdict.start < start]
     before.sort(key=lambda each: each.verdict.start or start)
     return tuple(each.verdict.rows for each in before[-USUAL_WINDOWS:])

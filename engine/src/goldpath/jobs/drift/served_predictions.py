@@ -59,10 +59,8 @@ def predictions_since(
         held = held.filter((held.model_version == version) & (held.predicted_at >= first))
         moved = [_fitting(rows, lakehouse.collect(held))]
     live = rows.table()
-    parts = [live]
-    for part in moved:
-        parts.append(part.filter(_is_not_in(part, live, PREDICTION_KEY)))
-    found = pa.concat_tables(parts)
+    new = [part.filter(_is_not_in(part, live, PREDICTION_KEY)) for part in moved]
+    found = pa.concat_tables([live, *new])
     is_newer = pc.greater_equal(found["predicted_at"], pa.scalar(first, MOMENT))
     return found.filter(pc.and_(is_newer, pc.equal(found["model_version"], version)))
 
@@ -75,9 +73,7 @@ def _fitting(rows: Rows, held: pa.Table) -> pa.Table:
     plain = held.filter(pc.invert(has_line))
     return pa.table(
         [
-            plain[name].cast(kind)
-            if name in plain.column_names
-            else pa.nulls(plain.num_rows, kind)
+            plain[name].cast(kind) if name in plain.column_names else pa.nulls(plain.num_rows, kind)
             for name, kind in ((field.name, field.type) for field in rows.schema)
         ],
         schema=rows.schema,

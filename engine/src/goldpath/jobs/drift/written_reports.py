@@ -133,7 +133,11 @@ def write_reports(
 
 
 def write_nothing_new(
-    settings: Settings, rows: CurrentRows, champion: ModelVersion, reference_rows: int, now: datetime
+    settings: Settings,
+    rows: CurrentRows,
+    champion: ModelVersion,
+    reference_rows: int,
+    now: datetime,
 ) -> DriftReport:
     """The verdict on rows that the champion was trained or judged on, and hardly any others.
 
@@ -174,7 +178,7 @@ def write_nothing_new(
 
 def _values(checked: CheckedRows) -> dict[str, Any]:
     decision, rows = checked.decision, checked.rows
-    verdict, window = decision.verdict, decision.window
+    verdict, window = decision.source, decision.window
     detectable = window.detectable
     return {
         "verdict": verdict.verdict,

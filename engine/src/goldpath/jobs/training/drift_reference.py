@@ -48,7 +48,9 @@ def log_drift_reference(work: TrainingWork) -> None:
         else f"Drift reference: {len(rows):,} rows without event time, so no windows"
     )
     with TemporaryDirectory() as folder:
-        sample, profile = (Path(folder) / Path(file).name for file in (REFERENCE_FILE, PROFILE_FILE))
+        sample, profile = (
+            Path(folder) / Path(file).name for file in (REFERENCE_FILE, PROFILE_FILE)
+        )
         shown.sort_index()[columns].to_parquet(sample, index=False)
         write_reference(profile, reference)
         for file, path in ((sample, REFERENCE_FILE), (profile, PROFILE_FILE)):
