@@ -72,7 +72,7 @@ def log_predictions(
         [
             LoggedPrediction(
                 prediction_id=f"{version}-{number}",
-                at=(start + timedelta(seconds=number)).isoformat(),
+                at=(start + timedelta(milliseconds=number)).isoformat(),
                 model_version=version,
                 features=features,
                 prediction="no",
@@ -263,7 +263,7 @@ def test_what_was_just_scored_is_checked_whatever_the_log_holds(
     assert result.source.startswith("batch run batch")
     assert "monthly_charges" in result.drifted_columns
     named = check_drift(copied, trained.contract, None, html=False, source="service")
-    assert named.source == "the service's last 300 predictions"
+    assert named.source.startswith("300 predictions of the service since ")
     table = check_drift(copied, trained.contract, None, html=False, source="table")
     assert table.source.startswith("gold.")
     with pytest.raises(DriftError, match="--source file without --data"):
@@ -278,7 +278,7 @@ def test_service_log_goes_before_a_batch_run_that_is_older(
 
     result = check_drift(copied, trained.contract, None, html=False)
 
-    assert result.source == "the service's last 300 predictions"
+    assert result.source.startswith("300 predictions of the service since ")
     assert result.verdict == "drift"  # one and the same customer, three hundred times
     assert "prediction" in result.drifted_columns
 
@@ -286,10 +286,11 @@ def test_service_log_goes_before_a_batch_run_that_is_older(
 def test_what_was_moved_into_the_lake_is_still_judged(copied: Settings, trained: Trained) -> None:
     version = trained.candidate.model_version
     log_predictions(copied, trained.contract, 300, version)
-    before = check_drift(copied, trained.contract, None, html=False)
+    now = datetime.now(UTC) + timedelta(minutes=6)
+    before = check_drift(copied, trained.contract, None, html=False, now=now)
     assert compact_logs(copied, trained.contract).predictions == 300
 
-    after = check_drift(copied, trained.contract, None, html=False)
+    after = check_drift(copied, trained.contract, None, html=False, now=now)
 
     assert after == before
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from goldpath.drift.counts import count_rows
-from goldpath.drift.persistence import judge_source
+from goldpath.drift.persistence import OF, judge_source
 from goldpath.drift.source_decision import SourceDecision, decide_source
 from goldpath.drift.window_verdict import WindowJudge
 from goldpath.drift.windows import Times, window_end, window_starts
@@ -21,6 +21,9 @@ MOST_WINDOWS = 60
 
 USUAL_WINDOWS = 60
 """Earlier windows whose number of rows is taken as usual."""
+
+SETTLING = OF - 1
+"""The windows just before are not yet usual: the first of a shift must not excuse the second."""
 
 HAS_VOLUME = ("service", "batch")
 """Sources whose number of rows says something. A file has as many as somebody put into it."""
@@ -175,7 +178,7 @@ def _judge_whole(
 def _usual_rows(known: Mapping[datetime | None, JudgedWindow], start: datetime) -> tuple[int, ...]:
     before = [each for each in known.values() if each.verdict.start and each.verdict.start < start]
     before.sort(key=lambda each: each.verdict.start or start)
-    return tuple(each.verdict.rows for each in before[-USUAL_WINDOWS:])
+    return tuple(each.verdict.rows for each in before[-USUAL_WINDOWS:-SETTLING])
 
 
 def _aware(time: np.datetime64) -> datetime:
