@@ -193,7 +193,7 @@ def test_no_row_is_predicted_by_a_model_that_saw_it_or_a_copy_of_it(
 
         def predict(self, part: pd.DataFrame) -> Predictions:
             assert not self.values & set(part["x"])
-            return Predictions(np.full(len(part), "no"), np.full(len(part), 0.5), None)
+            return Predictions(["no"] * len(part), None, [0.5] * len(part))
 
     monkeypatch.setattr("goldpath.learning.search.fit", Learnt)
 
