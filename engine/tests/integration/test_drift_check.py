@@ -295,6 +295,68 @@ def test_what_was_moved_into_the_lake_is_still_judged(copied: Settings, trained:
     assert after == before
 
 
+def state_of(settings: Settings, source: str) -> dict[str, object]:
+    values = json.loads((settings.reports / "drift" / f"{source}.json").read_text())
+    assert isinstance(values, dict)
+    return values
+
+
+def test_days_of_the_service_are_windows_and_what_a_batch_says_clears_nothing(
+    copied: Settings, trained: Trained
+) -> None:
+    """The same customer again and again since yesterday; before that the service had hardly any."""
+    version, contract = trained.candidate.model_version, trained.contract
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    log_predictions(copied, contract, 20, version, start=today - timedelta(days=5))
+    for day, rows in ((3, 300), (2, 320), (1, 310)):
+        log_predictions(
+            copied, contract, rows, version, start=today - timedelta(days=day, hours=-3)
+        )
+
+    result = check_drift(copied, contract, None, html=False, source="service", now=today)
+
+    assert (result.verdict, result.exit_code, result.rows) == ("drift", 1, 310)
+    assert "in 3 of the last 3 windows" in result.message
+    assert datetime.fromisoformat(result.since) == today - timedelta(days=3)
+    assert result.window.startswith(f"{today - timedelta(days=1):%Y-%m-%d} 00:00")
+    assert result.calibration == "iid"
+
+    predict_batch(copied, contract, customers(copied, {}), "fresh")
+    assert check_drift(copied, contract, None, html=False, source="batch").verdict == "ok"
+    service, batch = state_of(copied, "service"), state_of(copied, "batch")
+    assert (service["verdict"], batch["verdict"]) == ("drift", "ok")
+    history = service["history"]
+    assert isinstance(history, list)
+    assert [entry["state"] for entry in history] == ["insufficient", "alarm", "alarm", "alarm"]
+
+    # Nothing older is pooled in: where nothing was scored of late, that is said.
+    later = today + timedelta(days=30)
+    with pytest.raises(NotEnoughDataError, match="0 predictions of the service since"):
+        check_drift(copied, contract, None, html=False, source="service", now=later)
+
+
+def test_a_version_without_a_profile_is_never_called_free_of_drift(
+    copied: Settings, trained: Trained
+) -> None:
+    (profile,) = copied.root.rglob("profile.npz")
+    profile.unlink()
+
+    with pytest.raises(DriftError, match=r"has no drift profile \(drift/profile.npz\)") as raised:
+        check_drift(copied, trained.contract, customers(copied, {}), html=False)
+    assert (raised.value.exit_code, "make train-local" in raised.value.fix) == (2, True)
+    assert not (copied.reports / "drift.json").exists()
+
+
+def test_other_windows_than_those_of_the_training_ask_to_train_again(
+    copied: Settings, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_MONITORING__WINDOW", "1w")
+
+    with pytest.raises(DriftError, match="monitoring.window is '1w'") as raised:
+        check_drift(load_settings(copied.root), trained.contract, customers(copied, {}), html=False)
+    assert "monitoring.window: 1d" in raised.value.fix
+
+
 def test_log_of_a_few_rows_does_not_hide_a_batch_run(copied: Settings, trained: Trained) -> None:
     predict_batch(copied, trained.contract, None, "batch")
     log_predictions(copied, trained.contract, 3, trained.candidate.model_version)

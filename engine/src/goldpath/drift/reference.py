@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from goldpath.drift.bins import Floats, Integers, choose_bins
+from goldpath.drift.bins import Bins, Floats, Integers, choose_bins
 from goldpath.drift.counts import Profile, count_rows, empty_profile
 from goldpath.drift.distances import Comparer, Distances
 from goldpath.drift.profile import DriftError
@@ -124,14 +124,11 @@ def build_reference(
     kept = set(
         large[np.linspace(0, len(large) - 1, min(len(large), MOST_WINDOWS)).round().astype(int)]
     )
-    parts: dict[int, Profile] = {}
-    sums: dict[int, Profile] = {}
-    for number, (begin, size) in enumerate(zip(first, sizes, strict=True)):
-        part = count_rows(bins, ordered.slice(begin, size))
-        kind = int(classes[number])
-        sums[kind] = sums[kind] + part if kind in sums else part
-        if number in kept:
-            parts[number] = part
+    parts = {
+        number: count_rows(bins, ordered.slice(int(first[number]), int(sizes[number])))
+        for number in sorted(kept)
+    }
+    sums = _by_class(bins, ordered, parts, classes, sizes)
     whole = empty_profile(bins, refused)
     for profile in sums.values():
         whole += profile
@@ -141,6 +138,27 @@ def build_reference(
     plain = Reference(whole, window, season, seasons, known, None)
     distances = _among_windows(plain, parts, begins[first], len(large))
     return Reference(whole, window, season, seasons, known, distances)
+
+
+def _by_class(
+    bins: Bins,
+    ordered: pa.Table,
+    parts: Mapping[int, Profile],
+    classes: Integers,
+    sizes: Integers,
+) -> dict[int, Profile]:
+    """The counts of each season; windows whose own are not needed are counted together."""
+    has_own = np.zeros(len(sizes), dtype=bool)
+    has_own[list(parts)] = True
+    of_rows, is_rest = np.repeat(classes, sizes), np.repeat(~has_own, sizes)
+    sums = {}
+    for kind in np.unique(classes).tolist():
+        total = count_rows(bins, ordered.filter(pa.array(is_rest & (of_rows == kind))))
+        for number, part in parts.items():
+            if classes[number] == kind:
+                total += part
+        sums[kind] = total
+    return sums
 
 
 def _among_windows(

@@ -8,8 +8,9 @@ import pandas as pd
 import pyarrow as pa
 
 from goldpath.contract import EVENT_TIME
+from goldpath.drift.calibration import FEWEST_WINDOWS
 from goldpath.drift.compared import PREDICTION, compared_rows
-from goldpath.drift.reference import build_reference
+from goldpath.drift.reference import Reference, build_reference
 from goldpath.drift.stored_reference import write_reference
 from goldpath.drift.windows import Times
 from goldpath.jobs.training.automl_store import stored_held_out
@@ -18,6 +19,7 @@ from goldpath.lake.tables import bronze_table, quarantine_table
 from goldpath.learning.search import held_out_predictions
 from goldpath.presentation import step
 from goldpath.registry.layout import PROFILE_FILE, REFERENCE_FILE
+from goldpath.settings import MonitoringSettings
 
 
 def log_drift_reference(work: TrainingWork) -> None:
@@ -40,13 +42,7 @@ def log_drift_reference(work: TrainingWork) -> None:
         minimum_rows=monitoring.minimum_rows,
         refused=_refused_share(work, len(rows)),
     )
-    found = len(reference.windows or ())
-    step(
-        f"Drift reference: {len(rows):,} rows, {found} windows of {monitoring.window} with at "
-        f"least {monitoring.minimum_rows} rows"
-        if work.contract.has_time
-        else f"Drift reference: {len(rows):,} rows without event time, so no windows"
-    )
+    step(_told(reference, len(rows), monitoring))
     with TemporaryDirectory() as folder:
         sample, profile = (
             Path(folder) / Path(file).name for file in (REFERENCE_FILE, PROFILE_FILE)
@@ -82,6 +78,21 @@ def predicted_rows(work: TrainingWork) -> pd.DataFrame:
         work.settings.training,
         work.definitions,
         most_learnt=work.settings.monitoring.reference_rows,
+    )
+
+
+def _told(reference: Reference, rows: int, monitoring: MonitoringSettings) -> str:
+    """What drift checks will know of the noise between windows."""
+    if reference.windows is not None and len(reference.windows) >= FEWEST_WINDOWS:
+        return (
+            f"Drift reference: {rows:,} rows, {len(reference.windows)} windows of "
+            f"{monitoring.window} say how much windows differ"
+        )
+    found = len(reference.windows or ())
+    return (
+        f"Drift reference: {rows:,} rows, of which {found} windows of {monitoring.window} have "
+        f"{monitoring.minimum_rows} rows; with fewer than {FEWEST_WINDOWS} drift checks take rows "
+        "as independent of each other, and double the floors"
     )
 
 

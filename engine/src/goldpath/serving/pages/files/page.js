@@ -311,7 +311,8 @@
     const measured = drift.columns.filter((each) => each.effect !== null)
       .sort((one, other) => other.effect - one.effect).slice(0, 6);
     find("columns").replaceChildren(...measured.map((each) => barLine(
-      each.name + (each.drifted ? " (drifted)" : ""), number(each.effect), each.effect,
+      each.name + (each.drifted ? " (drifted)" : ""),
+      number(each.effect) + (each.limit ? `, counts from ${number(each.limit)}` : ""), each.effect,
       each.drifted ? "bad" : "")));
   };
   const cell = (text) => text.replace(/\\(.)/g, "$1").trim();
