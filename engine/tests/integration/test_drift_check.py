@@ -71,7 +71,7 @@ def log_predictions(
     PredictionLog(settings.root / settings.serving.prediction_log, personal=personal).write(
         [
             LoggedPrediction(
-                prediction_id=f"{version}-{number}",
+                prediction_id=f"{version}-{start:%d}-{number}",
                 at=(start + timedelta(milliseconds=number)).isoformat(),
                 model_version=version,
                 features=features,
@@ -352,7 +352,7 @@ def test_other_windows_than_those_of_the_training_ask_to_train_again(
 ) -> None:
     monkeypatch.setenv("MLOPS_MONITORING__WINDOW", "1w")
 
-    with pytest.raises(DriftError, match="monitoring.window is '1w'") as raised:
+    with pytest.raises(DriftError, match=r"monitoring\.window is '1w'") as raised:
         check_drift(load_settings(copied.root), trained.contract, customers(copied, {}), html=False)
     assert "monitoring.window: 1d" in raised.value.fix
 

@@ -1,4 +1,4 @@
-"""The drift check on bike sharing: a year of real weeks, in which nothing but the weather changes."""
+"""The drift check on bike sharing: a year of real weeks, in which only the weather changes."""
 
 import os
 from pathlib import Path
