@@ -57,7 +57,7 @@ class JudgedSource:
         decision: The verdict, and the newest window that was judged.
         rows: That window's rows.
         end: When that window ends; None for rows that were judged as a whole.
-        history: Every window of the source, the oldest first; none for rows without a time.
+        history: Every window of the source, the oldest first.
         notes: What people must know: rows that were left out, or judged as a whole.
     """
 
@@ -90,7 +90,7 @@ def judge_rows(
     """
     if rows.times is None:
         note = f"{rows.source} has no event time: judged as one window, without earlier ones"
-        return _judge_whole(judge, current, rows, note)
+        return _judge_whole(judge, current, rows, note, earlier)
     length, minimum = judge.reference.window, judge.settings.minimum_rows
     parts = split_windows(current, rows.times, length)
     largest = max((part.rows.num_rows for part in parts), default=0)
@@ -100,7 +100,7 @@ def judge_rows(
             f"{largest}), so all {current.num_rows:,} rows are judged as one window, without "
             "earlier ones"
         )
-        return _judge_whole(judge, current, rows, note)
+        return _judge_whole(judge, current, rows, note, earlier)
     parts, have_ended, notes = _choose(parts, rows, np.datetime64(_naive(now), "s"))
     known = {each.verdict.start: each for each in earlier}
     for number, part in enumerate(parts):
@@ -167,12 +167,17 @@ def _choose(
 
 
 def _judge_whole(
-    judge: WindowJudge, current: pa.Table, rows: CurrentRows, note: str
+    judge: WindowJudge,
+    current: pa.Table,
+    rows: CurrentRows,
+    note: str,
+    earlier: Sequence[JudgedWindow],
 ) -> JudgedSource:
+    """The verdict on all rows alone; the source's history stays as it was."""
     bins = judge.reference.whole.bins
     verdict = judge.judge(count_rows(bins, current, refused=rows.rejected))
     decision = decide_source(judge_source([verdict]), verdict, bins, judge.settings)
-    return JudgedSource(decision, current, None, (), (note,))
+    return JudgedSource(decision, current, None, tuple(earlier), (note,))
 
 
 def _usual_rows(known: Mapping[datetime | None, JudgedWindow], start: datetime) -> tuple[int, ...]:
