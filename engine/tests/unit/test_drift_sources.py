@@ -150,9 +150,11 @@ def test_rows_without_time_are_one_window_without_history(judge: WindowJudge) ->
 def test_a_population_over_many_small_windows_is_judged_whole_and_that_is_said(
     judge: WindowJudge, kind: SourceKind
 ) -> None:
-    found = judged(judge, [0.8] * 30, kind=kind, rows=20)
+    earlier = judged(judge, [0.0, 0.0], kind=kind).history
+    found = judged(judge, [0.8] * 30, kind=kind, rows=20, earlier=earlier)
 
     assert (found.decision.source.verdict, found.decision.window.rows) == ("drift", 600)
+    assert found.history == earlier
     assert "none of the 30 windows of 1d has 200 rows (the largest has 20)" in found.notes[0]
 
 
