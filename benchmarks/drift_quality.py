@@ -66,7 +66,9 @@ def main() -> int:
     """Print a table and write results/drift_quality.json; 1 where a promise is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nannyml", metavar="PYTHON")
-    parser.add_argument("--only", default="", help='one cell, such as "iid, 300 rows"; no file')
+    parser.add_argument(
+        "--only", default="", help='one cell, such as "iid, 300 rows"; the file keeps the others'
+    )
     parser.add_argument("--references", type=int, default=REFERENCES, help="of each cell")
     arguments = parser.parse_args()
     cells = [
@@ -76,6 +78,8 @@ def main() -> int:
         if arguments.only in ("", f"{world.name}, {rows} rows")
     ]
     results: dict[str, Figures] = {}
+    if arguments.only and RESULT.exists():
+        results = json.loads(RESULT.read_text(encoding="utf-8"))["cells"]
     tasks = [(world, rows, arguments.references, arguments.nannyml) for world, rows in cells]
     with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
         for (world, rows), found in zip(cells, pool.map(_cell, tasks), strict=True):
@@ -83,8 +87,7 @@ def main() -> int:
             print(f"{world.name}, {rows} rows: {json.dumps(found)}", flush=True)
     broken = list(_broken(results))
     document = {"cells": results, "broken": broken, "cpu": os.cpu_count()}
-    if not arguments.only:
-        RESULT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    RESULT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print("\n".join(broken) or "every promise held")
     return 1 if broken else 0
 

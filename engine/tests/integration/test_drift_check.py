@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from html import escape
 from pathlib import Path
 
 import pyarrow as pa
@@ -169,7 +170,7 @@ def test_page_is_written_and_no_older_page_stays_beside_a_newer_verdict(
     first = check_drift(copied, trained.contract, data, html=True)
     assert first.html == "reports/drift.html"
     page = (copied.root / first.html).read_text(encoding="utf-8")
-    assert f"DRIFT: {first.message}" in page
+    assert f"DRIFT: {escape(first.message)}" in page
 
     second = check_drift(copied, trained.contract, data, html=False)
     assert second.html is None

@@ -47,7 +47,8 @@ def times_of(start: datetime, sizes: Sequence[int]) -> np.ndarray:
     """So many rows on each day, spread over it."""
     day = np.datetime64(start.replace(tzinfo=None), "s")
     spread = [np.linspace(0, 86_399, size).astype(int) + 86_400 * d for d, size in enumerate(sizes)]
-    return day + np.concatenate(spread).astype("m8[s]")
+    times: np.ndarray = day + np.concatenate(spread).astype("m8[s]")
+    return times
 
 
 @pytest.fixture(scope="module")

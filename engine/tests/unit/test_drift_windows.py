@@ -257,6 +257,29 @@ def test_one_odd_window_of_the_reference_does_not_blind_the_check() -> None:
     assert without[3] == pytest.approx(np.delete(excess, 3, axis=0).mean(axis=0))
 
 
+def test_what_only_one_window_of_the_reference_has_was_unseen_in_it() -> None:
+    """Else no window of the reference would ever set a record, and each new record were drift."""
+    random = np.random.default_rng(15)
+    weeks = []
+    for number in range(DAYS):
+        degrees, sky = random.normal(size=ROWS), np.array(["clear", "rain"] * (ROWS // 2), object)
+        if number == 7:
+            degrees[:40], sky[:30] = 9.0, "hail"
+        weeks.append(pa.table({"degrees": degrees, "sky": sky}))
+    reference = build_reference(pa.concat_tables(weeks), np.repeat(days(DAYS), ROWS))
+    assert reference.windows is not None
+
+    for column in ("degrees", "sky"):
+        test = next(
+            number
+            for number, each in enumerate(reference.comparer.tests)
+            if (each.column, each.test) == (column, "unseen")
+        )
+        effect = np.nan_to_num(reference.windows.distances.effect[:, test])
+        assert effect[7] > 0.15
+        assert np.delete(effect, 7).max() < 0.05
+
+
 def test_tail_of_the_largest_test_is_fitted_and_one_odd_window_does_not_stretch_it() -> None:
     random = np.random.default_rng(14)
     largest = random.gumbel(3.0, 1.0, size=400)

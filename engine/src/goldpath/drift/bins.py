@@ -21,6 +21,7 @@ from goldpath.drift.profile import ColumnKind, DriftError, column_kind, read_num
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 QUANTILES = 1024
 """Edges of a number: with these, distances agree with the rows' own to a thousandth of an sd."""

@@ -9,9 +9,8 @@ windows beyond chance, and for the largest of all tests how large it gets when n
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from goldpath.drift.bins import Floats
+from goldpath.drift.bins import Flags, Floats
 from goldpath.drift.distances import Distances, ShiftName, TailLaw, tail_law
 from goldpath.drift.reference import ReferenceWindows
 
@@ -37,8 +36,6 @@ QUARTILE_GAP = 0.8794
 FEW_WINDOWS = 2.6
 """A tail fitted on K windows is stretched by 1 + 2.6/K, so that its mean error is the stated one:
 simulated for 19 to 365 windows at 1 and 2 %."""
-
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

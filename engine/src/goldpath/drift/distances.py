@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from scipy import special, stats
 
-from goldpath.drift.bins import Bins, Floats, Integers
+from goldpath.drift.bins import Bins, Flags, Floats, Integers
 from goldpath.drift.counts import Profile
 from goldpath.drift.profile import MINIMUM_EXPECTED, REJECTED_ROWS
 
@@ -81,28 +81,52 @@ class Comparer:
             for place, column in enumerate(self.reference.bins.columns)
         )
 
-    def compare(self, window: Profile, reference: Profile | None = None) -> Distances:
+    def compare(
+        self, window: Profile, reference: Profile | None = None, known: Profile | None = None
+    ) -> Distances:
         """The distances of a window.
 
         Args:
             window: Its counts.
             reference: What to compare it with: the part of the reference that is of the window's
                 season; all of it where it is not given.
+            known: What is not unseen: the range and the categories of these rows, all seasons'.
+                All of the reference where it is not given; for one of the reference's own windows
+                the others, or nothing of it would ever be unseen.
         """
-        before = reference or self.reference
+        before, known = reference or self.reference, known or self.reference
         found = np.full((6, len(self.tests)), np.nan)
         for number, test in enumerate(self.tests):
             if test.test == "value":
                 found[:, number] = self._value(test.place, before, window)
             elif test.test == "unseen":
                 once = self._usually_unseen(test.place, before)
-                found[:, number] = _of_unseen(*_shares(test, before), *_shares(test, window), once)
+                is_unseen = self._is_unseen(test.place, known)
+                counts, now = before.of(test.place), window.of(test.place)
+                found[:, number] = _of_unseen(
+                    int(counts[is_unseen].sum()),
+                    int(counts.sum()),
+                    int(now[is_unseen].sum()),
+                    int(now.sum()),
+                    once,
+                )
             elif test.test == "rejected":
                 # Refused rows have no time that could be trusted, so they have no season either.
                 found[:, number] = _of_more(*_shares(test, self.reference), *_shares(test, window))
             else:
                 found[:, number] = _of_shares(*_shares(test, before), *_shares(test, window))
         return Distances(found[0], found[1], found[2], found[3:])
+
+    def _is_unseen(self, place: int, known: Profile) -> Flags:
+        """The bins below the smallest and above the largest known value; the unknown names'."""
+        counts = known.of(place)
+        if self.reference.bins.columns[place].kind == "category":
+            is_unseen: Flags = counts == 0
+            is_unseen[-1] = True  # unlisted names, which a reference of very many has too
+            return is_unseen
+        held = np.flatnonzero(counts)
+        places = np.arange(len(counts))
+        return (places < held[0]) | (places > held[-1]) if len(held) else np.ones_like(counts, bool)
 
     def _usually_unseen(self, place: int, before: Profile) -> int:
         if self.reference.bins.columns[place].kind == "number":
@@ -133,12 +157,7 @@ def _shares(test: ShiftName, profile: Profile) -> tuple[int, int]:
     """Rows that the test counts, and rows that it could have counted."""
     if test.test == "rejected":
         return profile.refused, profile.rows + profile.refused
-    if test.test == "missing":
-        return int(profile.missing[test.place]), profile.rows
-    counts = profile.of(test.place)
-    is_number = profile.bins.columns[test.place].kind == "number"
-    outside = counts[-1] + (counts[0] if is_number and len(counts) > 1 else 0)
-    return int(outside), int(counts.sum())
+    return int(profile.missing[test.place]), profile.rows
 
 
 def _of_numbers(before: Integers, now: Integers, law: Floats) -> Floats:

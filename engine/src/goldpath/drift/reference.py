@@ -172,7 +172,7 @@ def _among_windows(
         kind = reference.season_of(starts[number])
         others = (reference.whole if kind is None else reference.seasons[kind]) - part
         windows = (large if kind is None else reference.season_windows[kind]) - 1
-        distances = reference.comparer.compare(part, others)
+        distances = reference.comparer.compare(part, others, reference.whole - part)
         distances.squared[-1] = np.nan  # which window a refused row belonged to is not known
         found.append(distances)
         inflation.append(1 + 1 / windows)
