@@ -152,15 +152,25 @@ def choose_bins(reference: pa.Table, *, seed: int = 0) -> Bins:
 
 
 def _number_bins(name: str, values: pa.ChunkedArray) -> ColumnBins:
-    finite = np.unique(read_numbers(name, values))
+    ordered = np.sort(read_numbers(name, values))
+    finite = np.unique(ordered)
     if len(finite) > QUANTILES:
-        ordered = np.sort(read_numbers(name, values))
-        places = np.linspace(0, len(ordered) - 1, QUANTILES).round().astype(np.int64)
-        finite = np.unique(ordered[places])
+        finite = _chosen_edges(ordered, finite)
     if len(finite):
         # An edge just below the smallest value: what is smaller has a bin of its own.
         finite = np.concatenate([[np.nextafter(finite[0], -np.inf)], finite])
     return ColumnBins(name, "number", finite)
+
+
+def _chosen_edges(ordered: Floats, distinct: Floats) -> Floats:
+    """Even quantiles, and closer edges towards both ends.
+
+    Else a window's record would share its bin with what other windows hold.
+    """
+    tail = 2 ** np.arange(np.ceil(np.log2(max(len(ordered) / QUANTILES, 1))) + 1, dtype=np.int64)
+    ends = np.concatenate([[0], tail, len(distinct) - 1 - tail, [len(distinct) - 1]])
+    places = np.linspace(0, len(ordered) - 1, QUANTILES - len(ends)).round().astype(np.int64)
+    return np.unique(np.concatenate([ordered[places], distinct[ends]]))
 
 
 def _category_bins(name: str, values: pa.ChunkedArray) -> ColumnBins:
