@@ -1,7 +1,6 @@
 """The drift check as a person runs it: a champion, rows from three places, a verdict on disk."""
 
 import json
-import shutil
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from html import escape
@@ -18,7 +17,6 @@ from goldpath.jobs.batch.table import predict_batch
 from goldpath.jobs.drift.check import check_drift
 from goldpath.jobs.upkeep.log_compaction import compact_logs
 from goldpath.sample.customers import write_sample
-from goldpath.services.relocation import relocate_project
 from goldpath.serving.log.personal import PersonalValues
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
 from goldpath.settings import Settings, load_settings
@@ -26,16 +24,6 @@ from goldpath.settings import Settings, load_settings
 from ..conftest import Trained
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def copied(trained: Trained, tmp_path: Path) -> Settings:
-    """The trained project, where a test may write, without what its service has predicted."""
-    root = tmp_path / "project"
-    shutil.copytree(trained.settings.root, root, ignore=shutil.ignore_patterns("logs"))
-    settings = load_settings(root)
-    relocate_project(settings)
-    return settings
 
 
 def customers(settings: Settings, drift: dict[str, float], rows: int = 1500) -> Path:

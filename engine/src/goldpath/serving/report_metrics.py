@@ -97,11 +97,30 @@ def _of_feedback(feedback: Mapping[str, Any]) -> Iterator[Metric]:
             if number is not None:
                 metrics.add_metric([name, str(metric)], number)
     yield from (family for family in (metrics, labelled) if family.samples)
+    yield from _of_quality(feedback.get("quality"))
     checked = _timestamp(feedback.get("checked_at"))
     if checked is not None:
         yield _gauge(
             "ml_live_checked_timestamp_seconds", "When live performance was last taken.", checked
         )
+
+
+def _of_quality(quality: object) -> Iterator[Metric]:
+    """Whether the champion's quality has fallen, and the limit that it was held to."""
+    if not isinstance(quality, dict):
+        return
+    low = {"low": 1.0, "ok": 0.0}.get(str(quality.get("verdict")))
+    limit = _number(quality.get("limit"))
+    for name, documentation, value in (
+        ("ml_live_quality_low", "1 where the champion's labels say that quality has fallen.", low),
+        ("ml_live_quality_limit", "What the metric was held to.", limit),
+    ):
+        if value is not None:
+            family = GaugeMetricFamily(name, documentation, labels=["model_version", "metric"])
+            family.add_metric(
+                [str(quality.get("model_version")), str(quality.get("metric"))], value
+            )
+            yield family
 
 
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
