@@ -3,11 +3,12 @@
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from html import escape
+from html import unescape
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from goldpath import Model, Project
 from goldpath.contract import Contract
@@ -19,6 +20,7 @@ from goldpath.jobs.upkeep.log_compaction import compact_logs
 from goldpath.sample.customers import write_sample
 from goldpath.serving.log.personal import PersonalValues
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
+from goldpath.serving.report_metrics import TEXTFILE
 from goldpath.settings import Settings, load_settings
 
 from ..conftest import Trained
@@ -158,7 +160,7 @@ def test_page_is_written_and_no_older_page_stays_beside_a_newer_verdict(
     first = check_drift(copied, trained.contract, data, html=True)
     assert first.html == "reports/drift.html"
     page = (copied.root / first.html).read_text(encoding="utf-8")
-    assert f"DRIFT: {escape(first.message)}" in page
+    assert f"DRIFT: {first.message}" in unescape(page)
 
     second = check_drift(copied, trained.contract, data, html=False)
     assert second.html is None
@@ -204,6 +206,23 @@ def test_newest_batch_run_is_checked_where_no_file_is_named(
 
     assert result.source.startswith("batch run newer (")
     assert result.verdict == "ok"
+
+
+def test_who_scores_in_batches_only_has_series_too(copied: Settings, trained: Trained) -> None:
+    predict_batch(copied, trained.contract, customers(copied, {"monthly_charges": 1.0}), "moved")
+
+    assert check_drift(copied, trained.contract, None, html=False).exit_code == 1
+
+    text = (copied.reports / TEXTFILE).read_text(encoding="utf-8")
+    samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
+    (detected,) = [each for each in samples if each.name == "ml_drift_detected"]
+    assert (detected.labels, detected.value) == ({"source": "batch"}, 1.0)
+    charges = {"source": "batch", "column": "monthly_charges"}
+    effect, limit = (
+        next(each.value for each in samples if (each.name, each.labels) == (name, charges))
+        for name in ("ml_drift_column_effect", "ml_drift_column_limit")
+    )
+    assert effect > limit
 
 
 def test_rows_of_the_training_are_marked_and_not_compared_as_new(

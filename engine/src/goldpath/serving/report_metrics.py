@@ -7,8 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry, write_to_textfile
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+TEXTFILE = "prometheus/goldpath.prom"
+"""Among the reports: the figures for Prometheus' node exporter, where no service shows them."""
 
 
 class ReportCollector(Collector):
@@ -38,6 +42,21 @@ class ReportCollector(Collector):
             family.add_metric([str(training["metric"])], value)
             yield family
         yield from _of_feedback(read_json(self.folder / "feedback.json"))
+
+
+def write_textfile(folder: Path) -> None:
+    """Write the reports' figures as a file for the node exporter's textfile collector.
+
+    Who scores in batches only has no service whose `/metrics` could be read.
+
+    Args:
+        folder: The reports' folder.
+    """
+    file = folder / TEXTFILE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    registry = CollectorRegistry()
+    registry.register(ReportCollector(folder))
+    write_to_textfile(str(file), registry)
 
 
 SOURCES = ("batch", "file", "service", "table")

@@ -27,6 +27,7 @@ from goldpath.presentation import console, print_json, show_rows
 from goldpath.privacy.erasure import uses_rows
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.reports import write_report
+from goldpath.serving.report_metrics import write_textfile
 from goldpath.settings import Settings
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def live_performance(
         report=settings.shown(file),
     )
     write_report(file, {"checked_at": datetime.now(UTC).isoformat(), **asdict(result)})
+    write_textfile(settings.reports)
     return result
 
 

@@ -16,6 +16,7 @@ from goldpath.jobs.drift.judged_windows import JudgedSource
 from goldpath.learning.scoring import ModelVersion
 from goldpath.presentation import step
 from goldpath.reports import write_report
+from goldpath.serving.report_metrics import write_textfile
 from goldpath.settings import Settings
 
 
@@ -119,6 +120,7 @@ def write_reports(
     }
     _write_verdict(settings, values)
     write_report(history_file(settings.reports, checked.rows.kind), state)
+    write_textfile(settings.reports)
     file, page, plot = (settings.reports / f"drift.{suffix}" for suffix in ("json", "html", "png"))
     title = f"{checked.champion.name} version {checked.champion.version}: {checked.rows.source}"
     drawn = Drawn(title, checked.window, checked.notes, reference, checked.judged.rows)
