@@ -17,7 +17,7 @@ SHOWN_COLUMNS = 25
 SHOWN_CATEGORIES = 8
 SHOWN_ROWS = 20_000
 REFERENCE, CURRENT, DRIFT, SEEN = "#7f8c99", "#e07b39", "#c0392b", "#1f5f8b"
-LINE = 130
+LINE, TITLE = 130, 60
 
 
 def write_plot(path: Path, drawn: Drawn, decision: SourceDecision) -> None:
@@ -43,7 +43,7 @@ def write_plot(path: Path, drawn: Drawn, decision: SourceDecision) -> None:
         )
     verdict = f"{decision.source.verdict.upper()}: {decision.source.message}"
     title = f"{drawn.title}{f', {drawn.window}' if drawn.window else ''}"
-    figure.suptitle("\n".join([title, *wrap(_plain(verdict), LINE)]), fontsize=10)
+    figure.suptitle("\n".join([*wrap(_plain(verdict), LINE), _plain(title)]), fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".png.part")
     figure.savefig(unfinished, dpi=110, format="png")
@@ -104,7 +104,7 @@ def _draw_column(
         _draw_shares(axes, *_largest_moves(reference, current))
     else:
         _draw_numbers(axes, reference.dropna().to_numpy(), current.dropna().to_numpy())
-    axes.set_title(f"{column.name}: {_shorten(column.reason)}", fontsize=9)
+    axes.set_title(_shorten(f"{column.name}: {column.reason}", TITLE), fontsize=9)
     axes.tick_params(labelsize=8)
     axes.set_ylabel("share of rows", fontsize=8)
     axes.set_ylim(0, axes.get_ylim()[1] * 1.3)  # room for the legend
@@ -158,7 +158,7 @@ def _largest_moves(
     return {n: float(before.get(n, 0)) for n in kept}, {n: float(after.get(n, 0)) for n in kept}
 
 
-def _shorten(text: str, length: int = 48) -> str:
+def _shorten(text: str, length: int) -> str:
     text = _plain(text)
     return text if len(text) <= length else f"{text[: length - 1]}…"
 

@@ -162,7 +162,10 @@ class WindowJudge:
         before = whole if kind is None else self.reference.seasons[kind]
         needed = self.settings.minimum_rows
         if min(window.rows, before.rows) < needed:
-            why = f"{window.rows} rows against {before.rows}; {needed} are needed on each side"
+            why = (
+                f"{window.rows:,} of the {needed:,} rows that a verdict needs, against "
+                f"{before.rows:,} of the reference"
+            )
             return self._insufficient(window, before, start, why)
         found = self.reference.comparer.compare(window, before)
         law, calibration = self._law(found, kind), self.calibration
@@ -281,7 +284,10 @@ class WindowJudge:
     def _sensitivity(self, detectable: float, kind: int | None) -> str:
         seen = f"a shift of {detectable:.2f} in a typical column would have been seen"
         if self.calibration is None:
-            return f"{seen}; calibration: iid, as the reference has too few windows"
+            return (
+                f"{seen}; calibration: iid (rows taken as independent), as the reference has too "
+                "few windows"
+            )
         if self.reference.season != "none" and kind is None:
             return f"{seen}; the reference has too few windows of this season, and all are used"
         return seen
@@ -308,8 +314,12 @@ class WindowJudge:
 def _sentence(drifted: list[Shift]) -> str:
     if not drifted:
         return "no drift"
-    named = "; ".join(f"{shift.column}: {shift.change}" for shift in drifted[:3])
-    return f"{named} and {len(drifted) - 3} more" if len(drifted) > 3 else named
+    changes: dict[str, list[str]] = {}
+    for shift in drifted:
+        changes.setdefault(shift.column, []).append(shift.change)
+    told = [f"{column}: {', '.join(found)}" for column, found in changes.items()]
+    named = "; ".join(told[:3])
+    return f"{named}; and {len(told) - 3} more" if len(told) > 3 else named
 
 
 def _stamp(start: datetime | None) -> np.datetime64 | None:
