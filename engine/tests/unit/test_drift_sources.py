@@ -27,6 +27,7 @@ from goldpath.jobs.drift.history import (
     stored_history,
 )
 from goldpath.jobs.drift.judged_windows import JudgedSource, judge_rows
+from goldpath.jobs.training.drift_reference import longer_window
 from goldpath.model_version import ModelVersion
 from goldpath.reports import write_report
 from goldpath.settings import MonitoringSettings
@@ -329,3 +330,9 @@ def test_state_of_a_source_is_json_that_anyone_can_read(judge: WindowJudge) -> N
     found = judged(judge, [0.0, 0.6])
     for entry in stored_history(found.history):
         json.dumps(entry, allow_nan=False)
+
+
+def test_days_that_are_too_small_name_the_window_that_is_not() -> None:
+    times = times_of(FIRST, [60] * 200)
+    assert longer_window(times, MonitoringSettings()) == ("1w", 29)
+    assert longer_window(times, MonitoringSettings(window="1w", minimum_rows=2_000)) is None

@@ -12,7 +12,7 @@ from goldpath.drift.calibration import FEWEST_WINDOWS
 from goldpath.drift.compared import PREDICTION, compared_rows
 from goldpath.drift.reference import Reference, build_reference
 from goldpath.drift.stored_reference import write_reference
-from goldpath.drift.windows import Times
+from goldpath.drift.windows import Times, window_starts
 from goldpath.jobs.training.automl_store import stored_held_out
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.lake.tables import bronze_table, quarantine_table
@@ -20,6 +20,9 @@ from goldpath.learning.search import held_out_predictions
 from goldpath.presentation import step
 from goldpath.registry.layout import PROFILE_FILE, REFERENCE_FILE
 from goldpath.settings import MonitoringSettings
+from goldpath.settings.monitoring import WindowLength
+
+WINDOWS: tuple[WindowLength, ...] = ("1h", "1d", "1w", "1mo")
 
 
 def log_drift_reference(work: TrainingWork) -> None:
@@ -34,15 +37,16 @@ def log_drift_reference(work: TrainingWork) -> None:
         shown = rows.sample(monitoring.reference_rows, random_state=work.settings.training.seed)
     columns = [*work.contract.feature_names, PREDICTION]
     whole = pa.Table.from_pandas(rows[columns], preserve_index=False)
+    times = _times(rows) if work.contract.has_time else None
     reference = build_reference(
         compared_rows(whole, work.definitions.compared),
-        _times(rows) if work.contract.has_time else None,
+        times,
         window=monitoring.window,
         season=monitoring.usual_season,
         minimum_rows=monitoring.minimum_rows,
         refused=_refused_share(work, len(rows)),
     )
-    step(_told(reference, len(rows), monitoring))
+    step(_told(reference, times, monitoring))
     with TemporaryDirectory() as folder:
         sample, profile = (
             Path(folder) / Path(file).name for file in (REFERENCE_FILE, PROFILE_FILE)
@@ -81,19 +85,41 @@ def predicted_rows(work: TrainingWork) -> pd.DataFrame:
     )
 
 
-def _told(reference: Reference, rows: int, monitoring: MonitoringSettings) -> str:
+def _told(reference: Reference, times: Times | None, monitoring: MonitoringSettings) -> str:
     """What drift checks will know of the noise between windows."""
+    rows = reference.whole.rows
     if reference.windows is not None and len(reference.windows) >= FEWEST_WINDOWS:
         return (
             f"Drift reference: {rows:,} rows, {len(reference.windows)} windows of "
             f"{monitoring.window} say how much windows differ"
         )
     found = len(reference.windows or ())
+    longer = None if times is None else longer_window(times, monitoring)
+    advice = (
+        ""
+        if longer is None
+        else f"; {longer[1]} windows of {longer[0]} have enough: monitoring.window: {longer[0]}"
+    )
     return (
         f"Drift reference: {rows:,} rows, of which {found} windows of {monitoring.window} have "
         f"{monitoring.minimum_rows} rows; with fewer than {FEWEST_WINDOWS} drift checks take rows "
-        "as independent of each other, and double the floors"
+        f"as independent of each other, and double the floors{advice}"
     )
+
+
+def longer_window(times: Times, monitoring: MonitoringSettings) -> tuple[WindowLength, int] | None:
+    """The shortest longer window of which enough have enough rows, and how many do.
+
+    Args:
+        times: When each row of the reference happened.
+        monitoring: The present window, and how many rows a window needs.
+    """
+    for window in WINDOWS[WINDOWS.index(monitoring.window) + 1 :]:
+        _, sizes = np.unique(window_starts(times, window), return_counts=True)
+        enough = int(np.sum(sizes >= monitoring.minimum_rows))
+        if enough >= FEWEST_WINDOWS:
+            return window, enough
+    return None
 
 
 def _times(rows: pd.DataFrame) -> Times:
