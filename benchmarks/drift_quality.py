@@ -7,7 +7,7 @@ weekends. Beside our decision, on the same windows: Benjamini-Hochberg over test
 Evidently's defaults (its own tests, an alarm where any column drifts); NannyML's univariate drift
 if the interpreter of an environment that has it is named.
 
-    python benchmarks/drift_quality.py [--nannyml PYTHON] [--only CELL] [--references N]
+    python benchmarks/drift_quality.py [--nannyml PYTHON] [--only TEXT] [--references N] [--peers N]
 """
 
 import argparse
@@ -67,23 +67,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nannyml", metavar="PYTHON")
     parser.add_argument(
-        "--only", default="", help='one cell, such as "iid, 300 rows"; the file keeps the others'
+        "--only", default="", help='cells whose name has this text, such as "iid"; others are kept'
     )
     parser.add_argument("--references", type=int, default=REFERENCES, help="of each cell")
+    parser.add_argument("--peers", type=int, default=PEER_REFERENCES, help="references for peers")
     arguments = parser.parse_args()
     cells = [
         (world, rows)
         for world in WORLDS
         for rows in SIZES
-        if arguments.only in ("", f"{world.name}, {rows} rows")
+        if arguments.only in f"{world.name}, {rows} rows"
     ]
     results: dict[str, Figures] = {}
     if arguments.only and RESULT.exists():
         results = json.loads(RESULT.read_text(encoding="utf-8"))["cells"]
-    tasks = [(world, rows, arguments.references, arguments.nannyml) for world, rows in cells]
+    tasks = [
+        (world, rows, arguments.references, arguments.peers, arguments.nannyml)
+        for world, rows in cells
+    ]
     with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
         for (world, rows), found in zip(cells, pool.map(_cell, tasks), strict=True):
-            results[f"{world.name}, {rows} rows"] = found
+            results[f"{world.name}, {rows} rows"] = {
+                **results.get(f"{world.name}, {rows} rows", {}),
+                **found,
+            }
             print(f"{world.name}, {rows} rows: {json.dumps(found)}", flush=True)
     broken = list(_broken(results))
     document = {"cells": results, "broken": broken, "cpu": os.cpu_count()}
@@ -105,14 +112,14 @@ def _broken(results: dict[str, Figures]) -> list[str]:
     return broken
 
 
-def _cell(task: tuple[World, int, int, str | None]) -> Figures:
-    world, rows, references, nannyml = task
+def _cell(task: tuple[World, int, int, int, str | None]) -> Figures:
+    world, rows, references, peers, nannyml = task
     began = time.process_time()
     alarms: dict[str, dict[str, list[list[bool]]]] = {}
     for seed in range(references):
         data = _simulate(world, rows, seed)
         methods = _ours(world, data)
-        if seed < PEER_REFERENCES:
+        if seed < peers:
             methods["Benjamini-Hochberg"] = _rows_judged(data)
             methods["Evidently"] = _evidently(data)
             if nannyml:

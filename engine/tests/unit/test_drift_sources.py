@@ -160,6 +160,27 @@ def test_a_population_over_many_small_windows_is_judged_whole_and_that_is_said(
     assert "none of the 30 windows of 1d has 200 rows (the largest has 20)" in found.notes[0]
 
 
+def test_a_file_that_ends_within_a_window_is_judged_by_its_whole_ones(judge: WindowJudge) -> None:
+    random = np.random.default_rng(5)
+    sizes = [ROWS, ROWS, 30]
+    table = pa.concat_tables([rows_of(random, size, 0.6) for size in sizes])
+    times = times_of(AFTER, sizes)
+    now = AFTER + timedelta(days=9)
+
+    def check(kind: SourceKind) -> JudgedSource:
+        return judge_rows(judge, table, CurrentRows(kind, "some rows", table, times), (), now)
+
+    for kind in ("file", "table", "batch"):
+        found = check(kind)
+        assert (found.decision.source.verdict, found.decision.window.rows) == ("drift", ROWS)
+        assert found.end == AFTER + timedelta(days=2)
+        assert found.notes[-1] == (
+            "the last 30 rows, since 2026-02-18 00:00 UTC, are too few for a window (200 are "
+            "needed) and are not judged"
+        )
+    assert check("service").decision.source.verdict == "insufficient"
+
+
 def test_small_windows_of_the_service_are_never_pooled(judge: WindowJudge) -> None:
     found = judged(judge, [0.8] * 30, rows=20)
 

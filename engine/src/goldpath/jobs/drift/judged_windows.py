@@ -79,7 +79,8 @@ def judge_rows(
 
     Each window is judged by itself. One that has not ended is judged only if there is no other: its
     hours are not those of a whole day. Rows of a file, a table or a batch run whose windows all
-    have too few rows are judged as a whole, and that is said.
+    have too few rows are judged as a whole, and that is said; the end of one whose last window was
+    cut off is left out, and that is said, too.
 
     Args:
         judge: Judges a window.
@@ -102,6 +103,9 @@ def judge_rows(
         )
         return _judge_whole(judge, current, rows, note, earlier)
     parts, have_ended, notes = _choose(parts, rows, np.datetime64(_naive(now), "s"))
+    if rows.kind != "service":
+        parts, cut_off = _without_cut_off(parts, minimum)
+        notes = (*notes, *cut_off)
     known = {each.verdict.start: each for each in earlier}
     for number, part in enumerate(parts):
         # The newest is judged again: its columns are shown. The log alone is costly to read.
@@ -164,6 +168,23 @@ def _choose(
     if len(ended) > MOST_WINDOWS:
         notes.append(f"the {MOST_WINDOWS} newest of {len(ended)} windows are judged")
     return ended[-MOST_WINDOWS:], True, tuple(notes)
+
+
+def _without_cut_off(parts: list[Part], minimum: int) -> tuple[list[Part], tuple[str, ...]]:
+    """The windows up to the last with enough rows; a file ends somewhere within its last window.
+
+    The service's log does not end: if its newest window has few rows, there is no verdict on now.
+    """
+    enough = [number for number, part in enumerate(parts) if part.rows.num_rows >= minimum]
+    if not enough or enough[-1] == len(parts) - 1:
+        return parts, ()
+    rest = parts[enough[-1] + 1 :]
+    count = sum(part.rows.num_rows for part in rest)
+    note = (
+        f"the last {count:,} rows, since {rest[0].began:%Y-%m-%d %H:%M} UTC, are too few for a "
+        f"window ({minimum} are needed) and are not judged"
+    )
+    return parts[: enough[-1] + 1], (note,)
 
 
 def _judge_whole(
