@@ -37,6 +37,7 @@ FEEDBACK = {
         {"model_version": "3", "labelled": "many", "metrics": None},
         "torn",
     ],
+    "quality": {"verdict": "ok", "model_version": "2", "metric": "roc_auc", "limit": 0.79},
 }
 
 

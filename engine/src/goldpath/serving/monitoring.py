@@ -58,6 +58,8 @@ METRIC_NAMES = (
     "ml_live_metric",
     "ml_live_labelled",
     "ml_live_checked_timestamp_seconds",
+    "ml_live_quality_low",
+    "ml_live_quality_limit",
 )
 # The fast lane answers within tens of microseconds.
 BUCKETS = (
