@@ -39,7 +39,7 @@ test-fast: setup  ## The template's tests that only bake
 test-uvicorn: setup-engine  ## The serving lane on the lowest and the highest Uvicorn that the engine allows
 	@cd engine && .venv/bin/python uvicorn_range.py $(ARGS)
 
-mutation: setup-engine  ## Change one line at a time of access, lane, trust, gate and promotion: does a test notice? (hours)
+mutation: setup-engine  ## Change one line at a time of access, lane, trust, gate and promotion: does a test notice? (hours; ARGS="--room trust --minutes 30")
 	@cd engine && ENGINE_PYTHON="$$PWD/.venv/bin/python" .venv/bin/python -m uv run --quiet --no-project --with "cosmic-ray==8.7.0" mutation.py $(ARGS)
 
 coverage: setup-engine  ## The engine's tests with branch coverage, and a page: engine/htmlcov/index.html

@@ -1,35 +1,49 @@
 """Change one line at a time where a fault would hurt most, and see whether a test notices.
 
     PYTHON mutation.py [--mutants 300] [--seed N] [--room NAME] [--workers 2]
+                       [--minutes N]
 
 A random sample of Cosmic Ray's mutants of each room below is tried against the tests that the room
 names; the seed is printed, and gives the same sample again. Mutants of annotations, of docstrings
 and of what only a type checker runs are left out: nothing could notice them. The room's tests run
-once without a mutant, with coverage; a mutant is tried against those that run its statement, the
-quickest first, or against all of them where none does (what another process runs is not seen). A
-mutant that they pass on is printed as a difference; each is a line that nobody tests, or one that
-means the same. Exits with 1 where fewer than nine of ten were noticed. Run by `make mutation`; 300
-take an hour or two, so CI does not run it.
+once without a mutant, with coverage; a mutant is tried against those that run its statement (of one
+that runs at import: those that use its names), the quickest first, or against all of them where
+none does (what another process runs is not seen). One that these do not notice is tried on the
+room's other tests, too. They run in forks of a process that has imported third-party packages
+(`warm_tests.py`). A mutant that all pass on is printed as a difference; each is a line that nobody
+tests, or one that means the same.
+
+That a test fails counts only where it is the mutant's doing. Before the first mutant of a room all
+of its tests must pass in a fork, by their ids, on a file that was written anew without a change,
+and a module that cannot be imported must be noticed. After the last one the tests that noticed
+something must pass without a mutant; what was noticed by one that fails is not counted. A process
+that a signal ended is a timeout if that was the clock's, and else tried a second time.
+
+Exits with 1 where fewer than nine of ten were noticed. Run by `make mutation`; CI does not run it.
 """
 
 import argparse
 import ast
 import difflib
 import json
+import math
 import os
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TypeAlias
+from typing import IO, cast
 from xml.etree import ElementTree
 
 from cosmic_ray.ast import ast_nodes, get_ast
@@ -40,8 +54,12 @@ ENGINE = Path(__file__).resolve().parent
 SOURCE = ENGINE / "src" / "goldpath"
 RESULT = ENGINE / "mutation.json"
 GOAL = 0.9
-LONGEST_SECONDS = 900
-TESTS_PASSED, TESTS_FAILED = 0, 1
+LONGEST_SECONDS, QUICK_SECONDS = 60, 1
+TESTS_PASSED = 0
+# Passed, failed, interrupted by a module that cannot be imported, and a test not found therefore.
+PYTEST_CODES = (TESTS_PASSED, 1, 2, 4)
+FATAL = 'raise RuntimeError("a control: this module cannot be imported")\n'
+FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.+?::.+?)(?: - |$)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -118,9 +136,19 @@ class Mutant:
     line: int
 
     def source(self) -> str:
-        """The module's text with the change."""
+        """The module's text with the change.
+
+        Raises:
+            SyntaxError: If there is no change, or what it gives is not Python: no test could notice
+                it, or each would.
+        """
         operator = get_operator(self.operator)()
-        return str(mutate_code(_read(self.module), operator, self.occurrence))
+        before = _read(self.module)
+        changed = mutate_code(before, operator, self.occurrence)
+        if changed is None or changed == before:
+            raise SyntaxError(f"Cosmic Ray makes no change of {self}")
+        ast.parse(changed)
+        return str(changed)
 
     def difference(self) -> str:
         """The change, as `diff -U0` writes it."""
@@ -132,32 +160,59 @@ class Mutant:
 def main() -> int:
     """Try the sample; 0 where enough of it was noticed."""
     options = _options()
+    began = time.monotonic()
     rooms = [options.room] if options.room else list(ROOMS)
     print(f"seed {options.seed}: --seed {options.seed} gives the same mutants", flush=True)
-    found = [mutant for room in rooms for mutant in mutants_of(room)]
+    every = [mutant for room in rooms for mutant in mutants_of(room)]
     dice = random.Random(options.seed)  # noqa: S311  a sample that can be had again
-    chosen = dice.sample(found, min(options.mutants, len(found)))
-    print(f"{len(chosen)} of {len(found)} mutants in {', '.join(rooms)}", flush=True)
+    chosen = dice.sample(every, min(options.mutants, len(every)))
+    print(f"{len(chosen)} of {len(every)} mutants in {', '.join(rooms)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        copies: SimpleQueue[Path] = SimpleQueue()
+        runners: SimpleQueue[Runner] = SimpleQueue()
         for number in range(options.workers):
-            copies.put(copy_engine(Path(folder) / str(number)))
+            runners.put(Runner(Path(folder) / str(number)))
         with ThreadPoolExecutor(options.workers) as pool:
             seen = dict(
-                zip(rooms, pool.map(lambda room: measured(copies, room), rooms), strict=True)
+                zip(rooms, pool.map(lambda room: _measure(runners, room), rooms), strict=True)
             )
-            codes = list(pool.map(lambda each: _try(copies, each, seen[each.room]), chosen))
-    survivors = [mutant for mutant, code in zip(chosen, codes, strict=True) if code == TESTS_PASSED]
-    share = 1 - len(survivors) / len(chosen)
+            ready = time.monotonic()
+            end = began + 60 * options.minutes if options.minutes else math.inf
+            found = list(pool.map(lambda each: _try(runners, each, seen[each.room], end), chosen))
+            spent = time.monotonic() - ready
+            doubtful = {
+                test
+                for room in rooms
+                for test in _failing_anyway(runners, room, seen[room], chosen, found)
+            }
+        for _ in range(options.workers):
+            runners.get().close()
+    tried = [
+        (mutant, outcome)
+        for mutant, outcome in zip(chosen, found, strict=True)
+        if outcome is not None and outcome.by not in doubtful
+    ]
+    if doubtful:
+        print(f"\nfail without a mutant, so what they noticed is not counted: {sorted(doubtful)}")
+    if not tried:
+        raise SystemExit("Error: no mutant was tried; give it more --minutes.")
+    survivors = [mutant for mutant, outcome in tried if outcome.code == TESTS_PASSED]
+    timeouts = [mutant for mutant, outcome in tried if outcome.code is None]
+    share = 1 - len(survivors) / len(tried)
     result = {
         "seed": options.seed,
-        "mutants": len(chosen),
+        "mutants": len(tried),
         "noticed": round(share, 3),
+        "timeouts": [asdict(mutant) for mutant in timeouts],
+        "not_counted": sorted(doubtful),
         "survivors": [asdict(mutant) for mutant in survivors],
     }
     RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    noticed = len(tried) - len(survivors)
+    print(f"\n{noticed} of {len(tried)} noticed ({share:.1%}), goal {GOAL:.0%}")
+    each = options.workers * spent / len(tried)
     print(
-        f"\n{len(chosen) - len(survivors)} of {len(chosen)} noticed ({share:.1%}), goal {GOAL:.0%}"
+        f"seed {options.seed}: {noticed - len(timeouts)} killed, {len(timeouts)} took too long, "
+        f"{len(survivors)} survived; {each:.1f} s a mutant and worker, after {ready - began:.0f} s"
     )
     return 0 if share >= GOAL else 1
 
@@ -207,29 +262,157 @@ def copy_engine(folder: Path) -> Path:
     """A copy of what the tests need, so that nothing here is ever changed."""
     for name in ("src", "tests"):
         shutil.copytree(ENGINE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "CHANGELOG.md"):
+    for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "warm_tests.py"):
         shutil.copy(ENGINE / name, folder / name)
     shutil.copytree(ENGINE / "docs", folder / "docs")
     return folder
 
 
-Seen: TypeAlias = Mapping[tuple[str, int], Sequence[str]]
-"""The tests that run a line of a module, the quickest first."""
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of tests says of a mutant.
+
+    Attributes:
+        code: Pytest's, negative for a signal that ended it; None where a test took too long.
+        failed: The tests that failed.
+    """
+
+    code: int | None
+    failed: tuple[str, ...] = ()
+
+    @property
+    def by(self) -> str:
+        """The test that noticed the mutant; empty for none, and where its module did not load."""
+        return self.failed[0] if self.failed else ""
 
 
-def measured(copies: "SimpleQueue[Path]", room: str) -> Seen:
-    """Which of a room's tests run which line.
+@dataclass(frozen=True)
+class Seen:
+    """What the tests of a room do without a mutant.
+
+    Attributes:
+        tests: The tests that run a line of a module.
+        seconds: How long each test takes.
+    """
+
+    tests: Mapping[tuple[str, int], Set[str]]
+    seconds: Mapping[str, float]
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The seconds that each test may take."""
+        return {test: LONGEST_SECONDS + 20 * cost for test, cost in self.seconds.items()}
+
+    def in_order(self, tests: Iterable[str]) -> list[str]:
+        """Quick tests first, and those of a file together: they share what the file prepares."""
+
+        def cost_of(test: str) -> float:
+            return self.seconds.get(test, 0)
+
+        def file(test: str) -> str:
+            return test.partition("::")[0]
+
+        every = set(tests)
+        quick = {test for test in every if cost_of(test) < QUICK_SECONDS}
+        found: list[str] = []
+        for part in (quick, every - quick):
+            cost: dict[str, float] = defaultdict(float)
+            for test in part:
+                cost[file(test)] += cost_of(test)
+            found += sorted(
+                part, key=lambda test, cost=cost: (cost[file(test)], file(test), cost_of(test))
+            )
+        return found
+
+
+class Runner:
+    """Runs tests in one copy of the engine, in forks of a process that stays."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = copy_engine(folder)
+        self._changes = 0
+        self._process = subprocess.Popen(
+            [os.environ.get("ENGINE_PYTHON", sys.executable), "warm_tests.py"],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": "src", "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._requests = cast(IO[str], self._process.stdin)
+        self._answers = cast(IO[str], self._process.stdout)
+
+    def run(
+        self, arguments: Sequence[str], limits: Mapping[str, float], *, learn: bool = False
+    ) -> "Outcome":
+        """What the tests say; a run that another signal than the clock's ended is tried again."""
+        usual = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
+        # Of its own, and emptied by each run: a fork leaves its folder behind, and a full disk
+        # would fail every test, which looks like a mutant that is noticed.
+        usual += [f"--basetemp={self.folder / 'scratch'}"]
+        # Packages that are imported already, such as anyio, bring a plugin that is not rewritten.
+        usual += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        request = {"arguments": [*usual, *arguments], "limits": dict(limits), "learn": learn}
+        for _ in range(2):
+            self._requests.write(json.dumps(request) + "\n")
+            self._requests.flush()
+            code: int | None = json.loads(self._answers.readline())["code"]
+            if code is None or code >= 0:
+                break
+        output = self.output()
+        if code is not None and code >= 0 and code not in PYTEST_CODES:
+            raise SystemExit(f"Error: pytest did not run (code {code}): {output[-3000:]}")
+        return Outcome(code, tuple(FAILED.findall(output)))
+
+    def output(self) -> str:
+        """What the last run printed."""
+        return (self.folder / "output.txt").read_text(encoding="utf-8", errors="replace")
+
+    def try_text(
+        self, module: str, text: str, seen: Seen, selections: Sequence[Iterable[str]]
+    ) -> "Outcome":
+        """Run tests on a module's changed text, one selection after the other until one fails."""
+        outcome = Outcome(TESTS_PASSED)
+        self._write(module, text)
+        try:
+            for tests in map(seen.in_order, selections):
+                if tests and outcome.code == TESTS_PASSED:
+                    outcome = self.run(tests, seen.limits)
+        finally:
+            self._write(module, _read(module))
+        return outcome
+
+    def try_mutant(self, mutant: Mutant, seen: Seen) -> "Outcome":
+        """Run the tests that may notice a mutant, and then the others."""
+        first = tests_of(mutant, seen)
+        others = seen.seconds.keys() - first
+        return self.try_text(mutant.module, mutant.source(), seen, [first, others])
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+    def _write(self, module: str, text: str) -> None:
+        # Compiled files are kept and found by time and size: each text has a time of its own.
+        file = self.folder / "src" / "goldpath" / module
+        file.write_text(text, "utf-8")
+        self._changes += 1
+        os.utime(file, (self._changes, self._changes))
+
+
+def measured(runner: Runner, room: str) -> Seen:
+    """Which of a room's tests run which line, and how long they take.
 
     Raises:
         SystemExit: If a test fails anyway: it would notice everything.
     """
-    folder = copies.get()
-    times, data = folder / f"{room}.xml", folder / f".coverage.{room}"
-    options = ["--cov=goldpath", "--cov-context=test", "--cov-report=", f"--junitxml={times}"]
-    done = _pytest(folder, [*options, *_tests(room)], {"COVERAGE_FILE": str(data)})
-    copies.put(folder)
-    if done.returncode != TESTS_PASSED:
-        print(done.stdout.decode()[-3000:])
+    times, data = runner.folder / f"{room}.xml", runner.folder / f".coverage.{room}"
+    rules = runner.folder / f"{room}.coveragerc"
+    rules.write_text(f"[run]\nbranch = true\ndata_file = {data}\n", "utf-8")
+    options = ["--cov=goldpath", "--cov-context=test", "--cov-report=", f"--cov-config={rules}"]
+    code = runner.run([*options, f"--junitxml={times}", *_tests(room)], {}, learn=True).code
+    if code != TESTS_PASSED:
+        print(f"{runner.output()[-3000:]}\npytest's code: {code}")
         raise SystemExit(f"Error: the tests of {room} fail without a mutant.")
     seconds = {
         f"{case.get('classname')}::{case.get('name')}": float(case.get("time") or 0)
@@ -246,66 +429,162 @@ def measured(copies: "SimpleQueue[Path]", room: str) -> Seen:
             module = path.rpartition("/src/goldpath/")[2]
             seen.setdefault((module, line), set()).add(context.rpartition("|")[0])
 
-    def time(test: str) -> float:
+    def time_of(test: str) -> float:
         file, _, name = test.partition("::")
         return seconds.get(f"{file.removesuffix('.py').replace('/', '.')}::{name}", 0)
 
-    return {line: sorted(tests, key=time) for line, tests in seen.items()}
+    found = Seen(seen, {test: time_of(test) for tests in seen.values() for test in tests})
+    # An id that pytest does not find would end each run, and look like a mutant that is noticed.
+    if runner.run(["--collect-only", *found.in_order(found.seconds)], {}).code != TESTS_PASSED:
+        print(runner.output()[-3000:])
+        raise SystemExit(f"Error: pytest does not find the tests of {room} by their ids.")
+    require_sound(runner, room, found)
+    return found
 
 
-def statement_lines(source: str, line: int) -> range:
-    """The lines of the statement around a line; of one with a body, those before it."""
-    lines = range(line, line + 1)
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0):
+def require_sound(runner: Runner, room: str, seen: Seen) -> None:
+    """Controls before the first mutant: what is unchanged passes, and what is broken is noticed.
+
+    Raises:
+        SystemExit: If one of them says something else.
+    """
+    using: dict[str, set[str]] = defaultdict(set)
+    for (module, _), tests in seen.tests.items():
+        if any(Path(module).match(pattern) for pattern in ROOMS[room].modules):
+            using[module] |= tests
+    if not using:
+        raise SystemExit(f"Error: no test of {room} runs a line of its modules.")
+    module = max(using, key=lambda each: len(using[each]))
+    unchanged = runner.try_text(module, _read(module), seen, [seen.seconds])
+    if unchanged.code != TESTS_PASSED:
+        print(runner.output()[-3000:])
+        raise SystemExit(f"Error: the tests of {room} fail in a fork without a mutant: {unchanged}")
+    for broken, tests in sorted(using.items()):
+        if runner.try_text(broken, FATAL, seen, [tests]).code == TESTS_PASSED:
+            raise SystemExit(f"Error: the tests of {room} pass although {broken} does not load.")
+    print(f"{room}: {len(seen.seconds)} tests; both controls are right", flush=True)
+
+
+def tests_of(mutant: Mutant, seen: Seen) -> set[str]:
+    """The tests that run the statement; of one that runs at import, those that use its names.
+
+    None where no test of this process runs it.
+    """
+    source = _read(mutant.module)
+    statement = Statement.around(source, mutant.line)
+    found = {test for line in statement.lines for test in seen.tests.get((mutant.module, line), ())}
+    if found or not statement.names:
+        return found
+    for line in statement.body:
+        found |= seen.tests.get((mutant.module, line), set())
+    uses = re.compile(rf"\b({'|'.join(map(re.escape, statement.names))})\b")
+    for module in {module for module, _ in seen.tests}:
+        for number, text in enumerate(_read(module).splitlines(), start=1):
+            if uses.search(text):
+                found |= seen.tests.get((module, number), set())
+    return found
+
+
+@dataclass(frozen=True)
+class Statement:
+    """The smallest statement around a line.
+
+    Attributes:
+        lines: Its lines; of one with a body, those before it.
+        body: The lines of its body.
+        names: What it defines for others, where it runs at import.
+    """
+
+    lines: range
+    body: range
+    names: tuple[str, ...]
+
+    @classmethod
+    def around(cls, source: str, line: int) -> "Statement":
+        """Find it."""
+        statement = cls(range(line, line + 1), range(0), ())
+        for node in ast.walk(ast.parse(source)):  # inwards, so the last one is the smallest
+            if not isinstance(node, ast.stmt):
+                continue
+            first = min(
+                [node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))]
+            )
+            end = node.end_lineno or node.lineno
+            if not first <= line <= end:
+                continue
             body = getattr(node, "body", None)
-            last = body[0].lineno - 1 if body else node.end_lineno or node.lineno
-            if line <= last:  # the walk goes inwards, so the last one is the smallest
-                lines = range(node.lineno, max(last, node.lineno) + 1)
-    return lines
+            last = max(body[0].lineno - 1, node.lineno) if body else end
+            names = _defined(node)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and line > last:
+                names = ()  # what is inside a function runs when it is called
+            elif not names:
+                names = statement.names
+            if line <= last:
+                statement = cls(range(first, last + 1), range(last + 1, end + 1), names)
+            else:
+                statement = cls(statement.lines, statement.body, names)
+        return statement
 
 
-def run_tests(copies: "SimpleQueue[Path]", mutant: Mutant, tests: Sequence[str]) -> int:
-    """Run tests on a mutant, in a copy that nobody uses; pytest's code."""
-    folder = copies.get()
-    try:
-        (folder / "src" / "goldpath" / mutant.module).write_text(mutant.source(), "utf-8")
-        return _pytest(folder, tests, {}).returncode
-    except subprocess.TimeoutExpired:
-        return TESTS_FAILED  # a loop without an end is noticed
-    finally:
-        shutil.copy(SOURCE / mutant.module, folder / "src" / "goldpath" / mutant.module)
-        copies.put(folder)
-
-
-def _pytest(
-    folder: Path, arguments: Sequence[str], environment: dict[str, str]
-) -> "subprocess.CompletedProcess[bytes]":
-    command = [os.environ.get("ENGINE_PYTHON", sys.executable), "-m", "pytest", "-q", "-x"]
-    command += ["-n", "0", "-p", "no:cacheprovider", *arguments]
-    own = {"PYTHONPATH": "src", "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **own, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        timeout=LONGEST_SECONDS,
-    )
+def _defined(node: ast.stmt) -> tuple[str, ...]:
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return (node.name,)
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    every = [each for target in targets if target is not None for each in ast.walk(target)]
+    return tuple(each.id for each in every if isinstance(each, ast.Name))
 
 
 def _tests(room: str) -> list[str]:
     return [f"tests/{name}" for name in ROOMS[room].tests]
 
 
-def _try(copies: "SimpleQueue[Path]", mutant: Mutant, seen: Seen) -> int:
-    lines = statement_lines(_read(mutant.module), mutant.line)
-    found = [test for line in lines for test in seen.get((mutant.module, line), ())]
-    tests = list(dict.fromkeys(found)) or _tests(mutant.room)
-    code = run_tests(copies, mutant, tests)
-    print("." if code != TESTS_PASSED else f"\n{mutant.difference()}\n", flush=True, end="")
-    return code
+def _measure(runners: "SimpleQueue[Runner]", room: str) -> Seen:
+    runner = runners.get()
+    try:
+        return measured(runner, room)
+    finally:
+        runners.put(runner)
+
+
+def _try(
+    runners: "SimpleQueue[Runner]", mutant: Mutant, seen: Seen, end: float = math.inf
+) -> Outcome | None:
+    if time.monotonic() > end:
+        return None
+    runner = runners.get()
+    try:
+        outcome = runner.try_mutant(mutant, seen)
+    except SyntaxError as error:  # not counted
+        print(f"\n{mutant}: {error}", flush=True)
+        return None
+    finally:
+        runners.put(runner)
+    survives = outcome.code == TESTS_PASSED
+    shown = f"\n{mutant.difference()}\n" if survives else "t" if outcome.code is None else "."
+    print(shown, flush=True, end="")
+    return outcome
+
+
+def _failing_anyway(
+    runners: "SimpleQueue[Runner]",
+    room: str,
+    seen: Seen,
+    chosen: Iterable[Mutant],
+    found: Iterable[Outcome | None],
+) -> set[str]:
+    """Of the tests that noticed a mutant of the room those that fail without one, too."""
+    by = {
+        outcome.by
+        for mutant, outcome in zip(chosen, found, strict=True)
+        if mutant.room == room and outcome is not None and outcome.by in seen.seconds
+    }
+    if not by:
+        return set()
+    runner = runners.get()
+    try:
+        return {*runner.run(["--maxfail=0", *seen.in_order(by)], seen.limits).failed}
+    finally:
+        runners.put(runner)
 
 
 def _read(module: str) -> str:
@@ -318,6 +597,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--room", choices=ROOMS)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--minutes", type=float, help="begin no further mutant after these")
     return parser.parse_args()
 
 

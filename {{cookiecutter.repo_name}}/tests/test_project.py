@@ -2,20 +2,28 @@
 
 import subprocess
 import sys
+from dataclasses import fields
+
+from fastapi.routing import APIRoute
+from goldpath import Data
 
 from {{ cookiecutter.package_name }}.project import project
 
 from conftest import Workplace
 
 
-def test_check_finds_nothing_wrong(workplace: Workplace) -> None:
+def test_check_lists_what_the_project_hands_over(workplace: Workplace) -> None:
     found = workplace.run("check")
+    model, service = project.definitions, project.extensions
     assert found["used"] == "yes"
-    assert found["features"] == ["charge_rate", "unbound_tickets"]
-    assert found["families"] == ["boosting", "linear"]
-    assert found["recipes"] == ["bronze", "silver", "gold", "aws"]
-    assert "churn_by_contract" in found["training"]
-    assert found["routes"] == ["/retention-offer"]
+    assert found["features"] == [each.name for each in project.row_features]
+    assert found["families"] == [each.name for each in model.families]
+    assert found["metrics"] == [each.name for each in model.metrics]
+    assert found["checks"] == list(model.validators)
+    given = [each.name for each in fields(Data) if getattr(project.recipes, each.name)]
+    assert found["recipes"] == given
+    routes = [route for router in service.routers for route in router.routes]
+    assert found["routes"] == [route.path for route in routes if isinstance(route, APIRoute)]
 
 
 def test_importing_the_project_imports_none_of_its_parts() -> None:

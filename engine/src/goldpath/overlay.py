@@ -11,13 +11,12 @@ from typing import Any
 import yaml
 
 from goldpath.errors import ProjectError
+from goldpath.written_yaml import parse_yaml
 
 ENVIRONMENTS = ("development", "staging", "production")
 FOLDER = "config/environments"
 SOURCE = "source"
 """The key for the contract's source; every other one is a section of the settings."""
-
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class OverlayError(ProjectError):
@@ -55,7 +54,7 @@ def read_overlay(root: Path) -> dict[str, dict[str, Any]]:
     if environment_name() not in ENVIRONMENTS or not (root / shown).is_file():
         return {}
     try:
-        content = yaml.load((root / shown).read_bytes(), Loader=_YAML)  # noqa: S506  # nosec B506
+        content = parse_yaml((root / shown).read_bytes())
     except yaml.YAMLError as error:
         raise OverlayError(f"{shown} is not valid YAML: {error}", f"correct {shown}") from error
     sections = {} if content is None else content

@@ -15,11 +15,9 @@ from pydantic import Field, ValidationError, model_validator
 from goldpath.domain import Domain, DomainError, Kind
 from goldpath.errors import ProjectError
 from goldpath.raw_source import EventTime, Part, Source
+from goldpath.written_yaml import parse_yaml
 
 Row = TypeVar("Row", bound="RowContract")
-
-# Written in C, where PyYAML has it: the contract is read at each start of anything.
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 EVENT_TIME = "event_time"
 ROW_ID = "row_id"
@@ -211,7 +209,7 @@ def read_contract(kind: type[Row], text: str, file: str, known: Mapping[str, Any
         ContractError: If the text is not YAML, or breaks a rule; names the key and the value.
     """
     try:
-        values = yaml.load(text, Loader=_YAML)  # noqa: S506  # nosec B506  safe, either of them
+        values = parse_yaml(text)
     except yaml.YAMLError as error:
         raise ContractError(f"not valid YAML: {error}", "correct the line that is named") from error
     if isinstance(values, dict):

@@ -21,6 +21,7 @@ from goldpath.domain import Refusal, Value
 from goldpath.lake.tables import REASONS, ROW_NUMBER
 from goldpath.quality.checks import mark_rows, number_rows
 from goldpath.quality.typed_rows import check_batch, require_types
+from goldpath.quality.wide_rows import mark_table
 from goldpath.serving.http.json_bodies import parse_json
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.lane.batch_rows import batch_reader
@@ -68,6 +69,7 @@ class Readers:
         raw = number_rows(pa.table({NAME: pa.array(texts, pa.string())}))
         marked = mark_rows(ibis.memtable(raw), self.contract, require_target=False).to_pyarrow()
         rows = sorted(marked.to_pylist(), key=itemgetter(ROW_NUMBER))
+        assert mark_table(raw, self.contract, require_target=False).to_pylist() == rows
         assert len(rows) == len(texts)
         return [
             # A reason is `x: missing`, and another one behind it would be a reason too many.

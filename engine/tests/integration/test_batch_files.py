@@ -13,7 +13,8 @@ from goldpath.compiled.compiler import compile_pipeline
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import Contract
 from goldpath.jobs.batch import files as batch_files
-from goldpath.jobs.batch.files import BatchScorer, predict_file, score_files
+from goldpath.jobs.batch.file_scorer import BatchScorer
+from goldpath.jobs.batch.files import predict_file, score_files
 from goldpath.privacy.suppression import Suppression
 from goldpath.settings import load_settings
 from goldpath.sources.files import SourceError

@@ -89,6 +89,8 @@ def test_row_features_go_from_gold_to_batch_and_drift_and_stay_as_they_were_lear
     written = pq.read_table(tmp_path / "out.parquet")
     model = manager.load(champion)
     assert written["score"].to_pylist() == pytest.approx(model.predict(gold).scores, abs=1e-12)
+    served = manager.load_for_serving(champion)
+    assert written["score"].to_pylist() == served.predict(gold).scores  # to the last bit
 
     # a formula is edited under the champion: its answers do not move
     other = row_feature(name="charge_rate")(lambda row: row.monthly_charges * 0)

@@ -13,7 +13,7 @@ from goldpath.adoption.column_profile import AdoptionError
 from goldpath.adoption.infer import Adoption
 from goldpath.contract import Contract, load_contract
 from goldpath.jobs.data.adoption import adopt_file
-from goldpath.quality.checks import typed_frame
+from goldpath.quality.file_rows import typed_frame
 from goldpath.settings import load_settings
 from goldpath.sources.dialect import detect_dialect
 from goldpath.sources.read import read_raw
@@ -118,7 +118,7 @@ def test_the_columns_beyond_the_engines_are_checked_alike(
     wide["bad"] = ["oops1x2" if place == 7 else f"${place}.5" for place in range(ROWS)]
     data = table(goal=goal, **wide, when=STAMPS.strftime("%Y-%m-%d"))
     by_engine = adopt(data)
-    monkeypatch.setattr("goldpath.adoption.row_check.ENGINE_FEATURES", 2)
+    monkeypatch.setattr("goldpath.quality.wide_rows.ENGINE_FEATURES", 2)
     adoption, contract = adopt(data)
     assert (adoption.decisions, contract) == (by_engine[0].decisions, by_engine[1])
     assert sorted(adoption.notes) == sorted(by_engine[0].notes)
@@ -353,6 +353,19 @@ def test_a_file_without_a_header_is_noticed(adopt: Adopt) -> None:
     target = text.splitlines()[0].split(",")[2]
     assert "looks like a row of data" in notes(adopt(text, target)[0])
     assert "looks like" not in notes(adopt(table())[0])
+
+
+def test_names_that_are_changed_are_said(adopt: Adopt) -> None:
+    text = pd.DataFrame(table()).to_csv(index=True)
+    assert text.startswith(",size")
+    said = notes(adopt(text)[0])
+    assert "the header has 1 empty name: column_1 stands for it in the contract" in said
+    broken = pd.DataFrame(table()).rename(columns={"size": "body\nsize"}).to_csv(index=False)
+    adoption, contract = adopt(broken)
+    assert "'body\\nsize' is 'body size'" in notes(adoption)
+    assert "body size" in contract.by_name
+    padded = pd.DataFrame(table()).rename(columns={"size": " size "}).to_csv(index=False)
+    assert "header" not in notes(adopt(padded)[0])
 
 
 # ---- what is not supported

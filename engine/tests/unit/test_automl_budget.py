@@ -147,6 +147,32 @@ def test_every_fold_has_rows_of_a_rare_class() -> None:
     assert all((labels[test] == "rare").any() for _, test in folds)
 
 
+@pytest.mark.parametrize("copies", [1, 2, 3])
+def test_rows_with_their_copies_are_dealt_out_class_by_class(copies: int) -> None:
+    # By size alone five rare rows lay in one fold, and the others were judged without any.
+    labels = np.array(["rare"] * 5 + ["usual"] * 595)
+    groups = np.arange(600)
+    groups[-copies:] = 599
+    dice = np.random.default_rng(4).permutation(600)
+    task = make_task(labels[dice], "classification", None, 1, 0)
+    for repeat in range(5):
+        folds = make_folds(task, folds=None, time_ordered=False, groups=groups[dice], repeat=repeat)
+        rare = [int((labels[dice][test] == "rare").sum()) for _, test in folds]
+        assert max(rare) - min(rare) <= 1
+        sizes = [len(test) for _, test in folds]
+        assert max(sizes) - min(sizes) <= 3
+        assert sum(sizes) == 600
+
+
+def test_groups_of_a_regression_are_dealt_out_value_by_value() -> None:
+    values = np.r_[np.linspace(0, 1, 540), np.linspace(900, 1000, 60)]
+    groups = np.arange(600) // 2
+    task = make_task(values, "regression", None, 1, 0)
+    folds = make_folds(task, folds=None, time_ordered=False, groups=groups)
+    large = [int((values[test] > 800).sum()) for _, test in folds]
+    assert max(large) - min(large) <= 2
+
+
 def test_own_folds_that_overlap_are_refused() -> None:
     task = make_task(LABELS, "classification", None, 1, 0)
 

@@ -11,7 +11,7 @@ from goldpath.jobs.data.refresh import DataResult, refresh
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.tables import bronze_table, gold_table
 from goldpath.project import Data, Project, ProjectDefinitionError
-from goldpath.quality.checks import typed_frame
+from goldpath.quality.file_rows import typed_frame
 from goldpath.sample.customers import write_sample
 from goldpath.settings import Settings, load_settings
 from goldpath.sources.dialect import detect_dialect

@@ -6,9 +6,13 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyiceberg.table
 import pytest
+from pyiceberg.expressions.visitors import visit
+from pyiceberg.manifest import ManifestFile
 
 from goldpath.lake.lakehouse import LakehouseError, Partitions, TableName
 from goldpath.lake.local.lakehouse import LocalLakehouse
@@ -40,6 +44,26 @@ def test_looking_creates_nothing(project: Settings) -> None:
     assert not (project.root / "lake").exists()
 
 
+def test_a_commit_copies_the_metadata_a_few_times(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # pyiceberg copies every column of it for each thing that it reads: thirty times a commit.
+    copied = 0
+    original = pyiceberg.table.update_table_metadata
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        nonlocal copied
+        copied += 1
+        return original(*arguments, **options)
+
+    lakehouse = LocalLakehouse(project)
+    lakehouse.append(TABLE, rows(1))
+    monkeypatch.setattr(pyiceberg.table, "update_table_metadata", counting)
+    lakehouse.append(TABLE, rows(2))
+    assert copied <= 4
+    assert numbers(lakehouse) == [1, 2]
+
+
 def test_another_process_sees_what_was_committed(project: Settings) -> None:
     LocalLakehouse(project).append(TABLE, rows(1, 2))
     assert numbers(LocalLakehouse(project)) == [1, 2]
@@ -53,6 +77,26 @@ def test_any_folder_name_will_do(tmp_path: Path, name: str) -> None:
     lakehouse.append(TABLE, rows(3, part="b"))
     lakehouse.delete(TABLE, "part", ["b"])
     assert numbers(lakehouse) == [2]
+
+
+def test_partitions_are_judged_each_by_itself(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads judge them at once; one verdict for two of them leaves a file that is replaced."""
+    lakehouse = LocalLakehouse(project)
+    for part in "abcd":
+        lakehouse.append(TABLE, rows(1, part=part), partition_by="part")
+
+    def slowly(visitor: Any, manifest: ManifestFile) -> bool:
+        visitor.partition_fields = manifest.partitions
+        time.sleep(0.05)
+        return bool(visit(visitor.partition_filter, visitor))
+
+    monkeypatch.setattr("pyiceberg.expressions.visitors._ManifestEvalVisitor.eval", slowly)
+    lakehouse.overwrite(TABLE, rows(2, part="a"), Partitions("part", ("a",)))
+    assert numbers(lakehouse) == [1, 1, 1, 2]
+    lakehouse.delete(TABLE, "part", ["c", "d"])
+    assert numbers(lakehouse) == [1, 2]
 
 
 @pytest.mark.parametrize("value", ["a/b", "50% off", "x=y", "é ü", "2026", "../up", "a'b", "a?b#c"])

@@ -19,7 +19,7 @@ from goldpath.adoption.number_columns import read_numbers
 from goldpath.adoption.thousands import find_thousands
 from goldpath.contract import Contract
 from goldpath.lake.engine import connect_duckdb
-from goldpath.quality.checks import typed_frame
+from goldpath.quality.file_rows import typed_frame
 from goldpath.quality.number_text import plain_number_text, plain_text
 from goldpath.quality.typed_rows import check_batch
 from goldpath.raw_source import Source
@@ -248,6 +248,25 @@ def test_numbers_of_a_thousand_and_more_are_asked_about_too() -> None:
     assert found == {}
     assert "x has 1.000, and only such. Is it 1000?" in note
     assert marks(["1.000", "12.063", "7.42"])[1] == ""
+
+
+def test_a_column_beside_it_with_decimals_answers_for_three_throughout() -> None:
+    # A wide file of measurements was asked about column by column.
+    lengths, shares = ["1.000", "12.063", "7.420"], ["0.5", "1.25", "3.125"]
+    for names in (("x", "share"), ("share", "x")):
+        columns = dict(zip(("x", "share"), (lengths, shares), strict=True))
+        found = find_thousands(pa.table({name: columns[name] for name in names}), ".", {})
+        assert found.marks == {}
+        (note,) = found.notes
+        assert note.startswith("x: three decimals throughout, such as 1.000, read as 1.000, since")
+        assert "since share (0.5) has decimals (--as 'x=thousands' if not)" in note
+    mixed = pa.table({"x": ["636", "1.531", "2.250", "1.100"], "share": ["0.5", "1.2", "3", "4"]})
+    assert "question: x has 1.100, beside" in find_thousands(mixed, ".", {}).notes[0]
+    commas = pa.table({"x": ["1,000", "12,063", "7,420"], "share": ["0,5", "1,25", "3"]})
+    assert "x: three decimals throughout" in find_thousands(commas, ",", {}).notes[0]
+    many = {f"x{place}": lengths for place in range(5)}
+    (note,) = find_thousands(pa.table({**many, "share": shares}), ".", {}).notes
+    assert note.startswith("x0, x1, x2 and 2 more: three decimals throughout")
 
 
 @pytest.mark.parametrize(

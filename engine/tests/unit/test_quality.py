@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from goldpath.contract import Contract, ContractError
 from goldpath.lake.tables import REASONS
-from goldpath.quality.checks import CheckedRows, check_rows, number_rows, typed_frame
+from goldpath.quality.checks import CheckedRows, check_rows, number_rows
 from goldpath.quality.conditions import joined
+from goldpath.quality.file_rows import typed_frame
 
 CONTRACT = Contract.model_validate(
     {

@@ -13,7 +13,7 @@ from goldpath.adoption.infer import AdoptionRequest, Inferred, infer_contract
 from goldpath.adoption.time_role import TimeRole, decide_time
 from goldpath.contract import EVENT_TIME
 from goldpath.learning.splitting import split_rows
-from goldpath.quality.checks import typed_frame
+from goldpath.quality.file_rows import typed_frame
 from goldpath.raw_source import EventTime, Source
 from goldpath.settings import TrainingSettings
 
@@ -154,6 +154,41 @@ def test_a_bad_row_hides_no_time(bad: str, format_: str) -> None:
     assert split_by_time(raw, found) == read_again(MOMENTS.delete(7), format_)
 
 
+@pytest.mark.parametrize("format_", ["%Y-%m-%d", "%d.%m.%Y", "%Y%m%d", "%Y%m"])
+def test_a_bad_value_with_figures_among_few_dates_hides_no_time(format_: str) -> None:
+    # One of ten is more than one in twenty, and it was no column of times any more.
+    days = pd.date_range("2024-01-01", periods=9, freq="32D")[np.arange(ROWS) * 9 // ROWS]
+    values = list(days.strftime(format_))
+    values[7] = "20241345" if "-" not in format_ and "." not in format_ else "2024-02-31x"
+    raw = table({"month_seen": values})
+    found = adopted(raw)
+    assert found.contract.has_time
+    assert any("1 row has no month_seen that can be read" in note for note in found.notes)
+    assert split_by_time(raw, found) == read_again(days.delete(7), format_)
+
+
+def test_three_dates_and_a_word_with_figures_are_dates_and_two_are_none() -> None:
+    days = ["2024-01-01", "2024-02-01", "2024-03-01", "v2"]
+    assert (
+        time_of(table({"seen": list(np.resize(days, ROWS))}))
+        .notes[0]
+        .startswith("seen: dates (100 ")
+    )
+    assert time_of(table({"seen": list(np.resize(days[2:], ROWS))})).notes == ()
+
+
+def test_hours_called_after_something_else_are_asked_about() -> None:
+    columns = {name: CALENDAR[name] for name in ("year", "month", "day")}
+    raw = table({**columns, "start_hour": CALENDAR["hour"]})
+    role = time_of(raw)
+    assert role.event_time is not None
+    assert "question: is start_hour the hour of the event time?" in role.notes[0]
+    asked = "year+month+day+start_hour"
+    assert f"say TIME={asked} if it is" in role.notes[0]
+    assert list(time_of(raw, asked).moments) == list(MOMENTS)  # type: ignore[arg-type]
+    assert time_of(table({**columns, "hour": CALENDAR["hour"]})).notes == ()
+
+
 def test_a_bad_row_hides_no_seconds_and_no_second_format() -> None:
     seconds = [str(int(moment.timestamp())) for moment in MOMENTS]
     mixed = [
@@ -239,6 +274,16 @@ def test_a_month_as_a_number_is_a_time_where_its_name_says_so() -> None:
     assert split_by_time(raw, found) == list(months)
     assert "month" not in found.contract.by_name
     assert "TIME=batch" in time_of(table({"batch": months.strftime("%Y%m")})).notes[0]
+
+
+@pytest.mark.parametrize("format_", ["%Y%m", "%Y%m%d"])
+def test_months_and_days_that_once_had_a_gap_are_times(format_: str) -> None:
+    days = pd.date_range("2020-01-01", periods=60, freq="MS")[np.arange(ROWS) * 60 // ROWS]
+    raw = table({"month": [f"{text}.0" for text in days.strftime(format_)]})
+    found = adopted(raw)
+    assert found.contract.event_time is not None
+    assert found.contract.event_time.format == format_
+    assert split_by_time(raw, found) == list(days)
 
 
 def test_a_year_alone_is_a_time_where_it_is_named() -> None:

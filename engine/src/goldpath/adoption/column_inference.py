@@ -49,6 +49,7 @@ PERIOD = re.compile(
 )
 RESERVED = (EVENT_TIME, ROW_ID, "prediction")
 TRUTH_PAIRS = ({"true", "false"}, {"1", "0"}, {"1.0", "0.0"})
+FEW_SPELLINGS = 48  # of true and false together, in any case
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def infer_feature(profile: ColumnProfile, asked: str | None = None) -> Inference
         return Inference(None, reason)
     if asked == "category":
         return _category(profile, asked=True)
-    if {level.lower() for level in profile.levels} in TRUTH_PAIRS:
+    few = profile.distinct <= FEW_SPELLINGS
+    if few and {level.lower() for level in profile.levels} in TRUTH_PAIRS:
         feature = Feature(
             name=profile.name,
             type="boolean",

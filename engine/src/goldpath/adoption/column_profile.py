@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from goldpath.domain import LARGEST_INTEGER, NULL_WORDS, NUMBER
+from goldpath.domain import LARGEST_INTEGER, NULL_WORDS
 from goldpath.errors import ProjectError
+from goldpath.quality.plain_numbers import finite_numbers
 
 NUMERIC_SHARE = 0.99
 ALMOST_UNIQUE = 0.9
@@ -93,12 +94,7 @@ class ColumnProfile:
     @cached_property
     def numbers(self) -> npt.NDArray[np.float64]:
         """Each level's finite number; NaN where it is none."""
-        found = np.array(
-            [float(level) if NUMBER.fullmatch(level) else math.nan for level in self.levels],
-            dtype=np.float64,
-        )
-        found[~np.isfinite(found)] = math.nan
-        return found
+        return finite_numbers(pa.array(self.levels, pa.string()))
 
     @cached_property
     def not_numbers(self) -> int:
@@ -108,18 +104,19 @@ class ColumnProfile:
     @cached_property
     def is_numeric(self) -> bool:
         """Whether the values are numbers, but for at most one in a hundred."""
-        local = any(
-            LOCAL_NUMBER.fullmatch(level)
-            for level, number in zip(self.levels, self.numbers, strict=True)
-            if math.isnan(number)
-        )
+        unread = np.flatnonzero(np.isnan(self.numbers))
+        local = any(LOCAL_NUMBER.fullmatch(self.levels[place]) for place in unread)
         enough = (
             self.present > self.not_numbers
             and self.not_numbers <= (1 - NUMERIC_SHARE) * self.present
         )
         # 007 is a code; 07 % is a number.
-        padded = not self.unit and any(map(PADDED_NUMBER.fullmatch, self.levels))
-        return enough and not local and not padded
+        return enough and not local and (bool(self.unit) or not self.is_padded)
+
+    @cached_property
+    def is_padded(self) -> bool:
+        """Whether a whole number begins with a zero."""
+        return any(map(PADDED_NUMBER.fullmatch, self.levels))
 
     @cached_property
     def is_whole(self) -> bool:
@@ -145,11 +142,9 @@ class ColumnProfile:
     @cached_property
     def exceeds_float64(self) -> bool:
         """Whether most values are whole numbers that a float64 cannot tell from the next ones."""
-        large = [
-            WHOLE_NUMBER.fullmatch(level) is not None and abs(number) > LARGEST_INTEGER
-            for level, number in zip(self.levels, self.numbers, strict=True)
-        ]
-        return self.present > 0 and 2 * int(self.counts[large].sum()) > self.present
+        large = np.flatnonzero(np.abs(self.numbers) > LARGEST_INTEGER)
+        whole = [place for place in large if WHOLE_NUMBER.fullmatch(self.levels[place])]
+        return self.present > 0 and 2 * int(self.counts[whole].sum()) > self.present
 
     @cached_property
     def names_rows(self) -> bool:

@@ -6,9 +6,13 @@ from itertools import product
 
 import pandas as pd
 
+from goldpath.lake.event_time import WHOLE_FORMATS
+
 ISO = "ISO 8601"
 DATE_SHARE = 0.95
 """How many values of a column of dates, at least, are dates: a bad row hides no time."""
+FEWEST_DATES = 4
+"""From so many values on, one may be bad, whatever share that is."""
 TRIED_FIRST = 50
 HEAD_SHARE = 0.9
 YEARS = (1900, 2100)
@@ -43,11 +47,12 @@ WITH_MONTH_NAMES = [
     )
 ] + ["%m/%Y", "%b %Y", "%b-%Y", "%b-%y", "%B %Y", "%Y %b", "%Y-%b"]
 COMPACT = ["%Y%m%d"]
-COMPACT_MONTH = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])$", re.ASCII)
+# A column of whole numbers that once had a gap is written as 202401.0.
+COMPACT_MONTH = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])(\.0+)?$", re.ASCII)
 MONTH_NAME = re.compile(
     r"month|monat|(^|_)mes(_|$)|mois|period|yyyymm|date|datum|time|zeit|(^|_)ym(_|$)", re.IGNORECASE
 )
-COMPACT_DATE = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$", re.ASCII)
+COMPACT_DATE = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\.0+)?$", re.ASCII)
 EPOCH = re.compile(r"(\d{9,10}|\d{12,13})(\.0+)?$", re.ASCII)
 EPOCHS = {"%s": 1, "%s%f": 1_000}
 NUMBER_FORMATS = {
@@ -75,8 +80,9 @@ def find_date_formats(levels: Sequence[str], *, compact: bool = False) -> list[s
     if not (head if compact else _begins_with(levels, DATE_SHAPE, COMPACT_DATE)):
         return []
     levels = _with_figures(levels)
-    if len(levels) >= FEWEST_COMPACT and _matched(COMPACT_DATE, levels) >= DATE_SHARE:
-        return COMPACT if _read_share(levels, COMPACT[0]) >= DATE_SHARE else []
+    enough = enough_dates(len(levels))
+    if len(levels) >= FEWEST_COMPACT and _matched(COMPACT_DATE, levels) >= enough:
+        return COMPACT if _read_share(levels, COMPACT[0]) >= enough else []
     found: dict[str, float] = {}
     for format_ in (
         ISO,
@@ -89,7 +95,7 @@ def find_date_formats(levels: Sequence[str], *, compact: bool = False) -> list[s
         if _read_share(head, format_) < 0.5:
             continue
         share = _read_share(levels, format_)
-        if share >= DATE_SHARE:
+        if share >= enough:
             found[format_] = share
             if format_ == ISO or format_ in YEAR_FIRST:
                 break
@@ -112,14 +118,15 @@ def find_number_format(name: str, levels: Sequence[str]) -> tuple[str, bool] | N
     levels = _with_figures(levels)
     if len(levels) < FEWEST_COMPACT:
         return None
-    if _matched(COMPACT_MONTH, levels) >= DATE_SHARE:
+    enough = enough_dates(len(levels))
+    if _matched(COMPACT_MONTH, levels) >= enough:
         return "%Y%m", MONTH_NAME.search(name) is not None
-    if _matched(EPOCH, levels) < DATE_SHARE:
+    if _matched(EPOCH, levels) < enough:
         return None
     counts = [float(level) for level in levels if EPOCH.fullmatch(level)]
     for format_, factor in (("%s", 1), ("%s%f", 1_000)):
         low, high = (bound * factor for bound in EPOCH_SECONDS)
-        if sum(low <= count <= high for count in counts) >= DATE_SHARE * len(levels):
+        if sum(low <= count <= high for count in counts) >= enough * len(levels):
             return format_, EPOCH_NAME.search(name) is not None
     return None
 
@@ -139,13 +146,24 @@ def find_two_formats(levels: Sequence[str]) -> tuple[str, str] | None:
     if not read[first].any() or not (read[second] & ~read[first]).any():
         return None
     both = read_dates(levels, first).notna() | read_dates(levels, second).notna()
-    if both.mean() < DATE_SHARE:
+    if both.mean() < enough_dates(len(levels)):
         return None
     return (second, first) if second == ISO else (first, second)
 
 
 def _swapped(format_: str) -> str:
     return format_.replace("%d", "%D").replace("%m", "%d").replace("%D", "%m")
+
+
+def enough_dates(values: int) -> float:
+    """The share of a column's different values that are dates, at least, where it holds dates.
+
+    Example:
+        >>> enough_dates(100), enough_dates(10), enough_dates(3)
+        (0.95, 0.9, 0.95)
+    """
+    one_bad = 1 - 1 / values if values >= FEWEST_DATES else 1.0
+    return min(DATE_SHARE, one_bad)
 
 
 def read_dates(values: Iterable[str | None], format_: str) -> pd.Series:
@@ -159,6 +177,8 @@ def read_dates(values: Iterable[str | None], format_: str) -> pd.Series:
         texts = texts.where(texts.str.match(r"\d{4}-\d{2}-\d{2}", na=False))
         moments = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
     else:
+        if format_ in WHOLE_FORMATS:
+            texts = texts.str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
         moments = pd.to_datetime(texts, format=format_, errors="coerce", utc=True)
     moments = moments.dt.tz_localize(None)
     return moments.where(moments.dt.year.between(*YEARS))
@@ -183,7 +203,8 @@ def _with_figures(levels: Sequence[str]) -> Sequence[str]:
 def _begins_with(levels: Sequence[str], *shapes: re.Pattern[str]) -> bool:
     """Whether the first values have one of the shapes; it spares most columns the rest."""
     head = _with_figures(levels[:TRIED_FIRST])
-    return bool(head) and max(_matched(shape, head) for shape in shapes) >= HEAD_SHARE * DATE_SHARE
+    enough = min(HEAD_SHARE * DATE_SHARE, enough_dates(len(head)))
+    return bool(head) and max(_matched(shape, head) for shape in shapes) >= enough
 
 
 def _matched(pattern: re.Pattern[str], levels: Sequence[str]) -> float:

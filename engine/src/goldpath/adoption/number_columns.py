@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from goldpath.adoption.column_profile import NUMERIC_SHARE, PADDED_NUMBER, ColumnProfile
+from goldpath.adoption.column_profile import NUMERIC_SHARE, ColumnProfile
 from goldpath.domain import NUMBER
 from goldpath.quality.number_text import BLANKS, plain_text
 
@@ -70,8 +70,7 @@ def read_numbers(profile: ColumnProfile, *, asked: bool = False) -> ColumnProfil
         where nearly all are, have become missing; its `unit`, `missing_words` and `unreadable` say
         what was done.
     """
-    is_padded = not asked and any(map(PADDED_NUMBER.fullmatch, profile.levels))
-    if profile.not_numbers == 0 or is_padded:
+    if profile.not_numbers == 0 or (not asked and profile.is_padded):
         return profile
     rows = dict(zip(profile.levels, map(int, profile.counts), strict=True))
     gaps = [level for level in rows if level.lower() in GAP_WORDS]

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from goldpath.domain import NUMBER
+from goldpath.quality.plain_numbers import finite_numbers
 
 TOTAL = re.compile(
     r"((grand|sub|over)?[ -]?(total|totals|totale|totaal|totali|totales)( general| général)?"
@@ -104,8 +104,9 @@ def without_rows(raw: pa.Table, rows: Collection[int]) -> pa.Table:
 
 
 def _rows_called_total(column: pa.ChunkedArray) -> list[int]:
-    levels = pc.unique(column).to_pylist()
-    totals = [level for level in levels if level is not None and TOTAL.fullmatch(level)]
+    levels = pc.unique(column)
+    words = levels.filter(pc.match_substring_regex(levels, "[A-Za-z]")).to_pylist()
+    totals = [word for word in words if TOTAL.fullmatch(word)]
     if not totals or len(levels) < 3:  # a column of two levels, one of them "all", is a category
         return []
     called = pc.fill_null(pc.is_in(column, value_set=pa.array(totals)), False)
@@ -115,13 +116,7 @@ def _rows_called_total(column: pa.ChunkedArray) -> list[int]:
 def _numbers(column: pa.ChunkedArray) -> np.ndarray | None:
     """The column's numbers with NaN; None where most values are none."""
     encoded = pc.fill_null(column, "").combine_chunks().dictionary_encode()
-    levels = np.array(
-        [
-            float(text) if NUMBER.fullmatch(text) else np.nan
-            for text in encoded.dictionary.to_pylist()
-        ]
-    )
-    values = levels[np.asarray(encoded.indices)]
+    values = finite_numbers(encoded.dictionary)[np.asarray(encoded.indices)]
     return values if np.isfinite(values).mean() > 0.5 else None
 
 

@@ -118,6 +118,27 @@ def find_calendar(profiles: Profiles, taken: Collection[str]) -> tuple[str, ...]
     return tuple(found) if len(found) >= len(DATE_PARTS) else ()
 
 
+def ask_about_hours(
+    profiles: Profiles, calendar: Sequence[str], taken: Collection[str]
+) -> tuple[str, ...]:
+    """A question where a time is read by the day, and beside it are hours of another prefix.
+
+    Args:
+        profiles: Every column.
+        calendar: The columns that the time is read from, such as year, month and day.
+        taken: Columns that have another role.
+    """
+    hours = _called(profiles, {*taken, *calendar})["%H"]
+    found = [name for names in hours.values() for name in names]
+    if len(calendar) > len(DATE_PARTS) or not found:
+        return ()
+    joined, hour = "+".join(calendar), found[0]
+    return (
+        f"question: is {hour} the hour of the event time? The time is read by the day, from "
+        f"{joined}; say TIME={joined}+{hour} if it is",
+    )
+
+
 def suspected_calendar(profiles: Profiles, taken: Collection[str]) -> tuple[str, ...]:
     """Columns that are called like parts of a date, and do not make a whole time by themselves."""
     called = _called(profiles, taken)

@@ -6,7 +6,7 @@ rows are split at random, which makes the score of a time series too good.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ from goldpath.adoption.date_formats import (
     read_dates,
 )
 from goldpath.adoption.time_parts import (
+    ask_about_hours,
     find_calendar,
     find_clock,
     in_range,
@@ -147,7 +148,9 @@ def _found_time(profiles: Profiles, taken: Collection[str], entity: str | None) 
             return _parts_role(profiles, [found[0], clock], why)
         return _time_role(profiles, found[0], None, entity, why)
     if calendar and read_parts(profiles, calendar) is not None:
-        return _parts_role(profiles, calendar, "found by their names (TIME=none to do without)")
+        role = _parts_role(profiles, calendar, "found by their names (TIME=none to do without)")
+        asked = ask_about_hours(profiles, calendar, {*taken, *unlikely})
+        return replace(role, notes=(*role.notes, *asked))
     if dates:
         missing, rows = _missing(profiles[dates[0]]), profiles[dates[0]].rows
         gaps = f" ({missing:,} ({percentage(missing, rows)}) rows have none)" if missing else ""

@@ -103,14 +103,21 @@ def _by_group(groups: np.ndarray, task: Task, repeat: int) -> list[Fold]:
     folds = min(5 if len(groups) < FEW_ROWS else 3, count)
     if folds < 2:
         raise NotEnoughDataError("all rows are of one group", "give rows of two groups or more")
-    # The largest groups are dealt out first, each to the fold with the fewest rows so far.
-    sizes = np.bincount(numbers)
+    # The largest groups are dealt out first, each to the fold that has least of what it holds: a
+    # rare class lies in as many folds as it can, where most groups are a row and its copies.
+    _, classes = np.unique(_neighbours(task), return_inverse=True)
+    held = np.zeros((count, classes.max() + 1))
+    np.add.at(held, (numbers, classes), 1.0)
+    sizes, shares = held.sum(axis=1), held / held.sum(axis=0)
     order = np.random.default_rng(task.seed + repeat).permutation(count)
     order = order[np.argsort(-sizes[order], kind="stable")]
-    filled, fold_of = np.zeros(folds), np.zeros(count, dtype=int)
+    filled, rows = np.zeros((folds, shares.shape[1])), np.zeros(folds)
+    fold_of = np.zeros(count, dtype=int)
     for group in order:
-        fold_of[group] = np.argmin(filled)
-        filled[fold_of[group]] += sizes[group]
+        least = np.lexsort((rows, (filled @ shares[group]).round(12)))[0]
+        fold_of[group] = least
+        filled[least] += shares[group]
+        rows[least] += sizes[group]
     return _pairs(fold_of[numbers], folds)
 
 
@@ -121,15 +128,17 @@ def _at_random(task: Task, folds: int, repeat: int) -> list[Fold]:
     """
     random = np.random.default_rng(task.seed + 1000 * repeat)
     order = random.permutation(len(task.target))
-    by = (
-        task.target
-        if task.problem == "classification"
-        else np.digitize(task.target, np.quantile(task.target, np.linspace(0, 1, 11)[1:-1]))
-    )
-    order = order[np.argsort(by[order], kind="stable")]
+    order = order[np.argsort(_neighbours(task)[order], kind="stable")]
     fold_of = np.empty(len(order), dtype=int)
     fold_of[order] = np.arange(len(order)) % folds
     return _pairs(fold_of, folds)
+
+
+def _neighbours(task: Task) -> np.ndarray:
+    """What each row is dealt out with: its class, or its tenth of a regression's values."""
+    if task.problem == "classification":
+        return task.target
+    return np.digitize(task.target, np.quantile(task.target, np.linspace(0, 1, 11)[1:-1]))
 
 
 def _pairs(fold_of: np.ndarray, folds: int) -> list[Fold]:

@@ -33,6 +33,8 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 ISO_START = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}"
 # Whole formats: seconds and milliseconds since 1970.
 EPOCHS = {"%s": ("s", 1), "%s%f": ("ms", 1_000)}
+# Read from whole numbers, which a column that once had a gap writes as 2024.0 and 202401.0.
+WHOLE_FORMATS = ("%Y", "%Y%m", "%Y%m%d")
 # How much of ISO 8601 text names an interval: 2026, 2026-03, 2026-03-15.
 INTERVAL_WIDTH = {"year": 4, "month": 7, "day": 10}
 # Intervals of rows whose time is unreadable, and of data that has none.
@@ -66,7 +68,7 @@ def parse_event_time(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
 def _joined_text(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
     """The text that the format reads; null where one of its columns is."""
     text = raw[event_time.column].strip()
-    if not event_time.more_columns and event_time.format != "%Y":
+    if not event_time.more_columns and event_time.format not in WHOLE_FORMATS:
         return text
     parts = [text, *(raw[name].strip() for name in event_time.more_columns)]
     if "%H.%M" not in (event_time.format or ""):

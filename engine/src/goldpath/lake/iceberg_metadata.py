@@ -13,7 +13,8 @@ from goldpath.lake.lakehouse import LakehouseError, Snapshot, TableName
 if TYPE_CHECKING:
     import ibis
     import pyarrow as pa
-    from pyiceberg.table import Table
+    from pyiceberg.table import Table, Transaction
+    from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
     from pyiceberg.table.snapshots import Summary
 
@@ -49,6 +50,28 @@ def add_new_columns(table: TableName, iceberg: "Table", schema: "pa.Schema") -> 
     if any(field.name not in held for field in schema):
         with iceberg.update_schema() as update:
             update.union_by_name(schema)
+
+
+def transaction_of(iceberg: "Table") -> "Transaction":
+    """A transaction that works the table's metadata out once for each change.
+
+    pyiceberg copies all of it, every column, whenever it reads one thing of it: thirty times a
+    commit, which took a third of the time of a table of 2 000 columns.
+    """
+    from pyiceberg.table import Transaction
+
+    class Remembering(Transaction):  # type: ignore[misc]
+        _known: "tuple[object, object, TableMetadata] | None" = None
+
+        @property
+        def table_metadata(self) -> "TableMetadata":
+            base, updates = self._table.metadata, self._updates
+            known = self._known
+            if known is None or known[0] is not base or known[1] is not updates:
+                known = self._known = (base, updates, super().table_metadata)
+            return known[2]
+
+    return Remembering(iceberg)
 
 
 def plain_type(kind: "pa.DataType") -> "pa.DataType":

@@ -26,7 +26,6 @@ from goldpath.domain import (
     above,
     below,
 )
-from goldpath.lake.engine import connect_duckdb
 from goldpath.lake.event_time import parse_event_time
 from goldpath.lake.tables import REASONS, ROW_NUMBER
 from goldpath.quality.conditions import joined
@@ -95,14 +94,14 @@ def mark_rows(raw: "ibis.Table", contract: RowContract, *, require_target: bool)
     """
     import ibis
 
-    _require_columns(raw, contract, require_target=require_target)
+    require_columns(raw.columns, contract, require_target=require_target)
     present = set(raw.columns)
     names = [name for name in contract.raw_columns if name in present]
     texts = _stage(raw, {_text_of(name): raw[name].cast("string").strip() for name in names})
     if plain := _plain_texts(texts, contract):
         texts = _stage(texts, plain)
     values = _typed_values(texts, contract)
-    typed = _stage(texts, {_value_of(name): value for name, value in values.items()})
+    typed = _stage(texts, {value_of(name): value for name, value in values.items()})
 
     checks = _checks(typed, contract, require_target=require_target)
     flags = {f"__bad {number}": check.bad.fill_null(False) for number, check in enumerate(checks)}
@@ -124,20 +123,20 @@ def mark_rows(raw: "ibis.Table", contract: RowContract, *, require_target: bool)
             for name in raw.columns
             if not name.startswith("_")
         },
-        **{name: marked[name] for name in [*private, *map(_value_of, values), REASONS]},
+        **{name: marked[name] for name in [*private, *map(value_of, values), REASONS]},
     )
 
 
 def divide_rows(marked: "ibis.Table") -> CheckedRows:
     """The rows of `mark_rows`, accepted and rejected."""
-    typed = [name for name in marked.columns if name.startswith(_value_of(""))]
+    typed = [name for name in marked.columns if name.startswith(value_of(""))]
     private = [n for n in marked.columns if n.startswith("_") and n not in {*typed, REASONS}]
     raw = [name for name in marked.columns if name not in {*typed, REASONS}]
     accepted = marked.filter(marked[REASONS] == "")
     rejected = marked.filter(marked[REASONS] != "")
     return CheckedRows(
         accepted=accepted.select(
-            **{name.removeprefix(_value_of("")): accepted[name] for name in typed},
+            **{name.removeprefix(value_of("")): accepted[name] for name in typed},
             **{name: accepted[name] for name in private},
         ),
         rejected=rejected.select(*raw, **{REASONS: rejected[REASONS].re_replace("; $", "")}),
@@ -146,39 +145,9 @@ def divide_rows(marked: "ibis.Table") -> CheckedRows:
 
 def typed_columns(marked: "pa.Table") -> "dict[str, pa.ChunkedArray]":
     """The typed columns of `mark_rows`' rows, by name."""
-    prefix = _value_of("")
+    prefix = value_of("")
     names = [name for name in marked.column_names if name.startswith(prefix)]
     return {name.removeprefix(prefix): marked[name] for name in names}
-
-
-def typed_frame(
-    raw: "pa.Table",
-    contract: RowContract,
-    prepare: "Callable[[ibis.Table], ibis.Table] | None" = None,
-) -> "pa.Table":
-    """The accepted rows of a file that is scored or compared; a label is not needed.
-
-    Args:
-        raw: Text columns as `sources.read_raw` gives them.
-        contract: What a row must be.
-        prepare: Applied to the raw rows before they are read.
-
-    Returns:
-        Typed columns in the order entity, event time, features, target (where the file has it).
-
-    Raises:
-        ContractError: If a column of the contract is not in the file.
-    """
-    import ibis
-
-    engine = connect_duckdb()
-    rows = ibis.memtable(number_rows(raw))
-    if prepare is not None:
-        rows = prepare(rows)
-    accepted = check_rows(rows, contract, require_target=False).accepted
-    table = engine.to_pyarrow(accepted.order_by(ROW_NUMBER).drop(ROW_NUMBER))
-    engine.disconnect()
-    return table
 
 
 def number_rows(raw: "pa.Table") -> "pa.Table":
@@ -188,15 +157,20 @@ def number_rows(raw: "pa.Table") -> "pa.Table":
     return raw.append_column(ROW_NUMBER, pa.array(range(1, raw.num_rows + 1), pa.int64()))
 
 
-def _require_columns(raw: "ibis.Table", contract: RowContract, *, require_target: bool) -> None:
+def require_columns(columns: Sequence[str], contract: RowContract, *, require_target: bool) -> None:
+    """Check that a source has the columns that its rows are read from.
+
+    Raises:
+        ContractError: If a column of the contract is not in the source.
+    """
     target = _target(contract)
     unneeded = "" if require_target or target is None else target.column
     wanted = [name for name in contract.raw_columns if name != unneeded]
-    missing = [name for name in wanted if name not in raw.columns]
+    missing = [name for name in wanted if name not in columns]
     if missing:
         raise ContractError(
             f"the source lacks columns of the contract: {', '.join(missing)}; "
-            f"it has: {', '.join(raw.columns)}",
+            f"it has: {', '.join(columns)}",
             f"correct {contract.file} or the file, or run: {contract.inferred_by}",
         )
 
@@ -210,7 +184,8 @@ def _text_of(name: str) -> str:
     return f"__text {name}"
 
 
-def _value_of(name: str) -> str:
+def value_of(name: str) -> str:
+    """The typed column's name in `mark_rows`' result."""
     return f"__value {name}"
 
 
@@ -300,7 +275,7 @@ def _checks(typed: "ibis.Table", contract: RowContract, *, require_target: bool)
     checks = [_missing(typed, name) for name in contract.identifiers]
     if contract.event_time:
         column = contract.event_time.column
-        unreadable = typed[_value_of(EVENT_TIME)].isnull()
+        unreadable = typed[value_of(EVENT_TIME)].isnull()
         checks.append(_Check(unreadable, _sentence(column, "is not a time")))
     for feature in contract.features:
         found = _domain_checks(typed, feature.name, feature.domain, NO_CATEGORY)
@@ -316,7 +291,7 @@ def _domain_checks(
     typed: "ibis.Table", name: str, domain: Domain, no_category: str
 ) -> list[_Check]:
     """What `Domain.accept_text` refuses, in the same order."""
-    value = typed[_value_of(name)]
+    value = typed[value_of(name)]
     checks = []
     if domain.kind != "category":
         checks.append(_unreadable(typed, name, domain))
@@ -373,13 +348,13 @@ def _boolean(text: "ibis.Value") -> "ibis.Value":
 def _missing(typed: "ibis.Table", name: str) -> _Check:
     import ibis
 
-    missing = typed[_value_of(name)].isnull().ifelse(_stands_for_null(typed[_text_of(name)]), False)
+    missing = typed[value_of(name)].isnull().ifelse(_stands_for_null(typed[_text_of(name)]), False)
     return _Check(missing, lambda *_: ibis.literal(f"{name}: {MISSING}"))
 
 
 def _unreadable(typed: "ibis.Table", name: str, domain: Domain) -> _Check:
     present = ~_stands_for_null(typed[_text_of(name)])
-    unreadable = typed[_value_of(name)].isnull().ifelse(present, False)
+    unreadable = typed[value_of(name)].isnull().ifelse(present, False)
     return _Check(unreadable, _sentence(name, domain.unreadable))
 
 

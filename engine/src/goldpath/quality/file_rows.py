@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from goldpath.contract import Contract
 from goldpath.lake.engine import connect_duckdb
 from goldpath.lake.tables import REASONS, ROW_NUMBER
-from goldpath.quality.checks import check_rows, number_rows
+from goldpath.quality.checks import divide_rows, number_rows
+from goldpath.quality.wide_rows import mark_rows_of
+from goldpath.row_contract import RowContract
 
 if TYPE_CHECKING:
     import ibis
@@ -64,7 +66,7 @@ def divide_file(
         rows = ibis.memtable(numbered)
         if prepare is not None:
             rows = prepare(rows)
-        checked = check_rows(rows, contract, require_target=False)
+        checked = divide_rows(mark_rows_of(engine, rows, contract, require_target=False))
         typed = engine.to_pyarrow(checked.accepted.order_by(ROW_NUMBER).drop(ROW_NUMBER))
         rejected = checked.rejected.order_by(ROW_NUMBER)
         refused = engine.to_pyarrow(
@@ -73,6 +75,36 @@ def divide_file(
     finally:
         engine.disconnect()
     return FileRows(typed, refused)
+
+
+def typed_frame(
+    raw: "pa.Table",
+    contract: RowContract,
+    prepare: "Callable[[ibis.Table], ibis.Table] | None" = None,
+) -> "pa.Table":
+    """The accepted rows of a file that is scored or compared; a label is not needed.
+
+    Args:
+        raw: Text columns as `sources.read_raw` gives them.
+        contract: What a row must be.
+        prepare: Applied to the raw rows before they are read.
+
+    Returns:
+        Typed columns in the order entity, event time, features, target (where the file has it).
+
+    Raises:
+        ContractError: If a column of the contract is not in the file.
+    """
+    import ibis
+
+    engine = connect_duckdb()
+    rows = ibis.memtable(number_rows(raw))
+    if prepare is not None:
+        rows = prepare(rows)
+    accepted = divide_rows(mark_rows_of(engine, rows, contract, require_target=False)).accepted
+    table = engine.to_pyarrow(accepted.order_by(ROW_NUMBER).drop(ROW_NUMBER))
+    engine.disconnect()
+    return table
 
 
 def count_reasons(refused: Iterable[str]) -> dict[str, int]:

@@ -19,6 +19,7 @@ import yaml
 from goldpath.errors import ProjectError
 from goldpath.settings.renamed import RENAMED, RenamedSetting
 from goldpath.settings.section import variable
+from goldpath.written_yaml import parse_yaml
 
 
 class MigrationError(ProjectError):
@@ -163,7 +164,7 @@ def _in_env(text: str, setting: RenamedSetting, name: str) -> str:  # noqa: ARG0
 
 def _parsed(text: str, name: str) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(text)
+        values = parse_yaml(text)
     except yaml.YAMLError as error:
         raise MigrationError(f"{name} is not valid YAML: {error}", "correct the file") from error
     return values if isinstance(values, dict) else {}

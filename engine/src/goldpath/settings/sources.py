@@ -16,9 +16,7 @@ from goldpath.settings.section import (
     section_class,
     section_file,
 )
-
-# Written in C, where PyYAML has it: every command reads a dozen of these files as it starts.
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from goldpath.written_yaml import parse_yaml
 
 
 class SectionFiles(BaseSettings):
@@ -96,7 +94,7 @@ def _read(path: Path, shown: str) -> dict[str, Any] | None:
         SettingsError: If it is not YAML, or not a mapping.
     """
     try:
-        content = yaml.load(path.read_bytes(), Loader=_YAML)  # noqa: S506  a safe loader
+        content = parse_yaml(path.read_bytes())
     except yaml.YAMLError as error:
         raise SettingsError(f"{shown} is not valid YAML: {error}", f"correct {shown}") from error
     if content is not None and not isinstance(content, dict):

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -164,24 +165,30 @@ def _detect_decimal(path: Path, source: Source, like: Source | None) -> Literal[
     `1,531` and `1.531` say nothing: they may as well be thousands. Only where there is nothing else
     do they count, in a file whose delimiter is no comma.
     """
-    values = [
-        value.strip()
-        for record in _first_records(path, source, DECIMAL_RECORDS)
-        for value in record
-    ]
+    values: dict[str, list[str]] = {",": [], ".": []}
+    with readable(path, source), csv_records(path, source) as records:
+        for _, record in islice(records, DECIMAL_RECORDS):
+            for mark, held in values.items():
+                held += [value.strip() for value in record if mark in value]
 
-    def count(pattern: str) -> int:
-        return sum(re.fullmatch(pattern, value) is not None for value in values)
+    def found(pattern: str, mark: str) -> Iterator[bool]:
+        written = re.compile(pattern.replace("M", re.escape(mark)))
+        return (written.fullmatch(value) is not None for value in values[mark])
 
-    commas, points = (count(SURE_DECIMAL.replace("M", mark)) for mark in (",", r"\."))
-    if commas != points:
-        return "," if commas > points else "."
+    def decides(pattern: str) -> Literal[".", ","] | None:
+        """The mark of more values. A wide file has millions, and nearly always of one mark."""
+        if not any(found(pattern, ",")):
+            return "." if any(found(pattern, ".")) else None
+        commas, points = (sum(found(pattern, each)) for each in (",", "."))
+        return None if commas == points else "," if commas > points else "."
+
+    if (sure := decides(SURE_DECIMAL)) is not None:
+        return sure
     if like is not None:
         return like.decimal
     if source.delimiter == ",":
         return "."
-    commas, points = (count(rf"[+-]?\d+{mark}\d+") for mark in (",", r"\."))
-    return "," if commas > points else "."
+    return decides(r"[+-]?\d+M\d+") or "."
 
 
 def _first_records(path: Path, source: Source, count: int) -> list[list[str]]:

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -173,7 +174,8 @@ def clean_names(file: str, names: list[str]) -> list[str]:
     ]
     # SQL engines take `Age` and `age` for the same column.
     folded = [name.casefold() for name in cleaned]
-    repeated = list(dict.fromkeys(name for name in cleaned if folded.count(name.casefold()) > 1))
+    count = Counter(folded)
+    repeated = list(dict.fromkeys(name for name in cleaned if count[name.casefold()] > 1))
     if repeated:
         raise SourceError(
             f"{file}: the header names columns more than once (capitals or not): "

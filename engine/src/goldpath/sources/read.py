@@ -100,6 +100,27 @@ def read_raw(source: Source, root: Path) -> pa.Table:
     return pa.concat_tables(tables, promote_options="default")
 
 
+def changed_names(source: Source, root: Path) -> dict[str, str]:
+    """The columns of a source's first file that are called otherwise than its header says.
+
+    Padding alone is no other name. A query names its columns itself, and objects of S3 are not
+    loaded once more for it.
+
+    Returns:
+        By the column's name what the header says.
+
+    Raises:
+        SourceError: If the file is missing or damaged.
+    """
+    if source.query is not None or source.path.startswith(SCHEME):
+        return {}
+    (name, file), *_ = find_files(source.path, root)
+    names, _, _ = _written(SourcePart(name, "", source, lambda: nullcontext(file), str(file)), file)
+    cleaned = clean_names(str(file), names)
+    pairs = zip(cleaned, names, strict=True)
+    return {name: written for name, written in pairs if name != written.strip(" \t\ufeff")}
+
+
 def whole_digest(parts: list[SourcePart]) -> str:
     """Names what all parts hold together, as `SourcePart.digest` names what one holds."""
     digests = [part.digest for part in parts]
@@ -132,6 +153,12 @@ def _query_part(source: Source) -> SourcePart:
 
 def _read(part: SourcePart, file: Path) -> tuple[list[str], Iterator[pa.RecordBatch], bool]:
     """The names, the rows as text, and whether people wrote that text."""
+    names, batches, is_csv = _written(part, file)
+    return clean_names(part.shown, names), batches, is_csv
+
+
+def _written(part: SourcePart, file: Path) -> tuple[list[str], Iterator[pa.RecordBatch], bool]:
+    """The same with the names as they are written."""
     with _shown_as(part, file):
         require_content(file)
         is_csv = False
@@ -142,7 +169,7 @@ def _read(part: SourcePart, file: Path) -> tuple[list[str], Iterator[pa.RecordBa
         else:
             names, batches = csv_batches(file, part.source)
             is_csv = True
-        return clean_names(part.shown, names), batches, is_csv
+        return names, batches, is_csv
 
 
 def _renamed(

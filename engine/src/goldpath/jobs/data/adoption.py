@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from goldpath.settings import Settings
 from goldpath.sources.dialect import detect_dialect
 from goldpath.sources.files import GLOB_CHARACTERS, find_files, is_json_lines, is_parquet
 from goldpath.sources.number_marks import read_marks
-from goldpath.sources.read import read_raw
+from goldpath.sources.read import changed_names, read_raw
 
 NO_ANSWERS = Answers()
+SHOWN_NAMES = 5
 HEADER = """\
 # The dataset contract: the one place where columns are named. `make adopt` wrote it from
 #   {file}
@@ -118,7 +120,33 @@ def read_rows(detected: Source, root: Path, answers: Answers, *, is_csv: bool) -
     thousands = find_thousands(rows, detected.decimal, answers.columns)
     source = detected.model_copy(update={"thousands": dict(thousands.marks)})
     raw = _read_marks(written, source, is_csv)
-    return ReadRows(raw, source, (*_file_notes(source), *thousands.notes))
+    renamed = _renamed_notes(changed_names(detected, root))
+    return ReadRows(raw, source, (*_file_notes(source), *renamed, *thousands.notes))
+
+
+def _renamed_notes(changed: Mapping[str, str]) -> list[str]:
+    """The columns that are called otherwise than in the file's header."""
+    unnamed = [name for name, written in changed.items() if not written.strip()]
+    others = [f"{written!r} is {name!r}" for name, written in changed.items() if written.strip()]
+    notes = []
+    if unnamed:
+        notes.append(
+            f"the header has {len(unnamed):,} empty name{'s' * (len(unnamed) > 1)}: "
+            f"{_shown(unnamed)} stand{'s' * (len(unnamed) == 1)} for {_them(unnamed)} in the "
+            "contract"
+        )
+    if others:
+        notes.append(f"names of the header are changed, here and in the contract: {_shown(others)}")
+    return notes
+
+
+def _shown(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - SHOWN_NAMES:,} more" * (len(texts) > SHOWN_NAMES)
+    return ", ".join(texts[:SHOWN_NAMES]) + more
+
+
+def _them(texts: Sequence[str]) -> str:
+    return "it" if len(texts) == 1 else "them"
 
 
 def _is_csv(file: Path) -> bool:

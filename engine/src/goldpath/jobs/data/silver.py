@@ -7,7 +7,8 @@ at no time, a source that names none) keeps each row of the files that its sourc
 are the whole dataset then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from goldpath.lake.tables import (
 )
 from goldpath.project import NO_RECIPES, Data
 from goldpath.quality.checks import divide_rows, mark_rows
+from goldpath.quality.wide_rows import ENGINE_FEATURES, can_be_marked, mark_table
 from goldpath.row_contract import RowContract
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def refine(
     if spans_intervals(contract):
         bronze = bronze.union(_rivals(lakehouse, contract, bronze, intervals))
     cleaned = clean_raw(bronze, contract, recipes)
-    with lakehouse.materialized(mark_rows(cleaned, contract, require_target=True)) as marked:
+    with _marked(lakehouse, cleaned, contract) as marked:
         here = _of(marked, contract, intervals)
         lakehouse.overwrite(quarantine_table(contract), divide_rows(here).rejected, partitions)
         latest = latest_of_each_key(divide_rows(marked).accepted, contract)
@@ -89,6 +91,24 @@ def refine(
     kept = lakehouse.read(silver_table(contract), snapshot.snapshot_id, partitions)
     kept_counts = lakehouse.collect(kept.group_by(INTERVAL).aggregate(silver=ibis._.count()))
     return _account(intervals, marked_counts, kept_counts.to_pylist(), snapshot.snapshot_id)
+
+
+@contextmanager
+def _marked(
+    lakehouse: Lakehouse, rows: "ibis.Table", contract: RowContract
+) -> Iterator["ibis.Table"]:
+    """Every row with its typed values and the reasons against it, computed once."""
+    import ibis
+
+    if len(contract.features) > ENGINE_FEATURES:
+        (counted,) = lakehouse.collect(rows.aggregate(rows=ibis._.count())).to_pylist()
+        if can_be_marked(rows.schema().to_pyarrow(), contract, counted["rows"]):
+            held = mark_table(lakehouse.collect(rows), contract, require_target=True)
+            with lakehouse.staged(held) as marked:
+                yield marked
+            return
+    with lakehouse.materialized(mark_rows(rows, contract, require_target=True)) as marked:
+        yield marked
 
 
 def spans_intervals(contract: RowContract) -> bool:

@@ -23,7 +23,7 @@ from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.lake.lakehouse import Lakehouse
 from goldpath.lake.tables import TRAINING_ROW, gold_table, predictions_table
 from goldpath.learning.scoring import ModelVersion
-from goldpath.quality.checks import typed_frame
+from goldpath.quality.file_rows import typed_frame
 from goldpath.settings import Settings
 from goldpath.settings.monitoring import WindowLength
 from goldpath.sources.dialect import detect_dialect

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from goldpath.lake.iceberg_metadata import add_new_columns
+from goldpath.lake.iceberg_metadata import add_new_columns, transaction_of
 from goldpath.lake.lakehouse import LakehouseError, TableName
 from goldpath.lake.local.damage import file_errors, require_catalog
 from goldpath.lake.local.relocation import catalog_entries, foreign_warehouse, require_own_files
@@ -104,7 +104,7 @@ class LocalCatalog:
                 str(table), schema=schema, location=str(self._warehouse / table.layer / table.name)
             )
             mapping: NameMapping = iceberg.schema().name_mapping
-            with iceberg.transaction() as transaction:
+            with transaction_of(iceberg) as transaction:
                 transaction.set_properties(
                     # DuckDB's files carry names and no Iceberg field numbers.
                     **{"schema.name-mapping.default": mapping.model_dump_json()},

@@ -20,6 +20,7 @@ from goldpath.lake.iceberg_metadata import (
     remove_tag,
     require_snapshot,
     table_schema,
+    transaction_of,
 )
 from goldpath.lake.lakehouse import LakehouseError, Partitions, Snapshot, TableName
 from goldpath.lake.local.catalog import LocalCatalog
@@ -209,6 +210,8 @@ class LocalLakehouse:
         """Take files out of the table and others in, as one snapshot."""
         from pyiceberg.io.pyarrow import parquet_files_to_data_files
 
+        from goldpath.lake.local.replacement import Replacement
+
         added = [
             file
             for file in parquet_files_to_data_files(iceberg.io, iceberg.metadata, iter(new))
@@ -219,10 +222,10 @@ class LocalLakehouse:
         with (
             self._catalog.disk_errors(),
             warnings.catch_warnings(),
-            iceberg.transaction() as transaction,
+            transaction_of(iceberg) as transaction,
         ):
-            snapshot = transaction.update_snapshot()
-            with snapshot.overwrite() if old else snapshot.fast_append() as change:
+            append = transaction.update_snapshot().fast_append
+            with Replacement(transaction, iceberg.io) if old else append() as change:
                 for file in old:
                     change.delete_data_file(file)
                 for file in added:

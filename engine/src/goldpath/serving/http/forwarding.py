@@ -8,13 +8,14 @@ import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from goldpath.settings import SettingsError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 CLIENT, SCHEME, PREFIX = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-prefix"
 
@@ -99,7 +100,7 @@ class ForwardedRequests:
         return seen
 
 
-def refuse_taken_prefix(app: FastAPI, root_path: str) -> None:
+def refuse_taken_prefix(app: "FastAPI", root_path: str) -> None:
     """Refuse a prefix that is a path of the service, or the beginning of one.
 
     Whether a proxy has stripped it could not be told: with the prefix `/predict`, a request to
@@ -108,6 +109,10 @@ def refuse_taken_prefix(app: FastAPI, root_path: str) -> None:
     Raises:
         SettingsError: If it is one.
     """
+    # Late, because the lane answers before FastAPI is there, and reads this module's other parts.
+    from fastapi.openapi.utils import get_openapi
+    from starlette.routing import Match
+
     prefix = root_path.rstrip("/")
     if not prefix:
         return
