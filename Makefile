@@ -7,7 +7,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-engine demo test test-engine test-template test-soak test-fast test-uvicorn mutation lint format typecheck coverage lock wheel check-wheel engine-project clean \
-	bench-cli bench-data bench-iceberg bench-pit bench-online bench-registry bench-automl bench-serving bench-features bench-stall bench-batch-scoring bench-drift bench-drift-quality
+	bench-cli bench-data bench-iceberg bench-pit bench-windows bench-online bench-registry bench-automl bench-serving bench-features bench-stall bench-batch-scoring bench-drift bench-drift-quality
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ bench-iceberg: setup  ## Appending to an Iceberg table against a plain Parquet w
 
 bench-pit: setup  ## The point-in-time join against DuckDB's ASOF join (run make demo first)
 	@$(DEMO)/.venv/bin/python benchmarks/pit.py $(DEMO)
+
+bench-windows: setup  ## Window features, 1 M questions and 10 M payments, against DuckDB by hand (10 minutes; run make demo first)
+	@$(DEMO)/.venv/bin/python benchmarks/windows.py $(DEMO)
 
 bench-online: setup  ## Features by key against a raw SQLite SELECT (run make demo first)
 	@$(DEMO)/.venv/bin/python benchmarks/online.py $(DEMO)

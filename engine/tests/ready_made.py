@@ -40,6 +40,11 @@ def add_ready_made(settings: Settings) -> None:
     """Give a project the kernel and, if it keeps its registry in a file, an empty registry."""
     build_kernel(kernels())
     shutil.copytree(kernels(), kernel_folder(settings), dirs_exist_ok=True)
+    add_empty_registry(settings)
+
+
+def add_empty_registry(settings: Settings) -> None:
+    """Give a project that keeps its registry in a file an empty one."""
     kind, _, file = settings.tracking_uri.partition(":///")
     if kind == "sqlite" and not Path(file).exists():
         Path(file).parent.mkdir(parents=True, exist_ok=True)

@@ -35,6 +35,8 @@ _HOMES = {
     "goldpath.features.row.cases": ("case",),
     "goldpath.features.row.tracing": ("Row", "RowFeature", "row_feature"),
     "goldpath.features.row.values": ("Value",),
+    "goldpath.features.window.feature": ("WindowFeature", "window_feature"),
+    "goldpath.features.window.rows": ("Aggregate", "Rows"),
     "goldpath.automl.budget": ("Budget",),
     "goldpath.automl.engine": ("find_model",),
     "goldpath.automl.clustering": ("find_clusters",),

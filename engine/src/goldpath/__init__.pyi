@@ -20,6 +20,10 @@ from goldpath.features.row.tracing import Row as Row
 from goldpath.features.row.tracing import RowFeature as RowFeature
 from goldpath.features.row.tracing import row_feature as row_feature
 from goldpath.features.row.values import Value as Value
+from goldpath.features.window.feature import WindowFeature as WindowFeature
+from goldpath.features.window.feature import window_feature as window_feature
+from goldpath.features.window.rows import Aggregate as Aggregate
+from goldpath.features.window.rows import Rows as Rows
 from goldpath.jobs.batch.work import BatchWork as BatchWork
 from goldpath.jobs.data.sql_recipe import sql_recipe as sql_recipe
 from goldpath.jobs.deployer import ModelDeployer as ModelDeployer
@@ -51,6 +55,7 @@ from goldpath.settings import Settings as Settings
 from goldpath.settings import load_settings as load_settings
 
 __all__ = [
+    "Aggregate",
     "AwsSettings",
     "BaseValidator",
     "BatchWork",
@@ -76,6 +81,7 @@ __all__ = [
     "ProjectError",
     "Row",
     "RowFeature",
+    "Rows",
     "Section",
     "Service",
     "Settings",
@@ -86,6 +92,7 @@ __all__ = [
     "ValidationStatus",
     "Value",
     "VersionManager",
+    "WindowFeature",
     "case",
     "create_app",
     "create_tracker",
@@ -100,4 +107,5 @@ __all__ = [
     "row_feature",
     "run",
     "sql_recipe",
+    "window_feature",
 ]

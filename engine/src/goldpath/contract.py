@@ -167,13 +167,13 @@ class Contract(RowContract):
         # Key by key, since the order is part of what the digests of existing lakes stand for.
         values = [
             self.request.model_dump_json(
-                include={key}, exclude={"features": {"__all__": {"expression"}}}
+                include={key}, exclude={"features": {"__all__": {"expression", "window"}}}
             )[1:-1]
             for key in ("problem", "entity", "event_time", "target", "features")
         ]
         rules = f"{{{','.join(values)}}}"
-        for feature in self.row_features:
-            rules += f"\n{feature.name} {feature.type} {feature.expression}"
+        for feature in self.computed_features:
+            rules += f"\n{feature.name} {feature.type} {feature.expression or feature.window}"
         return rules
 
     @property
@@ -192,14 +192,35 @@ class Contract(RowContract):
         """Those that are computed from the others, each after those that it reads."""
         return [feature for feature in self.features if feature.expression]
 
+    @property
+    def window_features(self) -> list[Feature]:
+        """Those that are computed from a further source, as of the row's time."""
+        return [feature for feature in self.features if feature.window]
+
+    @property
+    def computed_features(self) -> list[Feature]:
+        """Row features and the columns of window features: what no request sends."""
+        return [feature for feature in self.features if feature.is_computed]
+
     @cached_property
     def request(self) -> "Contract":
-        """The contract of what a request sends: this one without its row features."""
-        sent = tuple(feature for feature in self.features if not feature.expression)
-        if len(sent) == len(self.features):
+        """The contract of what a request sends: this one without what is computed."""
+        return self._without(self.computed_features)
+
+    @cached_property
+    def recorded(self) -> "Contract":
+        """The contract of what is kept of a prediction: this one without its row features.
+
+        Those can be computed again from it; what a window held at that time cannot.
+        """
+        return self._without(self.row_features)
+
+    def _without(self, left_out: Sequence[Feature]) -> "Contract":
+        if not left_out:
             return self
-        names = {feature.name for feature in self.row_features}
-        return self.with_features(sent, [name for name in self.personal if name not in names])
+        names = {feature.name for feature in left_out}
+        kept = [feature for feature in self.features if feature.name not in names]
+        return self.with_features(kept, [name for name in self.personal if name not in names])
 
     @property
     def numeric_features(self) -> list[str]:
@@ -221,7 +242,7 @@ class Contract(RowContract):
     @property
     def raw_columns(self) -> list[str]:
         """Every raw column that the contract reads."""
-        sent = [feature.name for feature in self.features if not feature.expression]
+        sent = [feature.name for feature in self.features if not feature.is_computed]
         columns = [*sent, self.target.column]
         if self.entity:
             columns.insert(0, self.entity)
@@ -259,10 +280,12 @@ def load_contract(root: Path) -> Contract:
         contract = parse_contract(file.read_text(encoding="utf-8"))
     except ContractError as error:
         raise ContractError(f"{file.name}: {error.message}", error.fix) from error
-    if computed := contract.row_features:
+    if computed := contract.computed_features:
+        what = "an expression" if computed[0].expression else "a window"
         raise ContractError(
-            f"{file.name}: feature {computed[0].name} has an expression",
-            "define it in Python: @row_feature, handed over as Project(features=…)",
+            f"{file.name}: feature {computed[0].name} has {what}",
+            "define it in Python: @row_feature or @window_feature, handed over as "
+            "Project(features=…)",
         )
     return _with_source_of_environment(contract, root)
 

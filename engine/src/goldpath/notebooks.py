@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from goldpath.contract import Contract, load_contract
+from goldpath.contract import EVENT_TIME, Contract, load_contract
 from goldpath.errors import ProjectError
-from goldpath.features.row.learned import with_row_features
+from goldpath.features.learned import learned_contract
 from goldpath.jobs.data.frames import table_rows
 from goldpath.jobs.data.versions import CURRENT
+from goldpath.jobs.windows.model_windows import frame_with_windows, table_with_windows
 from goldpath.lake.connection import open_lakehouse
+from goldpath.lake.lakehouse import Lakehouse
 from goldpath.model_version import ModelVersion
 from goldpath.project import Project
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
@@ -51,6 +53,7 @@ class Champion:
     contract: Contract
     threshold: float | None
     _model: Any = field(repr=False)
+    _lakehouse: "Lakehouse | None" = field(default=None, repr=False)
 
     def predict(
         self, rows: "pd.DataFrame | pa.Table | Sequence[Mapping[str, Any]]"
@@ -59,21 +62,43 @@ class Champion:
 
         Args:
             rows: With the columns of a request, typed as silver and gold have them. Row features
-                are computed, by the version's own definitions, also where the rows have them.
+                are computed, by the version's own definitions, also where the rows have them. So
+                are window features, from the sources in the lake, of each row's entity up to its
+                event time.
 
         Returns:
             `prediction` and `score`, which mean what they mean in the predictions table, a row for
             each; with the index of a frame that was given.
 
         Raises:
-            NotebookError: If a column that a request sends is missing, or a value has another type.
+            NotebookError: If a column that a request sends is missing, or a value has another type;
+                or if entity or event time is missing, where the version has window features.
         """
         import pandas as pd
 
         require_columns(rows, self.contract.request, f"version {self.version.version}")
-        found = self._model.predict(rows)
+        found = self._model.predict(self._with_windows(rows))
         index = rows.index if isinstance(rows, pd.DataFrame) else None
         return pd.DataFrame({"prediction": found.values, "score": found.scores}, index=index)
+
+    def _with_windows(self, rows: Any) -> Any:
+        """The rows with the version's window columns."""
+        if not self.contract.window_features or self._lakehouse is None:
+            return rows
+        import pandas as pd
+
+        table = pd.DataFrame([*rows]) if isinstance(rows, Sequence) else rows
+        names = table.columns if isinstance(table, pd.DataFrame) else table.column_names
+        who = [self.contract.entity_column, EVENT_TIME]
+        if missing := [name for name in who if name not in names]:
+            raise NotebookError(
+                f"the rows lack {' and '.join(missing)}, and version {self.version.version} takes "
+                "what the sources say of an entity at a time",
+                'give rows of silver or gold: project.frame("gold")',
+            )
+        if isinstance(table, pd.DataFrame):
+            return frame_with_windows(self._lakehouse, table, self.contract)
+        return table_with_windows(self._lakehouse, table, self.contract)
 
 
 def read_frame(
@@ -105,12 +130,14 @@ def load_champion(project: Project) -> Champion:
     if version is None:
         raise RegistryError(f"{contract.model_name} has no champion yet", "make train-local")
     model = manager.load_for_serving(version)
-    return Champion(version, model.contract, EVEN if model.contract.is_binary else None, model)
+    threshold = EVEN if model.contract.is_binary else None
+    lakehouse = open_lakehouse(settings) if model.contract.window_features else None
+    return Champion(version, model.contract, threshold, model, lakehouse)
 
 
 def _around(project: Project) -> tuple[Settings, Contract]:
     settings = load_settings(project=project)
-    return settings, with_row_features(load_contract(settings.root), settings.project)
+    return settings, learned_contract(settings, load_contract(settings.root))
 
 
 def _rows(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from goldpath.errors import ProjectError
 from goldpath.notebook_access import NotebookAccess
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from goldpath.features.row.tracing import RowFeature
+    from goldpath.features.window.feature import WindowFeature
     from goldpath.judging.validators import Validator
     from goldpath.learning.family import Family
     from goldpath.learning.metric import Metric
@@ -141,10 +142,10 @@ class Model:
     description: Callable[[Mapping[str, Any]], str] | None = None
 
 
-Part = TypeVar("Part", Data, Model, "Service", "Sequence[RowFeature]")
+Part = TypeVar("Part", Data, Model, "Service", "Sequence[RowFeature | WindowFeature]")
 
 
-def _no_features() -> "Sequence[RowFeature]":
+def _no_features() -> "Sequence[RowFeature | WindowFeature]":
     return ()
 
 
@@ -207,8 +208,9 @@ class Project(NotebookAccess):
             of another one, as `adopt` writes it, the engine's own definitions are used, and the
             commands say so. Empty: they are used with every contract.
         data: Makes the data recipes.
-        features: Makes the list of row features: computed in the lake, in batches and in the
-            service from what a request sends.
+        features: Makes the list of row features and window features, in any order: computed in
+            the lake, in batches and in the service; the former from what a request sends, the
+            latter from the further sources, by entity, as of the row's time.
         models: What makes each model's definitions, by the model's name; one for now.
         service: Makes the service's.
         sections: Sections of the settings of one's own, by name: `config/NAME.yaml`.
@@ -223,7 +225,7 @@ class Project(NotebookAccess):
     name: str = ENGINE
     dataset: str = ""
     data: Callable[[], Data] = Data
-    features: "Callable[[], Sequence[RowFeature]]" = _no_features
+    features: "Callable[[], Sequence[RowFeature | WindowFeature]]" = _no_features
     models: Mapping[str, Callable[[], Model]] = field(default_factory=dict)
     service: Callable[[], Service] = Service
     sections: "Mapping[str, type[Section]]" = field(default_factory=dict)
@@ -248,9 +250,21 @@ class Project(NotebookAccess):
         return _handed_over("data", self.data)
 
     @cached_property
+    def own_features(self) -> "tuple[RowFeature | WindowFeature, ...]":
+        """The row features and the window features."""
+        return tuple(_handed_over("the features", self.features))
+
+    @property
     def row_features(self) -> "tuple[RowFeature, ...]":
         """The row features."""
-        return tuple(_handed_over("the features", self.features))
+        # Told apart without the rooms above, which nobody imports who has no features.
+        return tuple(each for each in self.own_features if not hasattr(each, "over"))
+
+    @property
+    def window_features(self) -> "tuple[WindowFeature, ...]":
+        """The window features."""
+        found = (each for each in self.own_features if hasattr(each, "over"))
+        return tuple(cast("WindowFeature", each) for each in found)
 
     @cached_property
     def definitions(self) -> Model:
@@ -304,6 +318,6 @@ def unused_definitions(dataset: str) -> str:
         return ""
     return (
         f"project.py's definitions are for the dataset {_running.dataset}; this one is {dataset}, "
-        "so the engine's own families, steps and routes are used, and no row features (change "
-        f"them to suit it, then write dataset={dataset!r} there)"
+        "so the engine's own families, steps and routes are used, and no row features or window "
+        f"features (change them to suit it, then write dataset={dataset!r} there)"
     )

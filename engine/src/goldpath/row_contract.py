@@ -50,6 +50,8 @@ class Feature(Part):
         example: A typical value, for the API's documentation and the page that tries it.
         expression: A row feature's document, as JSON (`features.row.document`); it is computed and
             never sent. Empty for what a request sends; `config/project.yaml` holds no other.
+        window: The document of the window feature that this is a column of, as JSON
+            (`features.window.definition`); it is computed from a further source, and never sent.
     """
 
     name: str
@@ -65,6 +67,12 @@ class Feature(Part):
     description: str = ""
     example: bool | int | float | str | None = None
     expression: str = ""
+    window: str = ""
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether it is computed and never sent."""
+        return bool(self.expression or self.window)
 
     @property
     def is_numeric(self) -> bool:
@@ -89,7 +97,9 @@ class Feature(Part):
             raise ValueError(f"{self.name}: unit and missing_words are for numbers")
         if self.unreadable == "missing" and not self.nullable:
             raise ValueError(f"{self.name}: unreadable: missing needs nullable: true")
-        if self.expression and not self.nullable:
+        if self.expression and self.window:
+            raise ValueError(f"{self.name}: it has an expression and a window; it is one of both")
+        if self.is_computed and not self.nullable:
             raise ValueError(f"{self.name}: what is computed may be missing: nullable: true")
         return self
 

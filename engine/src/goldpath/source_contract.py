@@ -73,8 +73,8 @@ class SourceContract(RowContract):
             raise ValueError(f"the entity {self.entity!r} has a name that the lake uses itself")
         if twice := [name for name in self.raw_columns if name in self.ignored]:
             raise ValueError(f"{twice[0]!r} is ignored, and has a role too")
-        if computed := [feature.name for feature in self.features if feature.expression]:
-            raise ValueError(f"a source computes nothing: {computed[0]} has an expression")
+        if computed := [feature.name for feature in self.features if feature.is_computed]:
+            raise ValueError(f"a source computes nothing: {computed[0]} is no column of its rows")
         return self
 
     @property
@@ -111,7 +111,11 @@ class SourceContract(RowContract):
     @property
     def rules(self) -> str:
         """What decides how silver reads a row, as text."""
-        return self.model_dump_json(include={"entity", "event_time", "key", "features"})
+        # Without what no source has, which would be another text for lakes that are there.
+        return self.model_dump_json(
+            include={"entity", "event_time", "key", "features"},
+            exclude={"features": {"__all__": {"window"}}},
+        )
 
 
 def load_sources(root: Path, dataset: str | None = None) -> tuple[SourceContract, ...]:

@@ -11,9 +11,9 @@ import pytest
 from goldpath.compiled.compiler import compile_pipeline
 from goldpath.compiled.native import build_kernel, find_compiler
 from goldpath.contract import Contract
+from goldpath.features.learned import with_own_features
 from goldpath.features.row.cases import case
 from goldpath.features.row.complete import complete_rows
-from goldpath.features.row.learned import with_row_features
 from goldpath.features.row.tracing import Row, RowFeature, row_feature
 from goldpath.features.row.values import Value
 from goldpath.learning.families import FAMILIES
@@ -46,7 +46,7 @@ def twice(row: Row) -> Value:
 
 
 def learned(*features: RowFeature) -> Contract:
-    return with_row_features(contract_of("binary"), Project(features=lambda: features))
+    return with_own_features(contract_of("binary"), Project(features=lambda: features))
 
 
 def fitted_with(contract: Contract, version: str = "1") -> LoadedModel:

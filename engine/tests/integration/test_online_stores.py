@@ -1,5 +1,6 @@
 """Every online store keeps the same promises: SQLite, Redis (a real server), DynamoDB (moto's)."""
 
+import json
 import logging
 import shutil
 import subprocess
@@ -16,18 +17,41 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from goldpath import Aggregate, Rows, window_feature
+from goldpath.contract import Contract
+from goldpath.features.learned import with_own_features
 from goldpath.features.online.dynamodb import DynamoDbOnlineStore
 from goldpath.features.online.open_store import open_online_store
 from goldpath.features.online.redis import RedisOnlineStore
 from goldpath.features.online.sqlite import SqliteOnlineStore
-from goldpath.features.online.store import OnlineRow, OnlineStore, OnlineStoreError, Value
+from goldpath.features.online.store import (
+    OnlineRow,
+    OnlineStore,
+    OnlineStoreError,
+    Value,
+    microseconds,
+)
+from goldpath.features.window.exact import UNIT_BITS
+from goldpath.features.window.learned import definitions_in, values_of_nobody
+from goldpath.features.window.online import (
+    TILES,
+    TilesWritten,
+    WindowReader,
+    remember_views,
+    view_of,
+    written_views,
+)
+from goldpath.features.window.tiles import EntityTiles, values_at
+from goldpath.project import Project
 from goldpath.settings import load_settings
+from goldpath.source_contract import SourceContract
 
 from ..conftest import make_project
 from ..ports import free_port
 
 NOON = datetime(2026, 3, 1, 12)
 SECOND = timedelta(seconds=1)
+DAY = 86_400_000_000
 VALUES: st.SearchStrategy[Value] = (
     st.none()
     | st.booleans()
@@ -236,6 +260,84 @@ def test_readers_never_see_half_a_row(store: OnlineStore) -> None:
     (found,) = store.read("view", ["ann"])
     assert found is not None
     assert found.values == {"a": 59, "b": 59}
+
+
+@window_feature(source="payments", over=("30d", "90d"))
+def paid(payments: Rows) -> dict[str, Aggregate]:
+    return {
+        "total": payments.amount.sum(),
+        "last": payments.method.last(),
+        "methods": payments.method.distinct_count(),
+    }
+
+
+def test_tiles_of_a_window_feature_give_the_same_in_every_store(store: OnlineStore) -> None:
+    source = SourceContract.model_validate(
+        {
+            "dataset": "payments",
+            "source": {"path": "payments.csv"},
+            "entity": "payer",
+            "event_time": {"column": "paid_at"},
+            "columns": [
+                {"name": "amount", "type": "number"},
+                {"name": "method", "type": "category"},
+            ],
+        }
+    )
+    request = Contract.model_validate(
+        {
+            "dataset": "shop",
+            "problem": "regression",
+            "source": {"path": "in"},
+            "entity": "customer",
+            "event_time": {"column": "day"},
+            "target": {"column": "spent"},
+            "features": [{"name": "age", "type": "integer"}],
+        }
+    )
+    contract = with_own_features(request, Project(features=lambda: [paid]), [source])
+    (definition,) = definitions_in(contract)
+    at = microseconds(NOON)
+    tiles = EntityTiles(
+        definition,
+        {
+            definition.geometry.tile_of(at - days * DAY): tuple(
+                {
+                    "total": (days << UNIT_BITS) + 1,
+                    "last": (at - days * DAY, "Überweisung"),
+                    "distinct": ("card", f"m{days}"),
+                }[state.kind]
+                for state in definition.states.values()
+            )
+            for days in (80, 12, 3)
+        },
+    )
+    view = view_of(definition)
+    remember_views(store, [view])
+    store.write_batch(view, [OnlineRow("ann", NOON, {TILES: tiles.dump()})])
+    store.write_state(view, TilesWritten(7, NOON, NOON, json.dumps(definition.dump())).dump())
+    reader = WindowReader(lambda: store)
+
+    assert reader.values(contract, "ann", NOON) == values_at(tiles, at)
+    assert reader.values(contract, "ann", NOON)["paid_methods_90d"] == 4
+    assert reader.values(contract, "bob", NOON) == values_of_nobody(contract)
+    assert written_views(store) == [view]
+
+    store.delete("ann")
+    assert reader.values(contract, "ann", NOON) == values_of_nobody(contract)
+
+
+def test_a_row_that_dynamodb_cannot_hold_is_refused_with_the_way_out(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "emulated")
+    store = DynamoDbOnlineStore("any", "us-east-1", request.getfixturevalue("dynamodb_url"))
+
+    with pytest.raises(OnlineStoreError, match="view knows of one entity is 400013") as refusal:
+        store.write_batch("view", [row(a="x" * 400_005)])
+
+    assert "online_store: redis" in refusal.value.fix
 
 
 def test_deleted_person_leaves_no_bytes_in_sqlites_files(tmp_path: Path) -> None:

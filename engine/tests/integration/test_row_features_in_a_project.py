@@ -7,8 +7,8 @@ import pytest
 
 from goldpath import Project, Row, Value, case, row_feature
 from goldpath.contract import load_contract
+from goldpath.features.learned import learned_contract
 from goldpath.features.row.complete import complete_rows
-from goldpath.features.row.learned import with_row_features
 from goldpath.features.row.tracing import RowFeature
 from goldpath.jobs.batch.files import predict_file
 from goldpath.jobs.batch.table import predict_batch
@@ -65,7 +65,7 @@ def test_row_features_go_from_gold_to_batch_and_drift_and_stay_as_they_were_lear
     # gold
     refresh(settings, contract)
     gold = lakehouse.collect(lakehouse.read(gold_table(contract)))
-    learned = with_row_features(contract, settings.project)
+    learned = learned_contract(settings, contract)
     computed = complete_rows(gold, learned)
     for name in ("charge_rate", "plan", "tickets_a_month"):
         assert gold[name].to_pylist() == computed[name].to_pylist()

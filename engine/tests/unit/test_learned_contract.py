@@ -14,10 +14,11 @@ from goldpath.contract import (
     load_contract,
     parse_contract,
 )
+from goldpath.features.learned import changed_features, with_own_features
 from goldpath.features.row.cases import case
 from goldpath.features.row.complete import complete_rows
 from goldpath.features.row.document import DocumentError
-from goldpath.features.row.learned import changed_features, definitions_of, with_row_features
+from goldpath.features.row.learned import definitions_of
 from goldpath.features.row.tracing import Row, RowFeature, row_feature
 from goldpath.features.row.values import Value
 from goldpath.lake.run_log import fingerprint
@@ -53,7 +54,7 @@ FEATURES = (size, rate, is_cheap, rooms)
 
 
 def learned_with(*features: RowFeature, contract: Contract = CONTRACT) -> Contract:
-    return with_row_features(contract, Project(features=lambda: features))
+    return with_own_features(contract, Project(features=lambda: features))
 
 
 LEARNED = learned_with(*FEATURES)
@@ -90,13 +91,13 @@ def test_a_request_and_a_file_know_nothing_of_them() -> None:
 
 
 def test_a_project_without_features_has_the_contract_that_it_had() -> None:
-    assert with_row_features(CONTRACT, Project()) is CONTRACT
+    assert with_own_features(CONTRACT, Project()) is CONTRACT
 
 
 def test_features_for_another_dataset_are_not_used() -> None:
     project = Project(dataset="houses", features=lambda: FEATURES)
 
-    assert with_row_features(CONTRACT, project) is CONTRACT
+    assert with_own_features(CONTRACT, project) is CONTRACT
 
 
 def test_tracing_a_learned_contract_again_changes_nothing() -> None:
@@ -177,7 +178,7 @@ def test_a_changed_formula_is_named_and_breaks_nobody() -> None:
     }
     change = contract_change(LEARNED, other)
     assert not change.breaking
-    assert "row feature rate has another formula" in change.other
+    assert "computed feature rate has another formula" in change.other
 
 
 def test_intervals_are_made_anew_when_a_formula_changes_and_not_without_features() -> None:
@@ -211,7 +212,7 @@ def test_a_features_function_that_fails_is_named_with_its_line() -> None:
         raise KeyError("payments")
 
     with pytest.raises(ProjectDefinitionError, match=f"{__file__}:.*the features of project.py"):
-        with_row_features(CONTRACT, Project(features=features))
+        with_own_features(CONTRACT, Project(features=features))
 
 
 def test_something_else_among_the_features_is_refused() -> None:
@@ -219,6 +220,6 @@ def test_something_else_among_the_features_is_refused() -> None:
         return row.x
 
     with pytest.raises(ProjectDefinitionError, match="among the features is a function") as refusal:
-        with_row_features(CONTRACT, Project(features=lambda: [plain]))  # type: ignore[list-item]
+        with_own_features(CONTRACT, Project(features=lambda: [plain]))  # type: ignore[list-item]
 
     assert "@row_feature" in refusal.value.fix

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..conftest import Trained
 
 NAMES = {
+    "Aggregate",
     "AwsSettings",
     "BaseValidator",
     "Budget",
@@ -45,6 +46,7 @@ NAMES = {
     "ProjectError",
     "Row",
     "RowFeature",
+    "Rows",
     "Section",
     "Service",
     "Settings",
@@ -56,6 +58,7 @@ NAMES = {
     "ValidationStatus",
     "Value",
     "VersionManager",
+    "WindowFeature",
     "case",
     "create_app",
     "create_tracker",
@@ -70,6 +73,7 @@ NAMES = {
     "row_feature",
     "run",
     "sql_recipe",
+    "window_feature",
 }
 """What projects may rely on. A name that goes is a breaking change: say so in CHANGELOG.md."""
 

@@ -47,16 +47,14 @@ def materialize(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the newest features of each entity to the online store."""
+    """Write the newest features of each entity, and what its windows hold, to the online store."""
     from goldpath.contract import load_contract
-    from goldpath.features.feature_store import FeatureStore
-    from goldpath.lake.connection import open_lakehouse
+    from goldpath.jobs.upkeep.materialization import materialize as bring_up_to_date
     from goldpath.presentation import show
     from goldpath.settings import load_settings
 
     settings = load_settings()
-    store = FeatureStore(settings, load_contract(settings.root), open_lakehouse(settings))
-    show(store.materialize(start, end), as_json)
+    show(bring_up_to_date(settings, load_contract(settings.root), start, end), as_json)
 
 
 @app.command()

@@ -73,8 +73,8 @@ def point_in_time_join(
     if ttl is not None and (ttl <= timedelta(0) or ttl.microseconds):
         raise FeatureError(f"a ttl of {ttl}", "give whole seconds, one or more")
 
-    key = _as_type(entity_rows, entity, features[entity].type())
-    time = _as_type(entity_rows, event_time, features[feature_time].type())
+    key = as_type(entity_rows, entity, features[entity].type())
+    time = as_type(entity_rows, event_time, features[feature_time].type())
     # What is sorted should be narrow: key and time stand there once, unless they were converted.
     stand_ins = {
         name: own
@@ -163,8 +163,12 @@ def _bring_best_rows(
     return ranked.filter(ranked[RANK] == 0)
 
 
-def _as_type(rows: "ibis.Table", column: str, wanted: "ibis.DataType") -> "ibis.Value":
-    """A column as the features have it; only where no value can change its meaning."""
+def as_type(rows: "ibis.Table", column: str, wanted: "ibis.DataType") -> "ibis.Value":
+    """A column as the features have it; only where no value can change its meaning.
+
+    Raises:
+        FeatureError: If one could.
+    """
     found = rows[column].type()
     same = found.copy(nullable=True) == wanted.copy(nullable=True)
     if same:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from goldpath.contract import Contract, load_contract
 from goldpath.errors import CheckFailedError, ProjectError
-from goldpath.features.row.learned import with_row_features
+from goldpath.features.learned import learned_contract
 from goldpath.jobs.batch.table import predict_batch
 from goldpath.jobs.data.bronze import SAMPLE
 from goldpath.jobs.data.refresh import refresh
@@ -124,7 +124,7 @@ def _ask_gate(settings: Settings, contract: Contract, candidate: TrainingResult)
 
 def _predict_over_http(settings: Settings, contract: Contract) -> dict[str, Any]:
     features = example_features(contract)
-    added = len(with_row_features(contract, settings.project).row_features)
+    added = len(learned_contract(settings, contract).computed_features)
     computed = f"; the service computes {added} more" if added else ""
     with loopback_service(settings, "demo", {}) as service:
         step(f"POST {service.url}/predict with {len(features)} features{computed}")

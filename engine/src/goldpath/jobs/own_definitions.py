@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from goldpath.contract import Contract
+from goldpath.contract import EVENT_TIME, Contract
 from goldpath.errors import ProjectError
 from goldpath.project import ProjectDefinitionError, unused_definitions
+from goldpath.row_contract import RowContract
 from goldpath.settings import Settings
 from goldpath.source_contract import load_sources
 
@@ -19,7 +20,7 @@ class Definitions:
         project: Its name.
         used: Whether they are used with the present contract, or why not.
         recipes: Bronze, silver, gold: those that the project has.
-        features: Row features.
+        features: Window features' columns, and row features.
         families: What the search chooses from.
         metric: The main metric.
         metrics: Further ones.
@@ -50,7 +51,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     """Load everything that the project hands over, and try what can be tried without data.
 
     The file of each further source is read, each recipe is traced on the contract's columns, each
-    row feature is traced and written as SQL, and each family builds an estimator.
+    feature is traced and written as SQL, and each family builds an estimator.
 
     Raises:
         ContractError: If a file of `config/sources` is wrong; names the key, the value and the fix.
@@ -58,9 +59,11 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     """
     import ibis
 
-    from goldpath.features.row.learned import definitions_of, with_row_features
+    from goldpath.features.learned import with_own_features
+    from goldpath.features.row.learned import definitions_of
     from goldpath.features.row.sql import with_sql_features
-    from goldpath.jobs.data.recipes import TYPES, recipes_digest, store_raw
+    from goldpath.features.window.lake_columns import with_window_columns
+    from goldpath.jobs.data.recipes import recipes_digest, store_raw
     from goldpath.learning.families import families_of
     from goldpath.learning.metrics import main_metric
     from goldpath.learning.storable import FirstTrial
@@ -71,9 +74,11 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     private = {"_source_file": "string", "_batch": "string", "_row_number": "int64"}
     raw = ibis.table({**dict.fromkeys(contract.raw_columns, "string"), **private}, name="raw")
     recipes_digest(store_raw(raw, contract, recipes), contract, recipes)
-    learned = with_row_features(contract, project)
-    silver = ibis.table({each.name: TYPES[each.type] for each in contract.features}, name="silver")
-    ibis.to_sql(with_sql_features(definitions_of(learned), silver), dialect="duckdb")
+    learned = with_own_features(contract, project, sources)
+    silver = ibis.table(_columns(contract), name="silver")
+    held = {each.dataset: ibis.table(_columns(each), name=each.dataset) for each in sources}
+    known = with_window_columns(silver, learned, held)
+    ibis.to_sql(with_sql_features(definitions_of(learned), known), dialect="duckdb")
     for family in families_of(model).values():
         try:
             family.build(learned, family.suggest(FirstTrial(), learned), 0)
@@ -90,7 +95,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
         project=project.name,
         used=unused_definitions(contract.dataset) or "yes",
         recipes=[name for name in ("bronze", "silver", "gold", "aws") if getattr(recipes, name)],
-        features=[each.name for each in learned.row_features],
+        features=[each.name for each in learned.computed_features],
         families=list(families_of(model)),
         metric=main_metric(contract, model.metric),
         metrics=[each.name for each in model.metrics],
@@ -105,6 +110,15 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
         settings=list(project.sections),
         sources=[each.dataset for each in sources],
     )
+
+
+def _columns(contract: RowContract) -> dict[str, str]:
+    """Silver's columns with their types."""
+    from goldpath.jobs.data.recipes import TYPES
+
+    time = {EVENT_TIME: "timestamp"} if contract.has_time else {}
+    who = dict.fromkeys([contract.entity_column, *contract.identifiers], "string")
+    return {**who, **time, **{each.name: TYPES[each.type] for each in contract.features}}
 
 
 def _name(function: Any) -> str:

@@ -47,9 +47,11 @@ def summarise_columns(
 ) -> list[ColumnSummary]:
     """A summary of each feature and of the target; memory does not grow with the rows.
 
-    A row feature that was added since the table was made is passed over.
+    A computed feature that was added since the table was made is passed over.
     """
-    known = [each for each in contract.features if not each.expression or each.name in rows.columns]
+    known = [
+        each for each in contract.features if not each.is_computed or each.name in rows.columns
+    ]
     features = [*known, _target_as_feature(contract)]
     return [_summarise(lakehouse, rows, feature, contract) for feature in features]
 

@@ -90,7 +90,8 @@ def fingerprint(
         contract: The contract.
         rows: How many rows bronze holds of the interval.
         newest: When the newest of them was taken in.
-        recipes: What stands for the project's own recipes of silver and gold, if it has some.
+        recipes: What stands for the project's own recipes of silver and gold, and for the rows of
+            further sources that count in the interval, if there are some.
     """
     own = f", recipes {recipes}" if recipes else ""
     return f"{rows} rows, newest {newest}{own}, contract {_rules_digest(contract)}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from goldpath.contract import Contract, Feature
 from goldpath.domain import number_text
-from goldpath.features.row.learned import changed_features
+from goldpath.features.learned import changed_features
 
 WIDER_TYPES = frozenset({("integer", "number")})
 """From, to: a request with the first is good where the second is asked for."""
@@ -51,7 +51,7 @@ def contract_change(old: Contract, new: Contract) -> ContractChange:
     other += [f"{part} changed" for part in silent if getattr(old, part) != getattr(new, part)]
     if not breaking and not added and old.feature_names != new.feature_names:
         other.append("the order of the features changed")
-    other += [f"row feature {change}" for change in computed]
+    other += [f"computed feature {change}" for change in computed]
     return ContractChange(tuple(breaking), tuple(added), tuple(other))
 
 

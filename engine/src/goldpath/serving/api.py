@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from goldpath.contract import Contract, Feature, load_contract
 from goldpath.errors import ProjectError
-from goldpath.features.row.learned import changed_features, with_row_features
+from goldpath.features.learned import changed_features, learned_contract
 from goldpath.registry.layout import COMPILED_TAG
 from goldpath.serving.access.control import install_access_control
 from goldpath.serving.explanations import explanations
@@ -59,6 +59,7 @@ from goldpath.serving.schemas import (
 from goldpath.serving.scorer import Scorer, Wish, wish_of
 from goldpath.serving.serving_core import ServingCore
 from goldpath.serving.stored_features import StoredFeatures, predicts_by_key
+from goldpath.serving.window_values import WindowValues
 from goldpath.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -148,7 +149,8 @@ def app_around(
     by_key = predicts_by_key(contract)
     models = request_models(contract, settings.serving.maximum_batch_rows, by_key=by_key)
     stored = StoredFeatures(settings, contract, models.row) if by_key else None
-    scorer = Scorer(core.traffic, core.prediction_log, metrics, core.shadow)
+    windows = WindowValues(settings, metrics)
+    scorer = Scorer(core.traffic, core.prediction_log, metrics, core.shadow, windows)
     feedback_log = FeedbackLog(settings)
     core.at_end.append(feedback_log.close)
     app.include_router(_predictions(models, scorer, stored))
@@ -190,18 +192,25 @@ def create_service(
 
 
 def _learned(settings: Settings, contract: Contract) -> Contract:
-    """The contract with the project's present row features, where they can be used."""
+    """The contract with the project's present features, where they can be used."""
     try:
-        return with_row_features(contract, settings.project)
+        return learned_contract(settings, contract)
     except ProjectError as error:  # the model that is there serves with its own
-        log.warning("the project's row features cannot be used: %s", error.message)
+        log.warning("the project's features cannot be used: %s", error.message)
         return contract
 
 
 def _computed(contract: Contract) -> str:
     """Which features the service adds to those that a request sends, for people."""
     names = ", ".join(f"`{feature.name}`" for feature in contract.row_features)
-    return f" Computed by the service, never sent: {names}." if names else ""
+    said = f" Computed by the service, never sent: {names}." if names else ""
+    looked_up = ", ".join(f"`{feature.name}`" for feature in contract.window_features)
+    if looked_up:
+        said += (
+            f" Looked up for the request's `{contract.entity}`, which is sent beside `features`: "
+            f"{looked_up}."
+        )
+    return said
 
 
 def _core_of(
@@ -232,7 +241,8 @@ def _predictions(models: RequestModels, scorer: Scorer, stored: StoredFeatures |
         """Score one row: the one in `features`, or the online store's for an entity's key."""
         request = keyed_request(body) if stored else None
         if stored and request:
-            answer = scorer.score([stored.row(request)], wish, request.entity)
+            row = stored.row(request, may_be_unknown=scorer.looks_up(wish))
+            answer = scorer.score([row], wish, request.entity)
         else:
             answer = scorer.score(feature_rows(body), wish)
         return Answer(
@@ -303,6 +313,8 @@ def _operations(predictor: Predictor, learned: Contract) -> APIRouter:
 
 def _described(feature: Feature) -> str:
     words = feature.domain.describe()
+    if feature.window:
+        return f"looked up by the service for the request's entity, not sent: {words}"
     return f"computed by the service, not sent: {words}" if feature.expression else words
 
 

@@ -90,6 +90,13 @@ class Explanations:
                 f"version {champion.version.version} was registered without background rows",
                 "train and promote it again: make train-local",
             )
+        if windows := champion.model.contract.window_features:
+            raise ProblemError(
+                409,
+                f"version {champion.version.version} takes what is known of an entity "
+                f"({windows[0].name}), which explanations do not look up yet",
+                "explain rows of gold: the report of the training has the importances",
+            )
         if self._waiting >= MOST_WAITING:
             raise ProblemError(
                 429,

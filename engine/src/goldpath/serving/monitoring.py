@@ -26,6 +26,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from goldpath.contract import Contract
+from goldpath.features.window.online import OUTCOMES
 from goldpath.serving.report_metrics import ReportCollector
 from goldpath.serving.worker_processes import is_alive
 
@@ -42,6 +43,7 @@ METRIC_NAMES = (
     "ml_requests_in_flight",
     "ml_requests_rate_limited_total",
     "ml_predictions_total",
+    "ml_window_lookups_total",
     "ml_shadow_difference",
     "ml_model_loaded",
     "ml_model_load_failures_total",
@@ -132,6 +134,13 @@ class Metrics:
         self._log_failures = Counter(
             "ml_prediction_log_failures", "Predictions that could not be logged.", registry=own
         )
+        self._windows = Counter(
+            "ml_window_lookups",
+            "Window features looked up by key: found, of an unknown entity, expired (materialized "
+            "longer ago than their ttl), or unavailable.",
+            ["outcome"],
+            registry=own,
+        )
         self._invalid = Counter(
             "ml_validation_errors", "Requests that the contract refused.", ["route"], registry=own
         )
@@ -140,6 +149,8 @@ class Metrics:
             self._requests.labels(route, "POST", "200")
             self._invalid.labels(route)
             self._rate_limited.labels(route)
+        for outcome in OUTCOMES:
+            self._windows.labels(outcome)
         self._loaded.labels(NO_MODEL).set(0)
         self._version = NO_MODEL
 
@@ -175,6 +186,10 @@ class Metrics:
     def prediction_counters(self, model_version: str) -> Mapping[str, Callable[[float], None]]:
         """What counts rows of a model version, by their predicted label."""
         return {label: self._predictions.labels(model_version, label).inc for label in self._labels}
+
+    def window_looked_up(self, outcome: str) -> None:
+        """Count a window feature that was looked up for an entity."""
+        self._windows.labels(outcome).inc()
 
     def validation_failed(self, route: str) -> None:
         """Count a request that the contract refused."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
+from goldpath.features.window.learned import values_of_nobody
 from goldpath.serving.refresh_bell import RefreshBell
 from goldpath.serving.schemas import example_features
 from goldpath.settings import Settings
@@ -295,7 +296,7 @@ class Predictor:
         try:
             model = self._registry().load_for_serving(version)
             self._check_fits(model)
-            score_rows(model, [example_features(self._contract)])
+            self._try(model)
         except Exception as error:
             self._refused = _Refused(version.version, time.monotonic() + RETRY_SECONDS)
             self._on_failed()
@@ -314,6 +315,11 @@ class Predictor:
         self._on_loaded(version.version)
         log.info("version %s of %s serves", version.version, version.name)
 
+    def _try(self, model: ServedModel) -> None:
+        """Score a row that the contract allows, of an entity that nobody knows."""
+        known = values_of_nobody(model.contract)
+        score_rows(model, [{**example_features(self._contract), **known}])
+
     def _serve(self, champion: Champion) -> None:
         self._prepare(champion)
         self._champion = champion
@@ -327,7 +333,7 @@ class Predictor:
                 if kept is not None:
                     version, model = kept
                     self._check_fits(model)
-                    score_rows(model, [example_features(self._contract)])
+                    self._try(model)
                     champion = Champion(version, model, kept=True)
                     self._serve(champion)
                     self._on_loaded(version.version)

@@ -15,6 +15,7 @@ from goldpath.serving.predictor import Champion, NoModelError, UnscorableError, 
 from goldpath.serving.schemas import BatchAnswer, BatchItem
 from goldpath.serving.shadow import Shadow
 from goldpath.serving.traffic import PIN_ROLE, Traffic
+from goldpath.serving.window_values import WindowValues
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,18 @@ class Scorer:
     """Answers with the model that the traffic's plan, or the request, chooses."""
 
     def __init__(
-        self, traffic: Traffic, prediction_log: PredictionLog, metrics: Metrics, shadow: Shadow
+        self,
+        traffic: Traffic,
+        prediction_log: PredictionLog,
+        metrics: Metrics,
+        shadow: Shadow,
+        windows: WindowValues,
     ) -> None:
         self._traffic = traffic
         self._log = prediction_log
         self._metrics = metrics
         self._shadow = shadow
+        self._windows = windows
 
     def score(
         self, rows: Sequence[Mapping[str, Any]], wish: Wish, entity: str | None = None
@@ -73,23 +80,27 @@ class Scorer:
 
         Raises:
             ProblemError: 503 without a model, or without a log that must be kept; 422 where the
-                model cannot score the values; 409 where the wish's version is not loaded.
+                model cannot score the values, or has window features and no entity is named; 409
+                where the wish's version is not loaded.
         """
-        dictionaries = [dict(row) for row in rows]
+        now = datetime.now(UTC)
         try:
             model = self._model(wish)
+            contract = model.model.contract
+            dictionaries = self._windows.complete(rows, contract, entity, now)
             scored = score_rows(model.model, dictionaries)
         except NoModelError as error:
             raise ProblemError(503, error.message, error.fix, {"Retry-After": "5"}) from error
         except UnscorableError as error:
             raise ProblemError(422, error.message, error.fix) from error
         name, version = model.version.name, model.version.version
-        at = datetime.now(UTC).isoformat()
+        at = now.isoformat()
+        logged = [self._windows.loggable(row, contract) for row in dictionaries]
         ids = [str(uuid.uuid4()) for _ in scored]
         is_logged = self._log.write(
             [
                 LoggedPrediction(each, at, version, features, row.value, row.score, entity)
-                for each, features, row in zip(ids, dictionaries, scored, strict=True)
+                for each, features, row in zip(ids, logged, scored, strict=True)
             ]
         )
         if not is_logged:
@@ -100,13 +111,42 @@ class Scorer:
                 {"Retry-After": "5"},
             )
         if self._shadow.wants(model):
-            self._shadow.offer(ids, dictionaries, [row.score for row in scored])
+            self._offer(rows, entity, now, ids, [row.score for row in scored])
         self._metrics.predicted(version, [row.value for row in scored])
         predictions = [
             BatchItem(prediction=row.value, probabilities=row.probabilities, prediction_id=each)
             for each, row in zip(ids, scored, strict=True)
         ]
         return BatchAnswer(model_name=name, model_version=version, predictions=predictions)
+
+    def looks_up(self, wish: Wish) -> bool:
+        """Whether the model of a request takes what is known of its entity.
+
+        Raises:
+            ProblemError: If the wish's version is not loaded.
+        """
+        try:
+            return bool(self._model(wish).model.contract.window_features)
+        except NoModelError:
+            return False
+
+    def _offer(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        entity: str | None,
+        at: datetime,
+        ids: Sequence[str],
+        scores: Sequence[float],
+    ) -> None:
+        """Have the shadow score the rows; not where it takes what cannot be looked up."""
+        shadow = self._traffic.shadow
+        if shadow is None:
+            return
+        try:
+            complete = self._windows.complete(rows, shadow.model.contract, entity, at)
+        except ProblemError:
+            return
+        self._shadow.offer(ids, complete, scores)
 
     def _model(self, wish: Wish) -> Champion:
         if wish.version is not None:

@@ -42,4 +42,14 @@ class FeatureSettings(Section):
         default="",
         description="Redis: the keys' prefix; DynamoDB: the table, aws.online_table if empty",
     )
+    window_ttl: str | None = Field(
+        default="7d",
+        pattern=r"^[1-9][0-9]{0,8}[smhdw]$",
+        description="window features of an older materialization are missing; none: any age",
+    )
+    window_store_down: Literal["refuse", "missing"] = Field(
+        default="refuse",
+        description="without the online store a model with window features answers 503, or takes "
+        "them for missing; counted either way",
+    )
     views: tuple[FeatureViewSettings, ...] = (FeatureViewSettings(name="entity_features"),)

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from goldpath.contract import Contract, load_contract
 from goldpath.domain import Kind, Refusal
 from goldpath.errors import ProjectError
+from goldpath.features.learned import with_own_features
 from goldpath.features.row.complete import complete_rows
-from goldpath.features.row.learned import definitions_of, with_row_features
+from goldpath.features.row.learned import definitions_of
 from goldpath.features.row.sql import with_sql_features
 from goldpath.features.row.tracing import RowFeature
+from goldpath.features.window.feature import WindowFeature
 from goldpath.lake.engine import connect_duckdb
 from goldpath.project import Project, ProjectDefinitionError, place_of, running_project
 from goldpath.settings import SettingsError, project_root
+from goldpath.source_contract import SourceContract, load_sources
 
 if TYPE_CHECKING:
     import ibis
@@ -41,7 +44,7 @@ def assert_feature(
     *,
     row: Mapping[str, Plain],
     equals: Plain,
-    features: Sequence[RowFeature] = (),
+    features: Sequence[RowFeature | WindowFeature] = (),
     contract: Contract | None = None,
     tolerance: float = 1e-12,
 ) -> None:
@@ -54,8 +57,9 @@ def assert_feature(
         row: The columns that it reads, as the contract allows them; None where a value is missing.
             Other columns of the contract may stand there, too.
         equals: What it is; None if it is missing.
-        features: Further row features that it reads, in any order; `project.row_features` are all
-            of a project's. Those of the project that this process runs where none are given.
+        features: Further features that it reads, in any order; `project.row_features` are all row
+            features of a project's. Those of the project that this process runs where none are
+            given. The columns of a window feature stand in `row`, with the values to compute with.
         contract: Says which columns there are, and their types. Not given: that of the project
             around the current folder; where there is none, the types are those of the row's values.
         tolerance: How far a number with a fraction may be off, relative to what is expected, and
@@ -82,6 +86,13 @@ def assert_feature(
           of the row {'monthly_charges': 60.0, 'tenure_months': 2}
           column types: those of config/project.yaml
     """
+    given: object = feature
+    if isinstance(given, WindowFeature):
+        raise RowTestError(
+            f"{given.name} is a window feature: it is computed from a source's rows, not from "
+            "one row",
+            'look at gold: tiny_lake(rows, sources={"payments": [{…}]}).rows("gold")',
+        )
     if not isinstance(feature, RowFeature):
         raise RowTestError(
             f"{place_of(feature)} is a {type(feature).__name__}, not a row feature",
@@ -92,7 +103,9 @@ def assert_feature(
             f"equals={equals!r}: no feature is ever {equals}", "a missing value is None"
         )
     sent, source = _contract(contract, row, feature)
-    learned = _learned(feature, features or running_project().row_features, sent, source)
+    others = features or running_project().own_features
+    sources = load_sources(project_root()) if source == FROM_FILE else ()
+    learned = _learned(feature, others, sent, source, sources)
     values = _accepted(row, learned, source)
     wrong: dict[str, list[str]] = {}
     for name, evaluate in EVALUATORS.items():
@@ -145,12 +158,16 @@ def _inferred(row: Mapping[str, Plain], feature: RowFeature) -> Contract:
 
 
 def _learned(
-    feature: RowFeature, others: Sequence[RowFeature], sent: Contract, source: str
+    feature: RowFeature,
+    others: Sequence[RowFeature | WindowFeature],
+    sent: Contract,
+    source: str,
+    sources: Sequence[SourceContract],
 ) -> Contract:
     """The contract with the feature, and of the others with those that it reads."""
     every = [feature, *(each for each in others if each != feature)]
     try:
-        learned = with_row_features(sent, Project(features=lambda: every))
+        learned = with_own_features(sent, Project(features=lambda: every), sources)
     except ProjectDefinitionError as error:
         more = "; give the row a value for each column that is read" if source == INFERRED else ""
         hint = "" if others else "; row features that it reads are handed over as features=[…]"

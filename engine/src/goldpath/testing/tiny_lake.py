@@ -7,14 +7,17 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from goldpath.contract import EVENT_TIME, Contract, Feature, load_contract
-from goldpath.features.row.learned import with_row_features
+from goldpath.features.learned import with_own_features
 from goldpath.jobs.data.bronze import with_interval
 from goldpath.jobs.data.layers import layers_of, marked_rows
 from goldpath.jobs.data.recipes import store_raw
-from goldpath.lake.tables import BATCH, ROW_NUMBER, SOURCE_FILE
+from goldpath.jobs.data.silver import latest_of_each_key
+from goldpath.lake.tables import BATCH, REASONS, ROW_NUMBER, SOURCE_FILE
 from goldpath.project import Project, running_project
+from goldpath.quality.checks import divide_rows, mark_rows
 from goldpath.raw_source import EventTime
 from goldpath.settings import project_root
+from goldpath.source_contract import SourceContract, load_sources
 from goldpath.testing.feature_values import RowTestError, shared_engine
 
 if TYPE_CHECKING:
@@ -74,6 +77,7 @@ def tiny_lake(
     *,
     project: Project | None = None,
     contract: Contract | None = None,
+    sources: Mapping[str, Sequence[Mapping[str, object]]] | None = None,
 ) -> TinyLake:
     """Take a few raw rows through bronze, silver and gold, as `data` does, and store nothing.
 
@@ -86,6 +90,9 @@ def tiny_lake(
         project: Its recipes and row features; those of the project that this process runs where
             it is not given.
         contract: What a row is; that of the project around the current folder where not given.
+        sources: Raw rows of further sources, which window features aggregate, by the sources'
+            names in `config/sources`; one that is not given has no rows. What a row leaves out is
+            filled in as above, but entity, key and time must be there.
 
     Returns:
         The lake; silver, quarantine and gold are computed when they are asked for.
@@ -111,7 +118,8 @@ def tiny_lake(
 
     sent = (contract or load_contract(project_root())).request
     own = (project or running_project()).for_dataset(sent.dataset)
-    learned = with_row_features(sent, own)
+    described = _described(contract, own)
+    learned = with_own_features(sent, own, described)
     given = tuple(_filled(row, number, sent) for number, row in enumerate(rows, start=1))
     if not given:
         raise RowTestError("a tiny lake without a row holds nothing", "give rows=[{…}, …]")
@@ -119,7 +127,8 @@ def tiny_lake(
     engine = shared_engine()
     bronze = ibis.memtable(engine.to_pyarrow(with_interval(raw, sent, FIRST.replace(tzinfo=None))))
     marked = ibis.memtable(engine.to_pyarrow(marked_rows(bronze, learned, own.recipes)))
-    made = layers_of(marked, learned, own.recipes)
+    held = _checked_sources(sources or {}, described)
+    made = layers_of(marked, learned, own.recipes, held)
     layers: dict[Layer, ibis.Table] = {
         "bronze": bronze,
         "silver": made.silver,
@@ -127,6 +136,68 @@ def tiny_lake(
         "gold": made.gold,
     }
     return TinyLake(learned, given, layers)
+
+
+def _described(contract: Contract | None, project: Project) -> tuple[SourceContract, ...]:
+    """The further sources of the project around, where there is one and features read some."""
+    if not project.window_features:
+        return ()
+    return load_sources(project_root(), contract.dataset if contract else None)
+
+
+def _checked_sources(
+    given: Mapping[str, Sequence[Mapping[str, object]]], described: Sequence[SourceContract]
+) -> "dict[str, ibis.Table]":
+    """The rows of further sources that fulfil their contracts.
+
+    Raises:
+        RowTestError: If a source is unknown, or one of its rows is refused or lacks a column.
+    """
+    import ibis
+
+    by_name = {each.dataset: each for each in described}
+    found: dict[str, ibis.Table] = {}
+    for name, rows in given.items():
+        if name not in by_name:
+            raise RowTestError(
+                f"there is no source {name!r} that the features read",
+                f"config/sources holds: {', '.join(by_name) or 'none'}",
+            )
+        source = by_name[name]
+        raw = [_filled_source_row(row, number, source) for number, row in enumerate(rows, 1)]
+        if not raw:
+            continue
+        bronze = with_interval(ibis.memtable(_raw_table(raw)), source, FIRST.replace(tzinfo=None))
+        divided = divide_rows(mark_rows(bronze, source, require_target=False))
+        refused = shared_engine().to_pyarrow(divided.rejected).to_pylist()
+        if refused:
+            raise RowTestError(
+                f"a row of {name} is refused: {refused[0][REASONS]}", f"correct it: {refused[0]}"
+            )
+        kept = latest_of_each_key(divided.accepted, source)
+        found[name] = ibis.memtable(shared_engine().to_pyarrow(kept))
+    return found
+
+
+def _filled_source_row(
+    row: Mapping[str, object], number: int, source: SourceContract
+) -> dict[str, str | None]:
+    needed = [*source.identifiers, *source.event_time.columns]
+    known = {*source.raw_columns, *source.ignored}
+    wrong = [name for name in row if name not in known]
+    if lacking := [name for name in needed if name not in row]:
+        raise RowTestError(
+            f"row {number} of {source.dataset} lacks {', '.join(lacking)}",
+            "say whom it is about, and when",
+        )
+    if wrong:
+        raise RowTestError(
+            f"row {number} of {source.dataset} has a column {wrong[0]!r} that {source.file} does "
+            "not read",
+            f"it reads {', '.join(source.raw_columns)}",
+        )
+    filled = {each.name: _allowed(each) for each in source.features}
+    return {name: _text(value) for name, value in {**filled, **row}.items()}
 
 
 def _raw_table(rows: Sequence[Mapping[str, str | None]]) -> "pa.Table":

@@ -28,7 +28,8 @@ from goldpath.features.online.store import (
 KEYS_AT_ONCE = 100
 WRITERS = 16
 ATTEMPTS = 8
-# Views' names are letters, digits and underscores, so no view is called so.
+MOST_BYTES = 400_000  # of an item, its keys and the names of its attributes included: 400 KB
+# No view's name begins so.
 STATE = "#state"
 
 
@@ -60,18 +61,29 @@ class DynamoDbOnlineStore:
 
         A batch of writes cannot carry conditions, so each row is a write of its own, several at a
         time.
+
+        Raises:
+            OnlineStoreError: If the store does not answer, or a row is longer than an item may be.
         """
         with self._errors():
             client = self._client
 
         def write(row: OnlineRow) -> int:
+            text = dump_values(row.values)
+            if (size := len(text.encode())) + len(row.entity.encode()) > MOST_BYTES:
+                raise OnlineStoreError(
+                    f"what {view} knows of one entity is {size} bytes long, and DynamoDB takes "
+                    f"{MOST_BYTES}",
+                    "of a window feature: shorter windows, wider tiles (tile=…) or no "
+                    "distinct_count(); or features.online_store: redis",
+                )
             try:
                 client.put_item(
                     TableName=self._table,
                     Item={
                         **_key(row.entity, view),
                         "event_time": {"N": str(microseconds(row.event_time))},
-                        "value": {"S": dump_values(row.values)},
+                        "value": {"S": text},
                     },
                     ConditionExpression="attribute_not_exists(event_time) OR event_time <= :time",
                     ExpressionAttributeValues={":time": {"N": str(microseconds(row.event_time))}},

@@ -1,4 +1,4 @@
-"""The contract that a model learns with: what a request sends, and the project's row features.
+"""Row features in a contract: behind the columns that they are computed from.
 
 A version stores this contract, so its own definitions are signed with it and go wherever it goes:
 batch, service, drift and explanations compute them from what is stored, never from the project's
@@ -6,7 +6,7 @@ present code.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,30 +14,25 @@ from goldpath.contract import Contract, Feature
 from goldpath.domain import PADDING
 from goldpath.features.row.document import Definition, DocumentError, parse_definition
 from goldpath.features.row.one_row import rows_evaluator
-from goldpath.features.row.tracing import KINDS, trace_features
-from goldpath.project import Project
+from goldpath.features.row.tracing import KINDS, RowFeature, trace_features
 
 
-def with_row_features(contract: Contract, project: Project) -> Contract:
-    """The contract with the project's row features behind the features of the request.
+def with_rows(contract: Contract, features: Sequence[RowFeature]) -> Contract:
+    """The contract with row features behind its own features.
 
     Args:
-        contract: Of the request, as `config/project.yaml` has it.
-        project: Its features count where they are written for this dataset.
+        contract: Of the request, with the columns of window features if there are some.
+        features: The project's.
 
     Raises:
         ProjectDefinitionError: If a feature cannot be used; names file, line and path.
     """
-    features = project.for_dataset(contract.dataset).row_features
-    if not features:
-        return contract
-    sent = contract.request
-    definitions = trace_features(features, sent)
-    personal = [*sent.personal]
+    definitions = trace_features(features, contract)
+    personal = [*contract.personal]
     for each in definitions:
         if any(name in personal for name in each.expression.columns):
             personal.append(each.name)
-    return sent.with_features([*sent.features, *map(_feature, definitions)], personal)
+    return contract.with_features([*contract.features, *map(_feature, definitions)], personal)
 
 
 def _feature(definition: Definition) -> Feature:
@@ -102,14 +97,3 @@ def _parsed(features: tuple[tuple[str, str], ...]) -> tuple[Definition, ...]:
         known.add(name)
         found.append(made)
     return tuple(found)
-
-
-def changed_features(before: Contract, after: Contract) -> tuple[str, ...]:
-    """What differs between the row features of two contracts, as sentences."""
-    old = {each.name: each.expression for each in before.row_features}
-    new = {each.name: each.expression for each in after.row_features}
-    return (
-        *(f"{name} is new" for name in new if name not in old),
-        *(f"{name} is gone" for name in old if name not in new),
-        *(f"{name} has another formula" for name in new if name in old and new[name] != old[name]),
-    )

@@ -6,7 +6,7 @@ from typing import Any
 from goldpath.features.row.document import DocumentError, Expression, Node, make_node
 from goldpath.project import ProjectDefinitionError
 
-_HERE = "goldpath.features.row."
+_HERE = ("goldpath.features.row.", "goldpath.features.window.")
 
 
 def refused(problem: str, fix: str) -> ProjectDefinitionError:

@@ -163,7 +163,7 @@ class _Tracing:
         if not isinstance(feature, RowFeature):
             raise ProjectDefinitionError(
                 f"{place_of(feature)} among the features is a {type(feature).__name__}",
-                "decorate the function with @row_feature",
+                "decorate the function with @row_feature or @window_feature",
             )
         place, taken = place_of(feature.function), self._taken_by(feature.name)
         if taken:
@@ -179,6 +179,8 @@ class _Tracing:
             return f"another one's name: {place_of(self._features[name].function)}"
         if name in (*contract.raw_columns, *contract.ignored):
             return "a column of config/project.yaml"
+        if name in contract.by_name:
+            return "a column of a window feature"
         if not name or name in RESERVED or name.startswith("_") or not name.isprintable():
             return "reserved, or no name of a column"
         return ""

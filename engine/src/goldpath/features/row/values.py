@@ -373,7 +373,9 @@ def added(
             "read the other feature as a column of this row: row.its_name",
         )
     places = tuple(each._place for each in inputs)
-    return Value(tracer, tracer.add(operation, places, parameters))
+    # Values of many rows stay values that can be aggregated; a constant among them is none.
+    made = next((type(each) for each in inputs if type(each) is not Value), Value)
+    return made(tracer, tracer.add(operation, places, parameters))
 
 
 def constant(tracer: Tracer, value: object) -> Value:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from goldpath.contract import Contract
 from goldpath.errors import CheckFailedError, NothingToDoError
+from goldpath.jobs.batch.file_checks import refuse_windows, require_usable
 from goldpath.jobs.batch.file_scorer import BatchScorer, Totals
 from goldpath.lake.connection import open_lakehouse
 from goldpath.presentation import step
@@ -27,7 +28,7 @@ from goldpath.privacy.suppression import SuppressionList
 from goldpath.quality.file_rows import say_reasons
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
 from goldpath.settings import Settings
-from goldpath.sources.files import SourceError, find_files, is_parquet
+from goldpath.sources.files import SourceError, find_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,14 +79,15 @@ def predict_file(settings: Settings, contract: Contract, data: Path, out: Path) 
     Raises:
         RegistryError: If there is no champion.
         CheckFailedError: If the contract refuses every row; the file says why.
-        SourceError: If a file is not Parquet, or a column is missing or of another type.
+        SourceError: If a file is not Parquet, or a column is missing or of another type; or if the
+            champion has window features.
         NothingToDoError: If there is no row.
     """
     if settings.project.definitions.batch:
         step("the project's own steps of a batch are for the predictions table; --out has none")
     step("load: the champion and the files")
     files = [file for _, file in find_files(str(data.resolve()), settings.root)]
-    _require_usable(files, out, settings)
+    require_usable(files, out, settings)
     manager = MLflowManager(settings, contract)
     champion = manager.champion_version()
     if champion is None:
@@ -93,6 +95,7 @@ def predict_file(settings: Settings, contract: Contract, data: Path, out: Path) 
             f"{contract.model_name} has no champion to score with", "make train-local"
         )
     model = manager.load_for_serving(champion)
+    refuse_windows(model.contract)
     forgotten = SuppressionList(open_lakehouse(settings), settings, contract).load()
     scorer = BatchScorer(model, contract, champion.version, forgotten)
     step(f"predict: {settings.shown(data)} with version {champion.version}")
@@ -119,19 +122,6 @@ def predict_file(settings: Settings, contract: Contract, data: Path, out: Path) 
         mean_score=totals.score / totals.rows if totals.rows else 0.0,
         rows_a_second=round((totals.rows + totals.refused) / (time.perf_counter() - started)),
     )
-
-
-def _require_usable(files: list[Path], out: Path, settings: Settings) -> None:
-    for file in files:
-        if not is_parquet(file):
-            raise SourceError(
-                f"{settings.shown(file)} is not Parquet; --out writes Parquet from Parquet",
-                "convert it, or leave --out away: then CSV and JSON lines are read, too",
-            )
-        if out.resolve() == file.resolve():
-            raise SourceError(
-                f"{settings.shown(out)} is the file that is scored", "give --out another name"
-            )
 
 
 def score_files(

@@ -10,9 +10,15 @@ from goldpath.compiled.encoded import EncodedModel
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.errors import CheckFailedError, NothingToDoError
+from goldpath.features.window.learned import names_in
 from goldpath.jobs.batch.training_rows import training_rows
 from goldpath.jobs.batch.work import BatchWork, run_steps
 from goldpath.jobs.data.recipes import clean_file
+from goldpath.jobs.windows.model_windows import (
+    gold_holds_windows,
+    project_contract,
+    table_with_windows,
+)
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.lake.lakehouse import Partitions
@@ -172,9 +178,27 @@ def score_rows(work: BatchWork) -> BatchWork:
     rows = _table(work.rows, "load_rows")
     step(f"predict: {rows.num_rows} rows with version {work.champion.version}")
     model = work.manager.load_for_serving(work.champion)
+    rows = _with_windows(work, rows, model.contract)
     scored = _score(rows, work.contract, model, work.champion, work.run_id)
     known = training_rows(rows, work.contract, work.lakehouse, work.champion)
     return replace(work, scored=scored.append_column(TRAINING_ROW, [known.tolist()]))
+
+
+def _with_windows(work: BatchWork, rows: "pa.Table", model: Contract) -> "pa.Table":
+    """The rows with the window columns that the champion takes: gold's, where they are these.
+
+    Raises:
+        LakehouseError: If the rows lack entity or time.
+    """
+    if not model.window_features:
+        return rows
+    if work.data is None:
+        learned = project_contract(work.settings, work.contract)
+        snapshot = gold_snapshot(work.lakehouse, work.contract)
+        if gold_holds_windows(work.lakehouse, model, learned, snapshot):
+            return rows
+    step(f"windows: what the sources say of {rows.num_rows} rows at their times")
+    return table_with_windows(work.lakehouse, rows, model)
 
 
 def store_predictions(work: BatchWork) -> BatchWork:
@@ -210,7 +234,8 @@ def _score(
 
     predictions = model.predict(rows)
     time = [EVENT_TIME] if contract.has_time else []
-    table = rows.select([contract.entity_column, *time, *contract.feature_names])
+    looked_up = names_in(model.contract)
+    table = rows.select([contract.entity_column, *time, *contract.feature_names, *looked_up])
     count = rows.num_rows
     kind = pa.string() if contract.problem == "classification" else pa.float64()
     now = datetime.now(UTC).replace(tzinfo=None)

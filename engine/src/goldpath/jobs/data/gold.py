@@ -1,13 +1,17 @@
 """Gold: entity, event time, features and target; what models are trained on and score.
 
-The project's row features are columns of gold, computed here from the rows of silver.
+The project's window and row features are columns of gold, computed here: the former from the rows
+of further sources up to each row's time, then the latter from all columns of the row.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.features.row.learned import definitions_of
 from goldpath.features.row.sql import with_sql_features
+from goldpath.features.window.lake_columns import with_window_columns
+from goldpath.features.window.learned import names_in
 from goldpath.jobs.data.recipes import choose_rows
 from goldpath.lake.gold_frame import row_order
 from goldpath.lake.lakehouse import Lakehouse, Partitions, Snapshot
@@ -23,29 +27,42 @@ def publish(
     contract: Contract,
     intervals: tuple[str, ...],
     recipes: Data = NO_RECIPES,
+    sources: "Mapping[str, ibis.Table] | None" = None,
 ) -> Snapshot:
     """Write some intervals of the gold table anew from silver.
 
     Args:
         lakehouse: Where the tables are.
-        contract: With the project's row features.
+        contract: With the project's window and row features.
         intervals: Which.
         recipes: May leave rows out.
+        sources: The rows of further sources that may count in these intervals, by name.
     """
     partitions = Partitions(INTERVAL, intervals)
     silver = lakehouse.read(silver_table(contract), partitions=partitions)
-    rows = gold_rows(silver, contract, recipes).order_by(row_order(contract))
+    rows = gold_rows(silver, contract, recipes, sources or {}).order_by(row_order(contract))
     return lakehouse.overwrite(gold_table(contract), rows, partitions)
 
 
-def gold_rows(silver: "ibis.Table", contract: Contract, recipes: Data) -> "ibis.Table":
-    """The rows of silver that become gold, with their row features."""
+def gold_rows(
+    silver: "ibis.Table", contract: Contract, recipes: Data, sources: "Mapping[str, ibis.Table]"
+) -> "ibis.Table":
+    """The rows of silver that become gold, with their window and row features.
+
+    Args:
+        silver: The main table's rows.
+        contract: With the project's window and row features.
+        recipes: May leave rows out.
+        sources: The checked rows of the further sources, by name.
+    """
     time = [EVENT_TIME] if contract.has_time else []
     columns = [contract.entity_column, *time, *contract.request.feature_names]
     target = contract.target.column
     chosen = choose_rows(silver.select(*columns, target, INTERVAL), recipes)
-    if definitions := definitions_of(contract):
-        complete = with_sql_features(definitions, chosen)
-        made = [each.name for each in definitions]
-        chosen = complete.select(*columns, *made, target, INTERVAL)
-    return chosen
+    definitions = definitions_of(contract)
+    made = [*names_in(contract), *(each.name for each in definitions)]
+    if not made:
+        return chosen
+    known = with_window_columns(chosen, contract, sources)
+    complete = with_sql_features(definitions, known) if definitions else known
+    return complete.select(*columns, *made, target, INTERVAL)

@@ -1,6 +1,6 @@
 """Which intervals of a table are to be made anew, in which order, and the account of each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -49,7 +49,7 @@ def pending_intervals(
     batches: tuple[str, ...],
     done: Mapping[str, RunRecord],
     period: Period,
-    own: str = "",
+    own: Callable[[str], str] = lambda _: "",
 ) -> list[PendingInterval]:
     """The intervals that are not made from what bronze holds now; or those of the period.
 
@@ -59,7 +59,8 @@ def pending_intervals(
         batches: What the source holds now.
         done: The newest record of each interval.
         period: The days, if some were named.
-        own: What stands for the project's own recipes.
+        own: What an interval is made from beside its own rows, as text: the project's recipes,
+            and the rows of other tables.
     """
     import ibis
 
@@ -71,7 +72,7 @@ def pending_intervals(
     for vanished in set(done) - set(wanted):
         wanted[vanished] = (0, None)
     pending = [
-        PendingInterval(interval, count, fingerprint(contract, count, newest, own))
+        PendingInterval(interval, count, fingerprint(contract, count, newest, own(interval)))
         for interval, (count, newest) in sorted(wanted.items())
     ]
     if period.start is not None or period.end is not None:

@@ -3,6 +3,7 @@
 What `refresh` writes for an interval, computed wherever the rows are: for the leak check and tests.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ class Layers:
     Attributes:
         silver: Those that fulfil the contract, one for each key.
         quarantine: The others, with the reasons.
-        gold: Those of silver that models learn from, with their row features.
+        gold: Those of silver that models learn from, with their computed features.
     """
 
     silver: "ibis.Table"
@@ -44,17 +45,24 @@ def marked_rows(bronze: "ibis.Table", contract: Contract, recipes: Data) -> "ibi
     return mark_rows(clean_raw(bronze, sent, recipes), sent, require_target=True)
 
 
-def layers_of(marked: "ibis.Table", contract: Contract, recipes: Data) -> Layers:
+def layers_of(
+    marked: "ibis.Table",
+    contract: Contract,
+    recipes: Data,
+    sources: "Mapping[str, ibis.Table] | None" = None,
+) -> Layers:
     """Silver, quarantine and gold of marked rows.
 
     Args:
         marked: What `marked_rows` gave.
-        contract: With the project's row features.
+        contract: With the project's window and row features.
         recipes: The project's.
+        sources: The checked rows of the further sources, by name; without one, each entity is
+            unknown there.
 
     Raises:
         ProjectDefinitionError: If gold's recipe cannot be used.
     """
     divided = divide_rows(marked)
     silver = latest_of_each_key(divided.accepted, contract.request)
-    return Layers(silver, divided.rejected, gold_rows(silver, contract, recipes))
+    return Layers(silver, divided.rejected, gold_rows(silver, contract, recipes, sources or {}))

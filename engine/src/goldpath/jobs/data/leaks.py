@@ -4,18 +4,22 @@ A value that a model learns from must be what was known at its row's time. A rec
 other rows (a mean of the whole table, a rank, the target's mean of a category) gives a row another
 value once later rows are there. So silver and gold are computed anew from bronze, once from all
 rows and once for each of a few times from the rows before it alone, and the earlier rows compared.
+Window features get the sources' rows in the same way: all of them, and those before the time.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from goldpath.contract import EVENT_TIME, Contract
+from goldpath.domain import PADDING
 from goldpath.errors import NotEnoughDataError
-from goldpath.features.row.learned import with_row_features
+from goldpath.features.learned import learned_contract
+from goldpath.features.window.learned import definitions_in
 from goldpath.jobs.data.layers import Layers, layers_of, marked_rows
 from goldpath.jobs.data.recipes import store_raw
+from goldpath.jobs.windows.model_windows import source_rows_of
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.engine import connect_duckdb
 from goldpath.lake.lakehouse import Lakehouse
@@ -39,6 +43,7 @@ TOLERANCE = 1e-9
 
 ROW = "(the row itself)"
 _POSITION = "_position"
+_ENTITY = "_entity"
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Leak:
     """A column whose earlier values depend on later rows.
 
     Attributes:
-        step: What computes it: bronze, silver or gold (its recipe, or a row feature).
+        step: What computes it: bronze, silver or gold (its recipe, or a feature).
         column: The column; `(the row itself)` where later rows decide whether the row is there.
         rows: Rows that differ, at the cut with the most of them; None for bronze, whose recipe is
             judged by its formula.
@@ -101,15 +106,17 @@ def check_leaks(
         NotEnoughDataError: If bronze is missing, or has no two rows with different times.
         ProjectDefinitionError: If a recipe or a row feature cannot be used.
     """
-    learned = with_row_features(contract, settings.project)
+    learned = learned_contract(settings, contract)
     recipes = settings.project.recipes
-    rows, sampled = _sampled(open_lakehouse(settings), contract, most_rows)
+    lakehouse = open_lakehouse(settings)
+    rows, sampled = _sampled(lakehouse, contract, most_rows)
+    sources = _source_rows(lakehouse, learned, rows)
     step(f"leaks: {sampled}")
     engine = connect_duckdb(settings.lake.memory)
     engine.raw_sql("SET threads = 1")  # so that sums are added in one order
     order = EVENT_TIME if contract.has_time else contract.entity_column
     try:
-        computation = _Computation(engine, rows, learned, recipes)
+        computation = _Computation(engine, rows, learned, recipes, sources)
         marked, full = computation.of_all()
         moments = typed_columns(marked)[order].to_pandas()
         positions = marked[_POSITION].to_pandas()
@@ -118,7 +125,7 @@ def check_leaks(
         for cut in moments_of_cuts:
             step(f"leaks: rows before {cut} alone")
             earlier = positions[moments.isna() | (moments < cut)].sort_values()
-            alone = computation.of(earlier.to_list())
+            alone = computation.of(earlier.to_list(), cut)
             before = [_until(each, order, cut, set(earlier)) for each in (full, alone)]
             found += _differences(before[0], before[1], learned, order)
     finally:
@@ -147,25 +154,58 @@ def _sampled(lakehouse: Lakehouse, contract: Contract, most_rows: int) -> "tuple
     return found.append_column(_POSITION, pa.array(range(found.num_rows), pa.int64())), said
 
 
+def _source_rows(
+    lakehouse: Lakehouse, learned: Contract, rows: "pa.Table"
+) -> "dict[str, pa.Table]":
+    """The rows of further sources that window features may see, of the sampled entities alone."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    definitions = definitions_in(learned)
+    if not definitions:
+        return {}
+    texts = pc.utf8_trim(rows[learned.entity_column].cast(pa.string()), characters=PADDING)
+    found: dict[str, pa.Table] = {}
+    with lakehouse.staged(pa.table({_ENTITY: pc.unique(texts)})) as asked:
+        for name, held in source_rows_of(lakehouse, learned).items():
+            entity = next(each.entity for each in definitions if each.source == name)
+            of_these = held.semi_join(asked, held[entity] == asked[_ENTITY])
+            found[name] = lakehouse.collect(of_these)
+    return found
+
+
 class _Computation:
     """Silver and gold of bronze rows; the statements are written once, which takes longest."""
 
     def __init__(
-        self, engine: "ibis.BaseBackend", rows: "pa.Table", learned: Contract, recipes: Data
+        self,
+        engine: "ibis.BaseBackend",
+        rows: "pa.Table",
+        learned: Contract,
+        recipes: Data,
+        sources: "Mapping[str, pa.Table]",
     ) -> None:
-        self._engine, self._rows = engine, rows
+        self._engine, self._rows, self._sources = engine, rows, sources
+        for name, held in sources.items():
+            engine.create_table(f"source_{name}", held)
         engine.create_table("bronze_rows", rows)
         self._mark = engine.compile(marked_rows(engine.table("bronze_rows"), learned, recipes))
         self._store_marked()
-        layers: Layers = layers_of(engine.table("marked_rows"), learned, recipes)
+        tables = {name: engine.table(f"source_{name}") for name in sources}
+        layers: Layers = layers_of(engine.table("marked_rows"), learned, recipes, tables)
         self._layers = [engine.compile(each) for each in (layers.silver, layers.gold)]
 
     def of_all(self) -> "tuple[pa.Table, _Frames]":
         """All rows as the contract reads them; their silver and gold."""
         return self._engine.table("marked_rows").to_pyarrow(), self._frames()
 
-    def of(self, positions: Sequence[int]) -> "_Frames":
-        """Silver and gold of some of the rows."""
+    def of(self, positions: Sequence[int], cut: Any) -> "_Frames":
+        """Silver and gold of some of the rows, with the sources' rows before a time."""
+        import pyarrow.compute as pc
+
+        for name, held in self._sources.items():
+            earlier = held.filter(pc.less(held[EVENT_TIME], cut.to_pydatetime()))
+            self._engine.create_table(f"source_{name}", earlier, overwrite=True)
         self._engine.create_table("bronze_rows", self._rows.take(positions), overwrite=True)
         self._store_marked()
         return self._frames()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 from goldpath.contract import Contract
-from goldpath.features.row.learned import with_row_features
+from goldpath.features.learned import learned_contract
 from goldpath.jobs.data.bronze import Delivery, find_supply, ingest, one_ingestion
 from goldpath.jobs.data.gold import publish
 from goldpath.jobs.data.intervals import (
@@ -25,6 +25,12 @@ from goldpath.jobs.data.source_tables import (
     find_source_supply,
     ingest_source,
     refresh_source,
+)
+from goldpath.jobs.windows.window_rows import (
+    WindowSources,
+    of_interval,
+    rows_reached,
+    window_sources,
 )
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import Lakehouse, LakehouseError, Partitions
@@ -94,10 +100,10 @@ def refresh(
         ContractError: If a file of `config/sources` is wrong.
         SourceError: If a source cannot be read.
         LakehouseError: If no row fulfils the contract, or a column's type changed.
-        ProjectDefinitionError: If a recipe or a row feature of the project cannot be used.
+        ProjectDefinitionError: If a recipe or a feature of the project cannot be used.
     """
     sources = load_sources(settings.root, contract.dataset)
-    contract = with_row_features(contract, settings.project)
+    contract = learned_contract(settings, contract)
     lakehouse = open_lakehouse(settings)
     run_id = f"data-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     if unused := unused_definitions(contract.dataset):
@@ -130,10 +136,11 @@ def refresh(
         keep_intervals_in_step(lakehouse, contract)
 
     rows = current_rows(lakehouse, contract, delivery.batches)
-    own = recipes_digest(rows, contract.request, recipes)
+    known = window_sources(lakehouse, contract, sources)
+    own = of_interval(known, recipes_digest(rows, contract.request, recipes))
     pending = pending_intervals(lakehouse, contract, delivery.batches, done, period, own)
     for batch in together(pending, settings.lake.rows_at_once):
-        _recompute(lakehouse, contract, delivery, recipes, batch, run_id)
+        _recompute(lakehouse, contract, delivery, recipes, batch, run_id, known)
     result = _result(lakehouse, contract, delivery, tuple(item.interval for item in pending))
     return replace(result, sources=results)
 
@@ -145,6 +152,7 @@ def _recompute(
     recipes: Data,
     batch: list[PendingInterval],
     run_id: str,
+    sources: WindowSources,
 ) -> None:
     """Silver, quarantine and gold of a few intervals, and then the record that they are done."""
     intervals = tuple(item.interval for item in batch)
@@ -153,7 +161,8 @@ def _recompute(
     step(f"silver: checking {sum(item.rows for item in batch)} rows of {shown}")
     counts = refine(lakehouse, contract.request, delivery.batches, intervals, recipes)
     step(f"gold: publishing {shown}")
-    gold = publish(lakehouse, contract, intervals, recipes)
+    reached = rows_reached(lakehouse, sources, intervals)
+    gold = publish(lakehouse, contract, intervals, recipes, reached)
     published = _gold_rows(lakehouse, contract, recipes, intervals, counts)
     finished = datetime.now(UTC).replace(tzinfo=None)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from goldpath.contract import Contract
-from goldpath.features.row.learned import with_row_features
+from goldpath.features.learned import learned_contract
 from goldpath.jobs.data.lake_state import read_lake_state
 from goldpath.jobs.data.page import render_page
 from goldpath.lake.connection import open_lakehouse
@@ -45,7 +45,7 @@ def write_data_report(settings: Settings, contract: Contract) -> DataReport:
         LakehouseError: If there is no data yet.
     """
     sources = load_sources(settings.root, contract.dataset)
-    learned = with_row_features(contract, settings.project)
+    learned = learned_contract(settings, contract)
     state = read_lake_state(open_lakehouse(settings), learned, sources)
     page = settings.reports / PAGE
     write_text(page, render_page(state))

@@ -84,7 +84,7 @@ def check_drift(
     model = manager.load(champion)
     hidden = {*hidden_columns(settings, contract), *hidden_columns(settings, model.contract)}
     lakehouse = open_lakehouse(settings)
-    place = Place(settings, lakehouse, model.contract.request, champion, hidden, now)
+    place = Place(settings, lakehouse, model.contract, champion, hidden, now)
     rows = current_rows(place, data, source)
     new = rows.features.num_rows
     if new <= NEWS * rows.scored and new < settings.monitoring.minimum_rows:

@@ -19,6 +19,11 @@ from goldpath.jobs.batch.training_rows import training_rows
 from goldpath.jobs.data.recipes import clean_file
 from goldpath.jobs.drift.served_predictions import predictions_since
 from goldpath.jobs.upkeep.log_rows import ARROW_TYPES
+from goldpath.jobs.windows.model_windows import (
+    gold_holds_windows,
+    project_contract,
+    table_with_windows,
+)
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.lake.lakehouse import Lakehouse
 from goldpath.lake.tables import TRAINING_ROW, gold_table, predictions_table
@@ -80,7 +85,7 @@ class Place:
     Attributes:
         settings: The project's settings.
         lakehouse: Where tables are.
-        contract: The champion's, of the request.
+        model: The champion's contract.
         champion: Its version.
         hidden: Personal columns that the log does not hold.
         now: When the check is made.
@@ -88,10 +93,20 @@ class Place:
 
     settings: Settings
     lakehouse: Lakehouse
-    contract: Contract
+    model: Contract
     champion: ModelVersion
     hidden: Collection[str]
     now: datetime
+
+    @property
+    def request(self) -> Contract:
+        """What rows of a file hold."""
+        return self.model.request
+
+    @property
+    def contract(self) -> Contract:
+        """What is compared but for row features, which are computed again."""
+        return self.model.recorded
 
 
 def current_rows(place: Place, data: Path | None, source: Source) -> CurrentRows:
@@ -157,7 +172,7 @@ def _require_rows(place: Place, found: CurrentRows) -> CurrentRows:
 
 
 def _rows_of_file(place: Place, data: Path) -> CurrentRows:
-    settings, contract = place.settings, place.contract
+    settings, contract = place.settings, place.request
     raw = read_raw(detect_dialect(data.resolve(), contract.source), settings.root)
     prepare = clean_file(contract, settings.project.recipes)
     typed = typed_frame(raw, contract, prepare)
@@ -167,6 +182,7 @@ def _rows_of_file(place: Place, data: Path) -> CurrentRows:
             "compare the file with config/project.yaml: types, ranges and categories",
         )
     rejected = raw.num_rows - typed.num_rows
+    typed = table_with_windows(place.lakehouse, typed, place.model)
     return _new_rows(place, "file", settings.shown(data), typed, rejected=rejected)
 
 
@@ -174,6 +190,9 @@ def _rows_of_gold(place: Place) -> CurrentRows:
     snapshot = gold_snapshot(place.lakehouse, place.contract)
     table = gold_table(place.contract)
     rows = place.lakehouse.collect(place.lakehouse.read(table, snapshot.snapshot_id))
+    learned = project_contract(place.settings, place.request)
+    if not gold_holds_windows(place.lakehouse, place.model, learned, snapshot):
+        rows = table_with_windows(place.lakehouse, rows, place.model)
     return _new_rows(place, "table", str(table), rows)
 
 
@@ -182,7 +201,7 @@ def _new_rows(
 ) -> CurrentRows:
     """Rows that the champion was not trained or judged on."""
     contract = place.contract
-    known = training_rows(typed, contract, place.lakehouse, place.champion)
+    known = training_rows(typed, place.request, place.lakehouse, place.champion)
     new = typed.filter(pa.array(~known))
     return CurrentRows(
         kind=kind,

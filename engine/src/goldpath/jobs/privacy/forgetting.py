@@ -11,6 +11,7 @@ from goldpath.contract import Contract
 from goldpath.errors import NothingToDoError
 from goldpath.features.online.open_store import open_online_store
 from goldpath.features.views import load_views
+from goldpath.features.window.online import written_views
 from goldpath.jobs.privacy.person import Held, find_person, person_views
 from goldpath.jobs.privacy.person_feedback import erase_feedback
 from goldpath.lake.connection import open_lakehouse
@@ -136,8 +137,8 @@ def _erase_elsewhere(settings: Settings, contract: Contract, held: Held, entity:
     if views and len(views) == len(load_views(settings, contract)):
         store.delete(entity)  # from views that are no longer in the configuration, too
     else:
-        for view in views:
-            store.delete(entity, view.name)
+        for name in (*(view.name for view in views), *written_views(store)):
+            store.delete(entity, name)
     erase_lines(settings.root / settings.serving.prediction_log, entity)
     for page in held.pages:
         page.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from goldpath.errors import ProjectError
 from goldpath.features.online.open_store import open_online_store
 from goldpath.features.online.store import OnlineRow
 from goldpath.features.views import FeatureError, FeatureView, load_views
+from goldpath.features.window.online import written_views
 from goldpath.jobs.privacy.person_feedback import PersonFeedback, find_feedback
 from goldpath.lake.lakehouse import Lakehouse
 from goldpath.privacy.person_rows import Holding, PersonTables, find_rows, tables_of_person
@@ -91,14 +92,15 @@ def person_views(settings: Settings, contract: Contract) -> tuple[FeatureView, .
 
 
 def online_rows(settings: Settings, contract: Contract, entity: str) -> dict[str, OnlineRow]:
-    """What the online store holds about a person, by feature view."""
+    """What the online store holds about a person, by feature view and window feature."""
     store = open_online_store(settings)
     found = {
         view.name: store.read(view.name, [entity])[0]
         for view in person_views(settings, contract)
         if store.count(view.name)
     }
-    return {name: row for name, row in found.items() if row is not None}
+    windows = {view: store.read(view, [entity])[0] for view in written_views(store)}
+    return {name: row for name, row in (found | windows).items() if row is not None}
 
 
 def pages_with(settings: Settings, entity: str) -> Iterator[Path]:

@@ -9,15 +9,17 @@ import math
 from dataclasses import asdict, dataclass, replace
 
 from goldpath.adoption.column_inference import FREE_TEXT
-from goldpath.contract import Contract
+from goldpath.contract import Contract, parse_contract
 from goldpath.errors import CheckFailedError, ProjectError
+from goldpath.jobs.upkeep.materialization import materialize_version
+from goldpath.jobs.windows.model_windows import with_own_windows
 from goldpath.judging.validation_report import ValidationReport
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
 from goldpath.model_version import ModelVersion
 from goldpath.presentation import step
 from goldpath.registry.alias_moves import AliasMovedError, Position, move_alias, position
-from goldpath.registry.layout import SNAPSHOT_TAG
+from goldpath.registry.layout import CONTRACT_FILE, SNAPSHOT_TAG
 from goldpath.registry.mlflow_manager import CHAMPION, MLflowManager, RegistryError
 from goldpath.registry.webhooks.announcement import announce, event_of
 from goldpath.reports import write_report
@@ -105,7 +107,20 @@ def promote(
             f"{'; '.join(report.errors)}",
             f"the {alias} alias was not moved; {_way_out(report)}{_left_out_texts(contract)}",
         )
+    _make_windows_known(settings, manager, candidate)
     return _carry_out(settings, manager, candidate, start, result)
+
+
+def _make_windows_known(
+    settings: Settings, manager: MLflowManager, candidate: ModelVersion
+) -> None:
+    """Fill the online store for a version before the service may choose it."""
+    try:
+        file = manager.download_artifact(candidate.run_id, CONTRACT_FILE)
+        theirs = parse_contract(file.read_text(encoding="utf-8"))
+    except (RegistryError, OSError):
+        return  # a model that was trained elsewhere has no features of ours
+    materialize_version(settings, open_lakehouse(settings), theirs)
 
 
 def _left_out_texts(contract: Contract) -> str:
@@ -136,12 +151,13 @@ def run_gate(
             "promote a version that make train-local registered",
         )
     model = manager.load(candidate)
-    rows = read_gold(open_lakehouse(settings), model.contract, int(candidate.tags[SNAPSHOT_TAG]))
+    lakehouse = open_lakehouse(settings)
+    rows = read_gold(lakehouse, model.contract, int(candidate.tags[SNAPSHOT_TAG]))
     split = split_rows(rows, model.contract, settings.training)
     rival_model, fault = None, None
     if champion is not None and champion.version != candidate.version:
         try:
-            rival_model = manager.load(champion)
+            rival_model = with_own_windows(manager.load(champion), model.contract, lakehouse)
         except ProjectError as error:  # a champion that cannot be compared with blocks the gate
             fault = error
     report = validate_candidate(settings, model, rival_model, split, model.contract, fault)

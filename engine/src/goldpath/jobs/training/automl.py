@@ -22,7 +22,7 @@ from goldpath.automl.report_page import write_report_files
 from goldpath.automl.result import AutoMLResult, HistoryPoint
 from goldpath.automl.sharing import find_model_parallel
 from goldpath.contract import Contract
-from goldpath.features.row.learned import with_row_features
+from goldpath.features.learned import learned_contract
 from goldpath.jobs.training.automl_store import AUTOML, store_ensemble
 from goldpath.jobs.training.checks import rows_digest
 from goldpath.jobs.training.inputs import inputs_digest
@@ -260,7 +260,7 @@ def _open_work(
     run_key: str | None,
 ) -> TrainingWork:
     """The run of this name, or one with the same inputs that was killed; else a new one."""
-    contract = with_row_features(contract, settings.project)
+    contract = learned_contract(settings, contract)
     snapshot = gold_snapshot(open_lakehouse(settings), contract)
     preparing = preparing_steps(settings)
     inputs = inputs_digest(settings, contract, snapshot.snapshot_id, preparing)

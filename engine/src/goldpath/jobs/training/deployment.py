@@ -2,15 +2,21 @@
 
 import json
 import math
+import secrets
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from goldpath.contract import Contract
 from goldpath.errors import CheckFailedError
+from goldpath.features.online.sqlite import SqliteOnlineStore
+from goldpath.features.window.learned import definitions_in, values_of_nobody
+from goldpath.features.window.online import declare_empty
 from goldpath.jobs.promotion.promote import PromotionResult, promote
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
@@ -86,15 +92,19 @@ def smoke_test(
     snapshot = int(candidate.tags[SNAPSHOT_TAG])
     rows = read_gold(open_lakehouse(settings), model.contract, snapshot).tail(SMOKE_ROWS)
     instances = _json_features(rows, model.contract)
+    # Of nobody's windows: the online store holds those of now, and gold those of each row's time.
+    nobody = f"smoke-test-{secrets.token_hex(8)}" if model.contract.window_features else None
     # Trial predictions have no place in the log from which drift is computed.
     with tempfile.TemporaryDirectory(prefix="smoke-") as folder:
         variables = {
             "MLOPS_SERVING__ALIAS": STAGING,
             "MLOPS_SERVING__PREDICTION_LOG": folder,
         }
+        if nobody is not None:
+            variables |= _empty_store(Path(folder) / "online.db", model.contract)
         try:
             with loopback_service(settings, "smoke", variables) as service:
-                return _compare(service, model, candidate, instances)
+                return _compare(service, model, candidate, instances, nobody)
         except LoopbackError as error:
             raise CheckFailedError(
                 f"version {candidate.version} of {contract.model_name} failed its smoke test: "
@@ -103,21 +113,34 @@ def smoke_test(
             ) from error
 
 
+def _empty_store(file: Path, contract: Contract) -> dict[str, str]:
+    """An online store that knows nobody, and the variables that name it."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    declare_empty(SqliteOnlineStore(file), definitions_in(contract), now)
+    return {"MLOPS_FEATURES__ONLINE_STORE": "sqlite", "MLOPS_FEATURES__URL": str(file)}
+
+
 def _compare(
     service: LoopbackService,
     model: LoadedModel,
     candidate: ModelVersion,
     instances: list[dict[str, Any]],
+    entity: str | None,
 ) -> SmokeTest:
-    together = service.post("/predict/batch", {"instances": instances})
-    alone = [service.post("/predict", {"features": features}) for features in instances]
+    key = {} if entity is None else {str(model.contract.entity): entity}
+    alone = [service.post("/predict", {**key, "features": features}) for features in instances]
+    if entity is None:
+        together = service.post("/predict/batch", {"instances": instances})
+    else:  # a batch names no entities
+        together = {"model_version": candidate.version, "predictions": alone}
     served = {str(answer["model_version"]) for answer in (together, *alone)}
     if served != {candidate.version}:
         raise LoopbackError(
             f"version {', '.join(sorted(served))} answered instead of {candidate.version}",
             "another process moved the alias staging; run the command again",
         )
-    expected = model.predict(instances)
+    known = values_of_nobody(model.contract)
+    expected = model.predict([{**row, **known} for row in instances])
     largest = 0.0
     for position, (row, batch_row) in enumerate(zip(alone, together["predictions"], strict=True)):
         for answer in (row, batch_row):

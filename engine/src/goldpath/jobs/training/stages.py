@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from goldpath.contract import Contract
-from goldpath.features.row.learned import with_row_features
+from goldpath.features.learned import learned_contract
 from goldpath.jobs.step_order import Step, checked_steps
 from goldpath.jobs.training.inputs import inputs_digest
 from goldpath.jobs.training.own_result import as_returned, log_values, plain_values
@@ -221,7 +221,7 @@ def open_work(
     settings: Settings, contract: Contract, manager: MLflowManager, run_key: str | None
 ) -> TrainingWork:
     """The training of this name, new or already begun."""
-    contract = with_row_features(contract, settings.project)
+    contract = learned_contract(settings, contract)
     snapshot = gold_snapshot(open_lakehouse(settings), contract)
     preparing = preparing_steps(settings)
     digest = inputs_digest(settings, contract, snapshot.snapshot_id, preparing)

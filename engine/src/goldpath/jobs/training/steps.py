@@ -17,6 +17,7 @@ from goldpath.jobs.training.checks import (
 from goldpath.jobs.training.inputs import log_inputs
 from goldpath.jobs.training.results import Divided, Extracted, Found, Judged, TrainingResult
 from goldpath.jobs.training.work import TrainingWork
+from goldpath.jobs.windows.model_windows import require_windows_of_gold
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.learning.metrics import main_metric
 from goldpath.learning.search import Trial, search
@@ -32,6 +33,7 @@ def extract(work: TrainingWork) -> Extracted:
 
     Raises:
         CheckFailedError: If rows lie in the future, or too many were refused.
+        LakehouseError: If gold was made with other window features.
     """
     if done := work.run.stage("extract", Extracted):
         return done
@@ -39,6 +41,7 @@ def extract(work: TrainingWork) -> Extracted:
         step(unused)
     step("extract: pinning the gold table's snapshot")
     snapshot = gold_snapshot(work.lakehouse, work.contract)
+    require_windows_of_gold(work.lakehouse, work.contract, snapshot)
     share = quarantine_share(work.lakehouse, work.contract)
     refuse_quarantined(share, work.settings)
     work.lakehouse.tag(snapshot, f"train-{work.run.run_id}")

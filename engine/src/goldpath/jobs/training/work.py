@@ -28,6 +28,7 @@ from goldpath.jobs.training.results import (
     LearnedRows,
     OwnResult,
 )
+from goldpath.jobs.windows.model_windows import with_own_windows
 from goldpath.judging.evaluation import Evaluation, evaluate
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
@@ -273,10 +274,11 @@ class TrainingWork:
         if version is None:
             return None
         try:
-            return self.manager.load(version)
+            champion = self.manager.load(version)
         except ProjectError as error:
             step(f"the champion, version {version.version}, cannot be compared with: {error}")
             return None
+        return with_own_windows(champion, self.contract, self.lakehouse)
 
     @property
     def extracted(self) -> Extracted:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from goldpath.contract import Contract, parse_contract
 from goldpath.errors import ProjectError
-from goldpath.features.row.learned import changed_features, with_row_features
+from goldpath.features.learned import changed_features, learned_contract
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import TableName
 from goldpath.lake.tables import (
@@ -35,9 +35,10 @@ class ProjectStatus:
         dataset: Names the tables and the model.
         problem: Classification or regression.
         tables: The lake's tables with their rows, those of the further sources last.
-        champion: The version that serves, and where its row features are not the project's.
+        champion: The version that serves, and where its features are not the project's.
         definitions: Whose families, steps and routes are used.
         row_features: What is computed from a request's columns.
+        window_features: What is computed from the further sources, by entity and time.
         environment: Which one, and the settings that its own file changes.
         next_command: What to do now.
     """
@@ -48,6 +49,7 @@ class ProjectStatus:
     champion: str
     definitions: str
     row_features: tuple[str, ...]
+    window_features: tuple[str, ...]
     environment: str
     next_command: str
 
@@ -63,20 +65,20 @@ def project_status(settings: Settings, contract: Contract) -> ProjectStatus:
         sources, sources_next = (), f"{error.message}: {error.fix}"
     tables, lake_next = _tables(settings, contract, sources)
     try:
-        learned, features_next = with_row_features(contract, settings.project), ""
+        learned, features_next = learned_contract(settings, contract), ""
     except ProjectError as error:
         learned, features_next = contract, f"correct project.py: {error.message}"
     champion, registry_next = _champion(settings, learned)
     own = unused_definitions(contract.dataset) or f"those of {settings.project.name}"
     following = features_next or sources_next or lake_next or registry_next or "make serve"
-    features = tuple(each.name for each in learned.row_features)
     return ProjectStatus(
         dataset=contract.dataset,
         problem=contract.problem,
         tables=tables,
         champion=champion,
         definitions=own,
-        row_features=features,
+        row_features=tuple(each.name for each in learned.row_features),
+        window_features=tuple(each.name for each in learned.window_features),
         environment=_environment(settings),
         next_command=following,
     )
@@ -127,7 +129,7 @@ def _champion(settings: Settings, contract: Contract) -> tuple[str, str]:
 
 
 def _other_features(manager: MLflowManager, contract: Contract, champion: ModelVersion) -> str:
-    """How the row features that the champion computes differ from the project's."""
+    """How the features that the champion computes differ from the project's."""
     try:
         file = manager.download_artifact(champion.run_id, CONTRACT_FILE)
         changes = changed_features(parse_contract(file.read_text(encoding="utf-8")), contract)
@@ -135,4 +137,4 @@ def _other_features(manager: MLflowManager, contract: Contract, champion: ModelV
         return ""
     if not changes:
         return ""
-    return f", which computes its own row features; since then {', '.join(changes)}"
+    return f", which computes its own features; since then {', '.join(changes)}"

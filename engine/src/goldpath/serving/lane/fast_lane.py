@@ -111,6 +111,8 @@ class FastLane:
         """
         loaded = self._traffic.loaded_versions()
         prepared = {key: model for key, model in self._prepared.items() if key in loaded}
+        if champion.model.contract.window_features:
+            return  # the app answers for it
         try:
             prepared[champion.version.version] = self._lane_model(champion)
         except Exception:
@@ -234,6 +236,8 @@ class FastLane:
             chosen = self._traffic.pinned(head.pin.decode("latin-1"))
         else:
             chosen = self._traffic.choose(body)
+        if chosen.model.contract.window_features:
+            raise ProblemError(501, "the app looks up what is known of the entity")
         version = chosen.version.version
         model = self._models.get(version)
         if model is None or model.champion is not chosen:
