@@ -20,6 +20,7 @@ GROUPS = {
         "run",
         "family",
         "Family",
+        "stored",
         "Trial",
         "Columns",
         "row_feature",

@@ -14,6 +14,7 @@ _HOMES = {
     "goldpath.cli.app": ("run",),
     "goldpath.learning.family": ("Family", "Trial", "family"),
     "goldpath.learning.columns": ("Columns",),
+    "goldpath.learning.stored": ("stored",),
     "goldpath.learning.metric": ("Metric", "metric"),
     "goldpath.judging.validators": ("BaseValidator",),
     "goldpath.judging.validation_report": (

@@ -41,6 +41,7 @@ from goldpath.learning.family import family as family
 from goldpath.learning.metric import Metric as Metric
 from goldpath.learning.metric import metric as metric
 from goldpath.learning.scoring import LoadedModel as LoadedModel
+from goldpath.learning.stored import stored as stored
 from goldpath.project import Data as Data
 from goldpath.project import Model as Model
 from goldpath.project import Project as Project
@@ -107,5 +108,6 @@ __all__ = [
     "row_feature",
     "run",
     "sql_recipe",
+    "stored",
     "window_feature",
 ]

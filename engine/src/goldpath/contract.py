@@ -47,7 +47,7 @@ Problem = Literal["classification", "regression"]
 CONTRACT_FILE = "config/project.yaml"
 KEYS = (
     "dataset", "problem", "source", "entity", "entity_repeats", "event_time", "target", "features",
-    "ignored", "personal", "fairness_groups",
+    "ignored", "personal", "fairness_groups", "decision_threshold",
 )  # fmt: skip
 """The order in which the file is written."""
 
@@ -93,6 +93,8 @@ class Contract(RowContract):
             mention: a row of a person is found by it.
         fairness_groups: Features whose groups the model must treat alike (`docs validation`).
             Values of a category are the groups; a number is divided into quarters.
+        decision_threshold: Of a model version: the positive class is decided where its probability
+            is above this; None: the most probable class. `config/project.yaml` holds none.
 
     Example:
         >>> from goldpath import Contract
@@ -115,6 +117,7 @@ class Contract(RowContract):
     target: Target
     features: tuple[Feature, ...] = Field(min_length=1)
     fairness_groups: tuple[str, ...] = ()
+    decision_threshold: float | None = Field(default=None, ge=0, le=1)
 
     @model_validator(mode="after")
     def check_target(self) -> Self:
@@ -133,6 +136,8 @@ class Contract(RowContract):
             raise ValueError("a classification target needs two classes or more")
         if self.problem == "regression" and self.target.classes:
             raise ValueError("a regression target has no classes")
+        if self.decision_threshold is not None and not self.is_binary:
+            raise ValueError("decision_threshold is for a target of two classes")
         if strangers := sorted({*self.target.aliases.values()} - {*self.target.classes}):
             raise ValueError(f"target.aliases names labels that are no classes: {strangers}")
         try:
@@ -186,6 +191,11 @@ class Contract(RowContract):
         parts = {name: getattr(self, name) for name in type(self).model_fields}
         parts |= {"features": tuple(features), "personal": tuple(personal)}
         return Contract.model_validate(parts)
+
+    def with_threshold(self, threshold: float | None) -> "Contract":
+        """The same contract, of a version that decides at this threshold."""
+        parts = {name: getattr(self, name) for name in type(self).model_fields}
+        return Contract.model_validate(parts | {"decision_threshold": threshold})
 
     @property
     def row_features(self) -> list[Feature]:
@@ -286,6 +296,11 @@ def load_contract(root: Path) -> Contract:
             f"{file.name}: feature {computed[0].name} has {what}",
             "define it in Python: @row_feature or @window_feature, handed over as "
             "Project(features=…)",
+        )
+    if contract.decision_threshold is not None:
+        raise ContractError(
+            f"{file.name}: decision_threshold={contract.decision_threshold:g} is a model version's",
+            "set decision.threshold in config/decision.yaml, and train",
         )
     return _with_source_of_environment(contract, root)
 

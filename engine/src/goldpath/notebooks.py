@@ -130,7 +130,9 @@ def load_champion(project: Project) -> Champion:
     if version is None:
         raise RegistryError(f"{contract.model_name} has no champion yet", "make train-local")
     model = manager.load_for_serving(version)
-    threshold = EVEN if model.contract.is_binary else None
+    threshold = model.contract.decision_threshold
+    if threshold is None and model.contract.is_binary:
+        threshold = EVEN
     lakehouse = open_lakehouse(settings) if model.contract.window_features else None
     return Champion(version, model.contract, threshold, model, lakehouse)
 

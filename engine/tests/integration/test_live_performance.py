@@ -24,7 +24,7 @@ from goldpath.lake.tables import feedback_table, served_table
 from goldpath.serving.feedback import FeedbackLog
 from goldpath.serving.monitoring import Metrics
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
-from goldpath.settings import Settings
+from goldpath.settings import DecisionSettings, Settings, TrainingSettings
 
 from ..conftest import Trained
 
@@ -73,6 +73,22 @@ def label(settings: Settings, labels: dict[int, str | float], at: datetime | Non
         ]
     )
     log.close()
+
+
+def test_the_chosen_metric_and_the_value_are_computed_as_the_gate_does(project: Settings) -> None:
+    predict(project, range(4))
+    label(project, {0: "yes", 1: "yes", 2: "no", 3: "no"})
+    chosen = project.model_copy(
+        update={
+            "training": TrainingSettings(metric="log_loss"),
+            "decision": DecisionSettings(values={"tp": 80, "fp": -10}),
+        }
+    )
+
+    (found,) = live_performance(chosen, load_contract(project.root)).versions
+
+    assert found.metrics["value"] == (80 - 10) / 4
+    assert found.metrics["neg_log_loss"] == pytest.approx(-found.metrics["log_loss"])
 
 
 def test_each_version_has_its_figures(project: Settings) -> None:

@@ -19,15 +19,8 @@ from sklearn.pipeline import Pipeline
 from goldpath.compiled import native
 from goldpath.compiled.arrays import score_arrays
 from goldpath.compiled.compiler import NotCompilableError, compile_pipeline
-from goldpath.compiled.form import (
-    ARRAYS_FILE,
-    CompiledForm,
-    CompiledFormError,
-    Trees,
-    check_form,
-    read_form,
-    write_form,
-)
+from goldpath.compiled.form import CompiledForm, CompiledFormError, Trees, check_form
+from goldpath.compiled.form_files import ARRAYS_FILE, read_form, write_form
 from goldpath.compiled.native import NativeScorer, build_kernel, find_compiler
 from goldpath.compiled.parity import draw_rows, prove_parity
 from goldpath.compiled.ranked import rank_trees
@@ -353,7 +346,7 @@ def test_scoring_needs_neither_pandas_nor_scikit_learn(
 import sys
 from pathlib import Path
 from goldpath.contract import parse_contract
-from goldpath.compiled.form import read_form
+from goldpath.compiled.form_files import read_form
 from goldpath.compiled.scorer import CompiledModel
 folder = Path({str(tmp_path)!r})
 contract = parse_contract((folder / "contract.yaml").read_text())

@@ -10,14 +10,8 @@ from goldpath.automl.budget import Budget
 from goldpath.automl.engine import find_model
 from goldpath.compiled.arrays import score_arrays
 from goldpath.compiled.compiler import NotCompilableError, compile_pipeline
-from goldpath.compiled.form import (
-    Blend,
-    CompiledForm,
-    CompiledFormError,
-    check_form,
-    read_form,
-    write_form,
-)
+from goldpath.compiled.form import Blend, CompiledForm, CompiledFormError, check_form
+from goldpath.compiled.form_files import read_form, write_form
 from goldpath.compiled.native import find_compiler
 from goldpath.compiled.parity import draw_rows, prove_parity
 from goldpath.compiled.scorer import CompiledModel

@@ -11,13 +11,8 @@ import numpy as np
 import pytest
 
 from goldpath.compiled.compiler import compile_pipeline
-from goldpath.compiled.form import (
-    ARRAYS_FILE,
-    FORM_FILE,
-    CompiledFormError,
-    read_form,
-    write_form,
-)
+from goldpath.compiled.form import CompiledFormError
+from goldpath.compiled.form_files import ARRAYS_FILE, FORM_FILE, read_form, write_form
 
 from ..api.examples import fitted
 

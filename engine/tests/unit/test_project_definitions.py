@@ -143,8 +143,9 @@ def test_a_family_brings_its_trusted_types_and_one_name_is_taken_once() -> None:
     assert families_of(Model()) == FAMILIES
     with pytest.raises(ProjectDefinitionError, match="two families have one name"):
         families_of(Model(families=[forest, forest]))
-    with pytest.raises(ProjectDefinitionError, match="there is no family 'boosting'"):
-        family_named(Model(families=[forest]), "boosting")
+    with pytest.raises(ProjectDefinitionError, match="there is no family 'boosted'"):
+        family_named(Model(families=[forest]), "boosted")
+    assert family_named(Model(families=[forest]), "forest") is forest, "not the engine's own"
 
 
 def test_parameters_of_another_family_are_named() -> None:
@@ -205,11 +206,24 @@ def test_check_tries_every_family_and_lists_what_is_handed_over(project: Setting
     contract = load_contract(project.root)
     good = Project(models={"churn": lambda: Model([forest], metrics=[cheap_calls])})
     found = check_definitions(load_settings(project.root, good), contract)
-    assert (found.families, found.metric, found.metrics) == (["forest"], "roc_auc", ["cheap_calls"])
+    assert found.families == {"forest": "depth 2 to 8"}
+    assert (found.metric, found.metrics) == ("roc_auc", ["cheap_calls"])
     bad = Project(models={"churn": lambda: Model([Family("fails", fails)])})
     with pytest.raises(ProjectDefinitionError, match="the family fails cannot be built") as caught:
         check_definitions(load_settings(project.root, bad), contract)
     assert f"{Path(__file__).name}:" in caught.value.message
+
+
+def test_check_shows_the_main_metric_and_refuses_an_unknown_one(project: Settings) -> None:
+    contract = load_contract(project.root)
+
+    def named(metric: str) -> Settings:
+        training = project.training.model_copy(update={"metric": metric})
+        return project.model_copy(update={"training": training})
+
+    assert check_definitions(named("brier"), contract).metric == "neg_brier"
+    with pytest.raises(ProjectDefinitionError, match=r"config/training.yaml: training.metric='au"):
+        check_definitions(named("auc"), contract)
 
 
 def test_a_project_names_its_resources_on_aws(project: Settings) -> None:

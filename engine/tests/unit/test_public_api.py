@@ -73,6 +73,7 @@ NAMES = {
     "row_feature",
     "run",
     "sql_recipe",
+    "stored",
     "window_feature",
 }
 """What projects may rely on. A name that goes is a breaking change: say so in CHANGELOG.md."""

@@ -85,6 +85,8 @@ def _margins(form: CompiledForm, numbers: np.ndarray, codes: np.ndarray) -> np.n
             margins[:, target] += leaves[:, tree, 0]
         else:
             margins += leaves[:, tree]
+        if model.single_sums:
+            margins = margins.astype(np.float32).astype(np.float64)
     return margins
 
 

@@ -21,6 +21,7 @@ from goldpath.compiled.form import (
     Trees,
     Weights,
 )
+from goldpath.learning.stored import stored_class_of
 
 MOST_COLUMNS = (1 << 15) - 1
 """A node names its column in 16 bits."""
@@ -32,6 +33,10 @@ class NotCompilableError(CompiledFormError):
 
 def not_compilable(part: Any) -> NotCompilableError:
     """The error that names a part."""
+    own = stored_class_of(getattr(part, "model", None))
+    if own is not None:
+        spoken = f"the project's {own.kind.__name__}, stored as {own.name!r},"
+        return NotCompilableError(f"{spoken} has no compiled form", "the pipeline itself serves")
     name = f"{type(part).__module__.partition('.')[0]}'s {type(part).__name__}"
     return NotCompilableError(f"{name} has no compiled form", "the pipeline itself serves")
 

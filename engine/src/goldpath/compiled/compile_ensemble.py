@@ -13,6 +13,7 @@ import numpy as np
 from goldpath.compiled.compile_columns import Column, NotCompilableError, not_compilable
 from goldpath.compiled.compile_lightgbm import compile_lightgbm
 from goldpath.compiled.compile_trees import compile_boosting, compile_forest
+from goldpath.compiled.compile_xgboost import compile_xgboost
 from goldpath.compiled.form import (
     NUMBER,
     TABLE,
@@ -139,8 +140,10 @@ def _category_columns(
 
 def _compile_learner(learner: Any, columns: list[Column]) -> CompiledForm:
     kind = type(learner).__name__
+    if kind == "XGBoostModel":
+        return compile_xgboost(learner.__getstate__()["text"], columns)
     if kind == "LightGBMModel":
-        return compile_lightgbm(learner.__getstate__()["text"], columns)
+        return compile_lightgbm(learner.__getstate__()["text"], columns, single=True)
     compilers: dict[str, Callable[[Any, list[Column]], CompiledForm]] = {
         "HistogramModel": compile_boosting,
         "ForestModel": compile_forest,

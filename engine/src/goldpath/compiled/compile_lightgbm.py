@@ -27,12 +27,13 @@ ZERO = float(np.float32(1e-35))
 """Numbers up to here count as 0: LightGBM leaves them out before it compares."""
 
 
-def compile_lightgbm(text: str, columns: list[Column]) -> CompiledForm:
+def compile_lightgbm(text: str, columns: list[Column], *, single: bool) -> CompiledForm:
     """A booster.
 
     Args:
         text: `Booster.model_to_string()`.
-        columns: What the booster saw, in float32.
+        columns: What the booster saw.
+        single: Whether it saw them in float32.
 
     Raises:
         NotCompilableError: For an objective or a kind of tree that has no compiled form.
@@ -50,7 +51,7 @@ def compile_lightgbm(text: str, columns: list[Column]) -> CompiledForm:
     grower = Grower()
     for number, tree in enumerate(trees):
         _add(grower, tree, number % margins, missing)
-    made = replace(grower.trees(margins), single=True)
+    made = replace(grower.trees(margins), single=single)
     return make_form(columns, made, np.zeros(margins), link)
 
 

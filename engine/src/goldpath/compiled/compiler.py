@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from goldpath.compiled.compile_catboost import compile_catboost
 from goldpath.compiled.compile_columns import (
     Category,
     Column,
@@ -21,8 +22,10 @@ from goldpath.compiled.compile_columns import (
     transform,
 )
 from goldpath.compiled.compile_ensemble import compile_ensemble, ensemble_rows, is_ensemble
+from goldpath.compiled.compile_lightgbm import compile_lightgbm
 from goldpath.compiled.compile_linear import compile_logistic, compile_ridge
 from goldpath.compiled.compile_trees import compile_boosting, compile_forest
+from goldpath.compiled.compile_xgboost import compile_xgboost
 from goldpath.compiled.form import NUMBER, CompiledForm, Weights, check_form
 from goldpath.contract import Contract
 
@@ -45,12 +48,13 @@ def compile_pipeline(pipeline: Any, contract: Contract) -> CompiledForm:
         return ensemble
     numbers, known, columns = _before_the_model(pipeline, contract)
     model = pipeline.steps[-1][1]
-    for kind, compile_model in _models():
+    compile_model = _of_a_library(model)
+    for kind, of_scikit in _models():
         if type(model) is kind:
-            form = compile_model(model, columns)
-            break
-    else:
+            compile_model = of_scikit
+    if compile_model is None:
         raise not_compilable(model)
+    form = compile_model(model, columns)
     whole = replace(form, numbers=numbers, categories=known, classes=_classes(model, contract))
     check_form(whole)
     return whole
@@ -137,3 +141,30 @@ def _models() -> list[tuple[type, Callable[[Any, list[Column]], CompiledForm]]]:
         (LogisticRegression, compile_logistic),
         (Ridge, compile_ridge),
     ]
+
+
+def _of_a_library(model: Any) -> Callable[[Any, list[Column]], CompiledForm] | None:
+    """What compiles a model of another library, which is not imported for that."""
+
+    def lightgbm_text(model: Any, columns: list[Column]) -> CompiledForm:
+        return compile_lightgbm(model.text_, columns, single=False)
+
+    def lightgbm_model(model: Any, columns: list[Column]) -> CompiledForm:
+        return compile_lightgbm(model.booster_.model_to_string(), columns, single=False)
+
+    def xgboost_text(model: Any, columns: list[Column]) -> CompiledForm:
+        return compile_xgboost(model.text_, columns)
+
+    def xgboost_model(model: Any, columns: list[Column]) -> CompiledForm:
+        return compile_xgboost(model.get_booster().save_raw("json").decode(), columns)
+
+    compilers: dict[str, Callable[[Any, list[Column]], CompiledForm]] = {
+        "goldpath.learning.boosters.LightGBMTrees": lightgbm_text,
+        "goldpath.learning.boosters.XGBoostTrees": xgboost_text,
+        "lightgbm.sklearn.LGBMClassifier": lightgbm_model,
+        "lightgbm.sklearn.LGBMRegressor": lightgbm_model,
+        "xgboost.sklearn.XGBRegressor": xgboost_model,
+        "catboost.core.CatBoostClassifier": compile_catboost,
+        "catboost.core.CatBoostRegressor": compile_catboost,
+    }
+    return compilers.get(f"{type(model).__module__}.{type(model).__qualname__}")

@@ -3,24 +3,16 @@
 A row comes in as numbers (float64, NaN where missing) and category codes (int32). `Encoder` turns
 them into the model's columns; `Trees` or `Weights` turn those into margins; the link turns margins
 into probabilities or a value. Everything is float64 in the order in which scikit-learn computes.
-
-Stored are `form.json` (what it is) and `arrays.npz` (NumPy's format without pickle).
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from goldpath.errors import ProjectError
-
-FORMAT = 1
-FORM_FILE = "form.json"
-ARRAYS_FILE = "arrays.npz"
 
 NUMBER, MISSING, TABLE = 0, 1, 2
 """Kinds of an encoded column: a scaled number, a scaled flag of a missing one, a code's value."""
@@ -29,8 +21,6 @@ NAN_RIGHT, CATEGORY = 1, 2
 """Flags of a node: where a missing number goes, and whether the threshold starts a set of codes."""
 
 NODE = np.dtype([("threshold", "<f8"), ("left", "<i4"), ("column", "<i2"), ("flags", "<i2")])
-
-BLEND_NUMBERS = ("temperature", "shift", "scale", "lowest")
 
 Link = Literal["identity", "logistic", "softmax", "exponential"]
 LINKS: tuple[Link, ...] = ("identity", "logistic", "softmax", "exponential")
@@ -75,6 +65,7 @@ class Trees:
         leaves: What a leaf adds, shape (nodes, 1) or (nodes, margins).
         bits: Sets of codes that go left, 64 a word.
         single: Whether the trees compare in float32, as scikit-learn's forests do.
+        single_sums: Whether their leaves are added in float32, as XGBoost does.
     """
 
     nodes: np.ndarray
@@ -83,6 +74,12 @@ class Trees:
     leaves: np.ndarray
     bits: np.ndarray
     single: bool = False
+    single_sums: bool = False
+
+    @property
+    def arrays(self) -> "dict[str, np.ndarray]":
+        """The arrays by name."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("single")}
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,11 @@ class Weights:
     """A linear model: weights of shape (margins, columns)."""
 
     weights: np.ndarray
+
+    @property
+    def arrays(self) -> "dict[str, np.ndarray]":
+        """The array by name."""
+        return {"weights": self.weights}
 
 
 @dataclass(frozen=True)
@@ -172,108 +174,6 @@ class CompiledForm:
             name: {**{value: code for code, value in enumerate(known)}, None: len(known) + 1}
             for name, known in self.categories.items()
         }
-
-
-def write_form(form: CompiledForm, folder: Path) -> None:
-    """Store a form in a folder.
-
-    Args:
-        form: The form.
-        folder: Made where it is missing.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    model = form.model
-    described: dict[str, Any] = {
-        "format": FORMAT,
-        "numbers": list(form.numbers),
-        "categories": {name: list(known) for name, known in form.categories.items()},
-        "model": type(model).__name__.lower(),
-        "single": isinstance(model, Trees) and model.single,
-        "divisor": form.divisor,
-        "link": form.link,
-        "classes": list(form.classes),
-    }
-    arrays = {
-        f"encoder_{field.name}": getattr(form.encoder, field.name) for field in fields(Encoder)
-    }
-    if isinstance(model, Blend):
-        described["blend"] = {
-            **{name: getattr(model, name) for name in BLEND_NUMBERS},
-            "members": [[m.weight, m.temperature, len(m.forms)] for m in model.members],
-        }
-        for number, part in enumerate(model.forms):
-            write_form(part, folder / str(number))
-    else:
-        values = {name: value for name, value in vars(model).items() if name != "single"}
-        arrays |= {f"model_{name}": value for name, value in values.items()}
-    np.savez_compressed(folder / ARRAYS_FILE, bias=form.bias, **arrays)
-    (folder / FORM_FILE).write_text(json.dumps(described, indent=1), encoding="utf-8")
-
-
-def read_form(folder: Path) -> CompiledForm:
-    """Read a form, and check that nothing in it points outside of it.
-
-    Raises:
-        CompiledFormError: If a file is missing, damaged or of another format.
-    """
-    try:
-        described = json.loads((folder / FORM_FILE).read_text(encoding="utf-8"))
-        with np.load(folder / ARRAYS_FILE, allow_pickle=False) as archive:
-            arrays = {name: np.ascontiguousarray(archive[name]) for name in archive.files}
-        form = _assemble(described, arrays, folder)
-        check_form(form)
-    except CompiledFormError:
-        raise
-    except Exception as error:  # damage shows in any step: in zlib, in NumPy, in an index
-        raise CompiledFormError(
-            f"the compiled form in {folder} cannot be read: {type(error).__name__}: {error}",
-            "register the model again: make train-local",
-        ) from error
-    return form
-
-
-def _assemble(
-    described: Mapping[str, Any], arrays: Mapping[str, np.ndarray], folder: Path
-) -> CompiledForm:
-    if described["format"] != FORMAT:
-        raise ValueError(f"its format is {described['format']}, this code reads {FORMAT}")
-    names = [described["numbers"], described["classes"], *described["categories"].values()]
-    if not all(isinstance(name, str) for each in names for name in each):
-        raise ValueError("a feature, a category or a class is no text")
-    parts = {
-        prefix: {
-            name.removeprefix(prefix): value
-            for name, value in arrays.items()
-            if name.startswith(prefix)
-        }
-        for prefix in ("encoder_", "model_")
-    }
-    model: Trees | Weights | Blend
-    if described["model"] == "blend":
-        model = _read_blend(described["blend"], folder)
-    elif described["model"] == "trees":
-        model = Trees(**parts["model_"], single=bool(described["single"]))
-    else:
-        model = Weights(**parts["model_"])
-    return CompiledForm(
-        numbers=tuple(described["numbers"]),
-        categories={name: tuple(known) for name, known in described["categories"].items()},
-        encoder=Encoder(**parts["encoder_"]),
-        model=model,
-        bias=arrays["bias"],
-        divisor=float(described["divisor"]),
-        link=described["link"],
-        classes=tuple(described["classes"]),
-    )
-
-
-def _read_blend(described: Mapping[str, Any], folder: Path) -> Blend:
-    members, number = [], 0
-    for weight, temperature, count in described["members"]:
-        forms = tuple(read_form(folder / str(number + place)) for place in range(count))
-        members.append(BlendMember(float(weight), float(temperature), forms))
-        number += count
-    return Blend(tuple(members), **{name: described[name] for name in BLEND_NUMBERS})
 
 
 def check_form(form: CompiledForm) -> None:

@@ -79,7 +79,7 @@ typedef struct {
     const double *weights; /* margins x columns, where there are no trees */
     const double *bias;    /* margins */
     int64_t width;         /* values a leaf: 1, or margins */
-    int64_t link, single;  /* single: the trees compare float32 */
+    int64_t link, single, single_sums; /* whether the trees compare, and their leaves add, float32 */
     double divisor;
     /* The trees over bytes; bytes is 0 where there are none. */
     int64_t bytes, searches, lookups, flags, most_steps, has_sets;
@@ -95,6 +95,12 @@ typedef struct {
     const uint16_t *buckets;
     const int8_t *codes;
 } form;
+
+/* A margin and a leaf. Both are float32 where the sum is to be, so that one rounding does. */
+INLINE double sum_of(const form *f, double margin, double leaf) {
+    double sum = margin + leaf;
+    return f->single_sums ? (double)(float)sum : sum;
+}
 
 INLINE double encoded(const form *f, int64_t c, double v) {
     v = isnan(v) ? f->fill[c] : v;
@@ -234,11 +240,16 @@ INLINE void add_tree(const form *f, int64_t t, const uint8_t *restrict reached,
     const double *values = leaf_values(f, t);
     if (f->width == 1) {
         double *to = margin + f->targets[t] * LANES;
+        if (f->single_sums) {
+            for (int i = 0; i < LANES; i++) to[i] = (double)(float)(to[i] + values[reached[i]]);
+            return;
+        }
         for (int i = 0; i < LANES; i++) to[i] += values[reached[i]];
     } else {
         for (int64_t k = 0; k < f->width; k++)
             for (int i = 0; i < LANES; i++)
-                margin[k * LANES + i] += values[reached[i] * f->width + k];
+                margin[k * LANES + i] =
+                    sum_of(f, margin[k * LANES + i], values[reached[i] * f->width + k]);
     }
 }
 
@@ -252,7 +263,7 @@ INLINE void add_trees(const form *f, const int8_t *bytes, int64_t blocks, uint8_
             for (int64_t j = 0; j < count; j++)
                 reach_leaves(f, t + j, bytes + b * LANES * f->bytes, slots, reached + j * LANES,
                              has_sets);
-            if (count == FOUR && f->margins == 1) {
+            if (count == FOUR && f->margins == 1 && !f->single_sums) {
                 add_four_trees(f, t, reached, to);
                 continue;
             }
@@ -355,15 +366,19 @@ static void score_ranked_row(const form *f, const double *numbers, const int32_t
     for (int64_t k = 0; k < f->margins; k++) margin[k] = f->bias[k];
     if (f->margins == 1) {
         double sum = margin[0];
-        for (int64_t t = 0; t < f->trees; t++) sum += f->leaf_values[reached[t]];
+        if (f->single_sums)
+            for (int64_t t = 0; t < f->trees; t++) sum = sum_of(f, sum, f->leaf_values[reached[t]]);
+        else
+            for (int64_t t = 0; t < f->trees; t++) sum += f->leaf_values[reached[t]];
         margin[0] = sum;
     } else if (f->width == 1) {
         for (int64_t t = 0; t < f->trees; t++)
-            margin[f->targets[t]] += f->leaf_values[reached[t]];
+            margin[f->targets[t]] =
+                sum_of(f, margin[f->targets[t]], f->leaf_values[reached[t]]);
     } else {
         for (int64_t t = 0; t < f->trees; t++)
             for (int64_t k = 0; k < f->width; k++)
-                margin[k] += f->leaf_values[reached[t] * f->width + k];
+                margin[k] = sum_of(f, margin[k], f->leaf_values[reached[t] * f->width + k]);
     }
     finish(f, margin, out);
 }
@@ -423,9 +438,10 @@ INLINE int32_t next(const form *f, int32_t at, const double *z) {
 
 static void add_leaf(const form *f, int64_t tree, int32_t at, double *margin) {
     if (f->width == 1) {
-        margin[f->targets[tree]] += f->leaves[at];
+        margin[f->targets[tree]] = sum_of(f, margin[f->targets[tree]], f->leaves[at]);
     } else {
-        for (int64_t k = 0; k < f->width; k++) margin[k] += f->leaves[at * f->width + k];
+        for (int64_t k = 0; k < f->width; k++)
+            margin[k] = sum_of(f, margin[k], f->leaves[at * f->width + k]);
     }
 }
 

@@ -64,7 +64,7 @@ class _Form(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("numbers", "categories", "columns", "trees")),
         *((name, ctypes.c_int64) for name in ("margins", "outputs")),
         *((name, ctypes.c_void_p) for name in _POINTERS),
-        *((name, ctypes.c_int64) for name in ("width", "link", "single")),
+        *((name, ctypes.c_int64) for name in ("width", "link", "single", "single_sums")),
         ("divisor", ctypes.c_double),
         *((name, ctypes.c_int64) for name in ("bytes", "searches", "lookups", "flags")),
         *((name, ctypes.c_int64) for name in ("most_steps", "has_sets")),
@@ -226,7 +226,7 @@ def _arrays(form: CompiledForm) -> dict[str, np.ndarray]:
     empty = np.empty(0)
     given: dict[str, np.ndarray] = {**vars(form.encoder), "bias": form.bias}
     if isinstance(model, Trees):
-        given |= {name: value for name, value in vars(model).items() if name != "single"}
+        given |= model.arrays
         given["weights"] = empty
     elif isinstance(model, Weights):
         given |= dict.fromkeys(("nodes", "roots", "leaves", "targets", "bits"), empty)
@@ -239,7 +239,6 @@ def _arrays(form: CompiledForm) -> dict[str, np.ndarray]:
 
 def _structure(form: CompiledForm, arrays: dict[str, np.ndarray], ranked: Ranked | None) -> _Form:
     model = form.model
-    is_trees = isinstance(model, Trees)
     over_bytes: dict[str, int] = {}
     if ranked:
         over_bytes = {name: array.ctypes.data for name, array in ranked.arrays.items()}
@@ -258,7 +257,8 @@ def _structure(form: CompiledForm, arrays: dict[str, np.ndarray], ranked: Ranked
         outputs=form.outputs,
         width=model.leaves.shape[1] if isinstance(model, Trees) else 1,
         link=_LINKS[form.link],
-        single=int(is_trees and model.single) if isinstance(model, Trees) else 0,
+        single=int(model.single) if isinstance(model, Trees) else 0,
+        single_sums=int(model.single_sums) if isinstance(model, Trees) else 0,
         divisor=form.divisor,
         **{name: array.ctypes.data for name, array in arrays.items()},
         **over_bytes,

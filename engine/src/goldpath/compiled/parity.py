@@ -14,6 +14,7 @@ import numpy as np
 
 from goldpath.compiled.form import CATEGORY, NUMBER, Blend, CompiledForm, Trees
 from goldpath.contract import Contract, Feature
+from goldpath.learning.decision.threshold import rule_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,14 +63,14 @@ def prove_parity(
     """
     started = time.monotonic()
     generator = np.random.default_rng(seed)
-    largest, flipped = 0.0, 0
+    largest, flipped, decide = 0.0, 0, rule_of(contract).labels
     for start in range(0, rows, CHUNK):
         numbers, codes = draw_rows(form, contract, min(CHUNK, rows - start), generator)
         expected = _pipeline_answers(pipeline, form, frame_of(form, contract, numbers, codes))
         found = scores(numbers, codes)
         if form.classes:
             difference = np.abs(found - expected)
-            flipped += int((found.argmax(axis=1) != expected.argmax(axis=1)).sum())
+            flipped += int((decide(found) != decide(expected)).sum())
         else:
             difference = np.abs(found - expected) / np.maximum(np.abs(expected), 1.0)
             # Where both overflow there is no answer, and the service says so.

@@ -19,6 +19,7 @@ from goldpath.compiled.form import Blend, CompiledForm
 from goldpath.compiled.native import BlendScorer, NativeScorer, build_kernel
 from goldpath.contract import Contract
 from goldpath.features.row.complete import complete_rows
+from goldpath.learning.decision.threshold import rule_of
 from goldpath.learning.predictions import Predictions
 from goldpath.model_version import ModelVersion
 
@@ -79,7 +80,7 @@ class CompiledModel:
         if not classes:
             values = probabilities[:, 0].tolist()
             return Predictions(values, None, values)
-        best = probabilities.argmax(axis=1)
+        best = rule_of(self.contract).labels(probabilities)
         chosen = probabilities[:, 1] if self.contract.is_binary else probabilities.max(axis=1)
         return Predictions([classes[at] for at in best.tolist()], probabilities, chosen.tolist())
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldpath.compiled.compiler import NotCompilableError, compile_pipeline
-from goldpath.compiled.form import FORM_FILE, CompiledFormError, read_form, write_form
+from goldpath.compiled.form import CompiledFormError
+from goldpath.compiled.form_files import FORM_FILE, read_form, write_form
 from goldpath.compiled.parity import Parity, prove_parity
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import Contract

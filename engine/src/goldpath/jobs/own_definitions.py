@@ -1,15 +1,18 @@
 """The project's own definitions, loaded and tried without data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.errors import ProjectError
-from goldpath.project import ProjectDefinitionError, unused_definitions
+from goldpath.project import ProjectDefinitionError, place_of, unused_definitions
 from goldpath.row_contract import RowContract
 from goldpath.settings import Settings
 from goldpath.source_contract import load_sources
+
+if TYPE_CHECKING:
+    from goldpath.learning.family import Family
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Definitions:
         used: Whether they are used with the present contract, or why not.
         recipes: Bronze, silver, gold: those that the project has.
         features: Window features' columns, and row features.
-        families: What the search chooses from.
+        families: What the search chooses from, and what it draws for each.
         metric: The main metric.
         metrics: Further ones.
         checks: The gate's own ones.
@@ -36,7 +39,7 @@ class Definitions:
     used: str
     recipes: Sequence[str]
     features: Sequence[str]
-    families: Sequence[str]
+    families: Mapping[str, str]
     metric: str
     metrics: Sequence[str]
     checks: Sequence[str]
@@ -64,39 +67,34 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     from goldpath.features.row.sql import with_sql_features
     from goldpath.features.window.lake_columns import with_window_columns
     from goldpath.jobs.data.recipes import recipes_digest, store_raw
-    from goldpath.learning.families import families_of
+    from goldpath.learning.decision.choice import require_tunable
+    from goldpath.learning.decision.chosen import with_chosen_metrics
+    from goldpath.learning.families import families_of, require_installed
     from goldpath.learning.metrics import main_metric
-    from goldpath.learning.storable import FirstTrial
 
     sources = load_sources(settings.root, contract.dataset)
     project = settings.project
-    recipes, model = project.recipes, project.definitions
+    recipes = project.recipes
     private = {"_source_file": "string", "_batch": "string", "_row_number": "int64"}
     raw = ibis.table({**dict.fromkeys(contract.raw_columns, "string"), **private}, name="raw")
     recipes_digest(store_raw(raw, contract, recipes), contract, recipes)
     learned = with_own_features(contract, project, sources)
+    model = with_chosen_metrics(project.definitions, learned, settings.training, settings.decision)
     silver = ibis.table(_columns(contract), name="silver")
     held = {each.dataset: ibis.table(_columns(each), name=each.dataset) for each in sources}
     known = with_window_columns(silver, learned, held)
     ibis.to_sql(with_sql_features(definitions_of(learned), known), dialect="duckdb")
-    for family in families_of(model).values():
-        try:
-            family.build(learned, family.suggest(FirstTrial(), learned), 0)
-        except ProjectError:
-            raise
-        except Exception as error:
-            code = family.function.__code__
-            raise ProjectDefinitionError(
-                f"{code.co_filename}:{code.co_firstlineno}: the family {family.name} cannot be "
-                f"built: {type(error).__name__}: {error}",
-                "return an unfitted scikit-learn estimator",
-            ) from error
+    require_tunable(learned, settings.decision, model)
+    families = families_of(model, settings.training.families)
+    require_installed(families)
+    for family in families.values():
+        _check_family(family, learned)
     return Definitions(
         project=project.name,
         used=unused_definitions(contract.dataset) or "yes",
         recipes=[name for name in ("bronze", "silver", "gold", "aws") if getattr(recipes, name)],
         features=[each.name for each in learned.computed_features],
-        families=list(families_of(model)),
+        families={each.name: _spoken_space(each, learned) for each in families.values()},
         metric=main_metric(contract, model.metric),
         metrics=[each.name for each in model.metrics],
         checks=list(model.validators),
@@ -119,6 +117,45 @@ def _columns(contract: RowContract) -> dict[str, str]:
     time = {EVENT_TIME: "timestamp"} if contract.has_time else {}
     who = dict.fromkeys([contract.entity_column, *contract.identifiers], "string")
     return {**who, **time, **{each.name: TYPES[each.type] for each in contract.features}}
+
+
+def _check_family(family: "Family", contract: Contract) -> None:
+    """Build the family's estimator as the search's first trial does.
+
+    Raises:
+        ProjectDefinitionError: If it cannot be built, or gives no probabilities where they are
+            needed.
+    """
+    from goldpath.learning.foreign import ForeignModel
+    from goldpath.learning.space import RecordingTrial
+
+    place = place_of(family.function)
+    try:
+        family.space(contract)
+        model = family.build(contract, family.suggest(RecordingTrial(family.defaults), contract), 0)
+    except ProjectError:
+        raise
+    except Exception as error:
+        raise ProjectDefinitionError(
+            f"{place}: the family {family.name} cannot be built: {type(error).__name__}: {error}",
+            "return an unfitted scikit-learn estimator",
+        ) from error
+    if isinstance(model, ForeignModel):
+        return
+    needed = "predict" if contract.problem == "regression" else "predict_proba"
+    if not hasattr(model, needed):
+        last = model.steps[-1][1] if hasattr(model, "steps") else model
+        raise ProjectDefinitionError(
+            f"{place}: the family {family.name} returns {type(last).__name__}, which has no "
+            f"{needed}",
+            "give probabilities: wrap it in CalibratedClassifierCV, or choose another estimator"
+            if needed == "predict_proba"
+            else "return a regressor",
+        )
+
+
+def _spoken_space(family: "Family", contract: Contract) -> str:
+    return ", ".join(f"{name} {drawn}" for name, drawn in family.space(contract).items())
 
 
 def _name(function: Any) -> str:

@@ -16,10 +16,17 @@ from goldpath.judging.validation_report import (
     ValidationSetupError,
 )
 from goldpath.judging.validators import Check, Evidence, Validator
+from goldpath.learning.decision.chosen import with_chosen_metrics
 from goldpath.learning.frames import target_values
 from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.project import ENGINES_OWN
-from goldpath.settings import MonitoringSettings, Settings, TrainingSettings, ValidationSettings
+from goldpath.settings import (
+    DecisionSettings,
+    MonitoringSettings,
+    Settings,
+    TrainingSettings,
+    ValidationSettings,
+)
 
 
 class Registry(Protocol):
@@ -67,6 +74,7 @@ class ModelValidator:
         self._validation = settings.validation if settings else ValidationSettings()
         self._training = settings.training if settings else TrainingSettings()
         self._monitoring = settings.monitoring if settings else MonitoringSettings()
+        self._decision = settings.decision if settings else DecisionSettings()
         self._definitions = settings.project.definitions if settings else ENGINES_OWN
         self._checks: dict[str, Check | None] = dict(CHECKS)
         self._own: dict[str, Validator] = {}
@@ -203,7 +211,9 @@ class ModelValidator:
             reference=reference,
             champion=champion,
             size_bytes=size_bytes,
-            definitions=self._definitions,
+            definitions=with_chosen_metrics(
+                self._definitions, contract, self._training, self._decision
+            ),
         )
 
 

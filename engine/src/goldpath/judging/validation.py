@@ -12,6 +12,7 @@ from goldpath.judging.checks import CHECKS, are_numbers, champion_fault, make_re
 from goldpath.judging.own_checks import require_validator, run_own
 from goldpath.judging.validation_report import ValidationReport, ValidationResult, ValidationStatus
 from goldpath.judging.validators import Evidence
+from goldpath.learning.decision.chosen import with_chosen_metrics
 from goldpath.learning.frames import target_values
 from goldpath.learning.scoring import LoadedModel, Predictions
 from goldpath.learning.splitting import Split
@@ -129,5 +130,7 @@ def _evidence(
         monitoring=settings.monitoring,
         train=split.train,
         champion=champion,
-        definitions=settings.project.definitions,
+        definitions=with_chosen_metrics(
+            settings.project.definitions, contract, settings.training, settings.decision
+        ),
     )

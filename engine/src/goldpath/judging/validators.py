@@ -20,6 +20,7 @@ from goldpath.judging.validation_report import (
     ValidationStatus,
 )
 from goldpath.learning.metrics import (
+    LESS_IS_BETTER,
     Score,
     bootstrap_score,
     main_metric,
@@ -32,9 +33,6 @@ from goldpath.settings import MonitoringSettings, TrainingSettings, ValidationSe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
-
-ERRORS = frozenset({"brier", "calibration_error", "log_loss", "mae", "rmse"})
-"""The metrics of which less is better: their threshold is the largest value allowed."""
 
 TIMED_PREDICTIONS = 15
 
@@ -211,7 +209,7 @@ def check_performance(evidence: Evidence) -> ValidationResult:
             f"it has: {', '.join(sorted(scores))}",
         )
     own = {each.name for each in evidence.definitions.metrics if not each.greater_is_better}
-    errors = ERRORS | own
+    errors = LESS_IS_BETTER | own
     details: dict[str, dict[str, float | str]] = {}
     missed, doubtful = [], []
     for name, score in scores.items():

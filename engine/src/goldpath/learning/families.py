@@ -2,14 +2,18 @@
 
 Only scikit-learn's own classes are used, so that a model is stored by skops and loaded with the
 allow-list below, never with pickle. The list also holds what AutoML's ensembles are made of.
+`libraries.py` has further families, which the settings choose by name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from goldpath.learning.columns import Columns
 from goldpath.learning.family import Family, Trial, family
-from goldpath.project import Model, ProjectDefinitionError
+from goldpath.learning.libraries import LIBRARIES
+from goldpath.learning.stored import stored_types
+from goldpath.project import Model, ProjectDefinitionError, place_of
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -28,6 +32,13 @@ TRUSTED_TYPES = (
     "goldpath.automl.learners.scikit.NeighboursModel",
     "goldpath.automl.learners.neural.NetworkModel",
     "goldpath.automl.preparation.TablePreparation",
+    "goldpath.learning.boosters.LightGBMTrees",
+    "goldpath.learning.boosters.XGBoostTrees",
+    "goldpath.learning.foreign.ForeignModel",
+    "collections.OrderedDict",
+    "lightgbm.basic.Booster",  # its state is LightGBM's own text, which holds no code
+    "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
     "functools.partial",  # of a trusted function only: skops audits what is inside
     "numpy.dtype",
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
@@ -96,42 +107,87 @@ def linear(trial: Trial, columns: Columns) -> "Pipeline":
 
 
 FAMILIES: Mapping[str, Family] = {each.name: each for each in (boosting, linear)}
-"""The engine's own families by name."""
+"""The families that are tried where neither project nor settings name any, by name."""
+
+BUILT_IN: Mapping[str, Family] = {**FAMILIES, **LIBRARIES}
+"""All of the engine's own families by name."""
+
+EXTRAS = {
+    "lightgbm": "the package lightgbm is in the engine's extras core and serving",
+    "xgboost": "the package xgboost-cpu is in the engine's extra automl",
+    "catboost": "the package catboost is in the engine's extra catboost",
+}
+"""Where what a built-in family requires comes from."""
 
 
-def families_of(definitions: Model) -> Mapping[str, Family]:
+def families_of(definitions: Model, names: Sequence[str] = ()) -> Mapping[str, Family]:
     """The families that a model is searched among, by name.
 
+    Args:
+        definitions: The project's own families.
+        names: Those that the settings choose, of the project's own and of the engine's; the
+            project's own where empty, and the engine's default ones where it has none.
+
     Raises:
-        ProjectDefinitionError: If two of them have one name.
+        ProjectDefinitionError: If two of the project's have one name, or a name is unknown.
     """
-    if not definitions.families:
-        return FAMILIES
-    found = {each.name: each for each in definitions.families}
-    if len(found) < len(definitions.families):
-        names = [each.name for each in definitions.families]
+    own = {each.name: each for each in definitions.families}
+    if len(own) < len(definitions.families):
+        listed = [each.name for each in definitions.families]
         raise ProjectDefinitionError(
-            f"two families have one name: {', '.join(names)}", "rename one: @family(name=…)"
+            f"two families have one name: {', '.join(listed)}", "rename one: @family(name=…)"
         )
-    return found
+    if not names:
+        return own or FAMILIES
+    known = {**BUILT_IN, **own}
+    if unknown := [name for name in names if name not in known]:
+        raise ProjectDefinitionError(
+            f"training.families names {', '.join(map(repr, unknown))}; there are "
+            f"{', '.join(known)}",
+            "correct it in config/training.yaml, or hand the family over in `families=` of "
+            "project.py",
+        )
+    return {name: known[name] for name in names}
 
 
 def family_named(definitions: Model, name: str) -> Family:
-    """A family by its name.
+    """A family by its name: the project's own, or the engine's.
 
     Raises:
-        ProjectDefinitionError: If the project has none of that name.
+        ProjectDefinitionError: If there is none of that name.
     """
-    known = families_of(definitions)
+    known = {**BUILT_IN, **families_of(definitions)}
     if name not in known:
         raise ProjectDefinitionError(
-            f"there is no family {name!r}; the project has {', '.join(known)}",
+            f"there is no family {name!r}; there are {', '.join(known)}",
             "hand it over in `families=` of project.py, or train anew",
         )
     return known[name]
 
 
+def require_installed(families: Mapping[str, Family]) -> None:
+    """Refuse a family whose library is not there, before anything is fitted.
+
+    A native library that is there may lack one of its own (OpenMP's), so it is imported.
+
+    Raises:
+        ProjectDefinitionError: Names the family, the library and what to install.
+    """
+    for each in families.values():
+        for module in each.requires:
+            try:
+                import_module(module)
+            except (ImportError, OSError) as error:
+                raise ProjectDefinitionError(
+                    f"{place_of(each.function)}: the family {each.name} needs {module}, which "
+                    f"cannot be imported: {error}",
+                    f"{EXTRAS.get(module, 'name its package')}: add it in pyproject.toml to core "
+                    "(and to serving, unless the compiled model serves), then: make lock setup",
+                ) from error
+
+
 def trusted_types(definitions: Model) -> tuple[str, ...]:
     """What loading a model may make, beyond skops's own list."""
-    own = [name for each in definitions.families for name in each.trusted]
-    return tuple(dict.fromkeys((*TRUSTED_TYPES, *own)))
+    families = (*LIBRARIES.values(), *definitions.families)
+    declared = [name for each in families for name in each.trusted]
+    return tuple(dict.fromkeys((*TRUSTED_TYPES, *declared, *stored_types())))

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from goldpath.contract import Contract
 from goldpath.learning.columns import Columns
-from goldpath.project import ProjectDefinitionError
+from goldpath.learning.space import Dimension, RecordingTrial, require_drawable
+from goldpath.learning.stored import place_of_class, stored_class_of
+from goldpath.project import ProjectDefinitionError, place_of
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -52,36 +54,54 @@ class Family:
         defaults: Parameters that the search tries first; it draws these, too, where there are none.
         trusted: Types of one's own or of another library that loading a fitted model may make,
             beyond those of scikit-learn, as `module.Class`.
+        requires: What must be importable to build it, as `import` names it.
 
     Example:
         >>> from pathlib import Path
         >>> from goldpath import family, load_contract
         >>> @family(defaults={"alpha": 1.0})
         ... def ridge(trial, columns):
-        ...     from sklearn.linear_model import RidgeClassifier
+        ...     from sklearn.linear_model import LogisticRegression
         ...     from sklearn.pipeline import make_pipeline
         ...     alpha = trial.suggest_float("alpha", 0.01, 100, log=True)
-        ...     return make_pipeline(columns.encoded(), RidgeClassifier(alpha=alpha))
+        ...     return make_pipeline(columns.encoded(), LogisticRegression(C=1 / alpha))
         >>> ridge.build(load_contract(Path.cwd()), {"alpha": 2.0}, seed=7)[-1]
-        RidgeClassifier(alpha=2.0)
+        LogisticRegression(C=0.5)
     """
 
     name: str
     function: "Callable[[Any, Columns], BaseEstimator]"
     defaults: Mapping[str, Any] = field(default_factory=dict)
     trusted: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
     def build(
         self, contract: Contract, parameters: Mapping[str, Any], seed: int
     ) -> "BaseEstimator":
-        """An unfitted estimator with these parameters."""
-        return self.function(KnownTrial(self.name, parameters), Columns(contract, seed))
+        """An unfitted estimator with these parameters.
+
+        Raises:
+            ProjectDefinitionError: If the function returns none.
+        """
+        made = self.function(KnownTrial(self.name, parameters), Columns(contract, seed))
+        return _as_estimator(made, self.function, contract.problem)
 
     def suggest(self, trial: Trial, contract: Contract) -> dict[str, Any]:
         """Draw parameters for a trial."""
         recorder = _Recorder(trial)
         self.function(recorder, Columns(contract, 0))
         return recorder.drawn
+
+    def space(self, contract: Contract) -> Mapping[str, Dimension]:
+        """What is searched over where it starts from its defaults, by parameter.
+
+        Raises:
+            ProjectDefinitionError: If a default is of no parameter, or outside of its range.
+        """
+        trial = RecordingTrial(self.defaults)
+        self.function(trial, Columns(contract, 0))
+        require_drawable(self.name, self.function, self.defaults, trial.space)
+        return trial.space
 
 
 @dataclass(frozen=True)
@@ -138,18 +158,22 @@ def family(
     defaults: Mapping[str, Any] | None = None,
     trusted: Sequence[str] = (),
     name: str | None = None,
+    requires: Sequence[str] = (),
 ) -> "Callable[[Callable[[Any, Columns], BaseEstimator]], Family]":
     """Make a family of a function `(trial, columns) -> estimator`.
 
     The function is called for each trial of the search and must do nothing but build: it draws
     parameters from `trial` as with Optuna, and returns an unfitted scikit-learn estimator that
     takes the contract's features as a DataFrame. `columns` knows the features and makes encoders.
+    The estimator, or the last step of a `Pipeline`, may be an object of a class of one's own that
+    saves and loads itself; see `stored`.
 
     Args:
         defaults: Parameters to try first. A search prefers the best defaults unless another
             configuration is better by more than the noise of the folds.
         trusted: Types that loading a fitted model may make, beyond those of scikit-learn.
         name: As it is logged; the function's name where not given.
+        requires: What must be importable to build it; `check` and the search name what is missing.
 
     Returns:
         The decorator; what is decorated becomes a `Family`.
@@ -171,12 +195,53 @@ def family(
 
     def decorate(function: "Callable[[Any, Columns], BaseEstimator]") -> Family:
         if len(inspect.signature(function).parameters) != 2:
-            code = function.__code__
             raise ProjectDefinitionError(
-                f"{code.co_filename}:{code.co_firstlineno}: the family {function.__name__} takes "
-                f"{inspect.signature(function)}",
+                f"{place_of(function)}: the family takes {inspect.signature(function)}",
                 "write it with two parameters: trial and columns",
             )
-        return Family(name or function.__name__, function, dict(defaults or {}), tuple(trusted))
+        return Family(
+            name or function.__name__,
+            function,
+            dict(defaults or {}),
+            tuple(trusted),
+            tuple(requires),
+        )
 
     return decorate
+
+
+def _as_estimator(made: Any, function: Any, problem: str) -> Any:
+    """What a family returned, with a foreign model wrapped as an estimator.
+
+    Raises:
+        ProjectDefinitionError: If it cannot be fitted, or saves itself without a stored name.
+    """
+    steps = getattr(made, "steps", None)
+    last = steps[-1][1] if steps else made
+    if isinstance(last, type) or not callable(getattr(last, "fit", None)):
+        raise ProjectDefinitionError(
+            f"{place_of(function)}: the family returns {last!r}, which has no method fit",
+            "return an unfitted scikit-learn estimator, or an object of a class with @stored(…)",
+        )
+    entry = stored_class_of(last)
+    if entry is None and callable(getattr(last, "save", None)) and _is_plain(last):
+        raise ProjectDefinitionError(
+            f"{place_of(function)}: the family's model {type(last).__name__} "
+            f"({place_of_class(type(last))}) saves itself, and has no name for the versions",
+            f'write @stored("{type(last).__name__.lower()}") above the class '
+            "(from goldpath import stored)",
+        )
+    if entry is None or not entry.saves:
+        return made
+    from goldpath.learning.foreign import ForeignModel
+
+    wrapped = ForeignModel(last, problem == "classification")
+    if steps:
+        steps[-1] = (steps[-1][0], wrapped)
+        return made
+    return wrapped
+
+
+def _is_plain(model: Any) -> bool:
+    """Whether a class is no scikit-learn estimator, which skops could store."""
+    return not hasattr(model, "get_params")

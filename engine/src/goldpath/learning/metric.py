@@ -126,6 +126,15 @@ def metric(
     return decorate
 
 
+def only_on_rows(*_: object) -> float:
+    """The function of a metric that the engine computes on predictions.
+
+    Raises:
+        TypeError: Always.
+    """
+    raise TypeError("this metric is computed on predictions: use on_rows")
+
+
 def probability_of(contract: Contract, predictions: Predictions) -> np.ndarray:
     """P(positive) of a binary target, the matrix of probabilities of several classes.
 

@@ -24,6 +24,13 @@ Figure = Annotated[float, BeforeValidator(lambda value: float("nan") if value is
 
 UNDEFINED = "undefined"
 
+LESS_IS_BETTER = frozenset({"brier", "calibration_error", "log_loss", "mae", "rmse"})
+"""The further metrics of which less is better."""
+OF_PROBABILITY = frozenset({"brier", "calibration_error", "log_loss", "pr_auc"})
+"""The further metrics that look at probabilities, not at decisions."""
+_OF_CLASSES = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss")
+_OF_TWO_CLASSES = ("precision", "recall", "pr_auc", "brier", "calibration_error")
+
 
 @dataclass(frozen=True)
 class Score:
@@ -62,6 +69,13 @@ def main_metric(contract: Contract, own: Metric | None = None) -> str:
     if contract.problem == "regression":
         return "r2"
     return "roc_auc" if contract.is_binary else "roc_auc_ovr"
+
+
+def further_names(contract: Contract) -> tuple[str, ...]:
+    """The names of the engine's metrics beside the problem's usual one."""
+    if contract.problem == "regression":
+        return ("mae", "rmse")
+    return (*_OF_CLASSES, *_OF_TWO_CLASSES) if contract.is_binary else _OF_CLASSES
 
 
 def metric_value(
@@ -139,7 +153,9 @@ def other_scores(
         rows: The rows themselves, which a metric of one's own may look at.
         main: The project's own main metric; the problem's usual one is then among the further.
     """
-    metrics: dict[str, Callable[[Any], float]] = dict(_row_metrics(contract, truth, predictions))
+    metrics: dict[str, Callable[[Any], float]] = dict(
+        built_in_metrics(contract, truth, predictions)
+    )
     for each in own:
         metrics[each.name] = _measured(contract, truth, predictions, each, rows)
     if main is not None:
@@ -192,12 +208,19 @@ def expected_calibration_error(positive: np.ndarray, probabilities: np.ndarray) 
     return sum(distances) / len(positive)
 
 
-def _row_metrics(
+def built_in_metrics(
     contract: Contract, truth: np.ndarray, predictions: Predictions
-) -> dict[str, Callable[[np.ndarray], float]]:
-    """Each further metric as a function of row numbers, fast enough for hundreds of resamples."""
-    losses = row_losses(contract, truth, predictions)
+) -> dict[str, Callable[[Any], float]]:
+    """Each further metric as a function of row numbers, fast enough for hundreds of resamples.
+
+    Args:
+        contract: Names the problem.
+        truth: The target, shape (rows,).
+        predictions: What the model says; without probabilities (the log of several classes) there
+            are the metrics of decisions alone.
+    """
     if contract.problem == "regression":
+        losses = row_losses(contract, truth, predictions)
         squares = losses**2
         return {
             "mae": lambda rows: float(losses[rows].mean()),
@@ -226,13 +249,16 @@ def _row_metrics(
         hits = np.bincount(true_class[rows][right[rows]], minlength=len(labels))
         return float(np.mean(hits[sizes > 0] / sizes[sizes > 0]))
 
-    metrics: dict[str, Callable[[np.ndarray], float]] = {
+    metrics: dict[str, Callable[[Any], float]] = {
         "accuracy": lambda rows: float(right[rows].mean()),
         "balanced_accuracy": balanced_accuracy,
         "f1_macro": f1_macro,
-        "log_loss": lambda rows: float(losses[rows].mean()),
     }
-    if contract.is_binary and predictions.probabilities is not None:
+    if predictions.probabilities is None:
+        return metrics
+    losses = row_losses(contract, truth, predictions)
+    metrics["log_loss"] = lambda rows: float(losses[rows].mean())
+    if contract.is_binary:
         probabilities = predictions.probabilities[:, 1]
         positive, called = one_hot[:, 1], predicted == 1
         metrics["precision"] = lambda rows: _share(positive[rows][called[rows]])

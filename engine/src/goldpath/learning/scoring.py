@@ -8,6 +8,7 @@ import numpy as np
 
 from goldpath.contract import Contract
 from goldpath.features.row.complete import complete_rows
+from goldpath.learning.decision.threshold import rule_of
 from goldpath.learning.frames import model_frame
 from goldpath.learning.predictions import Predictions
 from goldpath.model_version import ModelVersion
@@ -74,7 +75,7 @@ class LoadedModel:
         for column, label in enumerate(self.contract.target.classes):
             if label in known:  # a class without training rows has probability 0
                 probabilities[:, column] = raw[:, known.index(label)]
-        best = probabilities.argmax(axis=1)
+        best = rule_of(self.contract).labels(probabilities)
         labels = [self.contract.target.classes[index] for index in best]
         chosen = probabilities[:, 1] if self.contract.is_binary else probabilities.max(axis=1)
         return Predictions(labels, probabilities, [float(score) for score in chosen])

@@ -92,12 +92,12 @@ def search(
     Args:
         train: Training rows, oldest first where the contract has a time.
         contract: Names the columns and the metric.
-        settings: Trials, time limit, folds and seed.
+        settings: Trials, time limit, folds, seed, and which families.
         on_trial: Called after each new trial with it and the best score so far.
         known: Trials that an earlier process finished; they are not run again.
         definitions: The project's families and its main metric.
     """
-    families = families_of(definitions)
+    families = families_of(definitions, settings.families)
     folds = make_folds(train, contract, settings)
     study = _new_study(settings, len(families))
     attempt = _Attempt(train, contract, settings, definitions, families, folds)

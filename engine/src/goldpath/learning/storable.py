@@ -6,14 +6,14 @@ rows.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
-from goldpath.learning.families import trusted_types
+from goldpath.learning.families import families_of, require_installed, trusted_types
 from goldpath.learning.family import Family
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.project import Model, ProjectDefinitionError, place_of
@@ -39,18 +39,36 @@ class FirstTrial:
 
 
 def require_storable_families(
-    train: pd.DataFrame, contract: Contract, definitions: Model, seed: int
+    train: pd.DataFrame,
+    contract: Contract,
+    definitions: Model,
+    seed: int,
+    names: Sequence[str] = (),
+    prove: Callable[[Any, pd.DataFrame], None] = lambda _model, _frame: None,
 ) -> None:
     """Fit each family of the project to a few rows, and refuse one that could not be registered.
 
     The engine's own families are known. What depends on drawn parameters may still appear later:
     registration asks again.
 
+    Args:
+        train: Training rows.
+        contract: Names the columns.
+        definitions: The project's families.
+        seed: For whatever is random in an estimator.
+        names: The families that the settings choose.
+        prove: Called with each fitted model and the rows that it was fitted on.
+
     Raises:
         ProjectDefinitionError: Names the family, the types and what to write where.
     """
     rows = _few_rows(train, contract)
-    for family in definitions.families:
+    chosen = families_of(definitions, names)
+    require_installed(chosen)
+    for family in chosen.values():
+        family.space(contract)
+        if family not in definitions.families:
+            continue
         parameters = {**family.suggest(FirstTrial(), contract), **family.defaults}
         try:
             model = family.build(contract, parameters, seed)
@@ -62,6 +80,7 @@ def require_storable_families(
         except Exception:  # noqa: BLE001, S112  the search fits all rows, and says what fails
             continue
         require_storable(model, definitions, family)
+        prove(model, model_frame(rows, contract))
 
 
 def require_storable(model: Any, definitions: Model, family: Family | None = None) -> None:

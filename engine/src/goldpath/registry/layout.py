@@ -7,11 +7,16 @@ SIGNATURE_TAG = "signature"
 DIGEST_TAG = "model_digest"
 KEY_TAG = "signed_by"
 COMPILED_TAG = "compiled"
+ENGINE_TAG = "engine_version"
+PROJECT_TAG = "project_version"
+CLASSES_TAG = "own_classes"
+THRESHOLD_TAG = "decision_threshold"
 
 ENGINES_TAGS = frozenset(
     {
         *(RUN_KEY, SNAPSHOT_TAG, SEMANTIC_TAG, SIGNATURE_TAG, DIGEST_TAG, KEY_TAG, COMPILED_TAG),
         *("gold_table", "predictions_digest", "semantic_version_reason", "inputs_digest", "kind"),
+        *(ENGINE_TAG, PROJECT_TAG, CLASSES_TAG, THRESHOLD_TAG),
         *("stage", "gate", "gate_checks", "smoke_test", "traffic_share", "traffic_shadow"),
     }
 )

@@ -20,11 +20,14 @@ from goldpath.registry.files.pipeline import (
 )
 from goldpath.registry.files.registered import REGISTERED
 from goldpath.registry.layout import (
+    CLASSES_TAG,
     COMPILED_TAG,
     CONTRACT_FILE,
     DIGEST_TAG,
+    ENGINE_TAG,
     KEY_TAG,
     MODEL_PATH,
+    PROJECT_TAG,
     RUN_KEY,
     SIGNATURE_TAG,
 )
@@ -88,7 +91,7 @@ class Registration:
                 return existing
             with TemporaryDirectory(prefix="register-") as name:
                 folder = Path(name) / MODEL_PATH
-                model_id, source, compiled = self._log_model(run_id, model, example, folder)
+                model_id, source, found = self._log_model(run_id, model, example, folder)
                 (folder / CONTRACT_FILE).write_text(dump_contract(model.contract), "utf-8")
                 signature = sign_folder(
                     folder,
@@ -100,7 +103,7 @@ class Registration:
                 self.runs.log_file(run_id, folder / CONTRACT_FILE)
             self.ensure_model()
             return self.create_signed(
-                source, run_id, model_id, {**tags, COMPILED_TAG: compiled}, description, signature
+                source, run_id, model_id, {**tags, **found}, description, signature
             )
 
     def next_number(self) -> str:
@@ -195,18 +198,20 @@ class Registration:
 
     def _log_model(
         self, run_id: str, model: "LoadedModel", example: Any, folder: Path
-    ) -> tuple[str, str, str]:
-        """Store pipeline and compiled form as a logged model; its id, its source, and the proof."""
+    ) -> tuple[str, str, dict[str, str]]:
+        """Store pipeline and compiled form as a logged model; its id, its source, and its tags."""
         from mlflow.entities import LoggedModelOutput
         from mlflow.models import Model
         from mlflow.sklearn import save_model
 
         from goldpath.compiled.store import write_compiled
         from goldpath.learning.background import write_background
-        from goldpath.learning.storable import require_storable
+        from goldpath.learning.storable import ROWS, require_storable
+        from goldpath.registry.files.own_classes import require_restorable, write_own_classes
 
         settings = self.connection.settings
         require_storable(model.pipeline, running_project().definitions)
+        require_restorable(model.pipeline, example.head(ROWS))
         with self.connection.translate("storing the model"):
             client = self.connection.client
             experiment = client.get_run(run_id).info.experiment_id
@@ -221,12 +226,20 @@ class Registration:
                 serialization_format="skops",
                 skops_trusted_types=list(trusted_types()),
             )
+            own = write_own_classes(model.pipeline, folder, settings.root)
             compiled = write_compiled(model, folder, settings)
             write_background(example, model.contract, folder, settings.training.seed)
             client.log_model_artifacts(logged.model_id, str(folder))
             client.finalize_logged_model(logged.model_id, "READY")
             client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
-        return str(logged.model_id), f"models:/{logged.model_id}", compiled
+        tags = {
+            COMPILED_TAG: compiled,
+            ENGINE_TAG: own.engine,
+            PROJECT_TAG: f"{own.project} {own.project_version}".strip(),
+        }
+        if own.classes:
+            tags[CLASSES_TAG] = own.spoken
+        return str(logged.model_id), f"models:/{logged.model_id}", tags
 
     def _registered(self, run_id: str, tags: Mapping[str, str]) -> ModelVersion | None:
         """The version that a former call with this run, or its key, has made."""

@@ -304,6 +304,7 @@ def _operations(predictor: Predictor, learned: Contract) -> APIRouter:
             problem=contract.problem,
             target=contract.target.column,
             classes=list(contract.target.classes),
+            threshold=contract.decision_threshold,
             features={feature.name: _described(feature) for feature in contract.features},
             changed_row_features=list(changed_features(contract, learned)),
         )

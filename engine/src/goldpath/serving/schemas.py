@@ -89,6 +89,10 @@ class ModelFacts(BaseModel):
     problem: str
     target: str
     classes: list[str]
+    threshold: float | None = Field(
+        description="The positive class is predicted above this probability; null: the most "
+        "probable class is."
+    )
     features: dict[str, str] = Field(description="What each feature may be, in words.")
     changed_row_features: list[str] = Field(
         description="Where the project's present row features are not those that this version "

@@ -10,6 +10,7 @@ from goldpath.settings.access import AccessSettings
 from goldpath.settings.automl import AutoMLSettings
 from goldpath.settings.aws import AwsSettings
 from goldpath.settings.card import CardSettings
+from goldpath.settings.decision import DecisionSettings
 from goldpath.settings.errors import SettingsError
 from goldpath.settings.features import FeatureSettings, FeatureViewSettings
 from goldpath.settings.lake import LakeSettings
@@ -32,6 +33,7 @@ __all__ = [
     "AutoMLSettings",
     "AwsSettings",
     "CardSettings",
+    "DecisionSettings",
     "FeatureSettings",
     "FeatureViewSettings",
     "LakeSettings",

@@ -12,6 +12,7 @@ from goldpath.settings.access import AccessSettings
 from goldpath.settings.automl import AutoMLSettings
 from goldpath.settings.aws import AwsSettings
 from goldpath.settings.card import CardSettings
+from goldpath.settings.decision import DecisionSettings
 from goldpath.settings.errors import SettingsError
 from goldpath.settings.features import FeatureSettings
 from goldpath.settings.lake import LakeSettings
@@ -70,6 +71,7 @@ class Settings(SectionFiles):
     environment: Literal["development", "staging", "production"] = "development"
     lake: LakeSettings = LakeSettings()
     training: TrainingSettings = TrainingSettings()
+    decision: DecisionSettings = DecisionSettings()
     registry: RegistrySettings = RegistrySettings()
     validation: ValidationSettings = ValidationSettings()
     automl: AutoMLSettings = AutoMLSettings()

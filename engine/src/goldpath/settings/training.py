@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from goldpath.settings.section import Section
 
@@ -12,6 +12,18 @@ class TrainingSettings(Section):
 
     config_file: ClassVar[str] = "training.yaml"
 
+    families: tuple[str, ...] = Field(
+        default=(),
+        description="what the search chooses from: the project's own by their names, and boosting, "
+        "linear, forest, extra_trees, lightgbm, xgboost, catboost; empty: the project's own, and "
+        "without any boosting and linear",
+    )
+    metric: str = Field(
+        default="",
+        description="what the search maximises and the gate compares: a metric of the engine's or "
+        "of the project's own, or `value` (decision.values); empty: the project's own, and without "
+        "one roc_auc, roc_auc_ovr or r2",
+    )
     trials: int = Field(default=12, ge=1, description="Optuna trials, the defaults included")
     timeout_seconds: float = Field(default=60, gt=0, description="no trial starts after this")
     cv_folds: int = Field(default=3, ge=2)
@@ -37,3 +49,10 @@ class TrainingSettings(Section):
         ge=1000,
         description="rows on which the compiled model must answer as the fitted pipeline does",
     )
+
+    @field_validator("families")
+    @classmethod
+    def _are_different(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} is named twice: name each family once")
+        return names

@@ -12,6 +12,7 @@ import numpy as np
 from goldpath.compiled.encoded import EncodedModel
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import Contract
+from goldpath.learning.decision.threshold import rule_of
 from goldpath.learning.scoring import LoadedModel
 from goldpath.privacy.suppression import Suppression
 from goldpath.quality.file_rows import count_reasons
@@ -101,7 +102,7 @@ class BatchScorer:
         bad = np.zeros(chunk.num_rows, dtype=bool)
         bad[list(checked.problems)] = True
         answers = self._answers(checked, bad)
-        best = answers.argmax(axis=1).astype(np.int32)
+        best = rule_of(self._model.contract).labels(answers).astype(np.int32)
         if not self._classes:
             scores, prediction = answers[:, 0], pa.array(answers[:, 0], mask=bad)
         else:

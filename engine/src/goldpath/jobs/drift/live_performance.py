@@ -22,9 +22,12 @@ from goldpath.jobs.drift.live_quality import (
 )
 from goldpath.jobs.drift.served_predictions import judged_since
 from goldpath.lake.connection import open_lakehouse
+from goldpath.learning.decision.chosen import with_chosen_metrics
 from goldpath.learning.metrics import area_under_roc
+from goldpath.learning.predictions import Predictions
 from goldpath.presentation import console, print_json, show_rows
 from goldpath.privacy.erasure import uses_rows
+from goldpath.project import Model, naming
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.reports import write_report
 from goldpath.serving.report_metrics import write_textfile
@@ -115,15 +118,22 @@ def live_performance(
             f"({sum(found.counts.values())} predictions, {len(latest)} labels)",
             "send labels to POST /feedback, with the prediction_id of the answer",
         )
+    definitions = with_chosen_metrics(
+        settings.project.definitions, contract, settings.training, settings.decision
+    )
+
+    def judged(version: str, day: str, count: int, rows: "pd.DataFrame") -> Performance:
+        return _performance(contract, definitions, version, day, count, rows)
+
     by_day = [
-        _performance(contract, version, day, count, _of(joined, model_version=version, _day=day))
+        judged(version, day, count, _of(joined, model_version=version, _day=day))
         for (version, day), count in sorted(found.counts.items())
     ]
     versions = Counter[str]()
     for (version, _), count in found.counts.items():
         versions[version] += count
     by_version = [
-        _performance(contract, version, EVERY_DAY, count, _of(joined, model_version=version))
+        judged(version, EVERY_DAY, count, _of(joined, model_version=version))
         for version, count in sorted(versions.items())
     ]
     file = settings.reports / REPORT
@@ -174,14 +184,44 @@ def _of(rows: "pd.DataFrame", **columns: str) -> "pd.DataFrame":
 
 
 def _performance(
-    contract: Contract, version: str, day: str, predictions: int, labelled: "pd.DataFrame"
+    contract: Contract,
+    definitions: Model,
+    version: str,
+    day: str,
+    predictions: int,
+    labelled: "pd.DataFrame",
 ) -> Performance:
     figures: Mapping[str, float] = {}
     if len(labelled):
         is_regression = contract.problem == "regression"
         figures = _of_values(labelled) if is_regression else _of_classes(contract, labelled)
+        figures = {**figures, **_chosen(contract, definitions, labelled)}
     defined = {name: value for name, value in figures.items() if np.isfinite(value)}
     return Performance(version, day, predictions, len(labelled), defined)
+
+
+def _chosen(contract: Contract, definitions: Model, rows: "pd.DataFrame") -> dict[str, float]:
+    """The metrics that the settings choose, and the project's own, as the gate computes them.
+
+    One that looks at the rows, or at each class's probability, is left out: what comes back is the
+    label, the prediction and its score.
+    """
+    scores = rows["score"].to_numpy("float64")
+    if contract.problem == "regression":
+        truth, decided = (rows[name].to_numpy("float64") for name in ("label", "prediction"))
+        probabilities = None
+    else:
+        truth, decided = (rows[name].to_numpy(str) for name in ("label", "prediction"))
+        probabilities = np.column_stack([1 - scores, scores]) if contract.is_binary else None
+    predictions = Predictions(decided.tolist(), probabilities, scores.tolist())
+    missing = {"rows"} if probabilities is not None else {"rows", "probability"}
+    figures = {}
+    for metric in (definitions.metric, *definitions.metrics):
+        if metric is not None and not missing & set(metric.inputs):
+            on = metric.on_rows(contract, truth, predictions, None)
+            with naming(metric.function):
+                figures[metric.name] = on(slice(None))
+    return figures
 
 
 def _of_values(rows: "pd.DataFrame") -> dict[str, float]:

@@ -23,7 +23,7 @@ from goldpath.automl.result import AutoMLResult, HistoryPoint
 from goldpath.automl.sharing import find_model_parallel
 from goldpath.contract import Contract
 from goldpath.features.learned import learned_contract
-from goldpath.jobs.training.automl_store import AUTOML, store_ensemble
+from goldpath.jobs.training.automl_store import AUTOML, held_out_column, store_ensemble
 from goldpath.jobs.training.checks import rows_digest
 from goldpath.jobs.training.inputs import inputs_digest
 from goldpath.jobs.training.record import logged_result
@@ -32,6 +32,7 @@ from goldpath.jobs.training.stages import preparing_steps, run_recipe
 from goldpath.jobs.training.work import TrainingError, TrainingWork, only_process
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import gold_snapshot
+from goldpath.learning.decision.choice import require_tunable
 from goldpath.learning.folds import make_folds
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.scoring import ModelVersion
@@ -165,6 +166,7 @@ def search_ensemble(
     if done := work.run.stage("train", Found):
         return done
     divided, train, contract = work.divided, work.train_rows, work.contract
+    require_tunable(contract, work.settings.decision, work.definitions)
     step(f"train: {_spoken(plan)} on {len(train)} rows")
     frame, target = model_frame(train, contract), target_values(train, contract)
     with budget_progress(plan.seconds) as show:
@@ -191,6 +193,7 @@ def search_ensemble(
     for entry in found.leaderboard:
         if entry.weight > 0:
             weights[entry.family] = weights.get(entry.family, 0.0) + round(entry.weight, 4)
+    threshold = work.chosen_threshold(lambda: held_out_column(contract, found))
     states = Counter(entry.state for entry in found.leaderboard)
     result = Found(
         family=AUTOML,
@@ -213,6 +216,7 @@ def search_ensemble(
             budget_seconds=plan.seconds,
             left_out=dict(found.left_out),
         ),
+        threshold=threshold,
     )
     work.run.finish_stage("train", result)
     return result

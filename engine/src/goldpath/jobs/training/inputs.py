@@ -39,6 +39,7 @@ def inputs_digest(
         "snapshot": snapshot_id,
         "contract": dump_contract(contract),
         "settings": deciding_settings(settings),
+        "decision": settings.decision.model_dump(mode="json"),
         "libraries": library_versions(),
         "steps": [_source(each) for each in preparing],
     }
@@ -56,6 +57,7 @@ def log_inputs(
     manager.log_text(run_id, dump_contract(contract), CONTRACT_FILE)
     inputs = {
         "settings": deciding_settings(settings),
+        "decision": settings.decision.model_dump(mode="json"),
         "libraries": dict(library_versions()),
         "steps": [each.__name__ for each in preparing],
         "commit": commit(settings.root),

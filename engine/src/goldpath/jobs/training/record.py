@@ -28,6 +28,7 @@ from goldpath.registry.layout import (
     RUN_KEY,
     SEMANTIC_TAG,
     SNAPSHOT_TAG,
+    THRESHOLD_TAG,
 )
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.registry.stored_result import result_as_json, result_from_json
@@ -105,6 +106,7 @@ def training_result(work: TrainingWork) -> TrainingResult:
         predictions_digest=judged.predictions_digest,
         plot=judged.plot,
         card=judged.card,
+        threshold=found.threshold,
     )
 
 
@@ -158,6 +160,8 @@ def log_candidate(work: TrainingWork, result: TrainingResult) -> ModelVersion:
         SEMANTIC_TAG: described.semantic_version,
         "semantic_version_reason": described.reason,
     }
+    if found.threshold is not None:
+        tags[THRESHOLD_TAG] = f"{found.threshold:.9g}"
     manager.log_tags(run_id, tags)
     version = manager.register(
         run_id,

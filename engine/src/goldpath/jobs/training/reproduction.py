@@ -12,14 +12,14 @@ from goldpath.jobs.training.record import predictions_digest
 from goldpath.jobs.training.stages import preparing_steps
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.evaluation import evaluate
-from goldpath.learning.search import fit, search
+from goldpath.learning.search import fit, held_out_predictions, search
 from goldpath.presentation import step, trial_progress
 from goldpath.privacy.erasure import uses_rows
 from goldpath.registry.layout import CONTRACT_FILE
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
 from goldpath.registry.training_run import TrainingRun
 from goldpath.reports import write_report
-from goldpath.settings import Settings, TrainingSettings
+from goldpath.settings import DecisionSettings, Settings, TrainingSettings
 
 REPORT_FILE = "reproduction.json"
 TOLERANCE = 1e-9
@@ -106,12 +106,13 @@ def _train_again(former: TrainingWork) -> Reproduction:
     text = manager.download_artifact(run_id, CONTRACT_FILE).read_text(encoding="utf-8")
     inputs = json.loads(manager.download_artifact(run_id, INPUTS_FILE).read_text(encoding="utf-8"))
     found, judged, divided = former.found, former.judged, former.divided
-    definitions = former.definitions
     # The clock stopped that search; the number of its trials stops this one.
     limits = TrainingSettings(
         **{**inputs["settings"], "trials": found.trials, "timeout_seconds": math.inf}
     )
-    settings = former.settings.model_copy(update={"training": limits})
+    # A run of before there were decisions has none.
+    decision = DecisionSettings(**inputs.get("decision", {}))
+    settings = former.settings.model_copy(update={"training": limits, "decision": decision})
     preparing = preparing_steps(settings)
     if (names := [each.__name__ for each in preparing]) != inputs["steps"]:
         raise RegistryError(
@@ -121,6 +122,7 @@ def _train_again(former: TrainingWork) -> Reproduction:
         )
     contract = parse_contract(text)
     work = TrainingWork(settings, contract, manager, former.run, preparing, verify=False)
+    definitions = work.definitions
     step(f"reading the snapshot {work.extracted.snapshot_id}")
     split, rows = work.split, work.train_rows
     step(f"searching again: {limits.trials} trials on {len(rows)} rows")
@@ -133,6 +135,12 @@ def _train_again(former: TrainingWork) -> Reproduction:
             definitions=definitions,
         )
     parameters = again.parameters
+    threshold = work.chosen_threshold(
+        lambda: held_out_predictions(rows, contract, again.family, parameters, limits, definitions)[
+            "prediction"
+        ]
+    )
+    contract = contract.with_threshold(threshold)
     model = fit(rows, contract, again.family, parameters, limits.seed, definitions)
     evaluation = evaluate(model, split.train, split.test, limits, definitions)
     now = library_versions()

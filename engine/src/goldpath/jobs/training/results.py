@@ -81,6 +81,7 @@ class Found:
         learned_rows: Rows that the search learned from.
         learned_digest: SHA-256 of these rows.
         ensemble: Of an AutoML search.
+        threshold: Where the winner decides for the positive class; None: the most probable class.
     """
 
     family: str
@@ -92,6 +93,7 @@ class Found:
     learned_rows: int
     learned_digest: str
     ensemble: EnsembleSearch | None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,8 @@ class TrainingResult:
         predictions_digest: SHA-256 of the predictions of the test rows, to nine digits.
         plot: ROC, calibration and importances as a PNG.
         card: The model card.
+        threshold: Where it decides for the positive class, by `decision`; None: the most probable
+            class.
     """
 
     problem_type: str
@@ -205,3 +209,4 @@ class TrainingResult:
     predictions_digest: str
     plot: str
     card: str
+    threshold: float | None = None

@@ -19,12 +19,14 @@ from goldpath.jobs.training.results import Divided, Extracted, Found, Judged, Tr
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.jobs.windows.model_windows import require_windows_of_gold
 from goldpath.lake.gold_frame import gold_snapshot
+from goldpath.learning.decision.choice import require_tunable
 from goldpath.learning.metrics import main_metric
-from goldpath.learning.search import Trial, search
+from goldpath.learning.search import Trial, held_out_predictions, search
 from goldpath.learning.storable import require_storable_families
 from goldpath.learning.threads import sensible_threads
 from goldpath.presentation import step, trial_progress
 from goldpath.project import unused_definitions
+from goldpath.registry.files.own_classes import require_restorable
 from goldpath.registry.layout import RUN_KEY
 
 
@@ -91,7 +93,10 @@ def search_and_fit(work: TrainingWork) -> Found:
         return done
     divided, rows, definitions = work.divided, work.train_rows, work.definitions
     limits, metric = work.settings.training, main_metric(work.contract, definitions.metric)
-    require_storable_families(rows, work.contract, definitions, limits.seed)
+    require_storable_families(
+        rows, work.contract, definitions, limits.seed, limits.families, require_restorable
+    )
+    require_tunable(work.contract, work.settings.decision, definitions)
     known = work.run.trials()
     going_on = f", {len(known)} of them done" if known else ""
     step(f"train: {limits.trials} trials on {len(rows)} rows{going_on}")
@@ -102,6 +107,11 @@ def search_and_fit(work: TrainingWork) -> Found:
             show_trial(trial.number + 1, best)
 
         best = search(rows, work.contract, limits, on_trial, known, definitions)
+    threshold = work.chosen_threshold(
+        lambda: held_out_predictions(
+            rows, work.contract, best.family, best.parameters, limits, definitions
+        )["prediction"]
+    )
     found = Found(
         family=best.family,
         parameters=dict(best.parameters),
@@ -112,6 +122,7 @@ def search_and_fit(work: TrainingWork) -> Found:
         learned_rows=len(rows),
         learned_digest=rows_digest(rows) if work.preparing else divided.train_digest,
         ensemble=None,
+        threshold=threshold,
     )
     work.run.finish_stage("train", found)
     return found

@@ -33,6 +33,9 @@ from goldpath.judging.evaluation import Evaluation, evaluate
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
 from goldpath.lake.lakehouse import Lakehouse
+from goldpath.learning.decision.choice import chosen_threshold
+from goldpath.learning.decision.chosen import with_chosen_metrics
+from goldpath.learning.frames import target_values
 from goldpath.learning.metrics import main_metric
 from goldpath.learning.scoring import LoadedModel
 from goldpath.learning.search import fit
@@ -109,10 +112,13 @@ class TrainingWork:
         self._under_way: Step | None = None
         self._handed_over: LearnedRows | None = None
 
-    @property
+    @cached_property
     def definitions(self) -> Model:
-        """The project's families, metrics and checks."""
-        return self.settings.project.definitions
+        """The project's families, metrics and checks, with the metrics that the settings choose."""
+        settings = self.settings
+        return with_chosen_metrics(
+            settings.project.definitions, self.contract, settings.training, settings.decision
+        )
 
     @cached_property
     def lakehouse(self) -> Lakehouse:
@@ -216,6 +222,33 @@ class TrainingWork:
                 "start another training (another --run-id)",
             )
 
+    def chosen_threshold(self, held_out: "Callable[[], pd.Series[Any]]") -> float | None:
+        """Where the settings draw the line between two decisions; None: where it is anyway.
+
+        Args:
+            held_out: Gives P(positive) of training rows by models that did not see them, by the
+                rows' index; called where the threshold depends on them.
+        """
+        decision = self.settings.decision
+        if not decision.decides or decision.threshold is not None:
+            return decision.threshold
+        step(f"choosing the threshold: decision.{decision.decides}")
+        scores = held_out()
+        rows = self.train_rows.loc[scores.index]
+        return chosen_threshold(
+            self.contract,
+            decision,
+            self.definitions,
+            target_values(rows, self.contract),
+            scores.to_numpy("float64"),
+            rows,
+        )
+
+    @property
+    def decided_contract(self) -> Contract:
+        """The contract that the version will have: with the threshold at which it decides."""
+        return self.contract.with_threshold(self.found.threshold)
+
     @cached_property
     def model(self) -> LoadedModel:
         """The winner of the search, fitted on all rows to learn from.
@@ -226,7 +259,7 @@ class TrainingWork:
         found = self.found
         if found.ensemble is not None:
             pipeline = stored_ensemble(self.manager, self.run.run_id)
-            return LoadedModel(pipeline=pipeline, contract=self.contract)
+            return LoadedModel(pipeline=pipeline, contract=self.decided_contract)
         rows = self.train_rows
         if (self.preparing or self.learned_otherwise) and rows_digest(rows) != found.learned_digest:
             raise TrainingError(
@@ -238,7 +271,7 @@ class TrainingWork:
         step(f"fitting {found.family} on {len(rows)} rows")
         return fit(
             rows,
-            self.contract,
+            self.decided_contract,
             found.family,
             found.parameters,
             self.settings.training.seed,

@@ -2,17 +2,27 @@
 
 import sys
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from goldpath.contract import Contract
-from goldpath.project import running_project
+from goldpath.learning.stored import stored_class_of
+from goldpath.project import ProjectDefinitionError, running_project
+from goldpath.registry.files.own_classes import (
+    OWN_FOLDER,
+    load_foreign,
+    moved_classes,
+    read_own_classes,
+    with_moved_classes,
+)
 from goldpath.registry.stores.store import RegistryError
 
 ALWAYS = ("numpy", "pandas", "scikit-learn", "skops")
-BOOSTING = {"lightgbm": "lightgbm", "xgboost": "xgboost"}
+BOOSTING = {"lightgbm": "lightgbm", "xgboost": "xgboost", "catboost": "catboost"}
+OF_TREES = {"LightGBMTrees": "lightgbm", "XGBoostTrees": "xgboost"}
+"""Whose trees the engine's own estimators hold."""
 
 
 def trusted_types() -> tuple[str, ...]:
@@ -26,13 +36,13 @@ def read_pipeline(file: Path, uri: str) -> Any:
     """A stored pipeline, read with the allow-list of `trusted_types`.
 
     The list that MLflow stores beside the model is ignored, since whoever can write the model can
-    write that list.
+    write that list. A foreign model that lies beside the file is loaded by its own class.
 
     Raises:
         RegistryError: If the file is missing, holds a type that is not allowed, or needs code that
             was moved or renamed.
     """
-    from skops.io import get_untrusted_types, load
+    from skops.io import get_untrusted_types, load, loads
     from skops.io.exceptions import UntrustedTypesFoundException
 
     if not file.is_file():
@@ -40,8 +50,14 @@ def read_pipeline(file: Path, uri: str) -> Any:
             f"{uri} holds no {file.name}",
             "register it with: make train-local (pickled models are refused)",
         )
+    known = read_own_classes(file.parent)
+    moved = moved_classes(known, uri)
     try:
-        return load(file, trusted=list(trusted_types()))
+        trusted = list(trusted_types())
+        if moved:
+            pipeline = loads(with_moved_classes(file, moved), trusted=trusted)
+        else:
+            pipeline = load(file, trusted=trusted)
     except UntrustedTypesFoundException as error:
         unknown = sorted(set(get_untrusted_types(file=file)) - set(trusted_types()))
         if lacking := [name for name in unknown if _is_gone(name)]:
@@ -52,6 +68,14 @@ def read_pipeline(file: Path, uri: str) -> Any:
         ) from error
     except (ImportError, AttributeError) as error:
         raise _lacks_code(uri, str(error)) from error
+    if known is not None and known.foreign:
+        from goldpath.learning.foreign import foreign_part
+
+        part = foreign_part(pipeline)
+        if part is None:
+            raise RegistryError(f"{uri} names a model {known.foreign!r} and has no place for it")
+        part.put_back(load_foreign(known.foreign, known, file.parent / OWN_FOLDER, uri))
+    return pipeline
 
 
 def _is_gone(name: str) -> bool:
@@ -100,5 +124,25 @@ def model_requirements(pipeline: Any) -> list[str]:
     modules = {type(step).__module__.partition(".")[0] for step in steps}
     # An AutoML ensemble's members hold their library's model as text and name their family.
     modules |= {member.family for member in getattr(pipeline, "members", ())}
+    modules |= {OF_TREES.get(type(step).__name__, "") for step in steps}
     boosting = [package for module, package in BOOSTING.items() if module in modules]
-    return [f"{name}=={version(name)}" for name in (*ALWAYS, *boosting)]
+    return [_requirement(name) for name in (*ALWAYS, *boosting, *_own_needs(steps))]
+
+
+def _own_needs(steps: list[Any]) -> list[str]:
+    """What the project's own classes say that loading them takes."""
+    own = (stored_class_of(getattr(step, "model", step)) for step in steps)
+    return [package for each in own if each is not None for package in each.requires]
+
+
+def _requirement(package: str) -> str:
+    """The package in its installed version; XGBoost is one module of two packages."""
+    for name in (package, f"{package}-cpu"):
+        try:
+            return f"{name}=={version(name)}"
+        except PackageNotFoundError:
+            continue
+    raise ProjectDefinitionError(
+        f"the model needs the package {package}, which is not installed under that name",
+        "name the package as an index does in @stored(requires=[…])",
+    )

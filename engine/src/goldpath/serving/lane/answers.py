@@ -16,6 +16,7 @@ from msgspec import defstruct
 
 from goldpath.compiled.json_rows import JsonRows
 from goldpath.contract import Contract
+from goldpath.learning.decision.threshold import rule_of
 from goldpath.serving.lane.batch_rows import BatchWriter
 from goldpath.serving.lane.request_structs import DecodedBatch, DecodedRow, Values
 from goldpath.serving.log.prediction_ids import ids_of_a_request, prediction_ids
@@ -87,7 +88,7 @@ class AnswerWriter:
         self._champion, self._shadow, self._order = champion, shadow, order
         classes = contract.target.classes
         self._name, self._version = champion.version.name, champion.version.version
-        self._classes = classes
+        self._classes, self._rule = classes, rule_of(champion.model.contract)
         self._log = prediction_log
         self._hide = prediction_log.personal.hide if prediction_log.personal else None
         self._counters = counters
@@ -115,7 +116,7 @@ class AnswerWriter:
         Returns:
             None where an answer is not finite, or could not be logged and has to be.
         """
-        at, classes = self._now(), self._classes
+        at, classes, decide_one = self._now(), self._classes, self._rule.label
         lines: list[_Line] = []
         bodies: list[bytes | None] = []
         labels: list[str] = []
@@ -126,9 +127,8 @@ class AnswerWriter:
                 continue
             value: str | float
             if classes:
-                largest = max(answer)
-                value = label = classes[answer.index(largest)]
-                score = answer[1] if len(classes) == 2 else largest
+                value = label = classes[decide_one(answer)]
+                score = answer[1] if len(classes) == 2 else max(answer)
                 probabilities = self._probabilities(*answer)
             else:
                 value = score = answer[0]
@@ -164,7 +164,7 @@ class AnswerWriter:
         values: list[Any]
         scores: list[float]
         if classes:
-            best = answers.argmax(axis=1)
+            best = self._rule.labels(answers)
             values = list(map(classes.__getitem__, best.tolist()))
             scores = (answers[:, 1] if len(classes) == 2 else answers.max(axis=1)).tolist()
             probabilities: Iterable[Any] = map(self._probabilities, *answers.T.tolist())
@@ -202,8 +202,7 @@ class AnswerWriter:
         """The same for rows that were read without Python objects; no shadow sees them."""
         if self._batch_writer is None or not np.isfinite(answers).all():
             return None
-        # Argmax says 0 where there is one column, the value of a regression.
-        best, labels = answers.argmax(axis=1), self._classes or (REGRESSION_LABEL,)
+        best, labels = self._rule.labels(answers), self._classes or (REGRESSION_LABEL,)
         found = np.bincount(best, minlength=len(labels)).tolist()
         lines, answer = self._batch_writer.write(rows, answers, best, next(self._ids), self._now())
         if not self._log.append(lines, len(answers)):

@@ -1,0 +1,1 @@
+"""What decisions are worth, and what a model is therefore judged by."""
