@@ -7,7 +7,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-engine demo test test-engine test-template test-soak test-fast test-uvicorn mutation lint format typecheck coverage lock wheel check-wheel engine-project clean \
-	bench-cli bench-data bench-iceberg bench-pit bench-windows bench-online bench-registry bench-automl bench-serving bench-features bench-stall bench-batch-scoring
+	bench-cli bench-data bench-iceberg bench-pit bench-windows bench-online bench-registry bench-automl bench-serving bench-features bench-stall bench-batch-scoring bench-drift bench-drift-quality
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,6 +105,12 @@ bench-stall: setup  ## Other callers' latency while one client posts hostile bod
 
 bench-batch-scoring: setup  ## 5 M rows, Parquet to Parquet, against scikit-learn and MLflow (5 minutes; run make demo first)
 	@$(VENV)/python benchmarks/batch_scoring.py $(DEMO)
+
+bench-drift: setup-engine  ## A drift check of 1 M rows against Evidently's preset (5 minutes; ARGS="--rows 10000000 --without-evidently")
+	@engine/.venv/bin/python benchmarks/drift.py $(ARGS)
+
+bench-drift-quality: setup-engine  ## False alarms and power of the drift check where days differ (25 minutes)
+	@engine/.venv/bin/python benchmarks/drift_quality.py $(ARGS)
 
 clean:  ## Delete the demo, the environments and caches
 	@rm -rf demo build .venv engine/.venv engine/htmlcov .pytest_cache .ruff_cache engine/.*_cache engine/.coverage

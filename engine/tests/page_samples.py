@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+
 from goldpath.automl import report_page
 from goldpath.automl.report import Dependence, Importance, Point, Report
 from goldpath.automl.result import HistoryPoint, LeaderboardEntry
 from goldpath.contract import Contract
 from goldpath.drift import report as drift_report
-from goldpath.drift.decision import ColumnDrift, DriftDecision
+from goldpath.drift.persistence import SourceVerdict
+from goldpath.drift.source_decision import ColumnShift, SourceDecision
+from goldpath.drift.window_verdict import WindowVerdict
 from goldpath.jobs.data import page as data_page
 from goldpath.jobs.data.lake_state import LakeState
 from goldpath.judging.validation_report import (
@@ -56,12 +60,19 @@ def samples() -> dict[str, Sample]:
     }
 
 
-def _drift_page(decision: DriftDecision) -> str:
-    title = f"churn version 3: {decision.columns[0].name}"
-    return drift_report.render_page(title, decision, decision.columns, 5000, frame_of(decision))
+def _drift_page(decision: SourceDecision) -> str:
+    nothing = pa.table({})
+    drawn = drift_report.Drawn(
+        title=f"churn version 3: {decision.columns[0].name}",
+        window="2026-11-19 00:00 to 2026-11-20 00:00 UTC",
+        notes=("120 rows since 2026-11-20 00:00 UTC are judged when their window has ended",),
+        reference=nothing,
+        current=nothing,
+    )
+    return drift_report.render_page(drawn, decision, 5000, frame_of(decision))
 
 
-def frame_of(decision: DriftDecision) -> str:
+def frame_of(decision: SourceDecision) -> str:
     """A document in Evidently's place; it shows what clients sent, as Evidently does."""
     return f'<!doctype html><p class="plots">{decision.columns[0].name}</p>'
 
@@ -317,27 +328,33 @@ def _small_lake() -> LakeState:
     )
 
 
-def _drift() -> DriftDecision:
-    def column(name: str, effect: float, reason: str, test: Any = "value") -> ColumnDrift:
-        return ColumnDrift(
-            name=name, kind="number", test=test, effect=effect, limit=0.1, p_value=1e-12 / effect,
-            q_value=3e-12 / effect, drifted=effect > 0.1, reason=reason, tests=(),
+def _drift() -> SourceDecision:
+    def column(name: str, effect: float, reason: str, test: Any = "value") -> ColumnShift:
+        return ColumnShift(
+            name=name, kind="number", test=test, effect=effect, limit=0.1,
+            detectable=0.17 if test else None, p_value=3e-12 / effect, own_p_value=1e-12 / effect,
+            drifted=effect > 0.1, reason=reason,
         )  # fmt: skip
 
-    return DriftDecision(
-        verdict="drift",
-        exit_code=1,
-        rows=2000,
-        reference_rows=24_000,
+    message = (
+        "monthly_charges: mean 64.76 -> 83.21; region: 0.0% -> 33.5% in unseen categories, since "
+        "2026-11-18 00:00, in 2 of the last 3 windows; a shift of 0.17 in a typical column would "
+        "have been seen"
+    )
+    return SourceDecision(
+        source=SourceVerdict("drift", 1, 2, 3, WHEN, (), message),
+        window=WindowVerdict(
+            start=WHEN, state="alarm", rows=2000, reference_rows=24_000, calibration="windows",
+            windows=56, p_value=1e-12, detectable=0.17, shifts=(), untested=(), message=message,
+            sensitivity="a shift of 0.17 in a typical column would have been seen",
+        ),
         columns=(
             column("monthly_charges", 1.337, "mean 64.76 -> 83.21"),
             column("region", 0.438, '"north" 0.0% -> 33.5%; 0.0% -> 33.5% in unseen categories'),
             column("tenure_months", 0.013, "no shift: mean 32.1 -> 32.4"),
             column("empty", 0.001, "no value on either side", test=None),
         ),
-        calibration="iid",
-        message="2 of 4 columns drifted",
-    )
+    )  # fmt: skip
 
 
 CONTRACT = Contract.model_validate(

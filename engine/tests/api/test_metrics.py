@@ -21,11 +21,13 @@ DRIFT = {
     "exit_code": 1,
     "checked_at": "2026-11-20T12:00:00+00:00",
     "columns": [
-        {"name": "class", "effect": 0.5, "p_value": 0.0, "drifted": True},
+        {"name": "class", "effect": 0.5, "limit": 0.1, "p_value": 0.0, "drifted": True},
         {"name": 'a "b"\n', "effect": 0.0, "p_value": 1.0, "drifted": False},
         {"name": "copy", "effect": None, "p_value": None, "drifted": False},
     ],
     "rows": 500,
+    "window_start": "2026-11-19T00:00:00+00:00",
+    "detectable": 0.17,
     "model_version": "1",
 }
 FEEDBACK = {
@@ -35,7 +37,14 @@ FEEDBACK = {
         {"model_version": "3", "labelled": "many", "metrics": None},
         "torn",
     ],
+    "quality": {"verdict": "ok", "model_version": "2", "metric": "roc_auc", "limit": 0.79},
 }
+
+
+def write_drift(root: Path, source: str, content: object) -> None:
+    """What the last check of a source left."""
+    (root / "reports" / "drift").mkdir(parents=True, exist_ok=True)
+    write_reports(root, **{f"drift/{source}": content})
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -59,9 +68,8 @@ def write_reports(root: Path, **files: object) -> None:
 
 def test_every_promised_metric_is_there(make_client: MakeClient, tmp_path: Path) -> None:
     client = make_client()
-    write_reports(
-        tmp_path, drift=DRIFT, training={"metric": "roc_auc", "value": 0.83}, feedback=FEEDBACK
-    )
+    write_reports(tmp_path, training={"metric": "roc_auc", "value": 0.83}, feedback=FEEDBACK)
+    write_drift(tmp_path, "service", DRIFT)
     client.post("/predict", json=ROW)
     app: Any = client.app
     app.app.state.metrics.shadow_compared("2", -0.02)  # a shadow is there once it has scored
@@ -136,19 +144,34 @@ def test_drift_and_training_figures_come_from_the_reports(
     make_client: MakeClient, tmp_path: Path
 ) -> None:
     client = make_client()
-    write_reports(tmp_path, drift=DRIFT, training={"metric": "roc_auc", "value": 0.83})
+    write_reports(tmp_path, training={"metric": "roc_auc", "value": 0.83})
+    write_drift(tmp_path, "service", DRIFT)
+    of = {"source": "service"}
 
-    assert value(client, "ml_drift_detected") == 1
-    assert value(client, "ml_drift_column_effect", column="class") == 0.5
-    assert value(client, "ml_drift_column_effect", column='a "b"\n') == 0
-    assert value(client, "ml_drift_column_effect", column="copy") is None
-    assert value(client, "ml_drift_checked_timestamp_seconds") == 1795176000
-    assert value(client, "ml_drift_rows") == 500
+    assert value(client, "ml_drift_detected", **of) == 1
+    assert value(client, "ml_drift_column_effect", column="class", **of) == 0.5
+    assert value(client, "ml_drift_column_limit", column="class", **of) == 0.1
+    assert value(client, "ml_drift_column_effect", column='a "b"\n', **of) == 0
+    assert value(client, "ml_drift_column_effect", column="copy", **of) is None
+    assert value(client, "ml_drift_checked_timestamp_seconds", **of) == 1795176000
+    assert value(client, "ml_drift_window_start_timestamp_seconds", **of) == 1795046400
+    assert value(client, "ml_drift_detectable", **of) == 0.17
+    assert value(client, "ml_drift_rows", **of) == 500
     assert value(client, "ml_model_test_metric", metric="roc_auc") == 0.83
-    write_reports(tmp_path, drift={**DRIFT, "verdict": "ok"})
-    assert value(client, "ml_drift_detected") == 0
-    write_reports(tmp_path, drift={**DRIFT, "verdict": "insufficient"})
-    assert value(client, "ml_drift_detected") is None
+
+
+def test_a_source_without_drift_clears_nothing_of_another(
+    make_client: MakeClient, tmp_path: Path
+) -> None:
+    client = make_client()
+    write_drift(tmp_path, "service", DRIFT)
+    write_drift(tmp_path, "batch", {**DRIFT, "verdict": "ok"})
+    assert value(client, "ml_drift_detected", source="service") == 1
+    assert value(client, "ml_drift_detected", source="batch") == 0
+    write_drift(tmp_path, "service", {**DRIFT, "verdict": "ok"})
+    assert value(client, "ml_drift_detected", source="service") == 0
+    write_drift(tmp_path, "service", {**DRIFT, "verdict": "insufficient"})
+    assert value(client, "ml_drift_detected", source="service") is None
 
 
 @pytest.mark.parametrize(
@@ -160,7 +183,8 @@ def test_unreadable_reports_are_absent_not_an_error(
     make_client: MakeClient, tmp_path: Path, content: str
 ) -> None:
     client = make_client()
-    write_reports(tmp_path, drift=content, training=content)
+    write_reports(tmp_path, training=content)
+    write_drift(tmp_path, "batch", content)
 
     answer = client.get("/metrics")
 

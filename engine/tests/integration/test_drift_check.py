@@ -1,13 +1,14 @@
 """The drift check as a person runs it: a champion, rows from three places, a verdict on disk."""
 
 import json
-import shutil
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from goldpath import Model, Project
 from goldpath.contract import Contract
@@ -17,24 +18,14 @@ from goldpath.jobs.batch.table import predict_batch
 from goldpath.jobs.drift.check import check_drift
 from goldpath.jobs.upkeep.log_compaction import compact_logs
 from goldpath.sample.customers import write_sample
-from goldpath.services.relocation import relocate_project
 from goldpath.serving.log.personal import PersonalValues
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
+from goldpath.serving.report_metrics import TEXTFILE
 from goldpath.settings import Settings, load_settings
 
 from ..conftest import Trained
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def copied(trained: Trained, tmp_path: Path) -> Settings:
-    """The trained project, where a test may write, without what its service has predicted."""
-    root = tmp_path / "project"
-    shutil.copytree(trained.settings.root, root, ignore=shutil.ignore_patterns("logs"))
-    settings = load_settings(root)
-    relocate_project(settings)
-    return settings
 
 
 def customers(settings: Settings, drift: dict[str, float], rows: int = 1500) -> Path:
@@ -71,8 +62,8 @@ def log_predictions(
     PredictionLog(settings.root / settings.serving.prediction_log, personal=personal).write(
         [
             LoggedPrediction(
-                prediction_id=f"{version}-{number}",
-                at=(start + timedelta(seconds=number)).isoformat(),
+                prediction_id=f"{version}-{start:%d}-{number}",
+                at=(start + timedelta(milliseconds=number)).isoformat(),
                 model_version=version,
                 features=features,
                 prediction="no",
@@ -169,7 +160,7 @@ def test_page_is_written_and_no_older_page_stays_beside_a_newer_verdict(
     first = check_drift(copied, trained.contract, data, html=True)
     assert first.html == "reports/drift.html"
     page = (copied.root / first.html).read_text(encoding="utf-8")
-    assert f"DRIFT: {first.message}" in page
+    assert f"DRIFT: {first.message}" in unescape(page)
 
     second = check_drift(copied, trained.contract, data, html=False)
     assert second.html is None
@@ -215,6 +206,23 @@ def test_newest_batch_run_is_checked_where_no_file_is_named(
 
     assert result.source.startswith("batch run newer (")
     assert result.verdict == "ok"
+
+
+def test_who_scores_in_batches_only_has_series_too(copied: Settings, trained: Trained) -> None:
+    predict_batch(copied, trained.contract, customers(copied, {"monthly_charges": 1.0}), "moved")
+
+    assert check_drift(copied, trained.contract, None, html=False).exit_code == 1
+
+    text = (copied.reports / TEXTFILE).read_text(encoding="utf-8")
+    samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
+    (detected,) = [each for each in samples if each.name == "ml_drift_detected"]
+    assert (detected.labels, detected.value) == ({"source": "batch"}, 1.0)
+    charges = {"source": "batch", "column": "monthly_charges"}
+    effect, limit = (
+        next(each.value for each in samples if (each.name, each.labels) == (name, charges))
+        for name in ("ml_drift_column_effect", "ml_drift_column_limit")
+    )
+    assert effect > limit
 
 
 def test_rows_of_the_training_are_marked_and_not_compared_as_new(
@@ -263,7 +271,7 @@ def test_what_was_just_scored_is_checked_whatever_the_log_holds(
     assert result.source.startswith("batch run batch")
     assert "monthly_charges" in result.drifted_columns
     named = check_drift(copied, trained.contract, None, html=False, source="service")
-    assert named.source == "the service's last 300 predictions"
+    assert named.source.startswith("300 predictions of the service since ")
     table = check_drift(copied, trained.contract, None, html=False, source="table")
     assert table.source.startswith("gold.")
     with pytest.raises(DriftError, match="--source file without --data"):
@@ -278,7 +286,7 @@ def test_service_log_goes_before_a_batch_run_that_is_older(
 
     result = check_drift(copied, trained.contract, None, html=False)
 
-    assert result.source == "the service's last 300 predictions"
+    assert result.source.startswith("300 predictions of the service since ")
     assert result.verdict == "drift"  # one and the same customer, three hundred times
     assert "prediction" in result.drifted_columns
 
@@ -286,12 +294,75 @@ def test_service_log_goes_before_a_batch_run_that_is_older(
 def test_what_was_moved_into_the_lake_is_still_judged(copied: Settings, trained: Trained) -> None:
     version = trained.candidate.model_version
     log_predictions(copied, trained.contract, 300, version)
-    before = check_drift(copied, trained.contract, None, html=False)
+    now = datetime.now(UTC) + timedelta(minutes=6)
+    before = check_drift(copied, trained.contract, None, html=False, now=now)
     assert compact_logs(copied, trained.contract).predictions == 300
 
-    after = check_drift(copied, trained.contract, None, html=False)
+    after = check_drift(copied, trained.contract, None, html=False, now=now)
 
     assert after == before
+
+
+def state_of(settings: Settings, source: str) -> dict[str, object]:
+    values = json.loads((settings.reports / "drift" / f"{source}.json").read_text())
+    assert isinstance(values, dict)
+    return values
+
+
+def test_days_of_the_service_are_windows_and_what_a_batch_says_clears_nothing(
+    copied: Settings, trained: Trained
+) -> None:
+    """The same customer again and again since yesterday; before that the service had hardly any."""
+    version, contract = trained.candidate.model_version, trained.contract
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    log_predictions(copied, contract, 20, version, start=today - timedelta(days=5))
+    for day, rows in ((3, 300), (2, 320), (1, 310)):
+        log_predictions(
+            copied, contract, rows, version, start=today - timedelta(days=day, hours=-3)
+        )
+
+    result = check_drift(copied, contract, None, html=False, source="service", now=today)
+
+    assert (result.verdict, result.exit_code, result.rows) == ("drift", 1, 310)
+    assert "in 3 of the last 3 windows" in result.message
+    assert datetime.fromisoformat(result.since) == today - timedelta(days=3)
+    assert result.window.startswith(f"{today - timedelta(days=1):%Y-%m-%d} 00:00")
+    assert result.calibration == "iid"
+
+    predict_batch(copied, contract, customers(copied, {}), "fresh")
+    assert check_drift(copied, contract, None, html=False, source="batch").verdict == "ok"
+    service, batch = state_of(copied, "service"), state_of(copied, "batch")
+    assert (service["verdict"], batch["verdict"]) == ("drift", "ok")
+    history = service["history"]
+    assert isinstance(history, list)
+    assert [entry["state"] for entry in history] == ["insufficient", "alarm", "alarm", "alarm"]
+
+    # Nothing older is pooled in: where nothing was scored of late, that is said.
+    later = today + timedelta(days=30)
+    with pytest.raises(NotEnoughDataError, match="0 predictions of the service since"):
+        check_drift(copied, contract, None, html=False, source="service", now=later)
+
+
+def test_a_version_without_a_profile_is_never_called_free_of_drift(
+    copied: Settings, trained: Trained
+) -> None:
+    (profile,) = copied.root.rglob("profile.npz")
+    profile.unlink()
+
+    with pytest.raises(DriftError, match=r"has no drift profile \(drift/profile.npz\)") as raised:
+        check_drift(copied, trained.contract, customers(copied, {}), html=False)
+    assert (raised.value.exit_code, "make train-local" in raised.value.fix) == (2, True)
+    assert not (copied.reports / "drift.json").exists()
+
+
+def test_other_windows_than_those_of_the_training_ask_to_train_again(
+    copied: Settings, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_MONITORING__WINDOW", "1w")
+
+    with pytest.raises(DriftError, match=r"monitoring\.window is '1w'") as raised:
+        check_drift(load_settings(copied.root), trained.contract, customers(copied, {}), html=False)
+    assert "monitoring.window: 1d" in raised.value.fix
 
 
 def test_log_of_a_few_rows_does_not_hide_a_batch_run(copied: Settings, trained: Trained) -> None:

@@ -5,11 +5,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
+import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from goldpath.cli.app import app
 from goldpath.contract import Contract, load_contract, parse_contract
 from goldpath.errors import NotEnoughDataError, NothingToDoError
 from goldpath.jobs.drift.live_performance import live_performance
+from goldpath.jobs.drift.live_quality import LiveQuality, judge_quality
 from goldpath.jobs.privacy.forgetting import forget
 from goldpath.jobs.privacy.person_export import export_person
 from goldpath.jobs.upkeep.log_compaction import compact_logs
@@ -20,6 +25,8 @@ from goldpath.serving.feedback import FeedbackLog
 from goldpath.serving.monitoring import Metrics
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
 from goldpath.settings import DecisionSettings, Settings, TrainingSettings
+
+from ..conftest import Trained
 
 NOW = datetime.now(UTC)
 
@@ -170,6 +177,83 @@ def test_without_labels_it_says_how_to_send_them(project: Settings) -> None:
     label(project, {77: "no"})
     with pytest.raises(NotEnoughDataError, match="1 labels"):
         live_performance(project, contract)
+
+
+def labelled_days(right: float, days: int = 3, each: int = 120) -> pd.DataFrame:
+    """Predictions of some days; so many of the labels agree with the score."""
+    random = np.random.default_rng(0)
+    rows = days * each
+    score = random.uniform(size=rows)
+    agrees = random.uniform(size=rows) < right
+    return pd.DataFrame(
+        {
+            "_day": np.repeat([f"2026-03-{day + 1:02}" for day in range(days)], each),
+            "score": score,
+            "prediction": np.where(score > 0.5, "yes", "no"),
+            "label": np.where((score > 0.5) == agrees, "yes", "no"),
+        }
+    )
+
+
+def judged(project: Settings, labelled: pd.DataFrame, minimum: int = 200) -> LiveQuality:
+    tested = {"test_roc_auc": 0.84}
+    contract = load_contract(project.root)
+    return judge_quality(contract, "3", tested, labelled, drop=0.05, minimum=minimum)
+
+
+def test_flipped_labels_are_a_loss_of_quality(project: Settings) -> None:
+    found = judged(project, labelled_days(0.1))
+    assert (found.verdict, found.exit_code) == ("low", 1)
+    assert found.value is not None
+    assert found.value < 0.2
+    assert found.message.startswith("quality has fallen: roc_auc 0.")
+    assert "0.8400 in its test, alarm below 0.7980" in found.message
+    assert judged(project, labelled_days(0.95)).exit_code == 0
+
+
+def test_a_fall_is_not_diluted_by_older_labels(project: Settings) -> None:
+    before = labelled_days(0.95, days=20)
+    now = labelled_days(0.2, days=2).assign(_day=["2026-03-21"] * 120 + ["2026-03-22"] * 120)
+    found = judged(project, pd.concat([before, now]))
+    assert (found.verdict, found.since, found.labelled) == ("low", "2026-03-21", 240)
+
+
+def test_too_few_labels_are_no_verdict(project: Settings) -> None:
+    found = judged(project, labelled_days(0.1, days=1))
+    assert (found.verdict, found.exit_code) == ("insufficient", 3)
+    assert "120 labels of version 3; 200 are needed" in found.message
+    one_class = judged(project, labelled_days(0.5).assign(label="no"))
+    assert (one_class.verdict, one_class.value) == ("insufficient", None)
+
+
+def test_an_error_is_worse_where_it_is_larger(project: Settings) -> None:
+    contract = parse_contract(
+        "dataset: small\nproblem: regression\nsource: {path: rows.csv}\n"
+        "target: {column: amount}\nfeatures: [{name: a, type: number}]\n"
+    )
+    errors = np.random.default_rng(0).normal(scale=2, size=300)
+    rows = pd.DataFrame({"_day": "2026-03-01", "prediction": errors, "label": 0.0})
+    for tested, verdict in ((1.0, "low"), (2.0, "ok"), (9.0, "ok")):
+        run = {"test_rmse": tested}
+        found = judge_quality(contract, "1", run, rows, drop=0.05, minimum=200)
+        assert found.verdict == verdict, tested
+
+
+@pytest.mark.slow
+def test_flipped_labels_of_the_champion_exit_1_and_raise_the_gauge(
+    copied: Settings, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict(copied, range(400))
+    label(copied, {number: "no" if number % 2 else "yes" for number in range(400)})
+    monkeypatch.chdir(copied.root)
+
+    finished = CliRunner().invoke(app, ["logs", "performance"])
+
+    assert finished.exit_code == 1
+    assert "quality has fallen: roc_auc 0.0000" in finished.output
+    text = Metrics(trained.contract, copied.reports).render().decode()
+    assert 'ml_live_quality_low{metric="roc_auc",model_version="1"} 1.0' in text
+    assert 'ml_live_quality_limit{metric="roc_auc",model_version="1"} 0.' in text
 
 
 @pytest.mark.parametrize("moved", [False, True])

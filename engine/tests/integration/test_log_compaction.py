@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from goldpath.contract import Contract, load_contract
-from goldpath.jobs.drift.served_predictions import newest_predictions
+from goldpath.jobs.drift.served_predictions import predictions_since
 from goldpath.jobs.upkeep.log_compaction import compact_logs
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.tables import served_table
@@ -77,6 +77,7 @@ def fill(settings: Settings, contract: Contract, numbers: range, *, close: bool 
 
 
 open_logs: list[PredictionLog] = []
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -169,7 +170,10 @@ def test_a_line_that_no_longer_fits_is_kept_whole(project: Settings) -> None:
 
     assert row[name] is None
     assert json.loads(row["_line"])["features"] == odd.features
-    assert newest_features(project, contract, "2") == [odd.features]
+    (served,) = rows_since(project, contract, "2")
+    others = [other for other in contract.feature_names if other != name]
+    assert served[name] is None
+    assert [served[other] for other in others] == [line.features[other] for other in others]
 
 
 def test_a_feature_of_another_type_than_before_stops_nothing(project: Settings) -> None:
@@ -213,28 +217,38 @@ def test_torn_lines_are_counted_and_stop_nothing(project: Settings) -> None:
     assert ids_in_lake(project, contract) == [identity(0), identity(2)]
 
 
-def newest_features(
-    settings: Settings, contract: Contract, version: str, limit: int = 100
-) -> list[object]:
+def rows_since(
+    settings: Settings, contract: Contract, version: str, since: datetime = LONG_AGO
+) -> list[dict[str, object]]:
     lakehouse = open_lakehouse(settings)
-    found = newest_predictions(settings, contract, lakehouse, limit, version)
-    assert [row["at"] for row in found] == sorted((row["at"] for row in found), reverse=True)
-    assert all({"prediction", "score"} <= row.keys() for row in found)
-    return [row["features"] for row in found]
+    found = predictions_since(settings, contract, lakehouse, since, version).to_pylist()
+    return sorted(found, key=lambda row: str(row["prediction_id"]))
 
 
-def test_the_newest_rows_come_from_log_and_lake(project: Settings) -> None:
+def test_rows_come_from_log_and_lake_once_each(project: Settings) -> None:
     contract = load_contract(project.root)
     fill(project, contract, range(0, 40, 2))
-    before = newest_features(project, contract, "1")
+    before = rows_since(project, contract, "1")
+    assert len(before) == 20
     compact_logs(project, contract)
-    assert newest_features(project, contract, "1") == before
-    assert newest_features(project, contract, "2") == []
+    assert rows_since(project, contract, "1") == before
+    assert rows_since(project, contract, "2") == []
 
-    fill(project, contract, range(100, 104, 2), close=False)
+    fill(project, contract, range(38, 44, 2), close=False)  # the first of them is in the lake
 
-    assert len(newest_features(project, contract, "1", limit=5)) == 5
-    assert len(newest_features(project, contract, "1")) == 22
+    found = rows_since(project, contract, "1")
+    assert [row["prediction_id"] for row in found] == [identity(n) for n in range(0, 44, 2)]
+    assert {row["prediction"] for row in found} == {contract.target.classes[0]}
+
+
+def test_rows_before_the_moment_are_left_out(project: Settings) -> None:
+    contract = load_contract(project.root)
+    fill(project, contract, range(0, 40, 2))
+    since = datetime(2026, 3, 2, tzinfo=UTC)
+    live = rows_since(project, contract, "1", since)
+    assert {row["_day"] for row in live} == {"2026-03-02", "2026-03-03"}
+    compact_logs(project, contract)
+    assert rows_since(project, contract, "1", since) == live
 
 
 def test_old_days_leave_the_lake_where_the_settings_say_so(
@@ -331,7 +345,7 @@ def test_it_is_the_same_on_aws(project: Settings, monkeypatch: pytest.MonkeyPatc
         result = compact_logs(there, contract)
         assert (result.predictions, result.segments) == (3, 2)
         assert ids_in_lake(there, contract) == [identity(number) for number in range(9)]
-        assert len(newest_features(there, contract, "1")) == 5
+        assert len(rows_since(there, contract, "1")) == 5
         label = FeedbackLog(there)
         label.write(
             [{"prediction_id": identity(0), "label": contract.target.classes[0], "at": None}]

@@ -50,13 +50,27 @@ def copy_of_project(root: Path) -> Path:
 def metrics_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The service's own metrics on a port; before each scrape it answers a few requests."""
     reports = tmp_path_factory.mktemp("reports")
-    columns = [{"name": "age", "effect": 0.4}, {"name": "region", "effect": 0.02}]
+    columns = [
+        {"name": "age", "effect": 0.4, "limit": 0.1},
+        {"name": "region", "effect": 0.02, "limit": 0.1},
+    ]
     checked = "2026-01-31T10:00:00+00:00"
-    drift = {"verdict": "drift", "rows": 900, "checked_at": checked, "columns": columns}
-    (reports / "drift.json").write_text(json.dumps(drift))
+    drift = {
+        "verdict": "drift",
+        "rows": 900,
+        "checked_at": checked,
+        "window_start": "2026-01-30T00:00:00+00:00",
+        "detectable": 0.2,
+        "columns": columns,
+    }
+    (reports / "drift").mkdir()
+    for source, verdict in (("service", "drift"), ("batch", "ok")):
+        (reports / "drift" / f"{source}.json").write_text(json.dumps({**drift, "verdict": verdict}))
     (reports / "training.json").write_text(json.dumps({"metric": "roc_auc", "value": 0.84}))
     live = {"model_version": "3", "labelled": 40, "metrics": {"accuracy": 0.8}}
-    (reports / "feedback.json").write_text(json.dumps({"checked_at": checked, "versions": [live]}))
+    quality = {"verdict": "low", "model_version": "3", "metric": "roc_auc", "limit": 0.8}
+    feedback = {"checked_at": checked, "versions": [live], "quality": quality}
+    (reports / "feedback.json").write_text(json.dumps(feedback))
     metrics = Metrics(load_contract(PROJECT), reports)
     metrics.model_loaded("3")
 
@@ -157,7 +171,15 @@ def test_the_service_is_watched_at_the_port_that_the_settings_name(prometheus: S
 def test_drift_in_the_last_check_raises_the_alert(prometheus: Settings) -> None:
     (alert,) = wait_for(prometheus, 'ALERTS{alertname="DriftDetected", alertstate="firing"}')
 
-    assert alert["metric"]["severity"] == "warning"
+    assert (alert["metric"]["severity"], alert["metric"]["source"]) == ("warning", "service")
+
+
+@pytest.mark.slow
+@needs_prometheus
+def test_a_loss_of_live_quality_raises_the_alert(prometheus: Settings) -> None:
+    (alert,) = wait_for(prometheus, 'ALERTS{alertname="LiveQualityLow", alertstate="firing"}')
+
+    assert (alert["metric"]["model_version"], alert["metric"]["metric"]) == ("3", "roc_auc")
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import pytest
 
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import Contract, Feature, load_contract
+from goldpath.drift.stored_reference import read_reference
 from goldpath.errors import CheckFailedError
 from goldpath.jobs.batch.table import predict_batch
 from goldpath.jobs.data.refresh import refresh
@@ -24,6 +25,7 @@ from goldpath.lake.gold_frame import read_gold
 from goldpath.lake.lakehouse import TableName
 from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.lake.tables import gold_table, predictions_table
+from goldpath.registry.layout import PROFILE_FILE, REFERENCE_FILE
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
 from goldpath.sample.customers import write_sample
 from goldpath.serving.api import create_app, create_service
@@ -88,7 +90,7 @@ def test_run_logs_contract_snapshot_plot_and_reference(trained: Trained) -> None
     assert run.data.tags["gold_snapshot"] == str(trained.candidate.gold_snapshot)
     assert run.data.params["family"] == trained.candidate.family
     assert run.data.metrics["test_roc_auc"] == pytest.approx(trained.candidate.value)
-    for artifact in ("contract.yaml", "plots/evaluation.png", "drift/reference.parquet"):
+    for artifact in ("contract.yaml", "plots/evaluation.png", REFERENCE_FILE, PROFILE_FILE):
         assert manager.download_artifact(trained.candidate.run_id, artifact).stat().st_size > 0
 
 
@@ -117,13 +119,28 @@ def test_reference_holds_training_rows_predicted_as_if_they_were_new(trained: Tr
     manager = MLflowManager(trained.settings, trained.contract)
     champion = manager.champion_version()
     assert champion is not None
-    file = manager.download_artifact(champion.run_id, "drift/reference.parquet")
+    file = manager.download_artifact(champion.run_id, REFERENCE_FILE)
     reference = pd.read_parquet(file)
     in_sample = manager.load(champion).predict(reference).scores
     assert len(reference) == trained.candidate.n_train
     assert reference["prediction"].between(0, 1).all()
     assert np.corrcoef(in_sample, reference["prediction"])[0, 1] > 0.9
     assert not np.allclose(in_sample, reference["prediction"], atol=1e-4)
+
+
+def test_profile_counts_every_training_row_and_is_signed(trained: Trained) -> None:
+    manager = MLflowManager(trained.settings, trained.contract)
+    champion = manager.champion_version()
+    assert champion is not None
+    assert PROFILE_FILE in (manager.verify_signature(champion).documents or ())
+    reference = read_reference(manager.download_artifact(champion.run_id, PROFILE_FILE))
+    whole = reference.whole
+    assert whole.rows == trained.candidate.n_train
+    names = [column.name for column in whole.bins.columns]
+    assert names == [*trained.contract.feature_names, "prediction"]
+    assert whole.missing[names.index("prediction")] == 0
+    assert 0 < whole.refused < 0.1 * whole.rows
+    assert (reference.window, reference.season) == ("1d", "weekend")
 
 
 def test_batch_prediction_of_a_row_is_its_prediction_alone(trained: Trained) -> None:

@@ -9,14 +9,12 @@ import pytest
 from scipy import stats
 
 from goldpath.drift.profile import (
-    REJECTED_ROWS,
     ColumnProfile,
     DriftError,
     ShiftTest,
     compare_frames,
     expected_distance,
     merge_rare,
-    rejected_shift,
     share_distance,
 )
 
@@ -212,12 +210,3 @@ def test_absent_column_is_an_error_that_names_it() -> None:
 def test_text_where_numbers_were_is_an_error_that_names_the_column() -> None:
     with pytest.raises(DriftError, match="x was a number"):
         compare(np.arange(100.0), ["many"] * 100)
-
-
-def test_rejected_rows_are_compared_with_the_share_that_is_usual() -> None:
-    usual, broken = rejected_shift(20, 2000, 9, 1000), rejected_shift(20, 2000, 400, 1000)
-
-    assert usual.name == REJECTED_ROWS
-    assert usual.tests[0].p_value > 0.1
-    assert broken.tests[0].p_value < 1e-50
-    assert broken.tests[0].change == "1.0% -> 40.0% of the rows break the contract"

@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from goldpath.drift.decision import DriftDecision, decide
+from goldpath.drift.counts import count_rows
+from goldpath.drift.persistence import judge_source
 from goldpath.drift.plot import write_plot
-from goldpath.drift.profile import compare_frames
-from goldpath.drift.report import inert, plain_frames, write_html
-from goldpath.settings import MonitoringSettings
+from goldpath.drift.profile import as_table
+from goldpath.drift.reference import build_reference
+from goldpath.drift.report import Drawn, inert, plain_frames, write_html
+from goldpath.drift.source_decision import SourceDecision, decide_source
+from goldpath.drift.window_verdict import WindowJudge
 
 HOSTILE = "</script><script>document.title='owned'</script>"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -36,9 +39,15 @@ def draw(random: np.random.Generator, rows: int, shift: float = 0.0) -> pd.DataF
     )
 
 
-def judge(reference: pd.DataFrame, current: pd.DataFrame) -> DriftDecision:
-    profiles = compare_frames(reference, current)
-    return decide(profiles, MonitoringSettings(), len(current), len(reference))
+def judge(reference: pd.DataFrame, current: pd.DataFrame) -> SourceDecision:
+    judge = WindowJudge(build_reference(as_table(reference), None))
+    bins = judge.reference.whole.bins
+    verdict = judge.judge(count_rows(bins, as_table(current)))
+    return decide_source(judge_source([verdict]), verdict, bins, judge.settings)
+
+
+def drawn(reference: pd.DataFrame, current: pd.DataFrame, title: str) -> Drawn:
+    return Drawn(title, "", ("a note",), as_table(reference), as_table(current))
 
 
 @pytest.mark.slow
@@ -54,11 +63,12 @@ def test_evidently_shows_our_verdict_and_sends_nothing(
     decision = judge(reference, current)
     page = tmp_path / "reports" / "drift.html"
 
-    write_html(page, reference, current, decision, rows=500, title="churn version 3")
+    write_html(page, drawn(reference, current, "churn version 3"), decision, rows=500)
 
     text = page.read_text(encoding="utf-8")
-    assert f"{verdict}: {decision.message}" in text
-    assert "churn version 3" in text
+    for said in (f"{verdict}: ", "churn version 3", "a note", "Calibration: iid"):
+        assert said in text
+    assert ("would have been seen" in text) is True
     for column in decision.columns:
         assert column.name in text
     assert text.count("Data drift detected.") == len(decision.drifted)
@@ -73,7 +83,7 @@ def test_picture_is_drawn_for_any_verdict(tmp_path: Path, rows: int, shift: floa
     reference, current = draw(random, 3000), draw(random, rows, shift)
     picture = tmp_path / "drift.png"
 
-    write_plot(picture, reference, current, judge(reference, current), title="churn version 3")
+    write_plot(picture, drawn(reference, current, "costs in $"), judge(reference, current))
 
     assert picture.read_bytes().startswith(PNG)
     assert list(tmp_path.iterdir()) == [picture]
@@ -86,7 +96,8 @@ def test_picture_of_a_wide_table_leaves_out_the_smallest_shifts(tmp_path: Path) 
         pd.DataFrame(random.normal(size=(300, 60)), columns=names) for _ in range(2)
     )
 
-    write_plot(tmp_path / "drift.png", reference, current, judge(reference, current), title="wide")
+    picture = tmp_path / "drift.png"
+    write_plot(picture, drawn(reference, current, "wide"), judge(reference, current))
 
     assert (tmp_path / "drift.png").read_bytes().startswith(PNG)
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from goldpath.drift.compared import compared_pair, compared_rows
 from goldpath.errors import NothingToDoError
 from goldpath.jobs.batch.work import BatchWork, run_steps
-from goldpath.jobs.drift.check import compared_pair, compared_rows
 from goldpath.project import ProjectDefinitionError
 
 SCORES = pa.table({"score": [0.2, 0.9, 0.5]})

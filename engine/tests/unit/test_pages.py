@@ -33,7 +33,7 @@ HOSTILE = (
 )
 VOID = {"meta", "link", "input", "br"}
 # What decides how a page is drawn, and is no text from the data.
-DECIDING = {"type", "kind", "verdict", "tables"}
+DECIDING = {"type", "kind", "verdict", "tables", "calibration"}
 OPENAPI_TEXTS = {"title", "description", "name", "enum", "required", "tags"}
 
 

@@ -168,6 +168,40 @@ def test_the_drift_reference_of_a_class_of_one_row_is_made() -> None:
     assert known["prediction"].notna().all()
 
 
+def test_rows_that_were_not_drawn_to_learn_from_are_predicted_too() -> None:
+    rows, family = frame(900, 300), next(iter(families_of(ENGINES_OWN).values()))
+    arguments = (rows, contract(), family.name, family.defaults, SETTINGS)
+
+    known = held_out_predictions(*arguments, most_learnt=200)["prediction"]
+
+    assert known.notna().all()
+    assert known.index.equals(rows.index)
+    whole = held_out_predictions(*arguments)["prediction"]
+    assert known.mean() == pytest.approx(whole.mean(), abs=0.1)
+    assert held_out_predictions(*arguments, most_learnt=900)["prediction"].equals(whole)
+
+
+def test_no_row_is_predicted_by_a_model_that_saw_it_or_a_copy_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = pd.concat([frame(300, 100), frame(300, 100)], ignore_index=True)
+    rows["row_id"] = rows.index.astype(str)
+
+    class Learnt:
+        def __init__(self, part: pd.DataFrame, *_: object) -> None:
+            self.values = set(part["x"])
+
+        def predict(self, part: pd.DataFrame) -> Predictions:
+            assert not self.values & set(part["x"])
+            return Predictions(["no"] * len(part), None, [0.5] * len(part))
+
+    monkeypatch.setattr("goldpath.learning.search.fit", Learnt)
+
+    known = held_out_predictions(rows, contract(), "any", {}, SETTINGS, most_learnt=150)
+
+    assert known["prediction"].notna().all()
+
+
 def test_importances_see_each_class_however_rare() -> None:
     rows = frame(8000, 11)
     found = permutation_importances(LoadedModel(_OnX(rows), contract()), rows, seed=1)

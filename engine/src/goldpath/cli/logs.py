@@ -65,10 +65,12 @@ def performance(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare predictions with the labels that came back, by version and day."""
+    """Compare predictions with the labels that came back; exit 1 if quality has fallen."""
     from goldpath.contract import load_contract
     from goldpath.jobs.drift.live_performance import live_performance, show_performance
     from goldpath.settings import load_settings
 
     settings = load_settings()
-    show_performance(live_performance(settings, load_contract(settings.root), days), as_json)
+    result = live_performance(settings, load_contract(settings.root), days)
+    show_performance(result, as_json)
+    raise typer.Exit(result.quality.exit_code)

@@ -1,4 +1,6 @@
-"""The verdict: which columns drifted, and what the check as a whole says.
+"""Do two samples of rows differ? The gate asks it of test rows and training rows.
+
+Rows of production are judged by their windows instead: see `window_verdict`.
 
 A column has drifted where a test is both *certain* (Benjamini-Hochberg over all tests of all
 columns) and *large* (its effect reaches the floor, and more than sampling noise reaches). The first
@@ -10,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from goldpath.drift.profile import REJECTED_ROWS, ColumnKind, ColumnProfile, ShiftTest, TestName
+from goldpath.drift.profile import ColumnKind, ColumnProfile, ShiftTest, TestName
 from goldpath.settings import MonitoringSettings
 
 Verdict = Literal["ok", "drift", "insufficient"]
@@ -206,8 +208,5 @@ def _sentence(
 ) -> str:
     if verdict == "insufficient":
         return f"{rows} rows against {reference_rows}: a verdict needs {minimum} on each side"
-    columns = [column for column in judged if column.name != REJECTED_ROWS]
-    drifted = sum(column.drifted for column in columns)
-    more = any(column.drifted for column in judged if column.name == REJECTED_ROWS)
-    sentence = f"{drifted or 'none'} of {len(columns)} columns drifted"
-    return f"{sentence}; more rows than usual break the contract" if more else sentence
+    drifted = sum(column.drifted for column in judged)
+    return f"{drifted or 'none'} of {len(judged)} columns drifted"

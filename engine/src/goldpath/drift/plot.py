@@ -1,14 +1,14 @@
 """One picture of a drift check: how far each column moved, and the columns that moved most."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from goldpath.drift.decision import ColumnDrift, DriftDecision
-from goldpath.drift.report import plain_frames
+from goldpath.drift.report import Drawn, plain_frames
+from goldpath.drift.source_decision import ColumnShift, SourceDecision
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,32 +16,24 @@ if TYPE_CHECKING:
 SHOWN_COLUMNS = 25
 SHOWN_CATEGORIES = 8
 SHOWN_ROWS = 20_000
-REFERENCE, CURRENT, DRIFT = "#7f8c99", "#e07b39", "#c0392b"
+REFERENCE, CURRENT, DRIFT, SEEN = "#7f8c99", "#e07b39", "#c0392b", "#1f5f8b"
+LINE, TITLE = 130, 60
 
 
-def write_plot(
-    path: Path,
-    reference: "pa.Table | pd.DataFrame",
-    current: "pa.Table | pd.DataFrame",
-    decision: DriftDecision,
-    *,
-    title: str,
-) -> None:
+def write_plot(path: Path, drawn: Drawn, decision: SourceDecision) -> None:
     """Draw the shift of each column beside its limit, and three distributions.
 
     Args:
         path: PNG file to write.
-        reference: Reference rows.
-        current: Current rows.
+        drawn: Title and rows.
         decision: What was decided.
-        title: First line of the picture.
     """
     from matplotlib.figure import Figure
 
-    before, after = plain_frames(reference, current, SHOWN_ROWS)
-    ranked = sorted(decision.columns, key=lambda column: -column.effect / column.limit)
+    before, after = plain_frames(drawn.reference, drawn.current, SHOWN_ROWS)
+    ranked = list(decision.columns)
     moved = [column for column in ranked if column.test and column.name in before][:3]
-    height = max(4.5, 0.3 * min(len(ranked), SHOWN_COLUMNS) + 1.6)
+    height = max(4.5, 0.3 * min(len(ranked), SHOWN_COLUMNS) + 1.8)
     figure = Figure(figsize=(11, height), layout="constrained")
     grid = figure.add_gridspec(max(len(moved), 1), 2, width_ratios=(1.25, 1))
     _draw_effects(figure.add_subplot(grid[:, 0]), ranked)
@@ -49,14 +41,16 @@ def write_plot(
         _draw_column(
             figure.add_subplot(grid[row, 1]), column, before[column.name], after[column.name]
         )
-    figure.suptitle(f"{title}\n{decision.verdict.upper()}: {decision.message}", fontsize=11)
+    verdict = f"{decision.source.verdict.upper()}: {decision.source.message}"
+    title = f"{drawn.title}{f', {drawn.window}' if drawn.window else ''}"
+    figure.suptitle("\n".join([*wrap(_plain(verdict), LINE), _plain(title)]), fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".png.part")
     figure.savefig(unfinished, dpi=110, format="png")
     unfinished.replace(path)
 
 
-def _draw_effects(axes: "Axes", ranked: list[ColumnDrift]) -> None:
+def _draw_effects(axes: "Axes", ranked: list[ColumnShift]) -> None:
     shown = ranked[:SHOWN_COLUMNS]
     places = np.arange(len(shown))
     effects = [column.effect for column in shown]
@@ -65,6 +59,16 @@ def _draw_effects(axes: "Axes", ranked: list[ColumnDrift]) -> None:
     axes.barh(places, effects, color=colours, height=0.62)
     axes.vlines(
         limits, places - 0.42, places + 0.42, color="black", lw=1.6, label="counts from here"
+    )
+    seen = [(p, c.detectable) for p, c in zip(places, shown, strict=True) if c.detectable]
+    axes.scatter(
+        [value for _, value in seen],
+        [place for place, _ in seen],
+        marker="d",
+        s=18,
+        color=SEEN,
+        zorder=3,
+        label="would have been seen",
     )
     for place, column in zip(places, shown, strict=True):
         axes.text(
@@ -92,7 +96,7 @@ def _draw_effects(axes: "Axes", ranked: list[ColumnDrift]) -> None:
 
 
 def _draw_column(
-    axes: "Axes", column: ColumnDrift, reference: pd.Series, current: pd.Series
+    axes: "Axes", column: ColumnShift, reference: pd.Series, current: pd.Series
 ) -> None:
     if column.test == "missing":
         _draw_shares(axes, _presence(reference), _presence(current))
@@ -100,7 +104,7 @@ def _draw_column(
         _draw_shares(axes, *_largest_moves(reference, current))
     else:
         _draw_numbers(axes, reference.dropna().to_numpy(), current.dropna().to_numpy())
-    axes.set_title(f"{column.name}: {_shorten(column.reason)}", fontsize=9)
+    axes.set_title(_shorten(f"{column.name}: {column.reason}", TITLE), fontsize=9)
     axes.tick_params(labelsize=8)
     axes.set_ylabel("share of rows", fontsize=8)
     axes.set_ylim(0, axes.get_ylim()[1] * 1.3)  # room for the legend
@@ -154,7 +158,11 @@ def _largest_moves(
     return {n: float(before.get(n, 0)) for n in kept}, {n: float(after.get(n, 0)) for n in kept}
 
 
-def _shorten(text: str, length: int = 48) -> str:
-    # A dollar sign would start a formula.
-    text = text.replace("$", r"\$")
+def _shorten(text: str, length: int) -> str:
+    text = _plain(text)
     return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _plain(text: str) -> str:
+    """A dollar sign would start a formula."""
+    return text.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""How far each column of the current rows lies from the reference, and how certain that is.
+"""How far each column of a sample of rows lies from another, and how certain that is.
 
 Three tests a column, because each sees what the others miss: the *value* (of the rows that have
 one), the share of *missing* values, and the share of rows whose category was *unseen*. Each has an
@@ -21,7 +21,7 @@ from goldpath.errors import ProjectError
 Numbers = npt.NDArray[np.float64]
 Counts = dict[str, int]
 ColumnKind = Literal["number", "category"]
-TestName = Literal["value", "missing", "unseen", "rejected"]
+TestName = Literal["value", "missing", "unseen"]
 
 MINIMUM_VALUES = 30
 """Fewer values than this on one side, and the value test is left out: its p-value is asymptotic."""
@@ -230,26 +230,6 @@ def missing_shift(
     return [
         _share_test("missing", missing, size, current_missing, current_size, "missing", "two-sided")
     ]
-
-
-def rejected_shift(
-    rejected: int, size: int, current_rejected: int, current_size: int
-) -> ColumnProfile:
-    """Whether more rows break the contract than when the lake was filled.
-
-    Rejected rows never reach the other tests, so a file of which half is unreadable would look
-    clean without this one.
-    """
-    test = _share_test(
-        "rejected",
-        rejected,
-        size,
-        current_rejected,
-        current_size,
-        "of the rows break the contract",
-        "greater",
-    )
-    return ColumnProfile(REJECTED_ROWS, "category", (test,))
 
 
 def share_distance(first: Numbers, second: Numbers) -> float:

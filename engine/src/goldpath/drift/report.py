@@ -11,6 +11,7 @@ without rights: it reaches neither our page nor the network.
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,48 +19,58 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from goldpath.drift.decision import ColumnDrift, DriftDecision, Verdict
+from goldpath.drift.decision import Verdict
 from goldpath.drift.profile import as_table, column_kind
+from goldpath.drift.source_decision import ColumnShift, SourceDecision
 from goldpath.errors import ProjectError
 from goldpath.pages.documents import render
 from goldpath.reports import write_text
 
 METHODS = {
-    (
-        "number",
-        "value",
-    ): "Kolmogorov-Smirnov with false discovery control; Wasserstein distance in sd",
-    (
-        "category",
-        "value",
-    ): "two-sample chi-square with false discovery control; Jensen-Shannon distance",
+    ("number", "value"): "Cramér-von Mises distance of ranks; shift in standard deviations",
+    ("category", "value"): "two-sample chi-square; Jensen-Shannon distance",
 }
+SHARE_METHOD = "share of rows; Jensen-Shannon distance"
 LOOKS: dict[Verdict, str] = {"ok": "good", "drift": "bad", "insufficient": "warn"}
-SHARE_METHOD = "Fisher's exact test with false discovery control; Jensen-Shannon distance"
+CALIBRATIONS = {
+    "windows": "Calibrated by the {windows} windows of the reference: a shift counts if it is "
+    "larger than what these differ by, and reaches its limit.",
+    "iid": "Calibration: iid. The reference has too few windows to say how much they differ, so "
+    "rows are taken as independent of each other and the limits are doubled.",
+}
 
 
 class ReportError(ProjectError):
     """The report cannot be drawn; the verdict stands without it."""
 
 
-def write_html(
-    path: Path,
-    reference: "pa.Table | pd.DataFrame",
-    current: "pa.Table | pd.DataFrame",
-    decision: DriftDecision,
-    *,
-    rows: int,
-    title: str,
-) -> None:
+@dataclass(frozen=True)
+class Drawn:
+    """What a page or a picture shows beside the decision.
+
+    Attributes:
+        title: First line, for example the model and where the rows come from.
+        window: The newest window, for people; empty where rows were judged as a whole.
+        notes: What was left out, or judged otherwise than usual.
+        reference: Rows of the reference.
+        current: Rows of the newest window, with the same columns.
+    """
+
+    title: str
+    window: str
+    notes: tuple[str, ...]
+    reference: pa.Table
+    current: pa.Table
+
+
+def write_html(path: Path, drawn: Drawn, decision: SourceDecision, *, rows: int) -> None:
     """Write the report; an older one stays whole until the new one is.
 
     Args:
         path: HTML file to write.
-        reference: Reference rows.
-        current: Current rows.
+        drawn: What it shows.
         decision: What was decided on all rows.
         rows: Rows of each side that the plots show, drawn evenly with a fixed seed.
-        title: First line, for example the model and where the rows come from.
 
     Raises:
         ReportError: If Evidently is not installed.
@@ -74,9 +85,8 @@ def write_html(
             "install the monitoring extra (make setup), or leave the report out: --no-html",
         ) from error
 
-    before, after = plain_frames(reference, current, rows)
-    ranked = tuple(sorted(decision.columns, key=lambda column: -column.effect / column.limit))
-    drawn = max(len(before), len(after))
+    before, after = plain_frames(drawn.reference, drawn.current, rows)
+    shown = max(len(before), len(after))
     # Evidently divides by the number of values, or raises: such a column is in the table only.
     filled = [
         name for name in before.columns if before[name].notna().any() and after[name].notna().any()
@@ -90,36 +100,35 @@ def write_html(
     with warnings.catch_warnings():
         # NumPy's remarks on Evidently's arithmetic help nobody who reads a drift report.
         warnings.simplefilter("ignore")
-        snapshot = Report(_metrics(ranked, before, after)).run(
+        snapshot = Report(_metrics(decision.columns, before, after)).run(
             Dataset.from_pandas(after, data_definition=definition),
             Dataset.from_pandas(before, data_definition=definition),
         )
-    write_text(path, render_page(title, decision, ranked, drawn, snapshot.get_html_str(False)))
+    write_text(path, render_page(drawn, decision, shown, snapshot.get_html_str(False)))
 
 
-def render_page(
-    title: str,
-    decision: DriftDecision,
-    ranked: tuple[ColumnDrift, ...],
-    drawn: int,
-    evidently: str,
-) -> str:
+def render_page(drawn: Drawn, decision: SourceDecision, shown: int, evidently: str) -> str:
     """The page as one document.
 
     Args:
-        title: First line.
+        drawn: Title, window and notes.
         decision: What was decided.
-        ranked: Its columns in the order in which they are shown.
-        drawn: Rows of each side that the plots show at most.
+        shown: Rows of each side that the plots show at most.
         evidently: Evidently's report, a document of its own.
     """
+    window = decision.window
     return render(
         "drift.html",
-        title=title,
+        title=drawn.title,
+        when=drawn.window,
+        notes=drawn.notes,
         decision=decision,
-        look=LOOKS[decision.verdict],
-        columns=ranked,
-        drawn=drawn,
+        verdict=decision.source,
+        window=window,
+        calibration=CALIBRATIONS[window.calibration].format(windows=window.windows),
+        look=LOOKS[decision.source.verdict],
+        columns=decision.columns,
+        shown=shown,
         evidently=evidently,
     )
 
@@ -172,14 +181,14 @@ def _inert_frame(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _metrics(
-    ranked: tuple[ColumnDrift, ...], reference: pd.DataFrame, current: pd.DataFrame
+    columns: tuple[ColumnShift, ...], reference: pd.DataFrame, current: pd.DataFrame
 ) -> list[Any]:
     """Evidently's metrics: the decision on each column with its plot, and what is missing."""
     from evidently.metrics import MissingValueCount, ValueDrift
 
     drifts = [
         ValueDrift(column=inert(column.name), method=_register(column), threshold=column.limit)
-        for column in ranked
+        for column in columns
         if inert(column.name) in reference
     ]
     missing = [
@@ -190,7 +199,7 @@ def _metrics(
     return [*drifts, *missing]
 
 
-def _register(column: ColumnDrift) -> str:
+def _register(column: ColumnShift) -> str:
     """Register a test with Evidently that gives the decision on this column; returns its name."""
     from evidently.legacy.calculations.stattests import register_stattest
     from evidently.legacy.calculations.stattests.registry import StatTest
@@ -205,7 +214,7 @@ def _register(column: ColumnDrift) -> str:
     return name
 
 
-def _answer(column: ColumnDrift) -> Callable[..., tuple[float, bool]]:
+def _answer(column: ColumnShift) -> Callable[..., tuple[float, bool]]:
     def decided(*_: object) -> tuple[float, bool]:
         return column.effect, column.drifted
 

@@ -14,7 +14,8 @@ from goldpath.features.learned import learned_contract
 from goldpath.jobs.batch.table import predict_batch
 from goldpath.jobs.data.bronze import SAMPLE
 from goldpath.jobs.data.refresh import refresh
-from goldpath.jobs.drift.check import DriftReport, check_drift
+from goldpath.jobs.drift.check import check_drift
+from goldpath.jobs.drift.written_reports import DriftReport
 from goldpath.jobs.training.deployment import deploy
 from goldpath.jobs.training.results import TrainingResult
 from goldpath.jobs.training.stages import train

@@ -1,7 +1,8 @@
 """Checks of the rows that a model is judged on: their quality, and their drift.
 
-Drift is judged as `make drift-check` does (Kolmogorov-Smirnov or chi-square with false discovery
-control, and a floor for the amount), with the population stability index beside it.
+Test rows and training rows are two samples of one table, so their drift is judged by tests of rows
+(Kolmogorov-Smirnov or chi-square with false discovery control, and a floor for the amount), with
+the population stability index beside it. `make drift-check` judges windows of production instead.
 """
 
 import numpy as np

@@ -12,10 +12,11 @@ import pandas as pd
 from goldpath.contract import Contract
 from goldpath.learning.families import families_of, family_named
 from goldpath.learning.family import Family
-from goldpath.learning.folds import make_folds, shuffled_folds
+from goldpath.learning.folds import Fold, make_folds, shuffled_folds
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.metrics import metric_value
 from goldpath.learning.scoring import LoadedModel
+from goldpath.learning.splitting import row_groups
 from goldpath.learning.threads import sensible_threads
 from goldpath.project import ENGINES_OWN, Model
 from goldpath.settings import TrainingSettings
@@ -260,11 +261,24 @@ def held_out_predictions(
     parameters: Mapping[str, Any],
     settings: TrainingSettings,
     definitions: Model = ENGINES_OWN,
+    *,
+    most_learnt: int | None = None,
 ) -> pd.DataFrame:
     """Training rows with predictions by models that did not see them.
 
     A model knows the rows that it was fitted on better than new ones, so its predictions of them
     are no reference for drift: an overfitted model would alarm without any change.
+
+    Args:
+        train: The training rows.
+        contract: Names the columns.
+        family: The family of the models.
+        parameters: Their parameters.
+        settings: Number of folds, and the seed.
+        definitions: The project's families.
+        most_learnt: Divide so many rows, drawn at random, into folds to learn from, so that many
+            rows cost no more fits of many rows. The others are predicted by one of the folds'
+            models: that of the fold which held out their group, where rows stay together.
 
     Returns:
         The rows in their order, with the column `prediction`: P(positive), the label where there
@@ -272,7 +286,7 @@ def held_out_predictions(
     """
     many_classes = contract.problem == "classification" and not contract.is_binary
     column = pd.Series(index=train.index, dtype="object" if many_classes else "float64")
-    for learnt, held_out in shuffled_folds(train, contract, settings):
+    for learnt, held_out in _drawn_folds(train, contract, settings, most_learnt):
         part = train.iloc[learnt]
         labels = part[contract.target.column].unique()
         if contract.problem == "classification" and len(labels) == 1:  # nothing to be learned
@@ -285,6 +299,34 @@ def held_out_predictions(
         predictions = model.predict(train.iloc[held_out])
         column.iloc[held_out] = predictions.values if many_classes else predictions.scores
     return train.assign(prediction=column)
+
+
+def _drawn_folds(
+    train: pd.DataFrame, contract: Contract, settings: TrainingSettings, most_learnt: int | None
+) -> list[Fold]:
+    """Folds of a draw of the rows; the rows that were not drawn are held out once each."""
+    if most_learnt is None or len(train) <= most_learnt:
+        return shuffled_folds(train, contract, settings)
+    random = np.random.default_rng(settings.seed)
+    drawn = np.sort(random.choice(len(train), most_learnt, replace=False))
+    folds = shuffled_folds(train.iloc[drawn], contract, settings)
+    numbers = np.arange(len(train)) % len(folds)
+    groups = row_groups(train, contract, settings)
+    if groups is not None:
+        fold_of_group = np.full(int(groups.max()) + 1, -1)
+        for number, (_, held_out) in enumerate(folds):
+            fold_of_group[groups[drawn[held_out]]] = number
+        known = fold_of_group[groups]
+        numbers = np.where(known >= 0, known, numbers)
+    others = np.ones(len(train), dtype=bool)
+    others[drawn] = False
+    return [
+        (
+            drawn[learnt],
+            np.concatenate([drawn[held_out], np.flatnonzero(others & (numbers == number))]),
+        )
+        for number, (learnt, held_out) in enumerate(folds)
+    ]
 
 
 def _ignore_convergence() -> None:

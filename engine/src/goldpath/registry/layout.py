@@ -25,10 +25,11 @@ ENGINES_TAGS = frozenset(
 MODEL_PATH = "model"
 CONTRACT_FILE = "contract.yaml"
 REFERENCE_FILE = "drift/reference.parquet"
+PROFILE_FILE = "drift/profile.npz"
 CARD_FILE = "model_card.md"
 REPORT_FILE = "validation/validation.json"
 REPORT_PAGE = "validation/validation.html"
 REPORT_SIGNATURE = "validation/signature.json"
 
-DOCUMENTS = (CARD_FILE, REFERENCE_FILE)
+DOCUMENTS = (CARD_FILE, REFERENCE_FILE, PROFILE_FILE)
 """Files of the run that are signed with the version; the gate's report is signed by the gate."""

@@ -51,12 +51,17 @@ METRIC_NAMES = (
     "ml_validation_errors_total",
     "ml_drift_detected",
     "ml_drift_column_effect",
+    "ml_drift_column_limit",
+    "ml_drift_detectable",
+    "ml_drift_window_start_timestamp_seconds",
     "ml_drift_checked_timestamp_seconds",
     "ml_drift_rows",
     "ml_model_test_metric",
     "ml_live_metric",
     "ml_live_labelled",
     "ml_live_checked_timestamp_seconds",
+    "ml_live_quality_low",
+    "ml_live_quality_limit",
 )
 # The fast lane answers within tens of microseconds.
 BUCKETS = (

@@ -7,12 +7,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry, write_to_textfile
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+TEXTFILE = "prometheus/goldpath.prom"
+"""Among the reports: the figures for Prometheus' node exporter, where no service shows them."""
+
 
 class ReportCollector(Collector):
-    """Reads `drift.json`, `training.json` and `feedback.json` at each scrape.
+    """Reads `drift/SOURCE.json`, `training.json` and `feedback.json` at each scrape.
 
     They are written by other processes: a file that is missing, half written or of another form
     is absent from the metrics.
@@ -26,27 +30,7 @@ class ReportCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The figures as gauges; none where the file or the value is missing."""
-        drift = read_json(self.folder / "drift.json")
-        detected = {"drift": 1.0, "ok": 0.0}.get(str(drift.get("verdict")))
-        if detected is not None:
-            yield _gauge("ml_drift_detected", "1 where the last check found drift.", detected)
-        effects = GaugeMetricFamily(
-            "ml_drift_column_effect", "Size of each column's shift.", labels=["column"]
-        )
-        for column in _mappings(drift.get("columns")):
-            effect = _number(column.get("effect"))
-            if effect is not None:
-                effects.add_metric([str(column.get("name"))], effect)
-        if effects.samples:
-            yield effects
-        checked = _timestamp(drift.get("checked_at"))
-        if checked is not None:
-            yield _gauge(
-                "ml_drift_checked_timestamp_seconds", "When drift was last checked.", checked
-            )
-        rows = _number(drift.get("rows"))
-        if rows is not None:
-            yield _gauge("ml_drift_rows", "Rows that the last drift check compared.", rows)
+        yield from _of_drift(self.folder / "drift")
         training = read_json(self.folder / "training.json")
         value = _number(training.get("value"))
         if value is not None and training.get("metric"):
@@ -58,6 +42,58 @@ class ReportCollector(Collector):
             family.add_metric([str(training["metric"])], value)
             yield family
         yield from _of_feedback(read_json(self.folder / "feedback.json"))
+
+
+def write_textfile(folder: Path) -> None:
+    """Write the reports' figures as a file for the node exporter's textfile collector.
+
+    Who scores in batches only has no service whose `/metrics` could be read.
+
+    Args:
+        folder: The reports' folder.
+    """
+    file = folder / TEXTFILE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    registry = CollectorRegistry()
+    registry.register(ReportCollector(folder))
+    write_to_textfile(str(file), registry)
+
+
+SOURCES = ("batch", "file", "service", "table")
+"""Of a drift check; other files of the folder are none of its."""
+
+
+def _of_drift(folder: Path) -> Iterator[Metric]:
+    """The last check of each source: what one source says clears nothing of another."""
+
+    def family(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
+        return GaugeMetricFamily(name, documentation, labels=["source", *labels])
+
+    detected = family("ml_drift_detected", "1 where the last check of the source found drift.")
+    effects = family("ml_drift_column_effect", "Size of each column's shift.", "column")
+    limits = family("ml_drift_column_limit", "Shift from which on a column counts.", "column")
+    checked = family("ml_drift_checked_timestamp_seconds", "When drift was last checked.")
+    rows = family("ml_drift_rows", "Rows of the window that was judged last.")
+    starts = family("ml_drift_window_start_timestamp_seconds", "When that window began.")
+    seen = family("ml_drift_detectable", "Smallest shift that would have been seen.")
+    for source in SOURCES:
+        drift = read_json(folder / f"{source}.json")
+        for metric, value in (
+            (detected, {"drift": 1.0, "ok": 0.0}.get(str(drift.get("verdict")))),
+            (checked, _timestamp(drift.get("checked_at"))),
+            (rows, _number(drift.get("rows"))),
+            (starts, _timestamp(drift.get("window_start"))),
+            (seen, _number(drift.get("detectable"))),
+        ):
+            if value is not None:
+                metric.add_metric([source], value)
+        for column in _mappings(drift.get("columns")):
+            for metric, name in ((effects, "effect"), (limits, "limit")):
+                value = _number(column.get(name))
+                if value is not None:
+                    metric.add_metric([source, str(column.get("name"))], value)
+    families = (detected, effects, limits, checked, rows, starts, seen)
+    yield from (each for each in families if each.samples)
 
 
 def _of_feedback(feedback: Mapping[str, Any]) -> Iterator[Metric]:
@@ -80,11 +116,30 @@ def _of_feedback(feedback: Mapping[str, Any]) -> Iterator[Metric]:
             if number is not None:
                 metrics.add_metric([name, str(metric)], number)
     yield from (family for family in (metrics, labelled) if family.samples)
+    yield from _of_quality(feedback.get("quality"))
     checked = _timestamp(feedback.get("checked_at"))
     if checked is not None:
         yield _gauge(
             "ml_live_checked_timestamp_seconds", "When live performance was last taken.", checked
         )
+
+
+def _of_quality(quality: object) -> Iterator[Metric]:
+    """Whether the champion's quality has fallen, and the limit that it was held to."""
+    if not isinstance(quality, dict):
+        return
+    low = {"low": 1.0, "ok": 0.0}.get(str(quality.get("verdict")))
+    limit = _number(quality.get("limit"))
+    for name, documentation, value in (
+        ("ml_live_quality_low", "1 where the champion's labels say that quality has fallen.", low),
+        ("ml_live_quality_limit", "What the metric was held to.", limit),
+    ):
+        if value is not None:
+            family = GaugeMetricFamily(name, documentation, labels=["model_version", "metric"])
+            family.add_metric(
+                [str(quality.get("model_version")), str(quality.get("metric"))], value
+            )
+            yield family
 
 
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

@@ -27,6 +27,12 @@ class PredictionLogSettings(Section):
     performance_days: int = Field(
         default=30, ge=1, description="days of predictions that live performance is taken over"
     )
+    quality_drop: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="live quality may be worse than in the test by this share of it",
+    )
     stream: Literal["none", "kafka", "kinesis"] = "none"
     stream_name: str = Field(default="predictions", description="Kafka's topic, Kinesis' stream")
     kafka_servers: str = Field(default="", description="host:port, several with commas")

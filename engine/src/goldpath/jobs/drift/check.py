@@ -1,38 +1,38 @@
 """Drift check: current rows against what the champion was trained on."""
 
-import json
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from goldpath.contract import Contract
-from goldpath.drift.decision import DriftDecision, decide
-from goldpath.drift.plot import write_plot
-from goldpath.drift.profile import DriftError, compare_frames, rejected_shift
-from goldpath.drift.report import write_html
+from goldpath.drift.compared import PREDICTION, compared_pair
+from goldpath.drift.profile import DriftError
+from goldpath.drift.reference import Reference
+from goldpath.drift.selection import select_columns
+from goldpath.drift.stored_reference import read_reference
+from goldpath.drift.window_verdict import WindowJudge, WindowSettings
 from goldpath.features.row.complete import complete_rows
-from goldpath.jobs.drift.current_rows import PREDICTION, CurrentRows, Place, Source, current_rows
-from goldpath.json_values import finite
+from goldpath.jobs.drift.current_rows import CurrentRows, Place, Source, current_rows
+from goldpath.jobs.drift.history import HistoryKey, read_history
+from goldpath.jobs.drift.judged_windows import judge_rows
+from goldpath.jobs.drift.written_reports import (
+    CheckedRows,
+    DriftReport,
+    write_nothing_new,
+    write_reports,
+)
 from goldpath.lake.connection import open_lakehouse
-from goldpath.lake.lakehouse import Lakehouse
-from goldpath.lake.tables import bronze_table, quarantine_table
 from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.presentation import step
-from goldpath.project import ProjectDefinitionError, naming, place_of
-from goldpath.registry.layout import REFERENCE_FILE
+from goldpath.registry.layout import PROFILE_FILE, REFERENCE_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.serving.log.personal import hidden_columns
-from goldpath.settings import Settings
-
-if TYPE_CHECKING:
-    import pandas as pd
+from goldpath.settings import MonitoringSettings, Settings
 
 NEWS = 0.01
 """Up to this share of new rows, such as corrected ones, a batch of training rows says nothing,
@@ -40,40 +40,16 @@ unless there are as many as a check needs (`monitoring.minimum_rows`)."""
 
 
 @dataclass(frozen=True)
-class DriftReport:
-    """What a drift check found, and where it is written.
+class StoredReference:
+    """What a version is compared with.
 
     Attributes:
-        verdict: ok, drift or insufficient.
-        message: The verdict as a sentence.
-        drifted_columns: What changed, by column, the largest shift first.
-        rows: Rows compared.
-        rejected_rows: Rows that the contract refused.
-        training_rows: Rows that were left out: the champion was trained or judged on them.
-        reference_rows: Rows of the reference.
-        source: Where the rows come from.
-        model_version: The champion whose training rows are the reference.
-        calibration: What the p-values assume.
-        report: The JSON report.
-        html: Evidently's report, or None where it was not asked for.
-        plot: The picture; None where no rows were compared.
-        exit_code: 0 ok, 1 drift, 3 too few rows.
+        profile: The counts of all of its rows.
+        rows: Some of the rows, to be shown.
     """
 
-    verdict: str
-    message: str
-    drifted_columns: dict[str, str]
-    rows: int
-    rejected_rows: int
-    training_rows: int
-    reference_rows: int
-    source: str
-    model_version: str
-    calibration: str
-    report: str
-    html: str | None
-    plot: str | None
-    exit_code: int
+    profile: Reference
+    rows: pa.Table
 
 
 def check_drift(
@@ -83,8 +59,9 @@ def check_drift(
     *,
     html: bool,
     source: Source = "newest",
+    now: datetime | None = None,
 ) -> DriftReport:
-    """Compare rows with the champion's reference and leave the reports.
+    """Compare rows with the champion's reference, window by window, and leave the reports.
 
     Args:
         settings: The project's settings.
@@ -93,108 +70,120 @@ def check_drift(
         html: Whether to write Evidently's report too.
         source: Which rows to check: the last batch run, the service's log, the gold table, the
             file, or the newest of what was scored.
+        now: When the check is made.
 
     Raises:
         DriftError: If there is no champion, or its reference cannot be compared.
         NotEnoughDataError: If there are no rows at all.
     """
+    now = now or datetime.now(UTC)
     manager = MLflowManager(settings, contract)
     champion = _require_champion(manager, contract)
+    reference = fetch_reference(manager, champion)
+    require_settings(settings.monitoring, reference.profile, champion)
     model = manager.load(champion)
-    with TemporaryDirectory(prefix="reference-") as folder:
-        file = manager.files.document(champion, REFERENCE_FILE, Path(folder))
-        reference = pq.read_table(file)
-    lakehouse = open_lakehouse(settings)
     hidden = {*hidden_columns(settings, contract), *hidden_columns(settings, model.contract)}
-    place = Place(settings, lakehouse, model.contract, champion, hidden)
+    lakehouse = open_lakehouse(settings)
+    place = Place(settings, lakehouse, model.contract, champion, hidden, now)
     rows = current_rows(place, data, source)
     new = rows.features.num_rows
     if new <= NEWS * rows.scored and new < settings.monitoring.minimum_rows:
-        return _write_reports(
-            settings, _nothing_new(rows, reference), rows, champion, reference, None, html=False
-        )
-    step(f"Comparing {rows.features.num_rows} rows with the {reference.num_rows} of the reference")
-    if PREDICTION in rows.features.column_names:
-        current = rows.features
-        reference = reference.select(current.column_names)
-    else:
-        current = add_predictions(complete_rows(rows.features, model.contract), model)
-    reference, current = compared_pair(reference, current, settings.project.definitions.compared)
-    profiles = compare_frames(reference, current)
-    if rows.rejected:
-        rejected, read = _rejected_before(lakehouse, model.contract, reference.num_rows)
-        profiles += (
-            rejected_shift(rejected, read, rows.rejected, rows.rejected + rows.features.num_rows),
-        )
-    decision = decide(profiles, settings.monitoring, current.num_rows, reference.num_rows)
-    return _write_reports(settings, decision, rows, champion, reference, current, html=html)
+        return write_nothing_new(settings, rows, champion, reference.profile.whole.rows, now)
+    step(f"Comparing {new:,} rows with the {reference.profile.whole.rows:,} of the reference")
+    current = with_predictions(rows, model, hidden)
+    shown = reference.rows.select(current.column_names)
+    shown, current = compared_pair(shown, current, settings.project.definitions.compared)
+    judge, left_out = judge_for(settings.monitoring, reference.profile, current.column_names)
+    key = HistoryKey(champion.version, judge.reference.whole.bins.digest, judge.reference.window)
+    earlier = read_history(settings.reports, rows.kind, key) if rows.kind != "file" else []
+    judged = judge_rows(judge, current, rows, earlier, now)
+    checked = CheckedRows(rows, judged, key, champion, left_out, now)
+    return write_reports(settings, checked, shown, html=html)
 
 
-def _nothing_new(rows: CurrentRows, reference: pa.Table) -> DriftDecision:
-    """The verdict on rows that the champion was trained or judged on, and hardly any others."""
-    return DriftDecision(
-        verdict="ok",
-        exit_code=0,
-        rows=0,
-        reference_rows=reference.num_rows,
-        columns=(),
-        calibration="iid",
-        message=f"nothing new to compare: {rows.training_rows:,} of {rows.scored:,} rows are of "
-        "the data that the champion was trained and judged on; score new rows: batch-predict "
-        "--data FILE",
+def fetch_reference(manager: MLflowManager, champion: ModelVersion) -> StoredReference:
+    """What the champion is compared with, verified by its signature.
+
+    Raises:
+        DriftError: If the version was registered without a profile.
+        SignatureError: If it is not what was signed with the version.
+    """
+    if not manager.runs.has(champion.run_id, PROFILE_FILE):
+        raise DriftError(
+            f"version {champion.version} of {champion.name} has no drift profile ({PROFILE_FILE}): "
+            "an older goldpath trained it, so nothing was compared",
+            "train again, which makes one: make train-local",
+        )
+    with TemporaryDirectory(prefix="reference-") as folder:
+        profile = read_reference(manager.files.document(champion, PROFILE_FILE, Path(folder)))
+        rows = pq.read_table(manager.files.document(champion, REFERENCE_FILE, Path(folder)))
+    return StoredReference(profile, rows)
+
+
+def require_settings(
+    monitoring: MonitoringSettings, profile: Reference, champion: ModelVersion
+) -> None:
+    """Refuse settings that the champion's profile was not made for.
+
+    Raises:
+        DriftError: If its windows or seasons are others, or a floor names no column.
+    """
+    for name, wanted, found in (
+        ("window", monitoring.window, profile.window),
+        ("season", monitoring.usual_season, profile.season),
+    ):
+        if wanted != found:
+            raise DriftError(
+                f"monitoring.{name} is {wanted!r}, and the profile of version {champion.version} "
+                f"was made with {found!r}",
+                f"train again (make train-local), or set monitoring.{name}: {found}",
+            )
+    columns = [column.name for column in profile.whole.bins.columns]
+    unknown = sorted(set(monitoring.floors) - set(columns))
+    if unknown:
+        raise DriftError(
+            f"monitoring.floors names {', '.join(unknown)}, which the profile of version "
+            f"{champion.version} does not have",
+            f"name columns that are compared: {', '.join(columns)}",
+        )
+
+
+def judge_for(
+    monitoring: MonitoringSettings, profile: Reference, names: Sequence[str]
+) -> tuple[WindowJudge, tuple[str, ...]]:
+    """What judges rows of these columns, and the reference's columns that they lack.
+
+    Raises:
+        DriftError: If the rows have columns that the reference lacks.
+    """
+    selected = select_columns(profile, names)
+    selected.whole.bins.require(names)
+    left_out = {column.name for column in profile.whole.bins.columns} - set(names)
+    settings = WindowSettings(
+        alpha=monitoring.alpha,
+        floor=monitoring.effect_floor,
+        minimum_rows=monitoring.minimum_rows,
+        floors=tuple(monitoring.floors.items()),
     )
+    return WindowJudge(selected, settings), tuple(sorted(left_out))
 
 
-Compared = Callable[[pa.Table], pa.Table]
+def with_predictions(rows: CurrentRows, model: LoadedModel, hidden: set[str]) -> pa.Table:
+    """The rows in the reference's form: every feature of the model, and its predictions.
 
-
-def compared_pair(
-    reference: pa.Table, current: pa.Table, compared: Compared | None
-) -> tuple[pa.Table, pa.Table]:
-    """Both tables as the project wants them compared; the model's predictions always are.
-
-    Raises:
-        ProjectDefinitionError: If the project's function fails, changes the number of rows, or
-            gives other columns for the current rows than for the reference.
+    The service's answers are taken as it gave them. Where the log hides columns, features that are
+    computed from others cannot be had, and are left out.
     """
-    if compared is None:
-        return reference, current
-    before, now = (compared_rows(table, compared) for table in (reference, current))
-    if set(before.column_names) != set(now.column_names):
-        raise ProjectDefinitionError(
-            f"{place_of(compared)} gives the columns {', '.join(before.column_names)} for the "
-            f"reference and {', '.join(now.column_names)} for the current rows",
-            "choose columns by their names, and not by the values that they hold",
-        )
-    return before, now
-
-
-def compared_rows(rows: pa.Table, compared: Compared | None) -> pa.Table:
-    """The rows as the project wants them compared; all of their columns where it does not say.
-
-    Raises:
-        ProjectDefinitionError: If the project's function fails, or changes the number of rows.
-    """
-    if compared is None:
-        return rows
-    with naming(compared):
-        seen = compared(rows)
-    if not isinstance(seen, pa.Table) or seen.num_rows != rows.num_rows:
-        raise ProjectDefinitionError(
-            f"{place_of(compared)} did not give back a table of {rows.num_rows} rows",
-            "drop or change columns only, and return the table",
-        )
-    if PREDICTION in rows.column_names and PREDICTION not in seen.column_names:
-        return seen.append_column(PREDICTION, rows[PREDICTION])
-    return seen
+    if PREDICTION not in rows.features.column_names:
+        return add_predictions(complete_rows(rows.features, model.contract), model)
+    if hidden:
+        return rows.features
+    features = complete_rows(rows.features.drop_columns([PREDICTION]), model.contract)
+    return features.append_column(PREDICTION, rows.features[PREDICTION])
 
 
 def add_predictions(features: pa.Table, model: LoadedModel) -> pa.Table:
-    """The features and what the model says about them, in the reference's form.
-
-    Rows that were logged with a prediction are scored again: the same model gives the same answer,
-    and every source then comes through one code path.
-    """
+    """The features and what the model says about them, in the reference's form."""
     predictions = model.predict(features)
     labels = model.contract.problem == "classification" and not model.contract.is_binary
     values = pa.array(predictions.values if labels else predictions.scores)
@@ -209,86 +198,3 @@ def _require_champion(manager: MLflowManager, contract: Contract) -> ModelVersio
             "make train-local",
         )
     return champion
-
-
-def _rejected_before(
-    lakehouse: Lakehouse, contract: Contract, reference_rows: int
-) -> tuple[int, int]:
-    """How many of how many rows the lake quarantined; without a lake, none of the reference's."""
-    read = lakehouse.snapshot(bronze_table(contract))
-    quarantined = lakehouse.snapshot(quarantine_table(contract))
-    if read is None or read.rows == 0:
-        return 0, reference_rows
-    return min(quarantined.rows if quarantined else 0, read.rows), read.rows
-
-
-def _write_reports(
-    settings: Settings,
-    decision: DriftDecision,
-    rows: CurrentRows,
-    champion: ModelVersion,
-    reference: "pa.Table | pd.DataFrame",
-    current: pa.Table | None,
-    *,
-    html: bool,
-) -> DriftReport:
-    """The verdict first: a picture that cannot be drawn must not cost it."""
-    file, page, plot = (settings.reports / f"drift.{suffix}" for suffix in ("json", "html", "png"))
-    values: dict[str, Any] = {
-        "verdict": decision.verdict,
-        "exit_code": decision.exit_code,
-        "message": decision.message,
-        "checked_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "rows": decision.rows,
-        "rejected_rows": rows.rejected,
-        "training_rows": rows.training_rows,
-        "reference_rows": decision.reference_rows,
-        "model_version": champion.version,
-        "source": rows.source,
-        "calibration": decision.calibration,
-        "columns": [asdict(column) for column in decision.columns],
-        "html": None,
-        "plot": None,
-    }
-    page.unlink(missing_ok=True)  # an older verdict's pages must not stand beside the new verdict
-    plot.unlink(missing_ok=True)
-    write_json(file, values)
-    title = f"{champion.name} version {champion.version}: {rows.source}"
-    if current is not None:
-        write_plot(plot, reference, current, decision, title=title)
-        values["plot"] = settings.shown(plot)
-    if html and current is not None:
-        step("Writing Evidently's report")
-        write_html(
-            page, reference, current, decision, rows=settings.monitoring.report_rows, title=title
-        )
-        values["html"] = settings.shown(page)
-    write_json(file, values)
-    return DriftReport(
-        verdict=decision.verdict,
-        message=decision.message,
-        drifted_columns={
-            column.name: f"{column.effect:.2f} (counts from {column.limit:.2f}): {column.reason}"
-            for column in decision.drifted
-        },
-        rows=decision.rows,
-        rejected_rows=rows.rejected,
-        training_rows=rows.training_rows,
-        reference_rows=decision.reference_rows,
-        source=rows.source,
-        model_version=champion.version,
-        calibration=decision.calibration,
-        report=settings.shown(file),
-        html=values["html"],
-        plot=values["plot"],
-        exit_code=decision.exit_code,
-    )
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write strict JSON; a reader sees the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    text = json.dumps(finite(values), allow_nan=False, indent=2)
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    unfinished.replace(path)

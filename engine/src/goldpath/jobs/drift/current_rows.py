@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,12 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from goldpath.contract import Contract
+from goldpath.contract import EVENT_TIME, Contract
+from goldpath.drift.compared import PREDICTION
 from goldpath.drift.profile import DriftError
+from goldpath.drift.windows import Times
 from goldpath.errors import NotEnoughDataError
 from goldpath.jobs.batch.training_rows import training_rows
 from goldpath.jobs.data.recipes import clean_file
-from goldpath.jobs.drift.served_predictions import newest_predictions
+from goldpath.jobs.drift.served_predictions import predictions_since
 from goldpath.jobs.upkeep.log_rows import ARROW_TYPES
 from goldpath.jobs.windows.model_windows import (
     gold_holds_windows,
@@ -28,14 +30,20 @@ from goldpath.lake.tables import TRAINING_ROW, gold_table, predictions_table
 from goldpath.learning.scoring import ModelVersion
 from goldpath.quality.file_rows import typed_frame
 from goldpath.settings import Settings
+from goldpath.settings.monitoring import WindowLength
 from goldpath.sources.dialect import detect_dialect
 from goldpath.sources.read import read_raw
 
 Source = Literal["newest", "batch", "service", "table", "file"]
+SourceKind = Literal["batch", "service", "table", "file"]
 
-PREDICTION = "prediction"
-ROWS_PER_REFERENCE_ROW = 5
-"""More current rows than this add next to nothing: the reference's own noise then dominates."""
+LOOK_BACK: dict[WindowLength, timedelta] = {
+    "1h": timedelta(days=2),
+    "1d": timedelta(days=14),
+    "1w": timedelta(days=56),
+    "1mo": timedelta(days=186),
+}
+"""How far back the service's log is read. Earlier windows were judged by earlier checks."""
 
 FILE_SOURCES = ("newest", "file")
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -46,16 +54,20 @@ class CurrentRows:
     """Rows to judge.
 
     Attributes:
-        source: Where they come from, for people.
-        features: The model's features, typed.
+        kind: The kind of source; each has verdicts of its own.
+        source: Where the rows come from, for people.
+        features: The model's features, typed; with its predictions where the log has them.
+        times: When each row happened, else when it was scored; None where neither is known.
         rejected: How many rows the contract refused beside them.
         training_rows: How many rows were left out because the champion was trained or judged on
             them.
         at: When the newest of them was scored.
     """
 
+    kind: SourceKind
     source: str
     features: pa.Table
+    times: Times | None = None
     rejected: int = 0
     training_rows: int = 0
     at: datetime = LONG_AGO
@@ -76,6 +88,7 @@ class Place:
         model: The champion's contract.
         champion: Its version.
         hidden: Personal columns that the log does not hold.
+        now: When the check is made.
     """
 
     settings: Settings
@@ -83,6 +96,7 @@ class Place:
     model: Contract
     champion: ModelVersion
     hidden: Collection[str]
+    now: datetime
 
     @property
     def request(self) -> Contract:
@@ -93,11 +107,6 @@ class Place:
     def contract(self) -> Contract:
         """What is compared but for row features, which are computed again."""
         return self.model.recorded
-
-    @property
-    def limit(self) -> int:
-        """The most rows that are worth comparing."""
-        return ROWS_PER_REFERENCE_ROW * self.settings.monitoring.reference_rows
 
 
 def current_rows(place: Place, data: Path | None, source: Source) -> CurrentRows:
@@ -136,7 +145,7 @@ def current_rows(place: Place, data: Path | None, source: Source) -> CurrentRows
 
 
 def typed_features(rows: Sequence[Mapping[str, Any]], contract: Contract) -> pa.Table:
-    """Rows of the prediction log with the types of the gold table."""
+    """Rows with the types of the gold table."""
     columns = {
         feature.name: pa.array(
             [_typed(row.get(feature.name), feature.type) for row in rows], ARROW_TYPES[feature.type]
@@ -156,8 +165,7 @@ def _require_rows(place: Place, found: CurrentRows) -> CurrentRows:
     if found.scored == 0:
         champion = place.champion
         raise NotEnoughDataError(
-            f"{champion.name} version {champion.version} has not scored any row yet"
-            + ("" if found.source == "nothing" else f" ({found.source})"),
+            f"{champion.name} version {champion.version} has not scored any row: {found.source}",
             "make batch-predict, or name a file: drift-check --data FILE",
         )
     return found
@@ -175,7 +183,7 @@ def _rows_of_file(place: Place, data: Path) -> CurrentRows:
         )
     rejected = raw.num_rows - typed.num_rows
     typed = table_with_windows(place.lakehouse, typed, place.model)
-    return _new_rows(place, settings.shown(data), typed, rejected=rejected)
+    return _new_rows(place, "file", settings.shown(data), typed, rejected=rejected)
 
 
 def _rows_of_gold(place: Place) -> CurrentRows:
@@ -185,35 +193,54 @@ def _rows_of_gold(place: Place) -> CurrentRows:
     learned = project_contract(place.settings, place.request)
     if not gold_holds_windows(place.lakehouse, place.model, learned, snapshot):
         rows = table_with_windows(place.lakehouse, rows, place.model)
-    return _new_rows(place, str(table), rows)
+    return _new_rows(place, "table", str(table), rows)
 
 
-def _new_rows(place: Place, source: str, typed: pa.Table, rejected: int = 0) -> CurrentRows:
+def _new_rows(
+    place: Place, kind: SourceKind, source: str, typed: pa.Table, rejected: int = 0
+) -> CurrentRows:
     """Rows that the champion was not trained or judged on."""
+    contract = place.contract
     known = training_rows(typed, place.request, place.lakehouse, place.champion)
-    new = typed.filter(pa.array(~known)).select(place.contract.feature_names)
-    return _drawn(place, source, new, int(known.sum()), rejected=rejected)
+    new = typed.filter(pa.array(~known))
+    return CurrentRows(
+        kind=kind,
+        source=_told(source, int(known.sum())),
+        features=new.select(contract.feature_names),
+        times=_times(new[EVENT_TIME]) if contract.has_time else None,
+        rejected=rejected,
+        training_rows=int(known.sum()),
+    )
 
 
 def _rows_of_log(place: Place) -> CurrentRows:
-    contract = place.contract
-    rows = newest_predictions(
-        place.settings, contract, place.lakehouse, place.limit, place.champion.version
+    """The service's predictions of the last windows, with its answers as it gave them."""
+    contract, champion = place.contract, place.champion
+    since = place.now - LOOK_BACK[place.settings.monitoring.window]
+    rows = predictions_since(place.settings, contract, place.lakehouse, since, champion.version)
+    answers = "score" if contract.is_binary or not contract.target.classes else "prediction"
+    kept = [name for name in contract.feature_names if name not in place.hidden]
+    missing = [name for name in kept if name not in rows.column_names]
+    features = rows.select([name for name in kept if name not in missing])
+    for name in missing:
+        kind = ARROW_TYPES[contract.by_name[name].type]
+        features = features.append_column(name, pa.nulls(rows.num_rows, kind))
+    features = features.select(kept).append_column(PREDICTION, rows[answers])
+    newest = pc.max(rows["predicted_at"]).as_py()
+    return CurrentRows(
+        kind="service",
+        source=f"{rows.num_rows:,} predictions of the service since {since:%Y-%m-%d %H:%M}",
+        features=features,
+        times=_times(rows["predicted_at"]),
+        at=LONG_AGO if newest is None else newest.replace(tzinfo=UTC),
     )
-    features = typed_features([row["features"] for row in rows], contract)
-    if place.hidden:  # not to be had from the log, so that the model cannot score its rows again
-        answers = "score" if contract.is_binary or not contract.target.classes else "prediction"
-        values = pa.array([row[answers] for row in rows])
-        kept = [name for name in features.column_names if name not in place.hidden]
-        features = features.select(kept).append_column(PREDICTION, values)
-    at = datetime.fromisoformat(str(rows[0]["at"])) if rows else LONG_AGO
-    return CurrentRows(f"the service's last {len(rows):,} predictions", features, at=at)
 
 
 def _rows_of_batch(place: Place) -> CurrentRows:
+    """The newest run's rows; earlier runs were judged by earlier checks."""
     lakehouse, contract, champion = place.lakehouse, place.contract, place.champion
     table = predictions_table(contract)
-    nothing = CurrentRows("no batch run", typed_features([], contract))
+    nothing = CurrentRows("batch", "no batch run", typed_features([], contract))
     if not lakehouse.exists(table):
         return nothing
     scored = lakehouse.read(table)
@@ -224,37 +251,36 @@ def _rows_of_batch(place: Place) -> CurrentRows:
     ).to_pylist()
     if not newest:
         return nothing
-    run_id = newest[0]["run_id"]
+    run_id, finished = newest[0]["run_id"], newest[0]["finished"]
     marks = [TRAINING_ROW] if TRAINING_ROW in scored.columns else []
+    has_time = contract.has_time and EVENT_TIME in scored.columns
     rows = lakehouse.collect(
-        scored.filter(scored.run_id == run_id).select(*contract.feature_names, *marks)
+        scored.filter(scored.run_id == run_id).select(
+            *contract.feature_names, *marks, *([EVENT_TIME] if has_time else [])
+        )
     )
     all_rows = rows.num_rows
     if marks:
         rows = rows.filter(pc.invert(pc.fill_null(rows[TRAINING_ROW], False)))
-    new = rows.select(contract.feature_names)
-    at = newest[0]["finished"].replace(tzinfo=UTC)
-    return _drawn(place, f"batch run {run_id}", new, all_rows - new.num_rows, at=at)
+    known = all_rows - rows.num_rows
+    return CurrentRows(
+        kind="batch",
+        source=_told(f"batch run {run_id}", known),
+        features=rows.select(contract.feature_names),
+        times=_times(rows[EVENT_TIME])
+        if has_time
+        else np.full(rows.num_rows, finished, dtype="M8[s]"),
+        training_rows=known,
+        at=finished.replace(tzinfo=UTC),
+    )
 
 
-def _drawn(
-    place: Place,
-    source: str,
-    rows: pa.Table,
-    known: int,
-    *,
-    rejected: int = 0,
-    at: datetime = LONG_AGO,
-) -> CurrentRows:
-    """As many rows as are worth comparing, and what was left out in words."""
-    drawn = rows
-    if rows.num_rows > place.limit:
-        numbers = np.random.default_rng(0).choice(rows.num_rows, place.limit, replace=False)
-        drawn = rows.take(pa.array(np.sort(numbers)))
-    notes = []
-    if known:
-        notes.append(f"{known:,} rows of the champion's training data left out")
-    if drawn is not rows:
-        notes.append(f"{drawn.num_rows:,} of {rows.num_rows:,} rows, drawn evenly")
-    part = f" ({'; '.join(notes)})" if notes else ""
-    return CurrentRows(f"{source}{part}", drawn, rejected, known, at)
+def _told(source: str, known: int) -> str:
+    if not known:
+        return source
+    return f"{source} ({known:,} rows of the champion's training data left out)"
+
+
+def _times(column: pa.ChunkedArray) -> Times:
+    times: Times = column.cast(pa.timestamp("s"), safe=False).to_numpy().astype("M8[s]")
+    return times

@@ -14,15 +14,23 @@ import numpy as np
 
 from goldpath.contract import Contract
 from goldpath.errors import NotEnoughDataError
+from goldpath.jobs.drift.live_quality import (
+    LiveQuality,
+    insufficient,
+    judge_quality,
+    metric_of,
+)
 from goldpath.jobs.drift.served_predictions import judged_since
 from goldpath.lake.connection import open_lakehouse
 from goldpath.learning.decision.chosen import with_chosen_metrics
 from goldpath.learning.metrics import area_under_roc
 from goldpath.learning.predictions import Predictions
-from goldpath.presentation import print_json, show_rows
+from goldpath.presentation import console, print_json, show_rows
 from goldpath.privacy.erasure import uses_rows
 from goldpath.project import Model, naming
+from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.reports import write_report
+from goldpath.serving.report_metrics import write_textfile
 from goldpath.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,6 +66,7 @@ class LivePerformance:
 
     Attributes:
         since: The first day.
+        quality: Whether the champion's quality has fallen; its exit code is the command's.
         versions: Each version on all days.
         days: Each version day by day.
         labels: Labels that came since, the repeated ones left out.
@@ -67,6 +76,7 @@ class LivePerformance:
     """
 
     since: str
+    quality: LiveQuality
     versions: tuple[Performance, ...]
     days: tuple[Performance, ...]
     labels: int
@@ -87,6 +97,7 @@ def live_performance(
 
     Raises:
         NotEnoughDataError: If no label found its prediction.
+        RegistryError: If the registry cannot be reached; it knows what the champion's test said.
     """
     lakehouse = open_lakehouse(settings)
     since = datetime.now(UTC) - timedelta(
@@ -128,6 +139,7 @@ def live_performance(
     file = settings.reports / REPORT
     result = LivePerformance(
         since=f"{since:%Y-%m-%d}",
+        quality=_quality(settings, contract, joined),
         versions=tuple(by_version),
         days=tuple(by_day),
         labels=len(latest),
@@ -135,6 +147,7 @@ def live_performance(
         report=settings.shown(file),
     )
     write_report(file, {"checked_at": datetime.now(UTC).isoformat(), **asdict(result)})
+    write_textfile(settings.reports)
     return result
 
 
@@ -143,8 +156,25 @@ def show_performance(result: LivePerformance, as_json: bool) -> None:
     if as_json:
         print_json(asdict(result))
         return
+    console.print(result.quality.message, markup=False)
     show_rows(result.versions, f"Since {result.since}")
     show_rows(result.days, "By day")
+
+
+def _quality(settings: Settings, contract: Contract, joined: "pd.DataFrame") -> LiveQuality:
+    manager = MLflowManager(settings, contract)
+    champion = manager.champion_version()
+    if champion is None:
+        return insufficient(metric_of(contract), "", f"{contract.model_name} has no champion")
+    run = manager.run_record(champion)
+    return judge_quality(
+        contract,
+        champion.version,
+        run.metrics if run else {},
+        _of(joined, model_version=champion.version),
+        drop=settings.prediction_log.quality_drop,
+        minimum=settings.monitoring.minimum_rows,
+    )
 
 
 def _of(rows: "pd.DataFrame", **columns: str) -> "pd.DataFrame":

@@ -4,13 +4,11 @@ Segments are read before the lake. What is moved meanwhile is then read twice, a
 its id; the other way round it could be missed.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +16,7 @@ import pyarrow.compute as pc
 from goldpath.contract import Contract
 from goldpath.jobs.upkeep.log_rows import (
     FEEDBACK_KEY,
+    MOMENT,
     PREDICTION_KEY,
     Rows,
     feedback_rows,
@@ -26,59 +25,59 @@ from goldpath.jobs.upkeep.log_rows import (
 from goldpath.lake.lakehouse import Lakehouse, TableName
 from goldpath.lake.tables import DAY, LINE, feedback_table, served_table
 from goldpath.serving.log.segments import segments
-from goldpath.serving.prediction_log import read_log
 from goldpath.settings import Settings
 
 PREDICTION_COLUMNS = (PREDICTION_KEY, DAY, "model_version", "prediction", "score")
 LABEL_COLUMNS = (FEEDBACK_KEY, PREDICTION_KEY, "label", "known_at", "received_at")
 
 
-def newest_predictions(
-    settings: Settings, contract: Contract, lakehouse: Lakehouse, limit: int, version: str
-) -> list[dict[str, Any]]:
-    """The newest predictions of a version, the newest first.
+def predictions_since(
+    settings: Settings, contract: Contract, lakehouse: Lakehouse, since: datetime, version: str
+) -> pa.Table:
+    """Every prediction of a version since a moment, each counted once.
 
     Args:
         settings: Where log and lake are.
-        contract: Names the features.
+        contract: Names the features and their types.
         lakehouse: The lake.
-        limit: How many to give at most.
+        since: The first moment.
         version: The model's version.
 
     Returns:
-        Dictionaries with `at`, `features`, `prediction` and `score`.
+        The columns of `prediction_rows`; what does not fit the contract's types is null.
     """
-    folder = settings.root / settings.serving.prediction_log
-    found = {
-        row[PREDICTION_KEY]: row
-        for row in read_log(folder, limit, version)
-        if isinstance(row.get(PREDICTION_KEY), str)
-    }
+    first = since.astimezone(UTC).replace(tzinfo=None)
+    rows = prediction_rows(contract)
+    # A segment may hold what was answered just after its day's end.
+    day = (first - timedelta(days=1)).date().isoformat()
+    for line in _lines(settings.root / settings.serving.prediction_log, day):
+        rows.add(line)
     table = served_table(contract)
-    if len(found) < limit and lakehouse.exists(table):
-        rows = lakehouse.read(table)
-        rows = rows.filter(rows.model_version == version)
-        newest = rows.order_by(rows.predicted_at.desc()).limit(limit)
-        for row in lakehouse.collect(newest).to_pylist():
-            found.setdefault(row[PREDICTION_KEY], _entry(contract, row))
-    newest_first = sorted(found.values(), key=lambda row: str(row["at"]), reverse=True)
-    return newest_first[:limit]
+    moved: list[pa.Table] = []
+    if lakehouse.exists(table):
+        held = lakehouse.read(table)
+        held = held.filter((held.model_version == version) & (held.predicted_at >= first))
+        moved = [_fitting(rows, lakehouse.collect(held))]
+    live = rows.table()
+    new = [part.filter(_is_not_in(part, live, PREDICTION_KEY)) for part in moved]
+    found = pa.concat_tables([live, *new])
+    is_newer = pc.greater_equal(found["predicted_at"], pa.scalar(first, MOMENT))
+    return found.filter(pc.and_(is_newer, pc.equal(found["model_version"], version)))
 
 
-def _entry(contract: Contract, row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "at": row["predicted_at"].replace(tzinfo=UTC).isoformat(),
-        "features": _features(contract, row),
-        "prediction": row["prediction"],
-        "score": row["score"],
-    }
-
-
-def _features(contract: Contract, row: dict[str, Any]) -> dict[str, Any]:
-    if row[LINE] is not None:
-        features: dict[str, Any] = json.loads(row[LINE])["features"]
-        return features
-    return {name: row[name] for name in contract.feature_names if name in row}
+def _fitting(rows: Rows, held: pa.Table) -> pa.Table:
+    """Rows of the lake in the log's form; a row with its whole line is read from the line."""
+    has_line = pc.is_valid(held[LINE])
+    for line in held[LINE].filter(has_line).to_pylist():
+        rows.add(line.encode())
+    plain = held.filter(pc.invert(has_line))
+    return pa.table(
+        [
+            plain[name].cast(kind) if name in plain.column_names else pa.nulls(plain.num_rows, kind)
+            for name, kind in ((field.name, field.type) for field in rows.schema)
+        ],
+        schema=rows.schema,
+    )
 
 
 @dataclass(frozen=True)
@@ -159,8 +158,11 @@ def _live(folder: Path, rows: Rows, first: str) -> pa.Table:
     return found.filter(pc.greater_equal(found[DAY], first))
 
 
-def _lines(folder: Path) -> Iterable[bytes]:
+def _lines(folder: Path, first_day: str = "") -> Iterable[bytes]:
+    """The lines of the segments since a day: their names begin with it."""
     for file in segments(folder):
+        if file.name[:10] < first_day:
+            continue
         try:
             with file.open("rb") as content:
                 yield from content

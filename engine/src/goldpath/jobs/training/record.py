@@ -4,31 +4,27 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
-import pandas as pd
 
 from goldpath.errors import ProjectError
-from goldpath.jobs.training.automl_store import stored_held_out
 from goldpath.jobs.training.candidate_description import (
     CHANGELOG_FILE,
     describe_candidate,
     own_tags,
     version_description,
 )
+from goldpath.jobs.training.drift_reference import log_drift_reference
 from goldpath.jobs.training.results import Judged, TrainingResult
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.evaluation import plot_evaluation
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.metrics import area_under_roc, metric_value
 from goldpath.learning.scoring import ModelVersion, Predictions
-from goldpath.learning.search import held_out_predictions
 from goldpath.presentation import step
 from goldpath.registry.layout import (
     CARD_FILE,
     ENGINES_TAGS,
-    REFERENCE_FILE,
     RUN_KEY,
     SEMANTIC_TAG,
     SNAPSHOT_TAG,
@@ -147,7 +143,7 @@ def log_candidate(work: TrainingWork, result: TrainingResult) -> ModelVersion:
     search = {f"search_{name}": getattr(work.settings.training, name) for name in names}
     manager.log_parameters(run_id, {"family": found.family, **found.parameters, **search})
     manager.log_metrics(run_id, _metrics(work, result))
-    _log_reference(work)
+    log_drift_reference(work)
     others = {name: score.value for name, score in judged.others.items()}
     described = describe_candidate(work, {judged.metric: judged.value, **others})
     (work.settings.reports / CARD_FILE).write_text(described.card, encoding="utf-8")
@@ -234,40 +230,3 @@ def _champion_value(work: TrainingWork, truth: np.ndarray) -> float | None:
         return None
     own = work.definitions.metric
     return metric_value(work.contract, truth, predictions, own, work.split.test)
-
-
-def _log_reference(work: TrainingWork) -> None:
-    """What drift checks compare with: rows, and predictions of them as if they were new.
-
-    The training rows; the test rows where a step of the project's own made other rows to learn
-    from, since sampled rows are not what the service will see.
-    """
-    settings, rows, found = work.settings, work.split.train, work.found
-    known = None
-    if work.learned_otherwise:
-        rows = work.split.test
-        predictions = work.evaluation.predictions
-        labels = predictions.probabilities is not None and not work.contract.is_binary
-        known = pd.Series(predictions.values if labels else predictions.scores, index=rows.index)
-    elif found.ensemble is not None:
-        # The rows that the search's folds judged on; with an event time those are the newest ones.
-        known = stored_held_out(work.manager, work.run.run_id)
-        rows = rows.loc[known.index]
-    if len(rows) > settings.monitoring.reference_rows:
-        rows = rows.sample(settings.monitoring.reference_rows, random_state=settings.training.seed)
-    rows = rows.sort_index()
-    if known is not None:
-        predicted = rows.assign(prediction=known.loc[rows.index])
-    else:
-        predicted = held_out_predictions(
-            rows,
-            work.contract,
-            found.family,
-            found.parameters,
-            settings.training,
-            work.definitions,
-        )
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / Path(REFERENCE_FILE).name
-        predicted[[*work.contract.feature_names, "prediction"]].to_parquet(file, index=False)
-        work.manager.log_file(work.run.run_id, file, str(Path(REFERENCE_FILE).parent))

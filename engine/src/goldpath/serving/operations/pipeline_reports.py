@@ -44,6 +44,7 @@ class DriftColumn(_Figures):
 
     name: str
     effect: FiniteFloat | None = None
+    limit: FiniteFloat | None = None
     drifted: bool = False
     reason: str = ""
 
@@ -56,6 +57,12 @@ class DriftFigures(_Figures):
     checked_at: str | None = None
     rows: int | None = None
     model_version: str | None = None
+    source: str = ""
+    window: str = ""
+    since: str | None = None
+    calibration: str = ""
+    detectable: FiniteFloat | None = None
+    notes: list[str] = []
     columns: list[DriftColumn] = []
 
 

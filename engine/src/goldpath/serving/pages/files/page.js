@@ -302,13 +302,17 @@
     set("verdict", words[drift.verdict] || drift.verdict);
     find("verdict").className = { ok: "good", drift: "bad" }[drift.verdict] || "";
     const when = drift.checked_at ? new Date(drift.checked_at).toLocaleString() : "";
-    facts(find("drift-facts"), [["what", drift.message], ["checked", when],
+    const since = drift.since ? new Date(drift.since).toLocaleString() : "";
+    facts(find("drift-facts"), [["what", drift.message], ["since", since], ["checked", when],
+      ["rows from", drift.source], ["window", drift.window],
       ["rows", drift.rows === null ? "" : drift.rows.toLocaleString("en")],
+      ["calibration", drift.calibration], ["note", drift.notes.join("; ")],
       ["version", drift.model_version]]);
     const measured = drift.columns.filter((each) => each.effect !== null)
       .sort((one, other) => other.effect - one.effect).slice(0, 6);
     find("columns").replaceChildren(...measured.map((each) => barLine(
-      each.name + (each.drifted ? " (drifted)" : ""), number(each.effect), each.effect,
+      each.name + (each.drifted ? " (drifted)" : ""),
+      number(each.effect) + (each.limit ? `, counts from ${number(each.limit)}` : ""), each.effect,
       each.drifted ? "bad" : "")));
   };
   const cell = (text) => text.replace(/\\(.)/g, "$1").trim();

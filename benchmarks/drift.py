@@ -1,0 +1,158 @@
+"""What it costs to judge a million rows of 25 columns, beside Evidently's DataDriftPreset.
+
+The rows come from a Parquet file. Ours counts every row over the bins of a reference of as many
+rows and judges the counts; then it judges a window that is the sum of 24 profiles. Evidently gets
+both frames ready in memory. Each runs in a process of its own. Figures are CPU seconds, and the
+process's largest memory.
+
+    python benchmarks/drift.py [--rows 1000000] [--without-evidently]
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from drift_columns import draw
+
+RESULT = Path(__file__).parent / "results" / "drift.json"
+PART = 250_000
+MOST_CPU, MOST_GB, LEAST_RATIO, MOST_SECONDS_MERGED = 2.5, 2.0, 25.0, 0.2
+
+
+def main() -> int:
+    """Print the figures and write results/drift.json; 1 where a promise is broken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--without-evidently", action="store_true")
+    parser.add_argument("--measure", nargs=2, metavar=("METHOD", "FOLDER"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        method, folder = arguments.measure
+        figures = {"goldpath": _ours, "Evidently": _evidently}[method](Path(folder))
+        print(json.dumps(figures))
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        _write(Path(folder), arguments.rows)
+        found = {"goldpath": _run("goldpath", folder)}
+        if not arguments.without_evidently:
+            found["Evidently"] = _run("Evidently", folder)
+    ours = found["goldpath"]
+    million = arguments.rows / 1e6
+    figures = {
+        "rows": arguments.rows,
+        "CPU seconds a million rows": round(ours["count"] / million, 3),
+        **{
+            name: {key: round(value, 4) for key, value in each.items()}
+            for name, each in found.items()
+        },
+    }
+    broken = []
+    if ours["count"] / million > MOST_CPU:
+        broken.append(f"more than {MOST_CPU} CPU seconds a million rows")
+    if ours["peak GB"] > MOST_GB:
+        broken.append(f"more than {MOST_GB} GB")
+    if ours["judge 24 hours"] > MOST_SECONDS_MERGED:
+        broken.append(f"more than {MOST_SECONDS_MERGED} seconds from hourly profiles")
+    if "Evidently" in found:
+        ratio = found["Evidently"]["run"] / (ours["count"] + ours["judge"])
+        figures["Evidently's CPU over ours"] = round(ratio, 1)
+        if ratio < LEAST_RATIO:
+            broken.append(f"less than {LEAST_RATIO} times below Evidently")
+    figures["broken"] = broken
+    text = json.dumps(figures, indent=1)
+    RESULT.write_text(text + "\n", encoding="utf-8")
+    print(text)
+    return 1 if broken else 0
+
+
+def _write(folder: Path, rows: int) -> None:
+    for seed, name in enumerate(("reference", "current")):
+        random = np.random.default_rng(seed)
+        writer = None
+        for start in range(0, rows, PART):
+            part = draw(random, min(PART, rows - start))
+            writer = writer or pq.ParquetWriter(folder / f"{name}.parquet", part.schema)
+            writer.write_table(part)
+        if writer is not None:
+            writer.close()
+
+
+def _run(method: str, folder: str) -> dict[str, float]:
+    answer = subprocess.run(
+        [sys.executable, __file__, "--measure", method, folder],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "DO_NOT_TRACK": "1"},
+    )
+    found: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
+    return found
+
+
+def _ours(folder: Path) -> dict[str, float]:
+    from goldpath.drift.bins import choose_bins
+    from goldpath.drift.counts import count_rows
+    from goldpath.drift.reference import Reference
+    from goldpath.drift.window_verdict import WindowJudge
+
+    first = next(pq.ParquetFile(folder / "reference.parquet").iter_batches(200_000))
+    bins = choose_bins(pa.Table.from_batches([first]))
+    whole = count_rows(bins, pq.ParquetFile(folder / "reference.parquet").iter_batches(65_536))
+    reference = Reference(whole, "1d", "none", {}, {}, None)
+    WindowJudge(reference).judge(whole)  # SciPy's first call
+    began = time.process_time()
+    window = count_rows(bins, pq.ParquetFile(folder / "current.parquet").iter_batches(65_536))
+    counted = time.process_time()
+    WindowJudge(reference).judge(window)
+    judged = time.process_time()
+    hours = [window - (window - window) for _ in range(24)]
+    merged = time.process_time()
+    day = hours[0]
+    for hour in hours[1:]:
+        day += hour
+    WindowJudge(reference).judge(day)
+    return {
+        "count": counted - began,
+        "judge": judged - counted,
+        "judge 24 hours": time.process_time() - merged,
+        "peak GB": _peak(),
+    }
+
+
+def _evidently(folder: Path) -> dict[str, float]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from evidently import DataDefinition, Dataset, Report
+        from evidently.presets import DataDriftPreset
+
+        frames = [
+            pq.read_table(folder / f"{name}.parquet").to_pandas()
+            for name in ("current", "reference")
+        ]
+        numbers = [name for name in frames[0] if name.startswith("number")]
+        definition = DataDefinition(
+            numerical_columns=numbers,
+            categorical_columns=[name for name in frames[0] if name not in numbers],
+        )
+        sides = [Dataset.from_pandas(frame, data_definition=definition) for frame in frames]
+        began = time.process_time()
+        Report([DataDriftPreset()]).run(*sides)
+        return {"run": time.process_time() - began, "peak GB": _peak()}
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+if __name__ == "__main__":
+    sys.exit(main())

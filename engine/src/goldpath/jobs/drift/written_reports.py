@@ -1,0 +1,246 @@
+"""What a drift check leaves: `reports/drift.json`, picture and page, and each source's state."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from goldpath.drift.plot import write_plot
+from goldpath.drift.report import Drawn, write_html
+from goldpath.drift.source_decision import SourceDecision
+from goldpath.jobs.drift.current_rows import CurrentRows
+from goldpath.jobs.drift.history import HistoryKey, history_file, stored_history
+from goldpath.jobs.drift.judged_windows import JudgedSource
+from goldpath.learning.scoring import ModelVersion
+from goldpath.presentation import step
+from goldpath.reports import write_report
+from goldpath.serving.report_metrics import write_textfile
+from goldpath.settings import Settings
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """What a drift check found, and where it is written.
+
+    Attributes:
+        verdict: ok, drift or insufficient.
+        message: The verdict as a sentence: what changed, since when, and what could be seen.
+        drifted_columns: What changed in the newest window, by column, the largest shift first.
+        rows: Rows of the newest window.
+        window: That window; empty where rows were judged as a whole.
+        since: Start of the first window of the present shift; empty where there is none.
+        rejected_rows: Rows that the contract refused.
+        training_rows: Rows that were left out: the champion was trained or judged on them.
+        reference_rows: Rows of the reference.
+        source: Where the rows come from.
+        model_version: The champion whose training rows are the reference.
+        calibration: `windows` if the reference's own windows say what is usual; `iid` if rows are
+            taken as independent, and the floor is widened.
+        detectable: The smallest shift of a typical column that four in five such windows would have
+            shown; None where nothing was compared.
+        notes: What was left out, or judged otherwise than usual.
+        report: The JSON report.
+        html: Evidently's report, or None where it was not asked for.
+        plot: The picture; None where no rows were compared.
+        exit_code: 0 ok, 1 drift, 3 too few rows.
+    """
+
+    verdict: str
+    message: str
+    drifted_columns: dict[str, str]
+    rows: int
+    window: str
+    since: str
+    rejected_rows: int
+    training_rows: int
+    reference_rows: int
+    source: str
+    model_version: str
+    calibration: str
+    detectable: float | None
+    notes: tuple[str, ...]
+    report: str
+    html: str | None
+    plot: str | None
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class CheckedRows:
+    """What was checked, and what was found.
+
+    Attributes:
+        rows: The rows and where they come from.
+        judged: The verdict.
+        key: What the source's history is of.
+        champion: The version.
+        left_out: Columns of the reference that the rows do not have.
+        now: When the check was made.
+    """
+
+    rows: CurrentRows
+    judged: JudgedSource
+    key: HistoryKey
+    champion: ModelVersion
+    left_out: tuple[str, ...]
+    now: datetime
+
+    @property
+    def decision(self) -> SourceDecision:
+        """The decision on the source."""
+        return self.judged.decision
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people must know beside the verdict."""
+        if not self.left_out:
+            return self.judged.notes
+        return (*self.judged.notes, f"not compared: {', '.join(self.left_out)}")
+
+    @property
+    def window(self) -> str:
+        """The newest window, for people."""
+        start, end = self.decision.window.start, self.judged.end
+        if start is None or end is None:
+            return ""
+        return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+
+
+def write_reports(
+    settings: Settings, checked: CheckedRows, reference: pa.Table, *, html: bool
+) -> DriftReport:
+    """The verdict first: a picture that cannot be drawn must not cost it."""
+    values = _values(checked)
+    state = {
+        **values,
+        "key": asdict(checked.key),
+        "history": stored_history(checked.judged.history),
+    }
+    _write_verdict(settings, values)
+    write_report(history_file(settings.reports, checked.rows.kind), state)
+    write_textfile(settings.reports)
+    file, page, plot = (settings.reports / f"drift.{suffix}" for suffix in ("json", "html", "png"))
+    title = f"{checked.champion.name} version {checked.champion.version}: {checked.rows.source}"
+    drawn = Drawn(title, checked.window, checked.notes, reference, checked.judged.rows)
+    write_plot(plot, drawn, checked.decision)
+    values["plot"] = settings.shown(plot)
+    if html:
+        step("Writing Evidently's report")
+        write_html(page, drawn, checked.decision, rows=settings.monitoring.report_rows)
+        values["html"] = settings.shown(page)
+    write_report(file, values)
+    return _report(settings, values)
+
+
+def write_nothing_new(
+    settings: Settings,
+    rows: CurrentRows,
+    champion: ModelVersion,
+    reference_rows: int,
+    now: datetime,
+) -> DriftReport:
+    """The verdict on rows that the champion was trained or judged on, and hardly any others.
+
+    The state of the source stays: nothing was learned of it.
+    """
+    values: dict[str, Any] = {
+        "verdict": "ok",
+        "exit_code": 0,
+        "message": f"nothing new to compare: {rows.training_rows:,} of {rows.scored:,} rows are of "
+        "the data that the champion was trained and judged on; score new rows: batch-predict "
+        "--data FILE",
+        "checked_at": now.isoformat(timespec="seconds"),
+        "rows": 0,
+        "rejected_rows": rows.rejected,
+        "training_rows": rows.training_rows,
+        "reference_rows": reference_rows,
+        "model_version": champion.version,
+        "source": rows.source,
+        "kind": rows.kind,
+        "window": "",
+        "window_start": None,
+        "since": None,
+        "alarms": 0,
+        "windows": 0,
+        "calibration": "none",
+        "reference_windows": 0,
+        "p_value": None,
+        "detectable": None,
+        "sensitivity": "",
+        "notes": (),
+        "columns": [],
+        "html": None,
+        "plot": None,
+    }
+    _write_verdict(settings, values)
+    return _report(settings, values)
+
+
+def _values(checked: CheckedRows) -> dict[str, Any]:
+    decision, rows = checked.decision, checked.rows
+    verdict, window = decision.source, decision.window
+    detectable = window.detectable
+    return {
+        "verdict": verdict.verdict,
+        "exit_code": verdict.exit_code,
+        "message": verdict.message,
+        "checked_at": checked.now.isoformat(timespec="seconds"),
+        "rows": window.rows,
+        "rejected_rows": rows.rejected,
+        "training_rows": rows.training_rows,
+        "reference_rows": window.reference_rows,
+        "model_version": checked.champion.version,
+        "source": rows.source,
+        "kind": rows.kind,
+        "window": checked.window,
+        "window_start": window.start.isoformat() if window.start else None,
+        "since": verdict.since.isoformat() if verdict.since else None,
+        "alarms": verdict.alarms,
+        "windows": verdict.windows,
+        "calibration": window.calibration,
+        "reference_windows": window.windows,
+        "p_value": window.p_value,
+        "detectable": None if detectable != detectable else detectable,
+        "sensitivity": window.sensitivity,
+        "notes": checked.notes,
+        "columns": [asdict(column) for column in decision.columns],
+        "html": None,
+        "plot": None,
+    }
+
+
+def _write_verdict(settings: Settings, values: Mapping[str, Any]) -> None:
+    """An older verdict's pages must not stand beside the new verdict."""
+    for suffix in ("html", "png"):
+        (settings.reports / f"drift.{suffix}").unlink(missing_ok=True)
+    write_report(settings.reports / "drift.json", values)
+
+
+def _report(settings: Settings, values: Mapping[str, Any]) -> DriftReport:
+    return DriftReport(
+        verdict=values["verdict"],
+        message=values["message"],
+        drifted_columns={
+            column["name"]: f"{column['effect']:.2f} (counts from {column['limit']:.2f}): "
+            f"{column['reason']}"
+            for column in values["columns"]
+            if column["drifted"]
+        },
+        rows=values["rows"],
+        window=values["window"],
+        since=values["since"] or "",
+        rejected_rows=values["rejected_rows"],
+        training_rows=values["training_rows"],
+        reference_rows=values["reference_rows"],
+        source=values["source"],
+        model_version=values["model_version"],
+        calibration=values["calibration"],
+        detectable=values["detectable"],
+        notes=values["notes"],
+        report=settings.shown(settings.reports / "drift.json"),
+        html=values["html"],
+        plot=values["plot"],
+        exit_code=values["exit_code"],
+    )
