@@ -119,7 +119,8 @@ def shop_with_champion(settings: Settings) -> None:
             if payer == who and timedelta() < day - at < timedelta(days=90)
         )
         age = dice.randrange(18, 90)
-        rows.append((who, day, age, "yes" if total + age / 9 > 90 else "no"))
+        chance = dice.gauss(0, 15)  # payments alone must not tell the label: that would be a leak
+        rows.append((who, day, age, "yes" if total + age / 9 + chance > 90 else "no"))
     deliver(root, "a", rows)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLOPS_TRAINING__TRIALS", "1")

@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 
 from goldpath.contract import Contract
-from goldpath.learning.search import Trial, search
+from goldpath.learning.families import families_of
+from goldpath.learning.search import Trial, planned_trials, search
+from goldpath.project import ENGINES_OWN
 from goldpath.settings import TrainingSettings
 
 pytestmark = pytest.mark.slow
@@ -69,3 +71,9 @@ def test_the_time_limit_stops_the_search_but_never_the_defaults() -> None:
     limits = TrainingSettings(trials=50, timeout_seconds=1e-9)
     result = search(rows(), CONTRACT, limits, lambda trial, best: None)
     assert [trial.family for trial in result.trials] == ["boosting", "linear"]
+
+
+def test_each_family_has_its_trial_whatever_the_setting() -> None:
+    few = TrainingSettings(trials=1, timeout_seconds=600)
+    assert planned_trials(few, ENGINES_OWN) == len(families_of(ENGINES_OWN)) > 1
+    assert planned_trials(SETTINGS, ENGINES_OWN) == SETTINGS.trials

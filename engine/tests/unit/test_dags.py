@@ -316,7 +316,12 @@ def test_the_steps_follow_each_other(description: dict[str, Any]) -> None:
 
 @pytest.mark.airflow
 def test_work_is_retried_with_backoff_and_a_verdict_is_not(description: dict[str, Any]) -> None:
-    verdicts = {f"{TRAINING}.deploy", f"{INFERENCE}.drift_check", f"{DRIFT}.decide"}
+    verdicts = {
+        f"{TRAINING}.deploy",
+        f"{INFERENCE}.drift_check",
+        f"{DRIFT}.decide",
+        f"{LOGS}.live_performance",
+    }
     for name, task in tasks(description).items():
         assert task["owner"] == PACKAGE
         assert task["timeout"] > 0

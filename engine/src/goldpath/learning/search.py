@@ -74,6 +74,11 @@ class SearchResult:
     trials: tuple[Trial, ...]
 
 
+def planned_trials(settings: TrainingSettings, definitions: Model) -> int:
+    """How many trials a search makes: each family's defaults at least, whatever `trials` says."""
+    return max(settings.trials, len(families_of(definitions, settings.families)))
+
+
 def search(
     train: pd.DataFrame,
     contract: Contract,
@@ -103,7 +108,7 @@ def search(
     attempt = _Attempt(train, contract, settings, definitions, families, folds)
     trials: list[Trial] = []
     with sensible_threads(len(train)):
-        for number in range(max(settings.trials, len(families))):
+        for number in range(planned_trials(settings, definitions)):
             spent = sum(trial.seconds for trial in trials)
             if number >= len(families) and spent > settings.timeout_seconds:
                 break

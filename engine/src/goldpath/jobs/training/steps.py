@@ -21,7 +21,7 @@ from goldpath.jobs.windows.model_windows import require_windows_of_gold
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.learning.decision.choice import require_tunable
 from goldpath.learning.metrics import main_metric
-from goldpath.learning.search import Trial, held_out_predictions, search
+from goldpath.learning.search import Trial, held_out_predictions, planned_trials, search
 from goldpath.learning.storable import require_storable_families
 from goldpath.learning.threads import sensible_threads
 from goldpath.presentation import step, trial_progress
@@ -99,8 +99,10 @@ def search_and_fit(work: TrainingWork) -> Found:
     require_tunable(work.contract, work.settings.decision, definitions)
     known = work.run.trials()
     going_on = f", {len(known)} of them done" if known else ""
-    step(f"train: {limits.trials} trials on {len(rows)} rows{going_on}")
-    with trial_progress(limits.trials, len(known)) as show_trial:
+    trials = planned_trials(limits, definitions)
+    more = ", one for each family" if trials > limits.trials else ""
+    step(f"train: {trials} trials{more}, on {len(rows)} rows{going_on}")
+    with trial_progress(trials, len(known)) as show_trial:
 
         def on_trial(trial: Trial, best: float) -> None:
             work.run.log_trial(trial, metric)
