@@ -7,7 +7,6 @@ explains every variable. Each room's section has a module of its own here, and n
 """
 
 from goldpath.settings.access import AccessSettings
-from goldpath.settings.airflow import AirflowSettings
 from goldpath.settings.automl import AutoMLSettings
 from goldpath.settings.aws import AwsSettings
 from goldpath.settings.card import CardSettings
@@ -20,7 +19,7 @@ from goldpath.settings.monitoring import MonitoringSettings
 from goldpath.settings.prediction_log import PredictionLogSettings
 from goldpath.settings.registry import RegistrySettings, VersionRule, VersionSettings
 from goldpath.settings.section import ENVIRONMENT_PREFIX, Section
-from goldpath.settings.servers import ServersSettings
+from goldpath.settings.servers import AirflowSettings, ServersSettings
 from goldpath.settings.serving import ServingSettings
 from goldpath.settings.settings import DEFAULT_PASSWORDS, SHORTEST_KEY, Settings
 from goldpath.settings.training import TrainingSettings

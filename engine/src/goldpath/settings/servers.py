@@ -1,10 +1,16 @@
-"""The ports of the local MLflow and Airflow servers."""
+"""The ports of the local MLflow and Airflow servers, and how Airflow runs the DAGs."""
 
-from typing import ClassVar
+import re
+from datetime import date
+from typing import ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from goldpath.settings.section import Section
+
+WHEN_ASSETS_ARE_NEW = "@assets"
+PRESETS = (WHEN_ASSETS_ARE_NEW, "@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
+CRON_FIELD = re.compile(r"[\w*/,#?-]+")
 
 
 class ServersSettings(Section):
@@ -14,3 +20,58 @@ class ServersSettings(Section):
 
     mlflow_port: int = Field(default=5000, ge=1, le=65535)
     airflow_port: int = Field(default=8080, ge=1, le=65535)
+
+
+class AirflowSettings(Section):
+    """When the DAGs run, and how.
+
+    The DAG files read `config/airflow.yaml` and this environment's file themselves, because
+    Airflow's environment has no goldpath; `Settings` refuses variables such as
+    `MLOPS_AIRFLOW__RETRIES`, which would change nothing there.
+    """
+
+    config_file: ClassVar[str] = "airflow.yaml"
+
+    owner: str = Field(default="", description="shown in Airflow; the project's name where empty")
+    schedules: dict[str, str] = Field(
+        default_factory=dict,
+        description="by DAG: @daily, another preset, five cron fields in UTC, or @assets",
+    )
+    catchup: bool = Field(default=False, description="whether missed intervals are run later")
+    start_date: date | None = Field(default=None, description="with catchup: the first interval")
+    pool: str = Field(default="default_pool", min_length=1, description="the pool of every task")
+    retries: int = Field(default=2, ge=0)
+    retry_seconds: int = Field(default=30, ge=1, description="before the first retry; then doubled")
+    timeout_minutes: int = Field(default=120, ge=1, description="of a task")
+    retrain_every_days: int = Field(
+        default=7, ge=1, description="at most one retraining for drift in this many days"
+    )
+
+    @field_validator("schedules")
+    @classmethod
+    def known_schedules(cls, schedules: dict[str, str]) -> dict[str, str]:
+        """Refuse what Airflow could not read, before it shows as a broken DAG.
+
+        Raises:
+            ValueError: If a schedule is neither a preset nor five cron fields.
+        """
+        for dag, schedule in schedules.items():
+            fields = schedule.split()
+            is_cron = len(fields) == 5 and all(CRON_FIELD.fullmatch(each) for each in fields)
+            if schedule not in PRESETS and not is_cron:
+                raise ValueError(
+                    f"{dag}: {schedule!r} is no schedule; write {', '.join(PRESETS)}, or five cron "
+                    'fields such as "30 4 * * 1"'
+                )
+        return schedules
+
+    @model_validator(mode="after")
+    def catchup_begins_somewhere(self) -> Self:
+        """Refuse to catch up from a day that nobody named.
+
+        Raises:
+            ValueError: If catchup is on and there is no start_date.
+        """
+        if self.catchup and self.start_date is None:
+            raise ValueError("catchup: true needs start_date: the first day to run for")
+        return self

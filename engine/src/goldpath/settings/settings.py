@@ -9,7 +9,6 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from goldpath.project import Project, running_project
 from goldpath.settings.access import AccessSettings
-from goldpath.settings.airflow import AirflowSettings
 from goldpath.settings.automl import AutoMLSettings
 from goldpath.settings.aws import AwsSettings
 from goldpath.settings.card import CardSettings
@@ -21,7 +20,7 @@ from goldpath.settings.monitoring import MonitoringSettings
 from goldpath.settings.prediction_log import PredictionLogSettings
 from goldpath.settings.registry import RegistrySettings
 from goldpath.settings.section import Section
-from goldpath.settings.servers import ServersSettings
+from goldpath.settings.servers import AirflowSettings, ServersSettings
 from goldpath.settings.serving import ServingSettings
 from goldpath.settings.sources import SectionFiles
 from goldpath.settings.training import TrainingSettings
