@@ -199,7 +199,7 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(settings: Sett
     version = training["register"]["result"]["model_version"]
     assert training["deploy"]["result"]["model_version"] == version
     assert training["rows_seen"]["result"]["rows_seen"] > 1000
-    assert "train: 1 trials" in training["train"]["log"]
+    assert "train: 2 trials, one for each family" in training["train"]["log"]
 
     # Gold and the champion are new, so the batch runs by itself.
     (triggered,) = runs_of(api, "ml_batch_inference_pipeline", "asset_triggered", 1)
