@@ -138,6 +138,27 @@ def test_a_stale_description_is_refused_and_says_what_is_stale(
     assert dags_state(project, contract) == "up to date"
 
 
+def test_adopting_a_file_tells_the_dags(
+    dags: Path,
+    project: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(project.root)
+    rows = [f"k{row},{row % 7},{'yes' if row % 3 else 'no'}" for row in range(60)]
+    (project.root / "shop.csv").write_text("\n".join(["code,visits,bought", *rows]))
+    adopting = ["adopt", "--data", "shop.csv", "--target", "bought"]
+    with pytest.raises(SystemExit, match="0"):
+        run(Project(name="churn"), adopting)
+    assert "pipeline.json is written anew" in capsys.readouterr().out
+    assert json.loads((dags / "pipeline.json").read_text())["dataset"] == "shop"
+
+    shutil.rmtree(project.root / "airflow")
+    with pytest.raises(SystemExit, match="0"):
+        run(Project(name="churn"), adopting)
+    assert "pipeline.json" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [(None, "is missing"), ("{", "is not JSON"), ("[]", "holds a list, not an object")],

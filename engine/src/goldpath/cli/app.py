@@ -21,7 +21,7 @@ from goldpath.cli.access import keys as keys_app
 from goldpath.cli.access import users as users_app
 from goldpath.cli.automl import automl
 from goldpath.cli.data import app as data_app
-from goldpath.cli.definitions import check, describe
+from goldpath.cli.definitions import check, describe, with_dags_renewed
 from goldpath.cli.docs import docs
 from goldpath.cli.engine import app as engine_app
 from goldpath.cli.features import app as features_app
@@ -206,9 +206,8 @@ def adopt(
     from goldpath.settings import load_settings
 
     answers = parse_answers(column or (), label or (), missing or (), join_labels=join_labels)
-    show_adoption(
-        adopt_file(load_settings(), data, target, entity, time, problem, answers), as_json
-    )
+    adopted = adopt_file(load_settings(), data, target, entity, time, problem, answers)
+    show_adoption(with_dags_renewed(adopted), as_json)
 
 
 app.command(rich_help_panel=DATA)(add_source)

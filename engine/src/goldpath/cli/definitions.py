@@ -1,8 +1,12 @@
 """The commands that load what `project.py` hands over: `check` and `describe`."""
 
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from goldpath.adoption.infer import Adoption
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
@@ -49,3 +53,14 @@ def describe(
     settings = load_settings()
     contract = load_contract(settings.root)
     show((require_current if only_check else write_description)(settings, contract), as_json)
+
+
+def with_dags_renewed(adoption: "Adoption") -> "Adoption":
+    """Tell Airflow's DAGs of a contract or a source that was just written, and say so."""
+    from goldpath.contract import load_contract
+    from goldpath.jobs.orchestration import renew_description
+    from goldpath.settings import load_settings
+
+    settings = load_settings()
+    said = renew_description(settings, load_contract(settings.root))
+    return replace(adoption, notes=(*adoption.notes, said)) if said else adoption

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from goldpath.cli.definitions import with_dags_renewed
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
@@ -47,4 +49,4 @@ def add_source(
     added = infer_and_write(
         settings, contract, name, data, entity, time, key, url_variable, answers
     )
-    show_adoption(added, as_json, following="make data")
+    show_adoption(with_dags_renewed(added), as_json, following="make data")

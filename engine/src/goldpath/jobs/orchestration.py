@@ -113,6 +113,21 @@ def write_description(settings: Settings, contract: Contract) -> Described:
     return Described(FILE, state, tasks, description.sources)
 
 
+def renew_description(settings: Settings, contract: Contract) -> str:
+    """Write the description anew after the contract or a source has changed.
+
+    Returns:
+        What to say of it; empty where the project has no DAGs, or nothing was to do.
+    """
+    if not (settings.root / DAGS).is_dir():
+        return ""
+    try:
+        described = write_description(settings, contract)
+    except ProjectError as error:
+        return f"{FILE}, which Airflow's DAGs are made from, is as it was: {error}"
+    return f"{FILE} is written anew: it says this to Airflow" * (described.state == "written")
+
+
 def require_current(settings: Settings, contract: Contract) -> Described:
     """Refuse a description that no longer is the project's, such as in CI.
 
