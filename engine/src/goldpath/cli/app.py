@@ -33,7 +33,7 @@ from goldpath.cli.servers import relocate
 from goldpath.cli.sources import add_source
 from goldpath.cli.traffic import app as traffic_app
 from goldpath.cli.training import app as training_app
-from goldpath.cli.update import migrate, template_update
+from goldpath.cli.update import eject_example, migrate, template_update
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,10 @@ RunId = Annotated[
 OTHERS = 0o077
 """Rows, models, logs and reports are for whoever runs the project, not for the machine's others."""
 WRITE_SOURCES = frozenset(
-    {"add-source", "adopt", "describe", "docs", "engine", "migrate", "template-update"}
+    {
+        *("add-source", "adopt", "describe", "docs"),
+        *("eject-example", "engine", "migrate", "template-update"),
+    }
 )
 """They write what goes into git, which a container's user or a colleague has to read."""
 
@@ -86,6 +89,7 @@ app.add_typer(keys_app, name="api-key", rich_help_panel=SERVE)
 app.add_typer(users_app, name="user", rich_help_panel=SERVE)
 app.add_typer(access_app, name="access", rich_help_panel=SERVE)
 app.command()(template_update)
+app.command()(eject_example)
 app.command()(migrate)
 app.command()(relocate)
 app.add_typer(engine_app, name="engine")

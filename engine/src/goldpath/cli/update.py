@@ -1,4 +1,4 @@
-"""The commands that bring a project to a newer template and engine."""
+"""The commands that change a project's own files: a newer template, and the example taken out."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,3 +80,13 @@ def _print(update: "TemplateUpdate") -> None:
             )
             print(f"  {path}: {how}")
     print(f"Next: {', '.join(update.next_steps)}. To take it back: git reset --hard")
+
+
+def eject_example(as_json: Json = False) -> None:
+    """Take the churn example out; its places stay for your own code. Git keeps what goes."""
+    from goldpath.presentation import show
+    from goldpath.services.template import ejection
+    from goldpath.settings import load_settings
+
+    settings = load_settings()
+    show(ejection.eject_example(settings.root, settings.project.name), as_json)

@@ -125,7 +125,7 @@ def renew_description(settings: Settings, contract: Contract) -> str:
         described = write_description(settings, contract)
     except ProjectError as error:
         return f"{FILE}, which Airflow's DAGs are made from, is as it was: {error}"
-    return f"{FILE} is written anew: it says this to Airflow" * (described.state == "written")
+    return f"{FILE} is written anew, for Airflow's DAGs" * (described.state == "written")
 
 
 def require_current(settings: Settings, contract: Contract) -> Described:

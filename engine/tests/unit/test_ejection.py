@@ -1,0 +1,96 @@
+"""The example leaves a project only where git keeps it, and takes nobody's own code with it."""
+
+from pathlib import Path
+
+import pytest
+
+from goldpath.errors import NothingToDoError
+from goldpath.services.template.bare_project import BARE, REMOVED
+from goldpath.services.template.ejection import EjectionError, eject_example
+from goldpath.services.template.git import git
+
+EXAMPLE = "def charge_rate(row):\n    return row.charges\n"
+README = """# Shop
+
+| `features/customers.py` | rows |
+| `eject-example` | take it out |
+| `lock` | locks |
+
+<!-- example -->
+Twelve values.
+<!-- end of the example -->
+
+Servers.
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the example, as far as ejecting looks at it, in git."""
+    for name in (*BARE, *REMOVED):
+        file = tmp_path / name.replace("PACKAGE", "shop")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(EXAMPLE if "customers" in name else '"""The example."""\n')
+    for added in ("src/shop/features/rows.py", "tests/test_aws_names.py"):
+        (tmp_path / added).unlink()
+    (tmp_path / "src" / "shop" / "__main__.py").write_text(
+        "import pathlib, sys; pathlib.Path('described').write_text(sys.argv[1])"
+    )
+    (tmp_path / "README.md").write_text(README)
+    git(tmp_path, "init", "--quiet")
+    commit(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "src"))
+    return tmp_path
+
+
+def commit(root: Path) -> None:
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    git(root, "add", "--all")
+    git(root, *who, "commit", "--quiet", "--message", "state")
+
+
+def state(root: Path) -> dict[str, str]:
+    files = [file for file in root.rglob("*") if file.is_file() and ".git" not in file.parts]
+    return {str(file): file.read_text() for file in files}
+
+
+def test_the_example_goes_and_its_places_stay(shop: Path) -> None:
+    ejected = eject_example(shop, "shop")
+    assert set(ejected.removed) == {name.replace("PACKAGE", "shop") for name in REMOVED}
+    assert not any((shop / name).exists() for name in ejected.removed)
+    assert 'name="shop"' in (shop / "src" / "shop" / "project.py").read_text()
+    assert not any("PACKAGE" in (shop / name).read_text() for name in ejected.written)
+    assert (shop / "README.md").read_text() == (
+        "# Shop\n\n| `features/rows.py` | rows |\n| `lock` | locks |\n\nServers.\n"
+    )
+    assert (shop / "described").read_text() == "describe"
+    assert not list(shop.rglob("*.draft"))
+    with pytest.raises(NothingToDoError):
+        eject_example(shop, "shop")
+
+
+def test_what_git_does_not_keep_stays(shop: Path) -> None:
+    (shop / "README.md").write_text(README + "Ours.\n")
+    refused(shop, r"not committed: .*README\.md")
+    commit(shop)
+    (shop / "tests" / "test_aws_names.py").write_text("ours = 1\n")
+    refused(shop, r"git does not have tests/test_aws_names\.py")
+
+
+def test_code_of_ones_own_stays(shop: Path) -> None:
+    metrics = shop / "src" / "shop" / "model" / "metrics.py"
+    metrics.write_text("LIMIT: int = 3\n\n\nclass Ours:\n    pass\n")
+    commit(shop)
+    refused(shop, r"model/metrics\.py defines LIMIT, Ours")
+
+
+def test_without_git_nothing_goes(shop: Path) -> None:
+    (shop / ".git").rename(shop.parent / "gone")
+    refused(shop, "git does not keep this project")
+
+
+def refused(root: Path, said: str) -> None:
+    before = state(root)
+    with pytest.raises(EjectionError, match=said):
+        eject_example(root, "shop")
+    assert state(root) == before
