@@ -51,7 +51,7 @@ TARGETS = set(
         "drift-check serve serve-prod traffic api-key mlflow-up mlflow-down init-mlflow "
         "airflow-setup airflow-up airflow-down monitoring-up monitoring-down docker-up docker-down "
         "status check describe test lint format typecheck security lock engine-unpack engine-build "
-        "template-update migrate relocate clean clean-all"
+        "eject-example template-update migrate relocate clean clean-all"
     ).split()
 )
 LICENSES = {
