@@ -100,7 +100,7 @@ def test_edits_of_a_teams_kind_stay_green_and_take_effect(
             "        },",
         ),
     )
-    output = workbench.make("check", "lint", "typecheck", "test", timeout=1200).output
+    output = workbench.make("describe", "check", "lint", "typecheck", "test", timeout=1200).output
     summary = [line.strip("= ") for line in output.splitlines() if " passed" in line][-1]
     record_property("figure", f"a project with edits of a team's kind: {summary}")
     assert "skipped" not in summary
