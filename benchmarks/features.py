@@ -80,7 +80,7 @@ def make_model(project: Path, name: str) -> None:
     from goldpath import Project
     from goldpath.contract import load_contract
     from goldpath.features.row.complete import complete_rows
-    from goldpath.features.row.learned import with_row_features
+    from goldpath.features.learned import with_own_features
     from goldpath.settings import load_settings
 
     folder = FOLDER / name
@@ -90,7 +90,7 @@ def make_model(project: Path, name: str) -> None:
     shutil.copytree(project / "config", root / "config")
     file = root / "config" / "project.yaml"
     write_contract(file)
-    learned = with_row_features(load_contract(root), Project(features=row_features))
+    learned = with_own_features(load_contract(root), Project(features=row_features))
     added = [feature.name for feature in learned.row_features]
     contract = learned
     if name == SENT:

@@ -45,7 +45,7 @@ def _sklearn(folder: Path) -> Engine:
 
 
 def _compiled(folder: Path) -> Engine:
-    from goldpath.compiled.form import read_form
+    from goldpath.compiled.form_files import read_form
     from goldpath.compiled.scorer import CompiledModel
     from goldpath.contract import load_contract
 

@@ -148,7 +148,7 @@ def save_compiled(pipeline: "Pipeline", contract: Any, folder: Path) -> str | No
     """The compiled form for the peers that shall have the same engine; why not, where not."""
     try:
         from goldpath.compiled.compiler import compile_pipeline
-        from goldpath.compiled.form import write_form
+        from goldpath.compiled.form_files import write_form
 
         folder.mkdir(parents=True)
         write_form(compile_pipeline(pipeline, contract), folder)
