@@ -79,8 +79,8 @@ def make_model(project: Path, name: str) -> None:
     """
     from goldpath import Project
     from goldpath.contract import load_contract
-    from goldpath.features.row.complete import complete_rows
     from goldpath.features.learned import with_own_features
+    from goldpath.features.row.complete import complete_rows
     from goldpath.settings import load_settings
 
     folder = FOLDER / name
