@@ -5,6 +5,7 @@ does not get, and XGBoost's takes no labels but 0, 1, 2. Their text holds every 
 so that a stored model needs to trust these classes only.
 """
 
+from abc import ABC, abstractmethod
 from importlib import import_module
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ from sklearn.base import BaseEstimator  # noqa: TID253  imported where a model i
 from goldpath.errors import ProjectError
 
 
-class _Booster(BaseEstimator):  # type: ignore[misc]
+class _Booster(BaseEstimator, ABC):  # type: ignore[misc]
     """Gradient-boosted trees of a library.
 
     Args:
@@ -62,11 +63,13 @@ class _Booster(BaseEstimator):  # type: ignore[misc]
             return labels
         return self._scores(np.asarray(rows))
 
+    @abstractmethod
     def _trained(self, rows: np.ndarray, target: np.ndarray) -> str:
-        raise NotImplementedError
+        """The trees that were learned, as the library's text."""
 
+    @abstractmethod
     def _scores(self, rows: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        """What the trees say: a probability a row (of two classes), several, or a value."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_loaded"}
