@@ -1,12 +1,11 @@
-"""What the recipes do to rows, and that each environment has a lake of its own."""
+"""What the recipes do to rows."""
 
 from goldpath import Contract
 from goldpath.testing import tiny_lake
 
-from {{ cookiecutter.package_name }}.data import aws_integration
 from {{ cookiecutter.package_name }}.project import project
 
-from conftest import Trained, Workplace
+from conftest import Trained
 
 
 def test_bronze_notes_the_sales_office(contract: Contract) -> None:
@@ -35,12 +34,3 @@ def test_every_row_is_accounted_for(trained: Trained) -> None:
     assert trained.batch["rows"] == silver_rows - data["left_out_rows"]
     assert data["left_out_rows"] > 0
     assert not any("lifetime" in reason for reason in data["quarantine_reasons"])
-
-
-def test_production_has_a_lake_of_its_own(workplace: Workplace) -> None:
-    aws = workplace.settings.aws
-    assert aws is not None
-    assert aws_integration.names(aws, "development") == aws
-    production = aws_integration.names(aws, "production")
-    assert production.bucket == f"{aws.bucket}-production"
-    assert production.glue_database == f"{aws.glue_database}_production"

@@ -31,8 +31,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         file = tmp_path / name.replace("PACKAGE", "shop")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(EXAMPLE if "customers" in name else '"""The example."""\n')
-    for added in ("src/shop/features/rows.py", "tests/test_aws_names.py"):
-        (tmp_path / added).unlink()
+    (tmp_path / "src" / "shop" / "features" / "rows.py").unlink()
     (tmp_path / "src" / "shop" / "__main__.py").write_text(
         "import pathlib, sys; pathlib.Path('described').write_text(sys.argv[1])"
     )
@@ -73,8 +72,8 @@ def test_what_git_does_not_keep_stays(shop: Path) -> None:
     (shop / "README.md").write_text(README + "Ours.\n")
     refused(shop, r"not committed: .*README\.md")
     commit(shop)
-    (shop / "tests" / "test_aws_names.py").write_text("ours = 1\n")
-    refused(shop, r"git does not have tests/test_aws_names\.py")
+    (shop / "src" / "shop" / "features" / "rows.py").write_text("ours = 1\n")
+    refused(shop, r"git does not have src/shop/features/rows\.py")
 
 
 def test_code_of_ones_own_stays(shop: Path) -> None:
