@@ -31,10 +31,10 @@ def told_by_the_first_column(frame: pd.DataFrame, contract: Contract) -> np.ndar
     """A target that any model can learn: labels, or values."""
     first = frame.iloc[:, 0]
     is_numeric = contract.features[0].is_numeric
-    high = (first > first.median() if is_numeric else first == first.iloc[0]).to_numpy()
+    high = np.asarray(first > first.median() if is_numeric else first == first.iloc[0])
     if contract.problem == "regression":
-        return first.to_numpy() if is_numeric else high.astype(float)
-    return np.array(contract.target.classes[:2])[high.astype(int)]
+        return np.asarray(first if is_numeric else high, dtype="float64")
+    return np.where(high, contract.target.classes[1], contract.target.classes[0])
 
 
 def first_drawn(family: Family, contract: Contract) -> dict[str, Any]:
