@@ -5,7 +5,11 @@ Every finished run is saved, so that an interrupted benchmark goes on where it s
 start with all runs there prints the result only. The data sets are in `automl_data.py`, which says
 which ones the engine was tuned on; the ratio counts the others.
 
-    python benchmarks/automl.py PROJECT [SECONDS] [--only own|flaml|autogluon]
+    python benchmarks/automl.py PROJECT [SECONDS] [--only own,flaml,autogluon] [--role ROLE]
+
+Roles: `reported`, `structured` (split by time or by group, and no engine is told) and
+`development`. Beside each comparison stands the 95 % interval of the difference over the test rows:
+a win whose interval holds 0 is within the noise of the test rows.
 """
 
 import json
@@ -13,6 +17,7 @@ import os
 import statistics
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +27,11 @@ HERE = Path(__file__).resolve().parent
 RESULT = HERE / "results" / "automl.json"
 ENVIRONMENTS = HERE.parent / "build" / "automl"
 SECONDS = 60.0
-SEEDS = {"reported": (0, 1, 2), "development": (100,)}
+LOSSES = ENVIRONMENTS / "losses"
+SEEDS = {"reported": (0, 1, 2), "structured": (0,), "development": (100,)}
 AUTOGLUON_SEEDS = (0,)
+BLOCKS, STUDENT = 20, 2.093
+"""Test rows are compared by blocks of neighbours, which may be alike; t for 19 degrees."""
 TIED = 1e-3
 """Two losses are a tie if they differ by less than this share of the smaller one."""
 PACKAGES = {
@@ -36,23 +44,27 @@ PACKAGES = {
 def main() -> int:
     """Run what is missing, save after each run, and print the result; 2 without a project."""
     arguments = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
-    only = sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else None
-    arguments = [argument for argument in arguments if argument != only]
+    engines = sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else None
+    only = ("own", "flaml", "autogluon") if engines is None else engines.split(",")
+    role_wanted = sys.argv[sys.argv.index("--role") + 1] if "--role" in sys.argv else None
+    arguments = [argument for argument in arguments if argument not in (engines, role_wanted)]
     seconds = float(arguments[1]) if len(arguments) > 1 else SECONDS
     python = find_project(arguments).python
     sys.path.insert(0, str(HERE))
     result = _stored(seconds)
     commands = {"own": [str(python)]}
     for engine in ("flaml", "autogluon"):
-        if only in (None, engine):
+        if engine in only:
             interpreter = environment(engine, python)
             if isinstance(interpreter, Path):
                 commands[engine] = [str(interpreter)]
             else:
                 result["details"]["failed"][engine] = interpreter
     for name, role, seed in cells():
+        if role_wanted not in (None, role):
+            continue
         for engine in ("own", "flaml", "autogluon"):
-            wanted = engine in commands and only in (None, engine)
+            wanted = engine in commands and engine in only
             if engine == "autogluon":
                 wanted = wanted and seed in AUTOGLUON_SEEDS
             if not wanted:
@@ -70,10 +82,7 @@ def main() -> int:
 def cells() -> list[tuple[str, str, int]]:
     """Data set, role and seed of every comparison; a seed of all sets before the next seed."""
     return [
-        (name, role, seed)
-        for role in ("reported", "development")
-        for seed in SEEDS[role]
-        for name in data_sets(role)
+        (name, role, seed) for role in SEEDS for seed in SEEDS[role] for name in data_sets(role)
     ]
 
 
@@ -106,8 +115,9 @@ def run(row: dict[str, Any], engine: str, command: list[str], seconds: float) ->
     """One engine's run, into its row; a failure is kept as a reason."""
     full = [*command, str(HERE / "automl_run.py"), engine, str(row["dataset"])]
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    LOSSES.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [*full, str(row["seed"]), str(seconds)],
+        [*full, str(row["seed"]), str(seconds), str(_losses_file(row, engine))],
         env=os.environ | one_thread,
         capture_output=True,
         text=True,
@@ -120,6 +130,9 @@ def run(row: dict[str, Any], engine: str, command: list[str], seconds: float) ->
     row.pop(f"{engine}_error", None)
     row[engine] = found["score"]
     row[f"{engine}_cpu_seconds"] = found["cpu_seconds"]
+    for extra in ("estimate", "interval", "folds_by", "latency_ms"):
+        if extra in found:
+            row[f"{engine}_{extra}"] = found[extra]
     row["baseline"] = found["baseline"]
     row["metric"] = found["metric"]
     row.setdefault("versions", {})[engine] = found["versions"]
@@ -135,17 +148,23 @@ def save(result: dict[str, Any]) -> None:
             row |= {key: value for key, value in known.items() if row.get(key) is None}
     for row in rows:
         row["winner"] = winner(row)
+        for other in ("flaml", "autogluon"):
+            if (found := difference(row, other)) is not None:
+                row[f"difference_to_{other}"] = found
     pairs = [row for row in rows if row["winner"] is not None]
     reported = [row for row in pairs if row["role"] == "reported"]
     summary = {role: _summary([r for r in pairs if r["role"] == role]) for role in SEEDS}
     result["n"] = len(reported)
     result["ratio"] = summary["reported"].get("share")
     details = result["details"]
-    details |= {"reported": summary["reported"], "development": summary["development"]}
+    details |= summary
     details["data_sets"] = {
         "development (the engine was tuned on them)": data_sets("development"),
         "reported (the engine was not tuned on them; the ratio counts these)": data_sets(
             "reported"
+        ),
+        "structured (newer rows or new groups are judged; no engine is told)": data_sets(
+            "structured"
         ),
     }
     details["versions"] = {
@@ -158,6 +177,27 @@ def save(result: dict[str, Any]) -> None:
     fresh = RESULT.with_suffix(".part")
     fresh.write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
     fresh.replace(RESULT)
+
+
+def difference(row: dict[str, Any], other: str) -> list[float] | None:
+    """The 95 % interval of own less other mean loss of a test row (squared error, or log loss).
+
+    None while the losses of the rows are not there.
+    """
+    files = [_losses_file(row, engine) for engine in ("own", other)]
+    if not all(file.exists() for file in files):
+        return None
+    own, others = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    gaps = [a - b for a, b in zip(own, others, strict=True)]
+    edges = [len(gaps) * number // BLOCKS for number in range(BLOCKS + 1)]
+    means = [statistics.mean(gaps[a:b]) for a, b in pairwise(edges)]
+    half = STUDENT * statistics.stdev(means) / BLOCKS**0.5
+    middle = statistics.mean(means)
+    return [middle - half, middle + half]
+
+
+def _losses_file(row: dict[str, Any], engine: str) -> Path:
+    return LOSSES / f"{row['dataset']}-{row['seed']}-{engine}.json"
 
 
 def winner(row: dict[str, Any]) -> str | None:

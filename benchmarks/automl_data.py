@@ -1,7 +1,8 @@
 """The data sets of the AutoML benchmark, and how each is split; both engines read them from here.
 
 `development` sets are those that the engine was tuned on; no choice was made by its scores on the
-`reported` ones. Synthetic sets are drawn anew for each seed.
+`reported` ones. The `structured` ones are split as they would be used, by time or by group, and no
+engine is told: their tables are given as they come. Synthetic sets are drawn anew for each seed.
 """
 
 from collections.abc import Callable
@@ -25,6 +26,13 @@ REPORTED = (
     "california_housing",
     "bike_sharing",
 )
+STRUCTURED = (
+    "bike_by_time",
+    "wandering_level",
+    "housing_by_block",
+    "patients",
+)
+"""The first two are judged on newer rows, the others on new groups."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,8 @@ def load(name: str, seed: int) -> Data:
     Raises:
         FileNotFoundError: For a file of ../shared/data that is not there.
     """
+    if name in STRUCTURED:
+        return _as_it_comes(*SPLIT_SOURCES[name](seed))
     features, target = SOURCES[name](seed)
     problem = "classification" if np.issubdtype(target.dtype, np.integer) else "regression"
     train, test, train_target, test_target = train_test_split(
@@ -66,6 +76,25 @@ def load(name: str, seed: int) -> Data:
         train_target,
         test_target,
     )
+
+
+def _as_it_comes(features: pd.DataFrame, target: np.ndarray, is_test: np.ndarray) -> Data:
+    """A split that keeps the rows' order; test rows of one group lie side by side."""
+    return Data(
+        "regression",
+        features[~is_test].reset_index(drop=True),
+        features[is_test].reset_index(drop=True),
+        target[~is_test],
+        target[is_test],
+    )
+
+
+def losses(data: Data, predictions: np.ndarray) -> np.ndarray:
+    """Each test row's part of the score: squared error, or log loss."""
+    if data.problem == "regression":
+        return np.asarray((data.test_target - predictions) ** 2)
+    chosen = predictions[np.arange(len(data.test_target)), data.test_target]
+    return np.asarray(-np.log(np.clip(chosen, 1e-15, 1)))
 
 
 def score(data: Data, predictions: np.ndarray) -> float:
@@ -166,6 +195,77 @@ def _bike_sharing(seed: int) -> tuple[pd.DataFrame, np.ndarray]:  # noqa: ARG001
     return frame.drop(columns=["instant", "dteday", "casual", "registered", "cnt"]), target
 
 
+Split = tuple[pd.DataFrame, np.ndarray, np.ndarray]
+
+
+def _bike_by_time(seed: int) -> Split:  # noqa: ARG001
+    """The hourly table with its year and month; the last tenths are the test rows."""
+    frame, target = _bike_sharing(0)
+    return frame, target, np.arange(len(frame)) >= (1 - TEST_SHARE) * len(frame)
+
+
+def _wandering_level(seed: int) -> Split:
+    """A sensor whose level wanders, with a date: 3 000 days."""
+    random = np.random.default_rng(seed)
+    rows = 3_000
+    level = np.zeros(rows)
+    for step in range(1, rows):
+        level[step] = 0.97 * level[step - 1] + random.normal(scale=0.5)
+    frame = pd.DataFrame(
+        {
+            "date": pd.date_range("2015-01-01", periods=rows).strftime("%Y-%m-%d"),
+            "reading": level + random.normal(size=rows),
+            **{f"x{k}": random.normal(size=rows) for k in range(5)},
+        }
+    )
+    target = level + frame["x0"] + np.sin(2 * frame["x1"]) + random.normal(scale=0.3, size=rows)
+    return frame, target.to_numpy(), np.arange(rows) >= (1 - TEST_SHARE) * rows
+
+
+def _housing_by_block(seed: int) -> Split:
+    """California's districts by cells of a quarter of a degree: test cells are new."""
+    frame, target = _california_housing(0)
+    cell = (
+        "C"
+        + (4 * frame["longitude"] + 600).round().astype(int).astype(str)
+        + (4 * frame["latitude"]).round().astype(int).astype(str)
+    )
+    is_test = _some_groups(cell, seed)
+    frame = frame.drop(columns=["longitude", "latitude"]).assign(cell_id=cell)
+    order = np.argsort(cell.to_numpy(), kind="stable")
+    return frame.iloc[order].reset_index(drop=True), target[order], is_test[order]
+
+
+def _patients(seed: int) -> Split:
+    """Visits of 300 patients, each with a level of his own; test patients are new."""
+    random = np.random.default_rng(seed)
+    patient = np.repeat(np.arange(300), random.integers(3, 20, 300))
+    rows, age = len(patient), random.integers(20, 90, 300)[patient]
+    frame = pd.DataFrame(
+        {
+            "patient_id": [f"P{number:04}" for number in patient],
+            "age": age,
+            "height": random.normal(170, 9, 300)[patient].round(1),
+            **{f"x{k}": random.normal(size=rows) for k in range(5)},
+        }
+    )
+    target = 1.5 * random.normal(size=300)[patient] + age / 30 + frame["x0"] * frame["x1"]
+    target += random.normal(scale=0.7, size=rows)
+    return frame, target.to_numpy(), _some_groups(frame["patient_id"], seed)
+
+
+def _some_groups(group: "pd.Series[str]", seed: int) -> np.ndarray:
+    values = np.unique(group)
+    chosen = np.random.default_rng(seed).permutation(values)[: int(TEST_SHARE * len(values))]
+    return np.isin(group, chosen)
+
+
+SPLIT_SOURCES: dict[str, Callable[[int], Split]] = {
+    "bike_by_time": _bike_by_time,
+    "wandering_level": _wandering_level,
+    "housing_by_block": _housing_by_block,
+    "patients": _patients,
+}
 SOURCES = {
     "wine": _own(datasets.load_wine),
     "clusters": _clusters,

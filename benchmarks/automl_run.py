@@ -3,7 +3,7 @@
 Prints one line of JSON. The budget is CPU time of this process; each engine's libraries are
 imported before its clock starts.
 
-    PYTHON automl_run.py own|flaml|autogluon DATASET SEED SECONDS
+    PYTHON automl_run.py own|flaml|autogluon DATASET SEED SECONDS [FILE FOR EACH TEST ROW'S LOSS]
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from automl_data import Data
 
-    Run = tuple[float, float, np.ndarray, dict[str, str]]
+    Run = tuple[float, float, np.ndarray, dict[str, str], dict[str, Any]]
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"
@@ -35,7 +36,9 @@ def main() -> int:
 
     data = automl_data.load(name, seed)
     run = {"own": run_own, "flaml": run_flaml, "autogluon": run_autogluon}[engine]
-    wall, cpu, predictions, versions = run(data, seed, seconds)
+    wall, cpu, predictions, versions, estimate = run(data, seed, seconds)
+    if len(sys.argv) > 5:
+        Path(sys.argv[5]).write_text(json.dumps(automl_data.losses(data, predictions).tolist()))
     result = {
         "score": automl_data.score(data, predictions),
         "baseline": automl_data.baseline(data),
@@ -43,6 +46,7 @@ def main() -> int:
         "cpu_seconds": round(cpu, 2),
         "wall_seconds": round(wall, 2),
         "versions": versions,
+        **estimate,
     }
     print("\n" + json.dumps(result), flush=True)
     return 0
@@ -63,7 +67,14 @@ def run_own(data: Data, seed: int, seconds: float) -> Run:
         data.train, data.train_target, data.problem, budget, metric=_metric(data), seed=seed
     )
     wall, cpu = _wall() - wall, time.process_time() - cpu
-    return wall, cpu, _predict(found.model, data), _versions("lightgbm", "xgboost", "optuna")
+    estimate = {
+        "estimate": found.score,
+        "interval": found.interval,
+        "folds_by": found.folds_by,
+        "latency_ms": round(found.latency_ms, 2),
+    }
+    versions = _versions("lightgbm", "xgboost", "optuna")
+    return wall, cpu, _predict(found.model, data), versions, estimate
 
 
 def run_flaml(data: Data, seed: int, seconds: float) -> Run:
@@ -84,7 +95,8 @@ def run_flaml(data: Data, seed: int, seconds: float) -> Run:
         verbose=0,
     )
     wall, cpu = _wall() - wall, time.process_time() - cpu
-    return wall, cpu, _predict(automl, data), _versions("flaml", "lightgbm", "xgboost")
+    versions = _versions("flaml", "lightgbm", "xgboost")
+    return wall, cpu, _predict(automl, data), versions, {"estimate": float(automl.best_loss)}
 
 
 def run_autogluon(data: Data, seed: int, seconds: float) -> Run:  # noqa: ARG001
@@ -117,8 +129,10 @@ def run_autogluon(data: Data, seed: int, seconds: float) -> Run:  # noqa: ARG001
         predictions = predictor.predict_proba(data.test).sort_index(axis=1).to_numpy()
     else:
         predictions = predictor.predict(data.test).to_numpy()
+    estimate = {"estimate": -float(predictor.leaderboard()["score_val"].iloc[0])}
     shutil.rmtree(folder, ignore_errors=True)
-    return wall, cpu, predictions, _versions("autogluon.tabular", "lightgbm", "xgboost")
+    versions = _versions("autogluon.tabular", "lightgbm", "xgboost")
+    return wall, cpu, predictions, versions, estimate
 
 
 def _use_cpu_clock() -> None:

@@ -2,8 +2,9 @@
 
 The rows come from a Parquet file. Ours counts every row over the bins of a reference of as many
 rows and judges the counts; then it judges a window that is the sum of 24 profiles. Evidently gets
-both frames ready in memory. Each runs in a process of its own. Figures are CPU seconds, and the
-process's largest memory.
+both frames ready in memory. A day of as many rows in the service's log is checked three times: by a
+check that knows nothing of it, by one that finds nothing new, and by one that finds 10 000 new
+lines. Each runs in a process of its own. Figures are CPU seconds, and the process's largest memory.
 
     python benchmarks/drift.py [--rows 1000000] [--without-evidently]
 """
@@ -26,6 +27,8 @@ from drift_columns import draw
 
 RESULT = Path(__file__).parent / "results" / "drift.json"
 PART = 250_000
+MIDNIGHT = 1_773_100_800
+"""The start of 10 March 2026 in UTC."""
 MOST_CPU, MOST_GB, LEAST_RATIO, MOST_SECONDS_MERGED = 2.5, 2.0, 25.0, 0.2
 
 
@@ -38,12 +41,13 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.measure:
         method, folder = arguments.measure
-        figures = {"goldpath": _ours, "Evidently": _evidently}[method](Path(folder))
+        measures = {"goldpath": _ours, "log": _log, "Evidently": _evidently}
+        figures = measures[method](Path(folder))
         print(json.dumps(figures))
         return 0
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder), arguments.rows)
-        found = {"goldpath": _run("goldpath", folder)}
+        found = {"goldpath": _run("goldpath", folder), "log": _run("log", folder)}
         if not arguments.without_evidently:
             found["Evidently"] = _run("Evidently", folder)
     ours = found["goldpath"]
@@ -63,6 +67,8 @@ def main() -> int:
         broken.append(f"more than {MOST_GB} GB")
     if ours["judge 24 hours"] > MOST_SECONDS_MERGED:
         broken.append(f"more than {MOST_SECONDS_MERGED} seconds from hourly profiles")
+    if found["log"]["nothing new"] > MOST_SECONDS_MERGED:
+        broken.append(f"more than {MOST_SECONDS_MERGED} seconds for a log without new lines")
     if "Evidently" in found:
         ratio = found["Evidently"]["run"] / (ours["count"] + ours["judge"])
         figures["Evidently's CPU over ours"] = round(ratio, 1)
@@ -127,6 +133,92 @@ def _ours(folder: Path) -> dict[str, float]:
         "judge 24 hours": time.process_time() - merged,
         "peak GB": _peak(),
     }
+
+
+def _log(folder: Path) -> dict[str, float]:
+    """Checks of a day of the service's log.
+
+    Without what each check has beside it: its start, the model, and the lake's opening.
+    """
+    from goldpath.contract import parse_contract
+    from goldpath.drift.bins import choose_bins
+    from goldpath.drift.counts import count_rows
+    from goldpath.drift.estimates.confidence import rounded_probabilities
+    from goldpath.drift.reference import Reference
+    from goldpath.drift.window_verdict import WindowJudge
+    from goldpath.jobs.drift.counted_log import count_new, windows_of
+    from goldpath.jobs.drift.history import HistoryKey
+    from goldpath.jobs.drift.kept_log import read_kept, write_kept
+    from goldpath.jobs.drift.new_lines import Log, read_new
+    from goldpath.lake.connection import open_lakehouse
+    from goldpath.settings import load_settings
+
+    rows = pq.ParquetFile(folder / "current.parquet")
+    names = rows.schema_arrow.names
+    kinds = {name: "number" if name.startswith("number") else "category" for name in names}
+    features = "".join(f"  - {{name: {name}, type: {kind}}}\n" for name, kind in kinds.items())
+    (folder / "config").mkdir()
+    head = "dataset: rows\nproblem: regression\nsource: {path: rows.csv}\ntarget: {column: y}\n"
+    (folder / "config" / "project.yaml").write_text(f"{head}features:\n{features}", "utf-8")
+    contract = parse_contract((folder / "config" / "project.yaml").read_text("utf-8"))
+    logs = folder / "logs"
+    logs.mkdir()
+    written = _write_log(logs, rows, 0)
+    whole = next(rows.iter_batches(200_000))
+    sample = pa.Table.from_batches([whole]).append_column(
+        "prediction", pa.array(np.random.default_rng(2).beta(2, 5, whole.num_rows))
+    )
+    bins = choose_bins(sample)
+    reference = Reference(count_rows(bins, sample), "1d", "none", {}, {}, None)
+    lakehouse, key = open_lakehouse(load_settings(folder)), HistoryKey("1", bins.digest, "1d")
+    WindowJudge(reference).judge(reference.whole)
+
+    def check() -> float:
+        began = time.process_time()
+        log = Log(logs, lakehouse, contract, "1", MIDNIGHT // 3600, 3600)
+        new = read_new(log, read_kept(folder, key, bins))
+        features = new.rows.select(names).append_column("prediction", new.rows["score"])
+        signals = {"score": rounded_probabilities(new.rows["score"].to_numpy())}
+        counted = count_new(new, features, signals, bins, "1d", 5_000)
+        (day,) = windows_of(counted, "1d", 5_000)
+        if day.profile is None or day.count != written:
+            raise ValueError(f"{day.count} of {written} lines were counted")
+        WindowJudge(reference).judge(day.profile)
+        write_kept(folder, key, counted)
+        return time.process_time() - began
+
+    found = {"everything": check(), "nothing new": check(), "peak GB": _peak()}
+    written += _write_log(logs, pq.ParquetFile(folder / "reference.parquet"), written, 10_000)
+    kept = (folder / "drift" / "service.units.parquet").stat().st_size / 1e6
+    return {**found, "10 000 new lines": check(), "kept MB": kept}
+
+
+def _write_log(logs: Path, rows: pq.ParquetFile, number: int, most: int = 0) -> int:
+    """The rows as lines of one day, a segment for each part; says how many lines were written."""
+    random = np.random.default_rng(number)
+    total = most or rows.metadata.num_rows
+    written = 0
+    for batch in rows.iter_batches(min(total, 40_000)):
+        lines = []
+        for row, score in zip(batch.to_pylist(), random.beta(2, 5, len(batch)), strict=True):
+            second, part = divmod(written * 86_400_000 // total, 1000)
+            hour, rest = divmod(second, 3600)
+            at = f"2026-03-10T{hour:02}:{rest // 60:02}:{rest % 60:02}.{part:03}+00:00"
+            line = {
+                "prediction_id": f"{number + written:032x}",
+                "at": at,
+                "model_version": "1",
+                "features": row,
+                "prediction": float(score),
+                "score": float(score),
+            }
+            lines.append(json.dumps(line))
+            written += 1
+        file = logs / f"2026-03-10-{number + written:09}.jsonl"
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        if written == total:
+            break
+    return written
 
 
 def _evidently(folder: Path) -> dict[str, float]:

@@ -12,6 +12,7 @@ of memory is that of a process that asks once. Growth: the CPU seconds at a tent
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -36,6 +37,7 @@ def main() -> int:
     """Measure in the project's environment, write results/windows.json; 2 without a project."""
     asked = arguments()
     project, share = find_project([asked.project] if asked.project else []), asked.share
+    load = os.getloadavg()[0]
     tenth = child(project, "--measure", share / 10)
     whole = child(project, "--measure", share)
     memory = child(project, "--memory", share)
@@ -45,6 +47,7 @@ def main() -> int:
         details["cpu_seconds"] / tenth["details"]["cpu_seconds"], 2
     )
     details["ratio_at_a_tenth"] = tenth["ratio"]
+    details["load_average_before"] = round(load, 1)
     RESULT.parent.mkdir(exist_ok=True)
     text = json.dumps(whole, indent=2)
     RESULT.write_text(text + "\n", encoding="utf-8")
