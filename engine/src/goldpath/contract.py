@@ -5,18 +5,26 @@ the checks between bronze and silver, the gold table, the model's input, the API
 and the drift columns.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from goldpath.domain import Domain, DomainError
-from goldpath.overlay import SOURCE, overlay_file, read_overlay
-from goldpath.raw_source import Part, Source
+from goldpath.forecast import TARGET_OF_EVENTS, Forecast, PredictionInterval, Target
+from goldpath.models.folders import chosen_model, contract_file
+from goldpath.models.main_contract import (
+    NOTHING,
+    OF_A_FOLDER,
+    how_to_restore,
+    inherited_from,
+    require_own_dataset,
+    shared_with,
+    source_of_environment,
+)
 from goldpath.row_contract import (
     EVENT_TIME,
     RESERVED,
@@ -24,6 +32,7 @@ from goldpath.row_contract import (
     ContractError,
     Feature,
     RowContract,
+    contract_text,
     read_contract,
 )
 
@@ -34,45 +43,26 @@ __all__ = [
     "Contract",
     "ContractError",
     "Feature",
+    "PredictionInterval",
     "Problem",
     "Target",
-    "dataset_name",
     "dump_contract",
     "load_contract",
     "parse_contract",
+    "parse_further",
 ]
 
 Problem = Literal["classification", "regression"]
 
 CONTRACT_FILE = "config/project.yaml"
 KEYS = (
-    "dataset", "problem", "source", "entity", "entity_repeats", "event_time", "target", "features",
-    "ignored", "personal", "fairness_groups", "decision_threshold",
+    "dataset", "problem", "source", "entity", "entity_repeats", "event_time", "target", "forecast",
+    "features", "ignored", "personal", "fairness_groups", "decision_threshold",
+    "decision_thresholds", "decision_unsure", "prediction_interval", "model", "main",
 )  # fmt: skip
 """The order in which the file is written."""
-
-
-class Target(Part):
-    """What is predicted.
-
-    Attributes:
-        column: The raw column.
-        classes: Classification: every label, as text. A binary target's positive label is last.
-        aliases: Classification: other spellings of a label in raw text, each with the label.
-        unit: Regression: what raw text writes before or behind the number, such as `$`.
-        missing_words: Regression: further words of raw text for a missing value.
-    """
-
-    column: str
-    classes: tuple[str, ...] = ()
-    aliases: dict[str, str] = Field(default_factory=dict)
-    unit: str = ""
-    missing_words: tuple[str, ...] = ()
-
-    @property
-    def positive(self) -> str:
-        """The label whose probability a binary model gives."""
-        return self.classes[-1]
+VERSIONS_OWN = KEYS[KEYS.index("decision_threshold") : KEYS.index("model")]
+"""What a training adds to a version's contract: setting by setting of `decision`."""
 
 
 class Contract(RowContract):
@@ -87,6 +77,8 @@ class Contract(RowContract):
             as a patient's visits. Rows are then told apart by their number in their file.
         event_time: When a row became true; None where the data has no time.
         target: What is predicted.
+        forecast: Of a series whose rows are asked for before their time; None: they are asked for
+            at their time.
         features: The model's inputs, in order.
         ignored: Raw columns that are left out, each with the reason.
         personal: Raw columns that say something about a person (LGPD, GDPR). The entity needs no
@@ -95,6 +87,13 @@ class Contract(RowContract):
             Values of a category are the groups; a number is divided into quarters.
         decision_threshold: Of a model version: the positive class is decided where its probability
             is above this; None: the most probable class. `config/project.yaml` holds none.
+        decision_thresholds: Of a version of several classes: see `DecisionRule`.
+        decision_unsure: Of a model version with a threshold: from the first to the second
+            probability, both included, the decision is `unsure`.
+        prediction_interval: Of a model version of a regression: what lies around its answers.
+        model: The name of a further model, whose file is `models/NAME/project.yaml`; empty: the
+            main one. No file says it.
+        main: Of a further model: the main model's dataset, whose raw rows both read.
 
     Example:
         >>> from goldpath import Contract
@@ -115,29 +114,43 @@ class Contract(RowContract):
     problem: Problem
     entity_repeats: bool = False
     target: Target
+    forecast: Forecast | None = None
     features: tuple[Feature, ...] = Field(min_length=1)
     fairness_groups: tuple[str, ...] = ()
     decision_threshold: float | None = Field(default=None, ge=0, le=1)
+    decision_thresholds: dict[str, float] | None = None
+    decision_unsure: tuple[float, float] | None = None
+    prediction_interval: PredictionInterval | None = None
+    model: str = ""
+    main: str = ""
 
     @model_validator(mode="after")
     def check_target(self) -> Self:
         """The target suits the problem, and is no input."""
         names = self.feature_names
+        self.target.check_rows(self.problem, self.dataset, self.entity, self.event_time, RESERVED)
         if self.target.column in names:
             raise ValueError(f"the target {self.target.column!r} is among the features")
         if self.entity_repeats and (self.entity is None or self.event_time is not None):
             raise ValueError("entity_repeats is for data with an entity and without event_time")
-        strange = [name for name in self.fairness_groups if name not in names]
+        strange = sorted({*self.fairness_groups} - ({*names} - {*self.text_features}))
         if strange or len(set(self.fairness_groups)) < len(self.fairness_groups):
             raise ValueError(
-                f"fairness_groups must name features, each once; not a feature: {strange or 'none'}"
+                f"fairness_groups names features with groups, each once; not so: {strange or 'no'}"
             )
         if self.problem == "classification" and len(set(self.target.classes)) < 2:
             raise ValueError("a classification target needs two classes or more")
         if self.problem == "regression" and self.target.classes:
             raise ValueError("a regression target has no classes")
+        if self.forecast is not None:
+            self.forecast.check_rows(self.problem, self.entity, self.event_time)
         if self.decision_threshold is not None and not self.is_binary:
             raise ValueError("decision_threshold is for a target of two classes")
+        self.target.check_thresholds(self.decision_thresholds)
+        if self.decision_unsure is not None and self.decision_threshold is None:
+            raise ValueError("decision_unsure is a band around a decision_threshold")
+        if self.prediction_interval is not None and self.problem != "regression":
+            raise ValueError("prediction_interval is for a regression")
         if strangers := sorted({*self.target.aliases.values()} - {*self.target.classes}):
             raise ValueError(f"target.aliases names labels that are no classes: {strangers}")
         try:
@@ -149,11 +162,18 @@ class Contract(RowContract):
     @property
     def file(self) -> str:
         """The file that holds it, from the project's root."""
-        return CONTRACT_FILE
+        return contract_file(self.model) if self.model else CONTRACT_FILE
+
+    @property
+    def base(self) -> str:
+        """The dataset whose raw rows these are: the main model's."""
+        return self.main or self.dataset
 
     @property
     def inferred_by(self) -> str:
         """The command that writes the file from data."""
+        if self.model:
+            return f"make add-model NAME={self.model} TARGET=…"
         return "make adopt DATA=… TARGET=…"
 
     @property
@@ -172,30 +192,53 @@ class Contract(RowContract):
         # Key by key, since the order is part of what the digests of existing lakes stand for.
         values = [
             self.request.model_dump_json(
-                include={key}, exclude={"features": {"__all__": {"expression", "window"}}}
+                include={key},
+                exclude={
+                    "features": {"__all__": {"expression", "window", "maximum_length"}},
+                    # Without what no column has, which would be another text for existing lakes.
+                    "target": set() if self.target.event else set(TARGET_OF_EVENTS),
+                },
             )[1:-1]
             for key in ("problem", "entity", "event_time", "target", "features")
         ]
         rules = f"{{{','.join(values)}}}"
         for feature in self.computed_features:
             rules += f"\n{feature.name} {feature.type} {feature.expression or feature.window}"
-        return rules
+        lengths = [f"\n{x.name}: {x.maximum_length}" for x in self.features if x.maximum_length]
+        return rules + "".join(lengths)
 
     @property
     def is_binary(self) -> bool:
         """Whether the target has exactly two classes."""
         return self.problem == "classification" and len(self.target.classes) == 2
 
+    @property
+    def horizon(self) -> str:
+        """How long after what is known of a row its target is known: `30d`; empty: with it."""
+        return self.forecast.horizon if self.forecast else self.target.within
+
     def with_features(self, features: Sequence[Feature], personal: Sequence[str]) -> "Contract":
         """The same contract with other features, and with other columns that are personal."""
-        parts = {name: getattr(self, name) for name in type(self).model_fields}
-        parts |= {"features": tuple(features), "personal": tuple(personal)}
-        return Contract.model_validate(parts)
+        return self.with_parts(features=tuple(features), personal=tuple(personal))
 
-    def with_threshold(self, threshold: float | None) -> "Contract":
-        """The same contract, of a version that decides at this threshold."""
+    def with_parts(self, **changed: object) -> "Contract":
+        """The same contract with other values, which are checked."""
         parts = {name: getattr(self, name) for name in type(self).model_fields}
-        return Contract.model_validate(parts | {"decision_threshold": threshold})
+        return Contract.model_validate(parts | changed)
+
+    def with_forecast(self, forecast: Forecast) -> "Contract":
+        """The same contract, of a series that is predicted ahead."""
+        return self.with_parts(forecast=forecast)
+
+    def with_threshold(
+        self, threshold: float | None, unsure: tuple[float, float] | None = None
+    ) -> "Contract":
+        """The same contract, of a version that decides at this threshold, or is unsure."""
+        return self.with_parts(decision_threshold=threshold, decision_unsure=unsure)
+
+    def with_interval(self, interval: PredictionInterval | None) -> "Contract":
+        """The same contract, of a version whose answers have this interval."""
+        return self.with_parts(prediction_interval=interval)
 
     @property
     def row_features(self) -> list[Feature]:
@@ -240,7 +283,12 @@ class Contract(RowContract):
     @property
     def category_features(self) -> list[str]:
         """The inputs that the model sees as categories."""
-        return [feature.name for feature in self.features if not feature.is_numeric]
+        return [feature.name for feature in self.features if feature.type == "category"]
+
+    @property
+    def text_features(self) -> list[str]:
+        """The inputs that are free text."""
+        return [feature.name for feature in self.features if feature.is_free_text]
 
     @property
     def target_domain(self) -> Domain:
@@ -253,7 +301,7 @@ class Contract(RowContract):
     def raw_columns(self) -> list[str]:
         """Every raw column that the contract reads."""
         sent = [feature.name for feature in self.features if not feature.is_computed]
-        columns = [*sent, self.target.column]
+        columns = [*sent, *([] if self.target.event else [self.target.column])]
         if self.entity:
             columns.insert(0, self.entity)
         if self.event_time:
@@ -266,14 +314,19 @@ class Contract(RowContract):
         return self.dataset
 
 
-def load_contract(root: Path) -> Contract:
+def load_contract(root: Path, model: str | None = None) -> Contract:
     """Read `config/project.yaml`, with the source of this environment where it has another.
+
+    A further model's `models/NAME/project.yaml` holds what differs from it.
 
     Args:
         root: The project's folder, such as `load_settings().root`.
+        model: A further model, empty for the main one; the one that `MLOPS_MODEL` names where not
+            given.
 
     Raises:
         ContractError: If the file is missing or wrong; names the key, the value and the fix.
+        ModelNameError: If there is no such model; names those that there are.
 
     Example:
         >>> from goldpath import load_contract, load_settings
@@ -281,70 +334,62 @@ def load_contract(root: Path) -> Contract:
         >>> contract.problem, contract.target.classes
         ('classification', ('no', 'yes'))
     """
-    file = root / "config" / "project.yaml"
+    name = chosen_model(root, model)
+    main = _load(root, CONTRACT_FILE, lambda text: parse_contract(text, OF_A_FOLDER))
+    main = main.with_parts(source=source_of_environment(main.source, root))
+    if not name:
+        return main
+    return _load(root, contract_file(name), lambda text: parse_further(text, name, main))
+
+
+def _load(root: Path, shown: str, parse: Callable[[str], Contract]) -> Contract:
+    """Read a file that holds what is said by hand, and nothing that is computed or decided."""
+    file = root / shown
+    name = file.name if shown == CONTRACT_FILE else shown
     if not file.is_file():
-        raise ContractError(
-            f"{file} is missing", "restore it from git, or run: make adopt DATA=… TARGET=…"
-        )
+        raise ContractError(f"{shown} is missing", how_to_restore(shown))
+    text = contract_text(file, name)
     try:
-        contract = parse_contract(file.read_text(encoding="utf-8"))
+        contract = parse(text)
     except ContractError as error:
-        raise ContractError(f"{file.name}: {error.message}", error.fix) from error
+        raise ContractError(f"{name}: {error.message}", error.fix) from error
     if computed := contract.computed_features:
         what = "an expression" if computed[0].expression else "a window"
         raise ContractError(
-            f"{file.name}: feature {computed[0].name} has {what}",
+            f"{name}: feature {computed[0].name} has {what}",
             "define it in Python: @row_feature or @window_feature, handed over as "
             "Project(features=…)",
         )
-    if contract.decision_threshold is not None:
-        raise ContractError(
-            f"{file.name}: decision_threshold={contract.decision_threshold:g} is a model version's",
-            "set decision.threshold in config/decision.yaml, and train",
-        )
-    return _with_source_of_environment(contract, root)
+    folder = shown.rpartition("/")[0]
+    for part in VERSIONS_OWN:
+        if (value := getattr(contract, part)) is not None:
+            raise ContractError(
+                f"{name}: {part}={value} is a model version's",
+                f"set decision.{part.partition('_')[2]} in {folder}/decision.yaml, and train",
+            )
+    return contract
 
 
-def _with_source_of_environment(contract: Contract, root: Path) -> Contract:
-    """The contract with the source that this environment's file gives it.
-
-    Raises:
-        ContractError: If that is no source; names the file.
-    """
-    changed = read_overlay(root).get(SOURCE)
-    if not changed:
-        return contract
-    values = contract.source.model_dump(exclude_defaults=True)
-    if {"path", "query"} & changed.keys():  # one takes the other's place
-        values = {name: each for name, each in values.items() if name not in ("path", "query")}
-    try:
-        source = Source.model_validate(values | changed)
-    except ValidationError as error:
-        lines = [f"{'.'.join([SOURCE, *map(str, e['loc'])])}: {e['msg']}" for e in error.errors()]
-        raise ContractError(
-            f"{overlay_file()}: {'; '.join(lines)}", f"correct the key in {overlay_file()}"
-        ) from error
-    parts = {name: getattr(contract, name) for name in Contract.model_fields}
-    return Contract.model_validate(parts | {"source": source})
+def parse_further(text: str, name: str, main: Contract) -> Contract:
+    """A further model's contract from YAML text: it has the main model's raw rows."""
+    file, known = contract_file(name), shared_with(main, name)
+    contract = read_contract(Contract, text, file, known, inherited=inherited_from(main, name))
+    require_own_dataset(contract, main, name)
+    return contract
 
 
-def parse_contract(text: str) -> Contract:
-    """Read a contract from YAML text.
+def parse_contract(text: str, known: Mapping[str, str] = NOTHING) -> Contract:
+    """Read a contract from YAML text, which says nothing of what is `known`.
 
     Raises:
         ContractError: If the text is not YAML, or breaks a rule.
     """
-    return read_contract(Contract, text, CONTRACT_FILE, {})
+    return read_contract(Contract, text, CONTRACT_FILE, known)
 
 
 def dump_contract(contract: Contract) -> str:
     """The contract as YAML that `parse_contract` reads back to an equal contract."""
     given = contract.model_dump(mode="json", exclude_defaults=True)
     values = {key: given[key] for key in KEYS if key in given}
+    values["target"] = contract.target.written(values["target"])
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
-
-
-def dataset_name(text: str) -> str:
-    """A dataset name from a file's or a project's name: `Telco Churn.csv` gives `telco_churn`."""
-    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
-    return (name if name[:1].isalpha() else f"data_{name}")[:63].strip("_") or "data"

@@ -10,11 +10,13 @@ one table of values, and drawn ones, through all six.
 
 import math
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-Kind = Literal["number", "integer", "boolean", "category"]
+Kind = Literal["number", "integer", "boolean", "category", "text"]
 Value: TypeAlias = bool | int | float | str | None
 
 PADDING = " \t\n\r\v\f"
@@ -31,19 +33,54 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 LARGEST_INTEGER = 2**53 - 1
 """Float64, which the model computes in, holds every whole number up to here."""
 
+STORED: dict[Kind, str] = {
+    "number": "float64",
+    "integer": "int64",
+    "boolean": "boolean",
+    "category": "string",
+    "text": "string",
+}
+"""How tables hold a type, in names that Ibis and Arrow both know."""
+
+PYTHON_TYPES: dict[Kind, type[bool] | type[int] | type[float] | type[str]] = {
+    "number": float,
+    "integer": int,
+    "boolean": bool,
+    "category": str,
+    "text": str,
+}
+"""How Python holds a type."""
+
+TEXT_KINDS: tuple[Kind, ...] = ("category", "text")
+"""The types whose values are text."""
+
 LONGEST_TEXT = 200
 """Characters of an open category. Each value is logged with its prediction, so a limit there is."""
+
+LONGEST_FREE_TEXT = 5_000
+"""Characters of a free text where the contract does not say `maximum_length`."""
+
+MOST_CHARACTERS = 100_000
+"""The largest `maximum_length`: a request with several such texts still fits into a body."""
+
+LONGEST_WORD = 60
+"""Characters; what is longer, such as a hash or encoded data, is no word."""
+
+WORD_PATTERN = rf"\b\w{{1,{LONGEST_WORD}}}\b"
+"""A word of a free text, once it is in lower case."""
+
+_WORD = re.compile(WORD_PATTERN)
 
 NAMED_CATEGORIES = 20
 
 MISSING = "missing"
 NO_CATEGORY = "is not one of its categories"
-TOO_LONG = f"is longer than {LONGEST_TEXT} characters"
 _WANTED = {
     "number": "a finite number",
     "integer": "a whole number",
     "boolean": "true or false",
     "category": "text",
+    "text": "text",
 }
 
 
@@ -72,6 +109,7 @@ class Domain:
         minimum: Smallest allowed number, or None.
         maximum: Largest allowed number, or None.
         categories: Allowed texts of a category; None leaves the set open.
+        maximum_length: Characters that a free text may have; None for `LONGEST_FREE_TEXT`.
 
     Raises:
         DomainError: If the limits do not suit the type, or leave no value.
@@ -87,10 +125,29 @@ class Domain:
     minimum: float | None = None
     maximum: float | None = None
     categories: tuple[str, ...] | None = None
+    maximum_length: int | None = None
 
     def __post_init__(self) -> None:
         self._check_bounds()
         self._check_categories()
+        self._check_length()
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its values are text: categories, or free text."""
+        return self.kind in TEXT_KINDS
+
+    @property
+    def longest(self) -> int:
+        """Characters of the longest allowed text, where no list says which there are."""
+        if self.kind == "category":
+            return LONGEST_TEXT
+        return self.maximum_length or LONGEST_FREE_TEXT
+
+    @property
+    def too_long(self) -> str:
+        """What is said of a longer text."""
+        return f"is longer than {self.longest} characters"
 
     @cached_property
     def known(self) -> frozenset[str]:
@@ -128,8 +185,8 @@ class Domain:
             named = ", ".join(f'"{name[:80]}"' for name in self.categories[:NAMED_CATEGORIES])
             more = len(self.categories) - NAMED_CATEGORIES
             text = f"one of {named}" + (f" and {more} more" if more > 0 else "")
-        elif self.kind == "category":
-            text = f"a text of 1 to {LONGEST_TEXT} characters"
+        elif self.is_text:
+            text = f"a text of 1 to {self.longest} characters"
         else:
             text = _WANTED[self.kind]
             if self.minimum is not None and self.maximum is not None:
@@ -151,7 +208,7 @@ class Domain:
         """
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return self._missing()
-        if self.kind == "category":
+        if self.is_text:
             return self._accept_category(value)
         if self.kind == "boolean":
             truth = truth_of(value)
@@ -160,7 +217,7 @@ class Domain:
 
     def accept_text(self, text: str | None) -> Value | Refusal:
         """A value that is text, as a CSV file holds it; the return value is that of `accept`."""
-        if self.kind == "category":
+        if self.is_text:
             return self.accept(text)
         word = "" if text is None else text.strip(PADDING)
         if word.lower() in NULL_WORDS:
@@ -189,7 +246,7 @@ class Domain:
             return self._missing()
         if self.categories is not None:
             return text if text in self.known else Refusal(NO_CATEGORY)
-        return text if len(text) <= LONGEST_TEXT else Refusal(TOO_LONG)
+        return text if len(text) <= self.longest else Refusal(self.too_long)
 
     def _accept_number(self, value: object) -> Value | Refusal:
         number = _float64(value)
@@ -223,6 +280,17 @@ class Domain:
                 f"no whole number that a float64 holds lies from minimum {low} to maximum {high}"
             )
 
+    def _check_length(self) -> None:
+        longest = self.maximum_length
+        if longest is None:
+            return
+        if self.kind != "text":
+            raise DomainError(f"maximum_length is for type text, not for {self.kind}")
+        if not 1 <= longest <= MOST_CHARACTERS:
+            raise DomainError(
+                f"maximum_length {longest} is not between 1 and {MOST_CHARACTERS:,} characters"
+            )
+
     def _check_categories(self) -> None:
         if self.categories is None:
             return
@@ -241,6 +309,27 @@ class Domain:
                     f"no database can compare values with the category {text!r}; "
                     "leave categories out for an open set"
                 )
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a free text: lower case, without punctuation, none longer than words are.
+
+    Example:
+        >>> words_of("Refund NOT received, order 12!")
+        ['refund', 'not', 'received', 'order', '12']
+    """
+    return _WORD.findall(text.lower())
+
+
+def common_words(texts: Iterable[str], most: int) -> tuple[tuple[str, int], ...]:
+    """The words that most texts have, with the number of texts; the first ones by name of equals.
+
+    Example:
+        >>> common_words(["late again", "late, late", "no order"], 2)
+        (('late', 2), ('again', 1))
+    """
+    counts = Counter(word for text in texts for word in set(words_of(text)))
+    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most])
 
 
 def is_number(value: object) -> bool:

@@ -16,6 +16,7 @@ from goldpath.jobs.data.versions import CURRENT
 from goldpath.jobs.windows.model_windows import frame_with_windows, table_with_windows
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import Lakehouse
+from goldpath.learning.decision.fields import fields_of
 from goldpath.model_version import ModelVersion
 from goldpath.project import Project
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
@@ -68,7 +69,8 @@ class Champion:
 
         Returns:
             `prediction` and `score`, which mean what they mean in the predictions table, a row for
-            each; with the index of a frame that was given.
+            each; with the index of a frame that was given. Of a version with a threshold there are
+            `decision` and `threshold`, too; of one with intervals `lower`, `upper` and `interval`.
 
         Raises:
             NotebookError: If a column that a request sends is missing, or a value has another type;
@@ -79,7 +81,11 @@ class Champion:
         require_columns(rows, self.contract.request, f"version {self.version.version}")
         found = self._model.predict(self._with_windows(rows))
         index = rows.index if isinstance(rows, pd.DataFrame) else None
-        return pd.DataFrame({"prediction": found.values, "score": found.scores}, index=index)
+        beside = fields_of(self.contract)
+        columns = dict(zip(beside.names, beside.of_rows(found.values, found.scores), strict=True))
+        return pd.DataFrame(
+            {"prediction": found.values, "score": found.scores, **columns}, index=index
+        )
 
     def _with_windows(self, rows: Any) -> Any:
         """The rows with the version's window columns."""
@@ -113,7 +119,7 @@ def read_frame(
 def read_source(project: Project, name: str, form: str, limit: int | None) -> Any:
     """The checked rows of a further source; see `Project.source`."""
     settings, contract = _around(project)
-    sources = {each.dataset: each for each in load_sources(settings.root, contract.dataset)}
+    sources = {each.dataset: each for each in load_sources(settings.root, contract.base)}
     if name not in sources:
         raise NotebookError(
             f"there is no source {name!r}; config/sources holds: {', '.join(sources) or 'none'}",

@@ -7,7 +7,8 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -19,10 +20,18 @@ from goldpath.errors import ProjectError
 from goldpath.json_values import finite
 
 if TYPE_CHECKING:
+    from goldpath.adoption.decisions import Decision
     from goldpath.adoption.infer import Adoption
 
 LONG_ID = re.compile(r"(?<![0-9A-Za-z])(?=[0-9]*[a-f])[0-9a-f]{16,64}(?![0-9A-Za-z])")
 """Run ids and digests; a snapshot's number, which has no letters, stays as commands take it."""
+
+FOR_SCRIPTS = {"shown": False}
+"""Metadata of a result's field that `--json` has and the table for people leaves out."""
+
+PERIOD = re.compile(r"\d{4}(-\d\d){1,2}")
+LISTED_PERIODS = 4
+"""More months or days than that are shown as a range, with their number."""
 
 ID_LETTERS = 8
 NUMBER_OR_TIME = re.compile(r"[-+.,:\d ]*")
@@ -32,16 +41,17 @@ progress_console = Console(stderr=True, highlight=False)
 
 
 def show(result: object, as_json: bool) -> None:
-    """Print a result: a frozen dataclass, field by field."""
+    """Print a result, field by field; people see no field that is empty or for scripts alone."""
     values = as_plain(result)
     if as_json:
         print_json(values)
         return
+    hidden = _fields_for_scripts(result)
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for key, value in values.items():
-        if value != "":
+        if key not in hidden and not _is_empty(value):
             table.add_row(key.replace("_", " "), _cell(value))
     console.print(table)
 
@@ -103,27 +113,27 @@ def show_adoption(
     if as_json:
         print_json(as_plain(adoption))
         return
-    table = Table(title=_escape(f"What was decided about {adoption.file}"))
-    for heading in ("column", "role", "type", "domain", "missing", "why"):
-        table.add_column(heading, overflow="fold")
-    for decision in adoption.decisions:
-        table.add_row(
-            *map(
-                _escape,
-                (
-                    decision.column,
-                    decision.role,
-                    decision.type,
-                    decision.domain,
-                    decision.missing,
-                    decision.reason,
-                ),
-            )
-        )
+    title = _escape(f"What was decided about {adoption.file}")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("column", "role"):
+        table.add_column(heading, style="bold" if heading == "column" else "", overflow="fold")
+    for heading in ("values", "why"):
+        table.add_column(heading, ratio=1)
+    for each in adoption.decisions:
+        cells = (each.column, each.role, _values(each), each.reason)
+        table.add_row(*map(_escape, cells))
     console.print(table)
     for note in adoption.notes:
         console.print(f"[yellow]![/yellow] {_escape(note)}")
     console.print(f"Written: {_escape(adoption.contract_file)}. Next: {_escape(following)}.")
+
+
+def _values(decision: "Decision") -> str:
+    """What a column holds: its type, which values, and how many are missing."""
+    said = [each for each in (decision.type, decision.domain) if each not in ("", "-")]
+    if decision.missing not in ("", "-", "none"):
+        said.append(f"{decision.missing} missing")
+    return "; ".join(said) or "-"
 
 
 def show_error(error: ProjectError, as_json: bool) -> None:
@@ -191,14 +201,63 @@ def print_json(values: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(finite(values), default=str, allow_nan=False) + "\n")
 
 
+def _fields_for_scripts(result: object) -> set[str]:
+    if not dataclasses.is_dataclass(result):
+        return set()
+    return {
+        each.name for each in dataclasses.fields(result) if not each.metadata.get("shown", True)
+    }
+
+
+def _is_empty(value: object) -> bool:
+    """Whether there is nothing to show; 0 and False are something."""
+    return value is None or (isinstance(value, (str, Mapping, Sequence)) and not value)
+
+
 def _cell(value: object) -> str:
+    """A value on as many lines as it needs; what a mapping holds is indented below its key."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}" if math.isfinite(value) else "undefined"
     if isinstance(value, Mapping):
-        return "\n".join(f"{key}: {_cell(item)}" for key, item in value.items()) or "-"
+        return "\n".join(_entry(key, item) for key, item in value.items() if not _is_empty(item))
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(_cell(item) for item in value) or "-"
+        return _listed([_cell(item) for item in value])
     return "-" if value is None else _escape(str(value))
+
+
+def _entry(key: object, value: object) -> str:
+    if not isinstance(value, Mapping):
+        return f"{_escape(str(key))}: {_cell(value)}"
+    return f"{_escape(str(key))}:\n" + indent(_cell(value), "  ")
+
+
+def _listed(items: Sequence[str]) -> str:
+    """Items with commas, sentences in lines; many periods in a row as 2025-01 to 2025-12 (12)."""
+    if any(each.endswith(".") for each in items):
+        return "\n".join(items)
+    periods = [each for each in items if PERIOD.fullmatch(each)]
+    if len(periods) <= LISTED_PERIODS or not _are_in_a_row(periods):
+        return ", ".join(items)
+    others = [each for each in items if each not in periods]
+    return ", ".join([f"{min(periods)} to {max(periods)} ({len(periods)})", *others])
+
+
+def _are_in_a_row(periods: Sequence[str]) -> bool:
+    """Whether these months, or days, leave none out between the first and the last."""
+    try:
+        numbers = sorted({_number(each) for each in periods})
+    except ValueError:  # digits that look like a day and are none
+        return False
+    are_alike = len({len(each) for each in periods}) == 1
+    return are_alike and numbers[-1] - numbers[0] == len(numbers) - 1
+
+
+def _number(period: str) -> int:
+    """The number of a day, or of a month, counted from year 0."""
+    year, month, *day = map(int, period.split("-"))
+    return date(year, month, *day).toordinal() if day else year * 12 + month
 
 
 def _escape(text: str) -> str:

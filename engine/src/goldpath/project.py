@@ -6,9 +6,9 @@ a child process starts as `python -m NAME`, so it is told the same way.
 """
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     from goldpath.features.row.tracing import RowFeature
     from goldpath.features.window.feature import WindowFeature
+    from goldpath.judging.gates import Gate
     from goldpath.judging.validators import Validator
     from goldpath.learning.family import Family
     from goldpath.learning.metric import Metric
+    from goldpath.serving.answers.hooks import Hooks
     from goldpath.settings import AwsSettings, Section
 
 ENGINE = "goldpath"
@@ -108,7 +110,9 @@ class Model:
         metric: What the search maximises and the gate compares; the problem's usual one (area
             under the ROC curve, R²) where not given.
         metrics: Further metrics, reported beside the main one.
-        validators: Checks of the gate beside the built-in ones, by name.
+        validators: Checks of the gate beside the built-in ones, by name; one with the name of a
+            built-in check takes its place.
+        gates: Further checks of the gate: functions with `@gate`.
         training: The steps of a training, in order: the engine's five (`goldpath.training`) and
             functions of one's own `(work: TrainingWork) -> result` between them; the engine's
             alone where empty.
@@ -120,6 +124,11 @@ class Model:
             training's result: what `reports/training.json` holds, before the version has a number.
         description: What lists of versions show, made from the training's result; the engine's
             own sentence where not given.
+        features: Of a further model (`models/NAME`): the features that it learns with; those of
+            the project where not given. The main model has `Project(features=…)`.
+        answer_fields: Of a further model: the fields of its answers, as `Project(answer_fields=…)`
+            has those of the main one.
+        hooks: Of a further model: what is done around its answers, as `Project(hooks=…)` has it.
 
     Example:
         >>> from goldpath import Model, metric
@@ -135,18 +144,30 @@ class Model:
     metric: "Metric | None" = None
     metrics: "Sequence[Metric]" = ()
     validators: "Mapping[str, Validator]" = field(default_factory=dict)
+    gates: "Sequence[Gate]" = ()
     training: Sequence[Callable[[Any], Any]] = ()
     batch: Sequence[Callable[[Any], Any]] = ()
     compared: "Callable[[pa.Table], pa.Table] | None" = None
     tags: Callable[[Mapping[str, Any]], Mapping[str, str]] | None = None
     description: Callable[[Mapping[str, Any]], str] | None = None
+    features: "Sequence[RowFeature | WindowFeature] | None" = None
+    answer_fields: Sequence[Callable[..., Any]] = ()
+    hooks: "Hooks | None" = None
 
 
-Part = TypeVar("Part", Data, Model, "Service", "Sequence[RowFeature | WindowFeature]")
+Part = TypeVar("Part")
 
 
 def _no_features() -> "Sequence[RowFeature | WindowFeature]":
     return ()
+
+
+def _no_answer_fields() -> "Sequence[Callable[..., Any]]":
+    return ()
+
+
+def _no_hooks() -> "Hooks | None":
+    return None
 
 
 def _handed_over(what: str, make: Callable[[], Part]) -> Part:
@@ -211,9 +232,15 @@ class Project(NotebookAccess):
         features: Makes the list of row features and window features, in any order: computed in
             the lake, in batches and in the service; the former from what a request sends, the
             latter from the further sources, by entity, as of the row's time.
-        models: What makes each model's definitions, by the model's name; one for now.
+        models: What makes each model's definitions, by the model's name. A model with a folder
+            `models/NAME` is a further one; the one without is the main model.
         service: Makes the service's.
+        answer_fields: Makes the list of fields that each answer has beside the engine's: functions
+            `(row: Row, prediction: Prediction) -> str`, whose return type is the schema. Apart
+            from `service`, since the service answers before the web framework is imported.
+        hooks: Makes what is done around each answer: checks before it, functions after it, metrics.
         sections: Sections of the settings of one's own, by name: `config/NAME.yaml`.
+        model: The further model whose definitions count; empty: the main one. The engine sets it.
 
     Example:
         >>> from goldpath import Model, Project
@@ -228,7 +255,10 @@ class Project(NotebookAccess):
     features: "Callable[[], Sequence[RowFeature | WindowFeature]]" = _no_features
     models: Mapping[str, Callable[[], Model]] = field(default_factory=dict)
     service: Callable[[], Service] = Service
+    answer_fields: "Callable[[], Sequence[Callable[..., Any]]]" = _no_answer_fields
+    hooks: "Callable[[], Hooks | None]" = _no_hooks
     sections: "Mapping[str, type[Section]]" = field(default_factory=dict)
+    model: str = ""
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process gets: the functions by name, and nothing that they have made."""
@@ -242,7 +272,26 @@ class Project(NotebookAccess):
         """This project, without its definitions where they are for another dataset."""
         if self.suits(dataset):
             return self
-        return Project(name=self.name, dataset=self.dataset, sections=self.sections)
+        return Project(
+            name=self.name, dataset=self.dataset, sections=self.sections, model=self.model
+        )
+
+    def for_model(self, name: str, further: Collection[str]) -> "Project":
+        """This project with the definitions of one of its models.
+
+        Args:
+            name: A further model, which has the engine's own where `models` does not name it; or
+                empty for the main one.
+            further: The names of all further models.
+        """
+        chosen = {
+            each: make
+            for each, make in self.models.items()
+            if each == name or not (name or each in further)
+        }
+        if len(chosen) == len(self.models) and name == self.model:
+            return self
+        return replace(self, models=chosen, model=name)
 
     @cached_property
     def recipes(self) -> Data:
@@ -252,6 +301,8 @@ class Project(NotebookAccess):
     @cached_property
     def own_features(self) -> "tuple[RowFeature | WindowFeature, ...]":
         """The row features and the window features."""
+        if self.model and (own := self.definitions.features) is not None:
+            return tuple(own)
         return tuple(_handed_over("the features", self.features))
 
     @property
@@ -271,19 +322,28 @@ class Project(NotebookAccess):
         """The model's definitions; the engine's own where the project has none.
 
         Raises:
-            ProjectDefinitionError: If there are several models, or the main metric is one of which
-                less is better.
+            ProjectDefinitionError: If it is not known which of several models is meant, the main
+                model has what only further ones have, or of the main metric less is better.
         """
         if len(self.models) > 1:
+            names = ", ".join(self.models)
             raise ProjectDefinitionError(
-                f"the project {self.name} names {len(self.models)} models: "
-                f"{', '.join(self.models)}; the engine takes one",
-                "leave one of them in `models=` of project.py",
+                f"project.py names several models ({names}), and which one is meant is not known: "
+                "all but the main model need a folder models/NAME",
+                "make add-model NAME=… TARGET=… makes the folder; in tests and notebooks take "
+                "load_settings(project=project).project, which knows the folders",
             )
         if not self.models:
             return ENGINES_OWN
         (make,) = self.models.values()
         definitions = _handed_over("the model", make)
+        of_further = (definitions.features, definitions.answer_fields or None, definitions.hooks)
+        if not self.model and of_further != (None, None, None):
+            raise ProjectDefinitionError(
+                "Model(features=…, answer_fields=…, hooks=…) is for a model with a folder "
+                "models/NAME",
+                "the main model has Project(features=…, answer_fields=…, hooks=…)",
+            )
         own = definitions.metric
         if own is not None and not own.greater_is_better:
             raise ProjectDefinitionError(
@@ -291,6 +351,24 @@ class Project(NotebookAccess):
                 "return its negative: the search maximises the main metric",
             )
         return definitions
+
+    @cached_property
+    def families_of_all(self) -> Model:
+        """The families of every model, for what is asked of any version in the registry."""
+        made = [_handed_over("the model", make) for make in self.models.values()]
+        return Model(families=[family for each in made for family in each.families])
+
+    @cached_property
+    def own_answer_fields(self) -> "tuple[Callable[..., Any], ...]":
+        """The functions of the answer fields."""
+        if self.model:
+            return tuple(self.definitions.answer_fields)
+        return tuple(_handed_over("the answer fields", self.answer_fields))
+
+    @cached_property
+    def own_hooks(self) -> "Hooks | None":
+        """What is done around each answer."""
+        return self.definitions.hooks if self.model else _handed_over("the hooks", self.hooks)
 
     @cached_property
     def extensions(self) -> Service:
@@ -314,10 +392,9 @@ def running_project() -> Project:
 
 def unused_definitions(dataset: str) -> str:
     """Why the running project's definitions are not used with a dataset; empty where they are."""
-    if _running.suits(dataset):
-        return ""
-    return (
-        f"project.py's definitions are for the dataset {_running.dataset}; this one is {dataset}, "
-        "so the engine's own families, steps and routes are used, and no row features or window "
-        f"features (change them to suit it, then write dataset={dataset!r} there)"
+    said = (
+        f"project.py is written for the dataset {_running.dataset}, not {dataset}: the engine's "
+        "own families, steps and routes are used, without features, answer fields and hooks. To "
+        f"use yours, change them and set dataset={dataset!r} there"
     )
+    return "" if _running.suits(dataset) else said

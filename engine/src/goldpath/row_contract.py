@@ -7,6 +7,7 @@ further sources. Bronze, silver, quarantine and their accounts need no more than
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
@@ -23,6 +24,11 @@ EVENT_TIME = "event_time"
 ROW_ID = "row_id"
 # Columns that the lake's tables add to the features.
 RESERVED = (EVENT_TIME, ROW_ID, "prediction", "score", "model_version", "run_id", "predicted_at")
+
+LAYERS = (
+    "bronze", "silver", "quarantine", "gold", "predictions", "prediction_log", "feedback",
+)  # fmt: skip
+"""Names that commands read as a layer of the main table: no source and no further model has one."""
 
 
 class ContractError(ProjectError):
@@ -41,6 +47,7 @@ class Feature(Part):
         categories: Allowed values of a category; None leaves the set open.
         closed: True where `categories` is the whole list by meaning; `make adopt` says so of each
             list that it writes. An open set has no list.
+        maximum_length: Characters that a free text may have; 5,000 where it does not say.
         unit: What raw text writes before or behind the number, such as `$`, `%` or `kg`. Requests
             and typed files give the number alone.
         missing_words: Further words of raw text for a missing number, such as `#N/A` or `-999`.
@@ -61,6 +68,7 @@ class Feature(Part):
     maximum: float | None = None
     categories: tuple[str, ...] | None = None
     closed: bool | None = None
+    maximum_length: int | None = None
     unit: str = ""
     missing_words: tuple[str, ...] = ()
     unreadable: Literal["refused", "missing"] = "refused"
@@ -77,12 +85,24 @@ class Feature(Part):
     @property
     def is_numeric(self) -> bool:
         """Whether the model sees a number (a boolean is 0 or 1)."""
-        return self.type != "category"
+        return not self.domain.is_text
+
+    @property
+    def is_free_text(self) -> bool:
+        """Whether it is free text, such as a message, which the model sees by its words."""
+        return self.type == "text"
 
     @property
     def domain(self) -> Domain:
         """What its value may be."""
-        return Domain(self.type, self.nullable, self.minimum, self.maximum, self.categories)
+        return Domain(
+            self.type,
+            self.nullable,
+            self.minimum,
+            self.maximum,
+            self.categories,
+            self.maximum_length,
+        )
 
     @model_validator(mode="after")
     def check_domain(self) -> Self:
@@ -181,6 +201,11 @@ class RowContract(Part, ABC):
         """What decides how silver reads a row, as text: intervals are made anew if it changes."""
 
     @property
+    def base(self) -> str:
+        """The dataset whose raw rows these are: its own, unless models share them."""
+        return self.dataset
+
+    @property
     def identifiers(self) -> list[str]:
         """Raw columns that silver keeps as text, and that every row must have."""
         return [self.entity] if self.entity else []
@@ -206,7 +231,30 @@ class RowContract(Part, ABC):
         return {feature.name: feature for feature in self.features}
 
 
-def read_contract(kind: type[Row], text: str, file: str, known: Mapping[str, Any]) -> Row:
+def contract_text(file: Path, shown: str) -> str:
+    """The text of a contract's file.
+
+    Raises:
+        ContractError: If it cannot be read, or is not UTF-8; names it as `shown`.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(
+            f"{shown} cannot be read: {error}",
+            "save it as UTF-8" if isinstance(error, ValueError) else "make it a readable file",
+        ) from error
+
+
+def read_contract(
+    kind: type[Row],
+    text: str,
+    file: str,
+    known: Mapping[str, Any],
+    *,
+    called: Mapping[str, str] | None = None,
+    inherited: Mapping[str, Any] | None = None,
+) -> Row:
     """Read a contract from YAML text.
 
     Args:
@@ -214,6 +262,8 @@ def read_contract(kind: type[Row], text: str, file: str, known: Mapping[str, Any
         text: The file's text.
         file: What messages call the file.
         known: Keys that the file does not hold.
+        called: Keys of the file that the contract calls otherwise.
+        inherited: Values of keys that the file may leave out.
 
     Raises:
         ContractError: If the text is not YAML, or breaks a rule; names the key and the value.
@@ -223,17 +273,20 @@ def read_contract(kind: type[Row], text: str, file: str, known: Mapping[str, Any
     except yaml.YAMLError as error:
         raise ContractError(f"not valid YAML: {error}", "correct the line that is named") from error
     if isinstance(values, dict):
+        values = {(called or {}).get(key, key): value for key, value in values.items()}
         if strange := sorted(values.keys() & known.keys()):
             raise ContractError(
                 f"{strange[0]}: {values[strange[0]]!r} is not said here, it is {known[strange[0]]}",
                 f"take the key {strange[0]} out of {file}",
             )
-        values = {**values, **known}
+        values = {**(inherited or {}), **values, **known}
     try:
         return kind.model_validate(values)
     except ValidationError as error:
+        written = {own: key for key, own in (called or {}).items()}
         lines = [
-            f"{'.'.join(map(str, e['loc'])) or 'contract'}: {e['msg']}{_found(e['input'])}"
+            f"{'.'.join(written.get(str(part), str(part)) for part in e['loc']) or 'contract'}: "
+            f"{e['msg']}{_found(e['input'])}"
             for e in error.errors()
         ]
         raise ContractError("; ".join(lines), f"correct the key in {file}") from error

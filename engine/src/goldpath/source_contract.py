@@ -12,15 +12,20 @@ from typing import ClassVar, Self
 import yaml
 from pydantic import ConfigDict, Field, model_validator
 
+from goldpath.project import unused_definitions
 from goldpath.raw_source import EventTime
-from goldpath.row_contract import EVENT_TIME, ContractError, Feature, RowContract, read_contract
+from goldpath.row_contract import (
+    EVENT_TIME,
+    LAYERS,
+    ContractError,
+    Feature,
+    RowContract,
+    contract_text,
+    read_contract,
+)
 
 FOLDER = "config/sources"
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
-LAYERS = (
-    "bronze", "silver", "quarantine", "gold", "predictions", "prediction_log", "feedback",
-)  # fmt: skip
-"""Names that commands read as a layer of the main table."""
 
 
 class SourceContract(RowContract):
@@ -28,6 +33,8 @@ class SourceContract(RowContract):
 
     Attributes:
         dataset: The source's name, which is its file's name; names the lake's tables.
+        belongs_to: Called `dataset` in the file: the main table's dataset that the source is used
+            with; empty: with every one.
         entity: Raw column with the main table's subject, whatever it is called here. A subject may
             have any number of rows.
         event_time: When a row became true.
@@ -51,6 +58,7 @@ class SourceContract(RowContract):
     model_config = ConfigDict(populate_by_name=True)
     COLUMNS: ClassVar[str] = "columns"
 
+    belongs_to: str = Field(default="", pattern=r"^([a-z][a-z0-9_]{0,62})?$")
     entity: str
     event_time: EventTime
     key: str | None = None
@@ -76,6 +84,10 @@ class SourceContract(RowContract):
         if computed := [feature.name for feature in self.features if feature.is_computed]:
             raise ValueError(f"a source computes nothing: {computed[0]} is no column of its rows")
         return self
+
+    def suits(self, dataset: str | None) -> bool:
+        """Whether the source is used with a main table of this dataset."""
+        return not self.belongs_to or not dataset or self.belongs_to == dataset
 
     @property
     def file(self) -> str:
@@ -123,11 +135,36 @@ def load_sources(root: Path, dataset: str | None = None) -> tuple[SourceContract
 
     Args:
         root: The project's folder.
-        dataset: The main table's name, which no source may have.
+        dataset: The main table's name, which no source may have. Sources of another dataset are
+            left out, and `unused_parts` says which; those of all datasets come where it is not
+            given.
 
     Raises:
         ContractError: If a file is wrong; names the file, the key, the value and the fix.
     """
+    return tuple(each for each in _every_source(root, dataset) if each.suits(dataset))
+
+
+def unused_parts(root: Path, dataset: str) -> str:
+    """Which definitions and sources are of another dataset, so not used; empty where all are used.
+
+    Args:
+        root: The project's folder.
+        dataset: The main table's name.
+
+    Raises:
+        ContractError: If a file of a source is wrong.
+    """
+    others = [each for each in _every_source(root, dataset) if not each.suits(dataset)]
+    said = [unused_definitions(dataset)]
+    if others:
+        named = ", ".join(f"{each.file} ({each.belongs_to})" for each in others)
+        said.append(f"Sources of other datasets are not read: {named}")
+    return ". ".join(filter(None, said))
+
+
+def _every_source(root: Path, dataset: str | None) -> tuple[SourceContract, ...]:
+    """The sources of all datasets."""
     files = [
         file
         for file in sorted((root / FOLDER).glob("*"))
@@ -145,7 +182,9 @@ def load_sources(root: Path, dataset: str | None = None) -> tuple[SourceContract
         if file.suffix != ".yaml":
             raise ContractError(f"{shown} would be passed over", f"rename it: {file.stem}.yaml")
         require_source_name(file.stem, dataset, shown)
-    return tuple(parse_source(file.read_text(encoding="utf-8"), file.stem) for file in files)
+    return tuple(
+        parse_source(contract_text(file, f"{FOLDER}/{file.name}"), file.stem) for file in files
+    )
 
 
 def require_source_name(name: str, dataset: str | None, shown: str) -> None:
@@ -184,7 +223,9 @@ def parse_source(text: str, name: str) -> SourceContract:
     """
     file = f"{FOLDER}/{name}.yaml"
     try:
-        return read_contract(SourceContract, text, file, {"dataset": name})
+        return read_contract(
+            SourceContract, text, file, {"dataset": name}, called={"dataset": "belongs_to"}
+        )
     except ContractError as error:
         raise ContractError(f"{file}: {error.message}", error.fix) from error
 
@@ -193,5 +234,6 @@ def dump_source(contract: SourceContract) -> str:
     """The source as YAML that `parse_source` reads back to an equal contract."""
     given = contract.model_dump(mode="json", exclude_defaults=True, by_alias=True)
     keys = ("source", "entity", "event_time", "key", "columns", "ignored", "personal")
-    values = {key: given[key] for key in keys if key in given}
+    belongs = {"dataset": contract.belongs_to} if contract.belongs_to else {}
+    values = {**belongs, **{key: given[key] for key in keys if key in given}}
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)

@@ -44,3 +44,26 @@ def parse_yaml(text: str | bytes) -> Any:
         yaml.YAMLError: If it is not YAML, or a key stands twice in one mapping.
     """
     return yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506  a safe loader
+
+
+def line_of(text: str, *path: str | int) -> int | None:
+    r"""The line, from 1 on, in which a value stands; None where the text has no such value.
+
+    Args:
+        text: YAML that can be parsed.
+        path: Keys of mappings and places in lists, from the top.
+
+    Example:
+        >>> line_of("trials: 5\ngates:\n- a\n- b", "gates", 1)
+        4
+    """
+    node = yaml.compose(text, Loader=_SafeLoader) if text else None
+    for step in path:
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            node = node.value[step] if step < len(node.value) else None
+        elif isinstance(node, yaml.MappingNode):
+            found = [value for key, value in node.value if key.value == step]
+            node = found[0] if found else None
+        else:
+            return None
+    return None if node is None else int(node.start_mark.line) + 1

@@ -10,6 +10,7 @@ MEANINGS = {
     "decimals": "the mark in its numbers is a decimal mark",
     "number": "numbers; other texts are missing values",
     "category": "categories, whatever they look like",
+    "text": "free text, whose words a model learns from",
     "ignored": "left out",
 }
 

@@ -5,7 +5,8 @@ Every decision looks at all rows, by way of the column's profile, and comes with
 
 import math
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from goldpath.adoption.column_profile import (
     LOCAL_NUMBER,
     NUMERIC_SHARE,
     PADDED_NUMBER,
+    AdoptionError,
     ColumnProfile,
 )
 from goldpath.adoption.date_formats import (
@@ -24,15 +26,31 @@ from goldpath.adoption.date_formats import (
 )
 from goldpath.adoption.number_columns import says_about_numbers
 from goldpath.contract import EVENT_TIME, ROW_ID, Feature
-from goldpath.domain import LARGEST_INTEGER, LONGEST_TEXT, TRUE_WORDS, can_be_listed
+from goldpath.domain import (
+    LARGEST_INTEGER,
+    LONGEST_FREE_TEXT,
+    LONGEST_TEXT,
+    MOST_CHARACTERS,
+    TRUE_WORDS,
+    can_be_listed,
+    words_of,
+)
 
 FREE_TEXT = "free text"
-"""Begins the reason of each column that is left out because it holds texts."""
+"""Begins the reason of each column that is taken for texts, or left out because of them."""
 LISTED_LEVELS = 50
 MAXIMUM_LEVELS = 1_000
 FEW_LEVELS = 20
+# Several words, nearly every row its own, and nothing to be learned of new ones.
+NAMES_AND_ADDRESSES = re.compile(
+    r"^(full|first|last|passenger|customer|client|patient|person|employee|user)?[ _-]?name$"
+    r"|address$|^street$|^adresse$|^strasse$|^endereco$|^nome$",
+    re.IGNORECASE,
+)
 MOSTLY_UNIQUE = 0.5
 TEXT_WORDS = 3
+EXAMPLE_WORDS, SHARED_BY = 5, 5
+"""Words of a text's example, each of which so many rows have."""
 SHOWN_LEVELS = 6
 GROWTH = 10
 SKEWED = 5
@@ -70,12 +88,14 @@ def infer_feature(profile: ColumnProfile, asked: str | None = None) -> Inference
 
     Args:
         profile: The column; neither the target, nor the entity, nor the event time.
-        asked: What the user said it is: `number` or `category`.
+        asked: What the user said it is: `number`, `category` or `text`.
     """
-    if reason := _nothing_to_learn(profile, as_asked=asked in ("number", "category")):
+    if reason := _nothing_to_learn(profile, as_asked=asked in ("number", "category", "text")):
         return Inference(None, reason)
     if asked == "category":
         return _category(profile, asked=True)
+    if asked == "text":
+        return _text(profile, "as asked")
     few = profile.distinct <= FEW_SPELLINGS
     if few and {level.lower() for level in profile.levels} in TRUTH_PAIRS:
         feature = Feature(
@@ -92,6 +112,29 @@ def infer_feature(profile: ColumnProfile, asked: str | None = None) -> Inference
             None, f"numbers with separators such as {example!r}: write 1234.5 to use the column"
         )
     return _category(profile)
+
+
+def text_notes(
+    features: Iterable[Feature], profiles: Mapping[str, ColumnProfile], answered: Collection[str]
+) -> list[str]:
+    """What is taken for free text without having been asked for, and how to say otherwise.
+
+    Args:
+        features: All features.
+        profiles: Every column.
+        answered: Columns that the user has spoken of.
+    """
+    texts = [each.name for each in features if each.is_free_text and each.name not in answered]
+    if not texts:
+        return []
+    short = [name for name in texts if profiles[name].longest <= LONGEST_TEXT]
+    as_whole = f", --as '{short[0]}=category' takes each value as a whole" if short else ""
+    return [
+        f"{', '.join(texts)} {'is' if len(texts) == 1 else 'are'} read as free text: a model "
+        "learns from the words, but cannot be compiled, so the slower pipeline scores rows "
+        f"(--as '{texts[0]}=ignored' leaves the column out{as_whole}). Texts about people "
+        "belong under personal: in the contract, and are then not logged"
+    ]
 
 
 def local_number(profile: ColumnProfile) -> str:
@@ -115,6 +158,8 @@ def describe_domain(feature: Feature | None) -> str:
         return "-"
     if feature.type == "boolean":
         return "true, false"
+    if feature.is_free_text:
+        return feature.domain.describe().removesuffix(", or null")
     if feature.type == "category":
         return describe_levels(feature.categories) if feature.categories else "any text"
     low = "-∞" if feature.minimum is None else f"{feature.minimum:.12g}"
@@ -181,8 +226,8 @@ def _nothing_to_learn(profile: ColumnProfile, *, as_asked: bool) -> str:
     if profile.is_identifier or (profile.names_rows and profile.present > FEW_LEVELS):
         return "an identifier: nearly every row has its own, so nothing can be learned from it"
     if profile.exceeds_float64:
-        longest = max(map(len, profile.levels))
-        return f"an identifier: whole numbers of up to {longest} digits, more than a float64 holds"
+        digits = f"whole numbers of up to {profile.longest} digits, more than a float64 holds"
+        return f"an identifier: {digits}"
     if profile.names_subjects:
         return (
             f"an identifier by its name, of {profile.distinct:,} things: of new ones the model "
@@ -238,11 +283,22 @@ def _number(profile: ColumnProfile) -> Inference:
 
 def _category(profile: ColumnProfile, *, asked: bool = False) -> Inference:
     distinct, present = profile.distinct, profile.present
-    if any(len(level) > LONGEST_TEXT for level in profile.levels):
-        return Inference(None, f"{FREE_TEXT}: values of more than {LONGEST_TEXT} characters")
+    if asked and profile.longest > LONGEST_TEXT:
+        raise AdoptionError(
+            f"--as '{profile.name}=category': a category has at most {LONGEST_TEXT} characters, "
+            f"and the longest value has {profile.longest:,}",
+            f"say --as '{profile.name}=text' to learn from the words, or =ignored",
+        )
+    if long := [level for level in profile.levels if len(level) > LONGEST_TEXT]:
+        if _words_each(long) >= TEXT_WORDS:
+            return _text(profile, f"values of more than {LONGEST_TEXT} characters")
+        reason = f"values of up to {profile.longest:,} characters, of fewer than {TEXT_WORDS} words"
+        return Inference(None, f"{reason} (--as '{profile.name}=text' to learn from their words)")
     if not asked and distinct > FEW_LEVELS and distinct >= ALMOST_UNIQUE * present:
-        what = FREE_TEXT if _words_each(profile) >= TEXT_WORDS else "an identifier"
-        return Inference(None, f"{what}: {distinct:,} different values in {present:,} rows")
+        if _words_each(profile.levels) >= TEXT_WORDS:
+            return _text(profile)
+        reason = f"an identifier: {distinct:,} different values in {present:,} rows"
+        return Inference(None, f"{reason} (--as '{profile.name}=text' to learn from their words)")
     nullable, example = profile.missing > 0, _commonest(profile)
     if all(map(PERIOD.fullmatch, profile.levels)):
         feature = Feature(name=profile.name, type="category", nullable=nullable, example=example)
@@ -261,8 +317,8 @@ def _category(profile: ColumnProfile, *, asked: bool = False) -> Inference:
         codes = "; codes, for a number has no leading zero" if padded else ""
         return Inference(feature, f"{distinct} different value{'s' * (distinct > 1)}{codes}")
     is_many = not asked and (distinct > MAXIMUM_LEVELS or distinct > MOSTLY_UNIQUE * present)
-    if is_many and _words_each(profile) >= TEXT_WORDS:
-        return Inference(None, f"{FREE_TEXT}: {distinct:,} different values in {present:,} rows")
+    if is_many and _words_each(profile.levels) >= TEXT_WORDS:
+        return _text(profile)
     if is_many:
         return Inference(
             None,
@@ -274,9 +330,47 @@ def _category(profile: ColumnProfile, *, asked: bool = False) -> Inference:
     return Inference(feature, f"{distinct:,} different values, {not_listed}: new ones are allowed")
 
 
-def _words_each(profile: ColumnProfile) -> float:
-    """Words in a value, in the mean over the different ones."""
-    return sum(len(level.split()) for level in profile.levels) / max(profile.distinct, 1)
+def _text(profile: ColumnProfile, why: str = "") -> Inference:
+    """Free text, unless a value is longer than any may be."""
+    if not why and NAMES_AND_ADDRESSES.search(profile.name):
+        return Inference(
+            None,
+            f"names or addresses: {profile.distinct:,} different values in {profile.present:,} "
+            f"rows (--as '{profile.name}=text' to learn from their words)",
+        )
+    if profile.longest > MOST_CHARACTERS:
+        return Inference(
+            None, f"{FREE_TEXT}: values of more than {MOST_CHARACTERS:,} characters; shorten them"
+        )
+    roomy = min(math.ceil(2 * profile.longest / 1_000) * 1_000, MOST_CHARACTERS)
+    feature = Feature(
+        name=profile.name,
+        type="text",
+        nullable=profile.missing > 0,
+        maximum_length=roomy if roomy > LONGEST_FREE_TEXT else None,
+        # The contract, the service's page and its OpenAPI show it, so it is nobody's own text.
+        example=" ".join(_shared_words(profile)) or None,
+    )
+    characters = sum(map(len, profile.levels)) / profile.distinct
+    reason = (
+        f"{FREE_TEXT}: {profile.distinct:,} different values in {profile.present:,} rows, "
+        f"{_words_each(profile.levels):.1f} words and {characters:.0f} characters in the mean"
+    )
+    return Inference(feature, f"{reason}; {why}" if why else reason)
+
+
+def _words_each(values: Sequence[str]) -> float:
+    """Words in a value, in the mean."""
+    return sum(len(value.split()) for value in values) / len(values)
+
+
+def _shared_words(profile: ColumnProfile) -> list[str]:
+    """The commonest words, of those that several rows have."""
+    rows = Counter[str]()
+    for level, count in zip(profile.levels, profile.counts, strict=True):
+        rows.update(dict.fromkeys(words_of(level), int(count)))
+    shared = [word for word, count in rows.items() if count >= SHARED_BY]
+    return sorted(shared, key=lambda word: (-rows[word], word))[:EXAMPLE_WORDS]
 
 
 def _commonest(profile: ColumnProfile) -> str:

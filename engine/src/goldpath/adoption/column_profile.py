@@ -79,6 +79,11 @@ class ColumnProfile:
         """How many different values there are."""
         return len(self.levels)
 
+    @cached_property
+    def longest(self) -> int:
+        """Characters of the longest value; 0 where there is none."""
+        return max(map(len, self.levels), default=0)
+
     @property
     def is_unique(self) -> bool:
         """Whether every row has a value of its own."""

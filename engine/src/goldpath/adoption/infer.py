@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from goldpath.adoption.answers import Answers
 from goldpath.adoption.column_inference import (
-    FREE_TEXT,
     RESERVED,
     infer_feature,
+    text_notes,
 )
 from goldpath.adoption.column_profile import (
     AdoptionError,
@@ -36,13 +36,13 @@ from goldpath.adoption.entity_role import EntityRole, ask_about_subjects, decide
 from goldpath.adoption.header_line import find_repeated_headers
 from goldpath.adoption.leakage import Leak, find_leaks
 from goldpath.adoption.number_columns import read_numbers
-from goldpath.adoption.reading import read_columns
+from goldpath.adoption.reading import read_columns, read_source_columns
 from goldpath.adoption.row_check import check_file
 from goldpath.adoption.summary_rows import SummaryRow, find_summary_rows, without_rows
-from goldpath.adoption.target_role import TargetRole, decide_target
+from goldpath.adoption.target_role import TargetRole, decide_target, event_role
 from goldpath.adoption.time_parts import RANGES, calendar_feature
 from goldpath.adoption.time_role import TimeRole, decide_time
-from goldpath.contract import ROW_ID, Contract, Feature
+from goldpath.contract import ROW_ID, Contract, Feature, Target
 from goldpath.raw_source import Source
 
 SHOWN_REASONS = 3
@@ -53,12 +53,13 @@ class AdoptionRequest:
     """What the user said about the file.
 
     Attributes:
-        target: Column to predict.
+        target: Column to predict; not looked at where there is an `event`.
         entity: Column that identifies a row's subject; None to look for one, `none` for none.
         time: Column of the time, or several such as `date+hour` or `year+month+day`; None to look
             for one, `none` for none.
         problem: `classification`, `regression`, or None to infer it.
         answers: Answers to what an earlier adoption asked.
+        event: The target, where it is made from the rows of a further source.
     """
 
     target: str
@@ -66,6 +67,7 @@ class AdoptionRequest:
     time: str | None = None
     problem: str | None = None
     answers: Answers = field(default_factory=Answers)
+    event: Target | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,11 @@ def infer_contract(
     summaries = find_summary_rows(raw, headers)
     left_out = (*headers, *(row.number for row in summaries))
     seen = without_rows(raw, left_out)
-    read = read_columns(seen, request.target, request.problem, request.answers)
+    read = (
+        read_columns(seen, request.target, request.problem, request.answers)
+        if request.event is None
+        else read_source_columns(seen, {}, request.answers)
+    )
     profiles = read.profiles
     roles = _with_aliases(_decide_roles(profiles, request), read.aliases)
     others = {roles.target.target.column, roles.entity.column}
@@ -139,7 +145,8 @@ def infer_contract(
             if name not in said and not is_reserved(name)
         }
         notes += ask_about_subjects(free, features, ignored, roles.time)
-    notes += _text_notes(ignored)
+    learned = [feature for feature, _ in features.values()]
+    notes += text_notes(learned, profiles, request.answers.columns)
     contract = _contract(source, dataset, roles, features, ignored)
     accepted, refused = check_file(raw, contract)
     notes += row_notes(raw.num_rows, accepted, refused)
@@ -147,7 +154,7 @@ def infer_contract(
         honest, _ = check_file(seen, contract)
         notes += left_out_notes(headers, summaries, refused=len(accepted) == len(honest))
         accepted = honest
-    if leaks := _leaks(accepted, contract, leak_threshold):
+    if request.event is None and (leaks := _leaks(accepted, contract, leak_threshold)):
         for leak in leaks:
             notes.append(f"leak: {leak.reason}; left out: {', '.join(leak.columns)}")
             ignored.update(dict.fromkeys(leak.columns, f"leak: {leak.reason}"))
@@ -166,6 +173,8 @@ def _with_aliases(roles: _Roles, aliases: Mapping[str, str]) -> _Roles:
 
 
 def _decide_roles(profiles: dict[str, ColumnProfile], request: AdoptionRequest) -> _Roles:
+    if request.event is not None:
+        return _roles_beside_events(profiles, request, request.event)
     target = require_column(profiles, request.target, "TARGET")
     if is_reserved(target):
         refuse_name("TARGET", target)
@@ -176,7 +185,43 @@ def _decide_roles(profiles: dict[str, ColumnProfile], request: AdoptionRequest) 
             "name the column that identifies a row's subject, or leave ID out",
         )
     decided = decide_target(profiles[target], request.problem)
-    taken = {target} | ({named} if named else set())
+    return _decide_subject(profiles, request, decided, {target} | ({named} if named else set()))
+
+
+def _roles_beside_events(
+    profiles: dict[str, ColumnProfile], request: AdoptionRequest, event: Target
+) -> _Roles:
+    """The roles in a file whose target is no column: subject and time must be there.
+
+    Raises:
+        AdoptionError: If one is not.
+    """
+    named = {request.entity} & {*profiles}
+    roles = _decide_subject(
+        profiles,
+        request,
+        event_role(event, request.problem),
+        {str(each) for each in named},
+    )
+    found = {"ID": roles.entity.column, "TIME": roles.time.event_time}
+    for option, what in found.items():
+        if what is None:
+            raise AdoptionError(
+                f"TARGET=event:{event.event} looks for a subject's events after a time, and no "
+                f"column was found as {option}",
+                f"name it: {option}=COLUMN",
+            )
+    return roles
+
+
+def _decide_subject(
+    profiles: dict[str, ColumnProfile],
+    request: AdoptionRequest,
+    decided: TargetRole,
+    taken: set[str],
+) -> _Roles:
+    """Time and entity, among the columns that are not taken."""
+    named = request.entity if request.entity in profiles else None
     time = decide_time(profiles, request.time, taken, named)
     if time.event_time is not None:
         taken.update(time.event_time.columns)
@@ -281,7 +326,9 @@ def _leaks(accepted: pd.DataFrame, contract: Contract, threshold: float) -> list
                 "float64" if feature.is_numeric else "object"
             )
             for feature in contract.features
-        }
+            if not feature.is_free_text  # hardly two rows have the same one, so it tells nothing
+        },
+        index=accepted.index,
     )
     return find_leaks(frame, accepted[contract.target.column], contract.problem, threshold)
 
@@ -327,18 +374,6 @@ def left_out_notes(
     return notes
 
 
-def _text_notes(ignored: dict[str, str]) -> list[str]:
-    """Columns of free text are left out, and may be what tells the outcome."""
-    texts = [name for name, reason in ignored.items() if reason.startswith(FREE_TEXT)]
-    if not texts:
-        return []
-    return [
-        f"free text is not learned from yet, so {', '.join(texts)} "
-        f"{'is' if len(texts) == 1 else 'are'} left out. If it is what tells the outcome, no model "
-        "of the other columns will be good: derive columns from it first (a count, a topic, a flag)"
-    ]
-
-
 def _decisions(
     profiles: dict[str, ColumnProfile],
     roles: _Roles,
@@ -346,7 +381,9 @@ def _decisions(
     ignored: dict[str, str],
 ) -> tuple[Decision, ...]:
     target, kind = roles.target, "number" if roles.target.problem == "regression" else "category"
-    named = {target.target.column: Role("target", kind, target.domain, target.reason)}
+    named = {}
+    if not target.target.event:
+        named[target.target.column] = Role("target", kind, target.domain, target.reason)
     if roles.entity.column is not None:
         named[roles.entity.column] = text_role(
             "entity", profiles[roles.entity.column], roles.entity.reason

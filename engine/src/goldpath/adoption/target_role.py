@@ -1,10 +1,12 @@
 """What is predicted: the problem, the classes, and which class is the positive one."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import ValidationError
+from yaml import YAMLError
 
 from goldpath.adoption.column_inference import describe_levels, local_number
 from goldpath.adoption.column_profile import AdoptionError, ColumnProfile
@@ -12,6 +14,8 @@ from goldpath.adoption.number_columns import says_about_numbers
 from goldpath.adoption.sentinels import find_sentinel
 from goldpath.contract import Problem, Target
 from goldpath.domain import FALSE_WORDS, TRUE_WORDS
+from goldpath.durations import FORMS
+from goldpath.written_yaml import parse_yaml
 
 NOT_SUPPORTED = {
     "clustering": "groups without a target (clustering) are not supported",
@@ -19,7 +23,7 @@ NOT_SUPPORTED = {
     "multi-label": "several labels a row (multi-label) are not supported",
     "multilabel": "several labels a row (multi-label) are not supported",
     "multi_label": "several labels a row (multi-label) are not supported",
-    "forecasting": "forecasting a series from its own past is not supported",
+    "forecasting": "a forecast is a regression that is asked ahead",
     "anomaly": "anomalies without labels are not supported",
 }
 GRADE_NAME = re.compile(r"relevan|rank|grade|gain", re.IGNORECASE)
@@ -27,6 +31,9 @@ QUERY_NAME = re.compile(r"query|^qid|(search|srch|session|request|list)_?id$", r
 FEW_LABELS = 20
 MAXIMUM_CLASSES = 50
 MINIMUM_CLASS_ROWS = 5
+FOREIGN_YES = ("ja", "oui", "si", "sí", "sì", "sim", "tak", "ano", "da")
+"""Yes, as labels of other languages say it: German, French, Spanish, Portuguese, Polish, …"""
+FOREIGN_NO = ("nein", "nee", "nej", "nei", "non", "não", "nao", "nie", "ne", "nu")
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,110 @@ class TargetRole:
     domain: str
     reason: str
     notes: tuple[str, ...] = ()
+
+
+EVENT = "event:"
+"""Before the name of a source: the target is made from its rows."""
+
+
+def parse_event(
+    target: str,
+    within: str | None,
+    where: Iterable[str] = (),
+    *,
+    exclude: bool = False,
+    as_text: Collection[str] = (),
+) -> Target | None:
+    """The target of events that `TARGET=event:SOURCE` asks for; None where it is a column.
+
+    Args:
+        target: `TARGET`.
+        within: How long after a row's time an event counts: `30d`.
+        where: `COLUMN=VALUE`: which rows of the source are the event; values of one column are
+            alternatives.
+        exclude: Whether rows at or after an event of their entity are left out.
+        as_text: Columns whose values are text, whatever they look like.
+
+    Raises:
+        AdoptionError: If the options do not fit together, or one cannot be read.
+
+    Example:
+        >>> from goldpath.adoption.target_role import parse_event
+        >>> parse_event("event:cancellations", "30d", ["type=left"]).where
+        {'type': 'left'}
+    """
+    if not target.startswith(EVENT):
+        if within or exclude or [*where]:
+            raise AdoptionError(
+                f"WITHIN, --where and --exclude-after-event are for events, and TARGET={target} is "
+                "a column",
+                "say TARGET=event:SOURCE, or leave them out",
+            )
+        return None
+    if within is None:
+        raise AdoptionError(
+            f"TARGET={target} does not say how soon after a row's time",
+            f"add WITHIN=30d ({FORMS})",
+        )
+    conditions: dict[str, list[object]] = {}
+    for text in where:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise AdoptionError(f"--where {text}: expected COLUMN=VALUE", "--where type=cancelled")
+        column, said = name.strip(), value.strip()
+        conditions.setdefault(column, []).append(said if column in as_text else _plain(said))
+    event = target.removeprefix(EVENT).strip()
+    given = {
+        "event": event,
+        "within": within,
+        "where": {
+            name: values[0] if len(values) == 1 else values for name, values in conditions.items()
+        },
+        "exclude_after_event": exclude,
+    }
+    try:
+        return Target.model_validate(given)
+    except ValidationError as error:
+        found = "; ".join(detail["msg"].removeprefix("Value error, ") for detail in error.errors())
+        raise AdoptionError(
+            f"TARGET={target} WITHIN={within}: {found}",
+            "TARGET=event:SOURCE WITHIN=30d, with the source's name in config/sources",
+        ) from error
+
+
+def _plain(text: str) -> object:
+    """A truth value, a number or the text itself."""
+    try:
+        found = parse_yaml(text)
+    except YAMLError:
+        return text
+    return found if isinstance(found, bool | int | float | str) else text
+
+
+def event_role(target: Target, asked: str | None) -> TargetRole:
+    """The role of a target that no column of the file is.
+
+    Args:
+        target: Made from events.
+        asked: `PROBLEM`.
+
+    Raises:
+        AdoptionError: If another problem is asked for.
+    """
+    if asked not in (None, "classification"):
+        raise AdoptionError(
+            f"PROBLEM={asked}: whether an event happens is a classification",
+            "leave PROBLEM out, or name a column with a number as TARGET",
+        )
+    note = (
+        f"the target {target.column} is made from the rows of {target.event}: {target.positive} "
+        f"where a row's subject has one within {target.within} after the row's time. Test rows "
+        f"and training rows are {target.within} apart, and rows whose {target.within} are not "
+        "over have no label"
+    )
+    return TargetRole(
+        "classification", target, ", ".join(target.classes), "made from events", (note,)
+    )
 
 
 def refuse_ranking(profiles: Mapping[str, ColumnProfile], target: str, asked: str | None) -> None:
@@ -80,8 +191,10 @@ def decide_target(profile: ColumnProfile, asked: str | None) -> TargetRole:
         raise AdoptionError(
             f"PROBLEM={asked} is not known"
             + (f": {NOT_SUPPORTED[asked]}" if asked in NOT_SUPPORTED else ""),
-            "say PROBLEM=classification (one label a row) or PROBLEM=regression (a number a row), "
-            "or leave it out",
+            "leave PROBLEM out, and say how long ahead a row is asked for: HORIZON=24h"
+            if asked == "forecasting"
+            else "say PROBLEM=classification (one label a row) or PROBLEM=regression (a number a "
+            "row), or leave it out",
         )
     if profile.distinct == 0:
         raise AdoptionError(
@@ -192,8 +305,8 @@ def _classification(
 
 def _positive(rows: Mapping[str, int]) -> tuple[str, str]:
     """Of two labels, the one whose probability is given, and why."""
-    said_true = [label for label in rows if label.lower() in TRUE_WORDS]
-    said_false = [label for label in rows if label.lower() in FALSE_WORDS]
+    said_true = [label for label in rows if label.lower() in (*TRUE_WORDS, *FOREIGN_YES)]
+    said_false = [label for label in rows if label.lower() in (*FALSE_WORDS, *FOREIGN_NO)]
     if len(said_true) == len(said_false) == 1:
         return said_true[0], "which says yes"
     rarer, commoner = sorted(rows, key=lambda label: (rows[label], label))

@@ -1,6 +1,6 @@
 """From candidates and weights to the one model that is returned."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,12 @@ from goldpath.automl.selection import best_temperature, temper
 
 def assemble(
     evaluator: Evaluator,
-    members: list[tuple[Candidate, float]],
+    members: Sequence[tuple[Candidate, float]],
     refits: Mapping[int, list[Learner]],
     columns: list[Any],
     *,
     ordered: bool,
+    most: int | None = None,
 ) -> EnsembleClassifier | EnsembleRegressor:
     """Put an ensemble together.
 
@@ -27,6 +28,7 @@ def assemble(
         refits: Models of all rows, by the candidate's number; the folds' models for the others.
         columns: Names of the table's columns.
         ordered: Whether the folds differ in how much, or how new, they learnt.
+        most: Models of a member that are kept at most; all where not given.
     """
     task = evaluator.task
     keys: list[Any] = []
@@ -39,21 +41,20 @@ def assemble(
     made = []
     for candidate, weight in members:
         form = evaluator.families[candidate.family].form
-        models: list[tuple[int, Learner]] = []
+        models: list[tuple[Any, Learner]] = []
         if candidate.number in refits:
-            models = [(numbered((None, form)), one) for one in refits[candidate.number]]
+            models = [((None, form), one) for one in refits[candidate.number]]
         elif ordered:
             # No time for all rows: the fold that learnt from the most is the next best.
             split = max(candidate.models, key=lambda s: (len(evaluator.splits[0][s[1]][0]), s))
-            models = [(numbered((split, form)), candidate.models[split])]
+            models = [((split, form), candidate.models[split])]
         else:
-            models = [
-                (numbered((split, form)), learner) for split, learner in candidate.models.items()
-            ]
-        for number in {number for number, _ in models}:
+            models = [((split, form), learner) for split, learner in candidate.models.items()]
+        kept = [(numbered(key), learner) for key, learner in models[:most]]
+        for number in {number for number, _ in kept}:
             # A process that found the model kept its preparation; it is made again here.
             evaluator.parts(*keys[number])
-        made.append(Member(candidate.family, weight, candidate.temperature, models))
+        made.append(Member(candidate.family, weight, candidate.temperature, kept))
     shared: dict[str, Any] = {
         "members": made,
         "preparations": [evaluator.preparations[key] for key in keys],
@@ -77,7 +78,7 @@ def assemble(
 
 def held_out_predictions(
     evaluator: Evaluator,
-    members: list[tuple[Candidate, float]],
+    members: Sequence[tuple[Candidate, float]],
     model: EnsembleClassifier | EnsembleRegressor,
 ) -> np.ndarray:
     """The ensemble's predictions of the rows that the folds judged on, in the target's unit."""

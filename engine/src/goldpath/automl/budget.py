@@ -1,7 +1,9 @@
 """What a search may spend, and the clock that it is measured with."""
 
+import contextlib
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -107,3 +109,12 @@ class Deadline:
     def passed(self) -> bool:
         """Whether it is over."""
         return math.isfinite(self.at) and self.left() <= 0
+
+
+@contextlib.contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """At most so many threads in the libraries below."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(threads):
+        yield

@@ -14,6 +14,9 @@ FEW_CATEGORIES = 24
 MOSTLY = 0.95
 """Share of text that must read as a number or a time for the column to be one."""
 LOOKED_AT = 2_000
+TEXT_WORDS = 3
+"""Words that a value has in the mean where a column of mostly different ones is free text."""
+TEXT_SHARE = 0.5
 LONGEST_TEXT = 100
 MISSING_TEXT = ""
 DAY = 86_400.0
@@ -28,6 +31,7 @@ class Kind(StrEnum):
     TIME_TEXT = "time_text"
     FEW = "few_categories"
     MANY = "many_categories"
+    WORDS = "text"
     IDENTIFIER = "identifier"
     CONSTANT = "constant"
 
@@ -100,6 +104,9 @@ def _text_kind(present: "pd.Series[Any]", distinct: int) -> Kind:
     dated = text.str.contains(r"\d", regex=True) & text.str.contains(r"[-/:]", regex=True)
     if dated.mean() >= MOSTLY and as_time(text).notna().mean() >= MOSTLY:
         return Kind.TIME_TEXT
+    many = distinct > FEW_CATEGORIES and distinct > TEXT_SHARE * len(present)
+    if many and np.mean([len(value.split()) for value in text]) >= TEXT_WORDS:
+        return Kind.WORDS
     return _category_kind(present, distinct)
 
 
@@ -111,6 +118,10 @@ def _category_kind(present: "pd.Series[Any]", distinct: int) -> Kind:
 
 def as_number(column: "pd.Series[Any]") -> np.ndarray:
     """Numbers, truth values, durations (in seconds) or their text, as float64; else missing."""
+    if column.dtype.kind in "fiub" and isinstance(column.dtype, np.dtype):
+        # Of a wide table's single row, pandas' own checks take longer than the models.
+        values = column.to_numpy().astype(np.float64)
+        return np.where(np.isfinite(values), values, np.nan)
     if pd.api.types.is_timedelta64_dtype(column):
         column = column.dt.total_seconds()
     elif not pd.api.types.is_numeric_dtype(column):
@@ -164,6 +175,11 @@ class PlainColumns:
     def text(self, name: Any) -> np.ndarray:
         """See `as_text`."""
         return np.asarray(self._once("text", name, as_text))
+
+    def words(self, name: Any) -> np.ndarray:
+        """Free texts as they are."""
+        texts: np.ndarray = self.table[name].astype(object).to_numpy()
+        return texts
 
     def time_parts(self, name: Any) -> list[np.ndarray]:
         """See `time_parts`."""

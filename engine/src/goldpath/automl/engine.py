@@ -25,8 +25,10 @@ from goldpath.automl.columns import check_table
 from goldpath.automl.folds import FEW_ROWS, RowNumbers
 from goldpath.automl.result import AutoMLResult, HistoryPoint
 from goldpath.automl.run import Run
+from goldpath.automl.structure.structure import Groups, find_structure
 from goldpath.automl.task import Problem, Task, make_task
 from goldpath.errors import ProjectError
+from goldpath.learning.text.sizes import USUAL_SIZES, TextSizes
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -48,8 +50,11 @@ def find_model(
     *,
     metric: str | None = None,
     folds: Iterable[tuple[RowNumbers, RowNumbers]] | None = None,
-    time_ordered: bool = False,
-    groups: Sequence[Any] | np.ndarray | None = None,
+    time_ordered: bool | None = None,
+    groups: Groups = None,
+    texts: Sequence[str] = (),
+    text_sizes: TextSizes = USUAL_SIZES,
+    latency_ms: float | None = None,
     seed: int = 42,
     families: Sequence[str] | None = None,
     storage: "str | Path | BaseStorage | None" = None,
@@ -70,8 +75,15 @@ def find_model(
         budget: Seconds, trials or both.
         metric: `log_loss` (default), `roc_auc`, `accuracy`; `rmse` (default), `mae`, `r2`.
         folds: Own pairs of row numbers (training, validation).
-        time_ordered: The rows are in the order of time: later rows judge, earlier ones teach.
-        groups: One value a row; rows of a group stay together.
+        time_ordered: The rows are in the order of time: later rows judge, earlier ones teach. If
+            not said, it is found out; see `structure`.
+        groups: One value a row, or a column's name: rows of a group stay together, and the column
+            is no feature. False says that there are none. If not said, it is found out.
+        texts: Names of columns that are free text, and so neither times nor keys; another column
+            is taken for one where its values are several words that hardly repeat.
+        text_sizes: How much a model sees of a text.
+        latency_ms: Milliseconds that the model may take for one row, on this machine; the best of
+            the ensembles within it is taken. 20 if not given; with trials alone, no limit.
         seed: Of everything random.
         families: Names in `families.portfolio.SEARCH_FAMILIES`; all that can be used by default.
         storage: Where several processes or hosts share the search; see `sharing.open_storage`.
@@ -111,10 +123,14 @@ def find_model(
         folds=folds,
         time_ordered=time_ordered,
         groups=groups,
+        texts=texts,
+        text_sizes=text_sizes,
+        latency_ms=latency_ms,
         seed=seed,
         families=families,
         on_progress=on_progress,
     )
+    run.say_findings()
     run.search(storage, study, seed)
     return run.finish()
 
@@ -127,8 +143,11 @@ def run_of(
     *,
     metric: str | None = None,
     folds: Iterable[tuple[RowNumbers, RowNumbers]] | None = None,
-    time_ordered: bool = False,
-    groups: Sequence[Any] | np.ndarray | None = None,
+    time_ordered: bool | None = None,
+    groups: Groups = None,
+    texts: Sequence[str] = (),
+    text_sizes: TextSizes = USUAL_SIZES,
+    latency_ms: float | None = None,
     seed: int = 42,
     families: Sequence[str] | None = None,
     on_progress: Callable[[HistoryPoint], None] | None = None,
@@ -136,6 +155,11 @@ def run_of(
     """A search that is ready to start; its clock is running. See `find_model`."""
     stopwatch = Stopwatch(budget)
     check_table(features)
+    if latency_ms is not None and not latency_ms > 0:
+        raise ProjectError(
+            f"latency_ms is {latency_ms}; expected a positive number of milliseconds",
+            "say latency_ms=20, or leave it out",
+        )
     task = make_task(target, problem, metric, _threads(len(features)), seed)
     if len(task.target) != len(features):
         raise ProjectError(
@@ -143,32 +167,54 @@ def run_of(
             "give one target value a row",
         )
     features = features.reset_index(drop=True)
+    # Of long tables a budget uses what it can; wide ones cannot be made smaller.
+    check_seconds(budget, min(len(features), FEW_ROWS) * features.shape[1])
+    structure = find_structure(
+        _without(features, texts),
+        task,
+        has_folds=folds is not None,
+        time_ordered=time_ordered,
+        groups=groups,
+    )
     chosen = np.arange(len(features))
     if folds is None:
-        chosen = affordable_rows(task, budget, features.shape[1], newest=time_ordered)
-    # Of long tables a budget uses what it can; wide ones cannot be made smaller.
-    check_seconds(budget, min(len(chosen), FEW_ROWS) * features.shape[1])
-    run = Run(features, task, chosen, budget, stopwatch, families, on_progress)
-    if groups is not None and len(groups) == len(features):
-        groups = np.asarray(groups)[chosen]
-    run.split(folds=folds, time_ordered=time_ordered, groups=groups)
+        chosen = affordable_rows(task, budget, features.shape[1], structure.order)
+    run = Run(features, task, chosen, budget, stopwatch, families, on_progress, latency_ms)
+    run.evaluator.texts, run.evaluator.text_sizes = tuple(texts), text_sizes
+    run.split(structure, folds)
     return run
 
 
-def affordable_rows(task: Task, budget: Budget, columns: int, *, newest: bool) -> np.ndarray:
+def _without(features: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
+    """The columns that may tell a time or a key, which a text does not."""
+    known = [str(name) for name in features.columns]
+    if unknown := [name for name in texts if name not in known]:
+        raise ProjectError(
+            f"texts names columns that the table lacks: {', '.join(unknown)}; it has "
+            f"{', '.join(known[:30])}",
+            "name columns of the table",
+        )
+    return features.loc[:, [name not in texts for name in known]]
+
+
+def affordable_rows(
+    task: Task, budget: Budget, columns: int, order: np.ndarray | None
+) -> np.ndarray:
     """Numbers of the rows that the search uses: all of them, unless the budget is too short.
 
-    Classes keep their shares, and rare ones all their rows; with `newest` the last rows are taken.
-    The members of the ensemble are fitted on all rows at the end, if there is time for that.
+    Classes keep their shares, and rare ones all their rows; of an order in time the last rows are
+    taken, and the numbers are in that order. The members of the ensemble are fitted on all rows at
+    the end, if there is time for that.
     """
     rows = len(task.target)
+    every = np.arange(rows) if order is None else order
     if budget.seconds is None or rows * columns <= CELLS_A_SECOND * budget.seconds:
-        return np.arange(rows)
+        return every
     most = max(FEW_ROWS, int(CELLS_A_SECOND * budget.seconds / columns))
     if rows <= most:
-        return np.arange(rows)
-    if newest:
-        return np.arange(rows - most, rows)
+        return every
+    if order is not None:
+        return order[-most:]
     order = np.random.default_rng(task.seed).permutation(rows)
     taken = np.zeros(rows, dtype=bool)
     taken[order[:most]] = True

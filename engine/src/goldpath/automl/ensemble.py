@@ -17,7 +17,7 @@ from sklearn.base import (  # noqa: TID253  imported only where a model is fitte
 
 from goldpath.automl.columns import PlainColumns
 from goldpath.automl.learners.learner import Learner
-from goldpath.automl.preparation import TablePreparation
+from goldpath.automl.preparation import Numbers, TablePreparation
 from goldpath.automl.selection import temper
 from goldpath.errors import ProjectError
 
@@ -69,12 +69,13 @@ class _Ensemble(BaseEstimator):  # type: ignore[misc]
         is_plain = not isinstance(rows, pd.DataFrame) and hasattr(rows, "time_parts")
         table = rows if is_plain else PlainColumns(self._table(rows))
         encoded: dict[int, np.ndarray] = {}
+        shared: Numbers = {}
         total: np.ndarray | float = 0.0
         for member in self.members:
             outputs: np.ndarray | float = 0.0
             for number, learner in zip(member.preparations, member.models, strict=True):
                 if number not in encoded:
-                    encoded[number] = self.preparations[number].encode(table)
+                    encoded[number] = self.preparations[number].encode(table, shared)
                 outputs = outputs + learner.predict(encoded[number])
             mean = np.asarray(outputs) / len(member.models)
             if member.temperature != 1:

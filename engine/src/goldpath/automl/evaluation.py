@@ -13,8 +13,10 @@ from goldpath.automl.families.family import SearchFamily, Shape
 from goldpath.automl.folds import Fold
 from goldpath.automl.learners.learner import Learner, Parts
 from goldpath.automl.preparation import Form, TablePreparation
+from goldpath.automl.result import LeaderboardEntry
 from goldpath.automl.selection import best_temperature, temper
 from goldpath.automl.task import Task, log_loss
+from goldpath.learning.text.sizes import USUAL_SIZES
 
 Split = tuple[int, int]
 """Number of the repeat and of the fold."""
@@ -69,9 +71,33 @@ class Candidate:
         mean = self.sums[rows] / (counts[:, None] if self.sums.ndim == 2 else counts)
         return temper(mean, self.temperature) if self.temperature != 1 else mean
 
+    def entry(self, weight: float, sign: float) -> LeaderboardEntry:
+        """For the leaderboard; `sign` turns a loss into the metric."""
+        complete = self.state == "complete"
+        return LeaderboardEntry(
+            number=self.number,
+            family=self.family,
+            parameters=self.parameters,
+            state=self.state,
+            score=sign * self.loss if complete else None,
+            fold_scores=tuple(sign * self.fold_losses[s] for s in sorted(self.fold_losses)),
+            seconds=self.seconds,
+            predict_microseconds=self.microseconds * max(1, len(self.models)),
+            in_portfolio=self.in_portfolio,
+            weight=weight,
+            reason=self.reason,
+        )
+
 
 class Evaluator:
-    """Fits candidates on folds; remembers encoded rows and how long families take."""
+    """Fits candidates on folds; remembers encoded rows and how long families take.
+
+    Attributes:
+        splits: The folds of each repeat.
+        keys: Columns that are no features; known before anything is encoded.
+        texts: Columns that are said to be free text.
+        text_sizes: How much a model sees of a text.
+    """
 
     def __init__(
         self,
@@ -84,6 +110,9 @@ class Evaluator:
         self.features, self.task, self._whole = features, task, whole
         self.families, self.stopwatch = families, stopwatch
         self.splits: dict[int, list[Fold]] = {}
+        self.keys: tuple[str, ...] = ()
+        self.texts: tuple[str, ...] = ()
+        self.text_sizes = USUAL_SIZES
         self.preparations: dict[tuple[Split | None, Form], TablePreparation] = {}
         self._parts: dict[tuple[Split | None, Form], Parts] = {}
         self._rates: dict[str, float] = {}
@@ -106,7 +135,15 @@ class Evaluator:
         """
         key = (split, form)
         if key not in self._parts:
-            preparation = TablePreparation(form, self.task.outputs, self.task.seed)
+            preparation = TablePreparation(
+                form,
+                self.task.outputs,
+                self.task.seed,
+                self.keys,
+                self.texts,
+                self.text_sizes.terms,
+                self.text_sizes.axes,
+            )
             before = self.stopwatch.elapsed()
             judged, encoded_judged = None, None
             if split is None:
@@ -172,6 +209,7 @@ class Evaluator:
         seconds: float,
         bound: Mapping[Split, float] | None = None,
         margin: float = np.inf,
+        least: float = 0.0,
     ) -> None:
         """Fit a candidate on each fold of a repeat and keep its held-out predictions.
 
@@ -182,6 +220,7 @@ class Evaluator:
             bound: The best candidate's proxies; the fit of further folds ends where the mean of
                 this one's is worse by more than the margin.
             margin: See `bound`.
+            least: Seconds that each fold may take also where fewer are left.
         """
         started = self.stopwatch.elapsed()
         deadline = self.stopwatch.deadline(seconds)
@@ -193,7 +232,7 @@ class Evaluator:
                 for number in range(len(folds)):
                     split = (repeat, number)
                     share = deadline.left() / (len(folds) - number)
-                    if self.expected_seconds(candidate, split) > max(share, 0):
+                    if self.expected_seconds(candidate, split) > max(share, least):
                         candidate.state, candidate.reason = "skipped", "no time for it"
                         candidate.models.pop(split, None)
                         return

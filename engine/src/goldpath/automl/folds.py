@@ -27,23 +27,19 @@ def make_folds(
     Args:
         task: Its target is stratified by.
         folds: Made by the caller; checked only.
-        time_ordered: Rows are in the order of time: each fold is judged on rows after its own.
+        time_ordered: Rows are in the order of time, oldest first: each fold is judged on rows
+            after its own.
         groups: One value a row; rows of one group are never on both sides.
         repeat: Another number gives another random split.
 
     Raises:
         NotEnoughDataError: For fewer rows than folds, or one class only in a training part.
-        ProjectError: If the arguments contradict each other.
+        ProjectError: If own folds overlap, or the groups are not one a row.
     """
     rows = len(task.target)
     if rows < FEWEST_ROWS:
         raise NotEnoughDataError(
             f"{rows} rows; a search needs {FEWEST_ROWS} at least", "give more rows"
-        )
-    if sum((folds is not None, time_ordered, groups is not None)) > 1:
-        raise ProjectError(
-            "folds, time_ordered and groups were given together",
-            "give one of them; own folds can respect both time and groups",
         )
     if folds is not None:
         made = _checked(folds, rows)

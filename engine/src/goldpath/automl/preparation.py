@@ -7,6 +7,7 @@ a row never sees its own target.
 """
 
 # Imported only where a model is fitted or loaded, never by `--help`.
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -22,8 +23,12 @@ from goldpath.automl.columns import (
     column_kind,
 )
 from goldpath.errors import ProjectError
+from goldpath.learning.text.sizes import USUAL_SIZES
+from goldpath.learning.text.vectors import TextVectors
 
 Form = Literal["trees", "dense"]
+Numbers = dict[tuple[tuple[Any, ...], tuple[Any, ...]], np.ndarray]
+"""The numbers of a table's rows by the columns that they were read from."""
 INNER_FOLDS = 5
 SMOOTHING = 10.0
 """A category's mean counts as if so many rows with the overall mean were added to it."""
@@ -40,6 +45,10 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         form: `trees` or `dense`.
         outputs: Classes of the target; 1 for regression.
         seed: Of the folds that the target encoding is cross-fitted with.
+        keys: Names of columns that only tell rows apart, and are left out.
+        texts: Names of columns that are free text, whatever their values look like.
+        terms: See `TextVectors`.
+        axes: See `TextVectors`.
 
     Attributes:
         columns_: Names of the columns that were there in training.
@@ -47,10 +56,23 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         categorical_: Numbers of the encoded columns that hold category codes.
     """
 
-    def __init__(self, form: Form = "trees", outputs: int = 1, seed: int = 42) -> None:
+    def __init__(
+        self,
+        form: Form = "trees",
+        outputs: int = 1,
+        seed: int = 42,
+        keys: Sequence[str] = (),
+        texts: Sequence[str] = (),
+        terms: int = USUAL_SIZES.terms,
+        axes: int = USUAL_SIZES.axes,
+    ) -> None:
         self.form = form
         self.outputs = outputs
         self.seed = seed
+        self.keys = keys
+        self.texts = texts
+        self.terms = terms
+        self.axes = axes
 
     def fit(self, X: pd.DataFrame, y: np.ndarray) -> "TablePreparation":  # noqa: N803
         """Learn the columns' kinds, categories, means and scales."""
@@ -69,7 +91,7 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_table(X)
         self.columns_ = list(X.columns)
-        self.kinds_ = [str(column_kind(X[name])) for name in self.columns_]
+        self.kinds_ = [str(self._kind(X[name])) for name in self.columns_]
         if all(kind in LEFT_OUT for kind in self.kinds_):
             raise ProjectError(
                 f"none of the columns can be learnt from: {dict(zip(X, self.kinds_, strict=True))}",
@@ -77,8 +99,9 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             )
         self.categories_: dict[str, np.ndarray] = {}
         self.codes_: dict[str, np.ndarray] = {}
+        self.vectors_: dict[str, TextVectors] = {}
         rows = PlainColumns(X)
-        numbers, codes = self._plain(rows, learn=True)
+        numbers, codes = self._plain(rows, None, learn=True)
         encoded = self._encode_many(rows, y)
         self.categorical_ = list(range(numbers.shape[1], numbers.shape[1] + codes.shape[1]))
         if self.form == "trees":
@@ -91,8 +114,12 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Encode rows; see `encode`."""
         return self.encode(PlainColumns(X))
 
-    def encode(self, rows: PlainColumns) -> np.ndarray:
+    def encode(self, rows: PlainColumns, shared: Numbers | None = None) -> np.ndarray:
         """Encode rows; categories never seen count as missing.
+
+        Args:
+            rows: A table's columns.
+            shared: What preparations of other folds have read of the same rows, and may read.
 
         Raises:
             ProjectError: If a column of the training rows is not there.
@@ -103,10 +130,13 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 f"the rows lack columns that the model was trained with: {', '.join(lacking)}",
                 "give every training column; a value may be missing, its column may not",
             )
-        numbers, codes = self._plain(rows, learn=False)
+        numbers, codes = self._plain(rows, shared, learn=False)
         many = [
             self.codes_[str(name)][self._positions(str(name), rows.text(name))]
             for name in self._of(Kind.MANY)
+        ]
+        many += [
+            self.vectors_[str(name)].transform(rows.words(name)) for name in self._of(Kind.WORDS)
         ]
         encoded = np.hstack([np.empty((len(rows.table), 0)), *many])
         if self.form == "trees":
@@ -114,16 +144,22 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         numbers = np.hstack([numbers, encoded])
         return _join(self._scaled(numbers), self._indicators(codes, learn=False))
 
+    def _kind(self, column: "pd.Series[Any]") -> Kind:
+        if str(column.name) in self.keys:
+            return Kind.IDENTIFIER
+        found = column_kind(column)
+        told = str(column.name) in self.texts and found != Kind.CONSTANT
+        return Kind.WORDS if told else found
+
     def _of(self, *kinds: Kind) -> list[Any]:
         return [
             name for name, kind in zip(self.columns_, self.kinds_, strict=True) if kind in kinds
         ]
 
-    def _plain(self, rows: PlainColumns, *, learn: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _plain(
+        self, rows: PlainColumns, shared: Numbers | None, *, learn: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and parts of times; and codes of few categories, missing where unknown."""
-        numbers = [rows.numbers(name) for name in self._of(Kind.NUMBER, Kind.NUMBER_TEXT)]
-        for name in self._of(Kind.TIME, Kind.TIME_TEXT):
-            numbers.extend(rows.time_parts(name))
         codes = []
         for name in self._of(Kind.FEW):
             text = rows.text(name)
@@ -132,8 +168,22 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             positions = self._positions(str(name), text).astype(np.float64)
             positions[positions == len(self.categories_[str(name)])] = np.nan
             codes.append(positions)
-        size = len(rows.table)
-        return _columns(numbers, size), _columns(codes, size)
+        return self._numbers(rows, shared), _columns(codes, len(rows.table))
+
+    def _numbers(self, rows: PlainColumns, shared: Numbers | None) -> np.ndarray:
+        """Numbers and parts of times, a column each."""
+        names = self._of(Kind.NUMBER, Kind.NUMBER_TEXT)
+        times = self._of(Kind.TIME, Kind.TIME_TEXT)
+        key = (tuple(names), tuple(times))
+        if shared is not None and key in shared:
+            return shared[key]
+        parts = [rows.numbers(name) for name in names]
+        for name in times:
+            parts.extend(rows.time_parts(name))
+        made = _columns(parts, len(rows.table))
+        if shared is not None:
+            shared[key] = made
+        return made
 
     def _positions(self, name: str, text: np.ndarray) -> np.ndarray:
         """Number of each category in the sorted list; the list's length where it is not in it."""
@@ -145,7 +195,7 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.where(known[inside] == text, inside, len(known))
 
     def _encode_many(self, rows: PlainColumns, y: np.ndarray) -> np.ndarray:
-        """Learn the means of columns with many categories; return them cross-fitted."""
+        """Learn the means of columns with many categories, and the words of texts; cross-fitted."""
         targets = self._targets(y)
         folds = np.random.default_rng(self.seed).permutation(len(y)) % INNER_FOLDS
         parts = [np.empty((len(y), 0))]
@@ -163,6 +213,10 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             # Counts do not depend on the target: those of all rows are the better ones.
             part[:, -1] = self.codes_[str(name)][positions, -1]
             parts.append(part)
+        labels = y if self.outputs == 1 else y.astype(str)
+        for name in self._of(Kind.WORDS):
+            vectors = self.vectors_[str(name)] = TextVectors(self.terms, self.axes, self.seed)
+            parts.append(vectors.fit_transform(rows.words(name), labels))
         encoded: np.ndarray = np.hstack(parts)
         return encoded
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from goldpath.automl.result import AutoMLResult, HistoryPoint, LeaderboardEntry
+from goldpath.automl.result import AutoMLResult, HistoryPoint, LeaderboardEntry, Option
+from goldpath.automl.structure.findings import SPOKEN_FOLDS, Finding
 from goldpath.automl.task import Task
 
 IMPORTANCE_ROWS = 500
@@ -99,6 +100,11 @@ class Report:
     attributions: Mapping[str, float]
     dependences: tuple[Dependence, ...]
     points: tuple[Point, ...]
+    interval: tuple[float, float] | None = None
+    judged_on: str = SPOKEN_FOLDS["random"]
+    findings: tuple[Finding, ...] = ()
+    options: tuple[Option, ...] = ()
+    latency_ms: float | None = None
 
 
 def make_report(
@@ -161,6 +167,11 @@ def make_report(
         attributions=_attributions(result, rows, seconds) if explain else {},
         dependences=tuple(dependences),
         points=_points(result, microseconds),
+        interval=result.interval,
+        judged_on=SPOKEN_FOLDS[result.folds_by],
+        findings=result.findings,
+        options=result.options,
+        latency_ms=result.latency_ms,
     )
 
 

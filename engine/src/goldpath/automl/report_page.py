@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldpath.automl.report import Dependence, Report, plain
-from goldpath.automl.result import LeaderboardEntry
+from goldpath.automl.result import LeaderboardEntry, Option
 from goldpath.pages.charts import Bar, Chart, Curve, Dot, bars, fit_axes, line_chart
 from goldpath.pages.documents import digits, render
 from goldpath.reports import write_report, write_text
 
 SHOWN_CONFIGURATIONS = 40
+SHOWN_OPTIONS = 24
 SHOWN_FEATURES = 20
 SHOWN_TEXT = 600
 
@@ -39,6 +40,18 @@ class ShownDependence:
     bars: tuple[tuple[str, tuple[Bar, ...]], ...]
 
 
+@dataclass(frozen=True)
+class ShownOption:
+    """An ensemble that could have been taken, as text."""
+
+    families: str
+    models: str
+    score: str
+    milliseconds: str
+    note: str
+    chosen: bool
+
+
 def write_report_files(report: Report, folder: Path, name: str) -> tuple[Path, Path]:
     """Write `name.html` and `name.json` in one step each; returns both."""
     page, values = folder / f"{name}.html", folder / f"{name}.json"
@@ -60,6 +73,7 @@ def render_page(report: Report) -> str:
         "automl.html",
         report=report,
         spent=spent,
+        options=list(map(_option, report.options[:SHOWN_OPTIONS])),
         learning=_learning_curve(report),
         front=_front(report),
         configurations=list(map(_shown, report.leaderboard[:SHOWN_CONFIGURATIONS])),
@@ -123,6 +137,19 @@ def _shown(entry: LeaderboardEntry) -> ShownConfiguration:
         latency=f"{entry.predict_microseconds:.3g}" if entry.predict_microseconds > 0 else "",
         note=(said + reason)[:SHOWN_TEXT],
         chosen=entry.weight > 0,
+    )
+
+
+def _option(option: Option) -> ShownOption:
+    notes = ["the model"] * option.is_chosen + ["nothing is better and faster"] * option.is_best
+    notes += ["can be compiled"] * option.can_be_compiled
+    return ShownOption(
+        families=", ".join(option.families),
+        models=str(option.models),
+        score=digits(option.score, 5),
+        milliseconds=f"{option.milliseconds:.3g}",
+        note=", ".join(notes),
+        chosen=option.is_chosen,
     )
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from goldpath.automl.structure.findings import Finding, Folds
+
 
 @dataclass(frozen=True)
 class LeaderboardEntry:
@@ -49,6 +51,30 @@ class HistoryPoint:
 
 
 @dataclass(frozen=True)
+class Option:
+    """An ensemble that could have been taken.
+
+    Attributes:
+        families: Its members', the heaviest first.
+        models: How many fitted models it asks for one row.
+        score: On the held-out rows, in the metric's units.
+        milliseconds: For one row, from its models' own times.
+        can_be_compiled: Whether all members have a compiled form, with which a service answers in a
+            fraction of that time.
+        is_best: Whether no other is both better and faster (the Pareto front).
+        is_chosen: Whether it is the result's model.
+    """
+
+    families: tuple[str, ...]
+    models: int
+    score: float
+    milliseconds: float
+    can_be_compiled: bool
+    is_best: bool
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
 class AutoMLResult:
     """A fitted model and how it was found.
 
@@ -70,6 +96,12 @@ class AutoMLResult:
         held_out_rows: Numbers of the rows that the folds judged on.
         held_out_predictions: The ensemble's for these rows, made by models that did not learn from
             them: probabilities of shape (rows, classes), or values.
+        interval: Where the score of as many new rows as a fold has judged is expected, with 95 %;
+            from the spread over the folds. None for a single fold.
+        folds_by: What the folds were made by.
+        options: Ensembles that were set beside each other by score and milliseconds for one row.
+        latency_ms: What the model takes for one row, measured at the end.
+        findings: How the rows hang together, what was done because of it, and what is asked.
     """
 
     model: Any
@@ -88,8 +120,18 @@ class AutoMLResult:
     folds: int
     held_out_rows: np.ndarray = field(repr=False, compare=False)
     held_out_predictions: np.ndarray = field(repr=False, compare=False)
+    interval: tuple[float, float] | None
+    folds_by: Folds
+    options: tuple[Option, ...]
+    latency_ms: float
+    findings: tuple[Finding, ...]
 
     @property
     def best(self) -> LeaderboardEntry:
         """The best single configuration."""
         return self.leaderboard[0]
+
+    @property
+    def questions(self) -> tuple[Finding, ...]:
+        """What only somebody who knows the data can tell."""
+        return tuple(finding for finding in self.findings if finding.question)

@@ -1,25 +1,36 @@
 """One search from its start to its result: the engine's parts in order, and the time of each."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from goldpath.automl.assembly import assemble, held_out_predictions
-from goldpath.automl.budget import Budget, Stopwatch
+from goldpath.automl.assembly import held_out_predictions
+from goldpath.automl.budget import Budget, Deadline, Stopwatch, limited_threads
 from goldpath.automl.evaluation import Candidate, Evaluator
+from goldpath.automl.families.dense import BASELINE
 from goldpath.automl.families.portfolio import usable_families
-from goldpath.automl.folds import FEW_ROWS, RowNumbers, make_folds
+from goldpath.automl.folds import FEW_ROWS, Fold, RowNumbers, make_folds
+from goldpath.automl.latency.build import build
+from goldpath.automl.latency.choice import LATENCY_MS, Members, latency_finding
 from goldpath.automl.learners.learner import Learner
-from goldpath.automl.result import AutoMLResult, HistoryPoint, LeaderboardEntry
+from goldpath.automl.result import (
+    AutoMLResult,
+    HistoryPoint,
+)
 from goldpath.automl.search import Search
 from goldpath.automl.storage import open_storage
+from goldpath.automl.structure.findings import Finding
+from goldpath.automl.structure.interval import expected_scores
+from goldpath.automl.structure.keys import never_come_back
+from goldpath.automl.structure.structure import Structure
 from goldpath.automl.task import GREATER_IS_BETTER, Task
 from goldpath.errors import NotEnoughDataError
+from goldpath.presentation import step
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -45,6 +56,7 @@ class Run:
         stopwatch: Stopwatch,
         families: Sequence[str] | None,
         on_progress: Callable[[HistoryPoint], None] | None,
+        latency_ms: float | None,
     ) -> None:
         self.features, self.chosen, self.budget, self.stopwatch = (
             features,
@@ -54,27 +66,36 @@ class Run:
         )
         self.task = replace(task, target=task.target[chosen])
         self.families, self.left_out = usable_families(families, len(chosen))
-        some = features if len(chosen) == len(features) else features.iloc[chosen]
-        self.evaluator = Evaluator(
-            some, self.task, self.families, stopwatch, whole=(features, task.target)
-        )
+        is_all = np.array_equal(chosen, np.arange(len(features)))
+        some = features if is_all else features.iloc[chosen]
+        # The baseline needs no rows, so it takes those that are encoded anyway.
+        baseline = replace(BASELINE, form=next(iter(self.families.values())).form)
+        known = {**self.families, BASELINE.name: baseline}
+        self.evaluator = Evaluator(some, self.task, known, stopwatch, (features, task.target))
         self.history: list[HistoryPoint] = []
         self.on_progress = on_progress
+        # Without seconds no decision depends on a clock, unless the caller wants it to.
+        self.latency_ms = latency_ms or (LATENCY_MS if stopwatch.timed else np.inf)
         self._selected_at, self._selecting = 0.0, 0.0
         self._members: list[Candidate] = []
         self._ensemble_loss = np.inf
 
     def split(
         self,
-        *,
+        structure: Structure,
         folds: Iterable[tuple[RowNumbers, RowNumbers]] | None,
-        time_ordered: bool,
-        groups: Sequence[Any] | np.ndarray | None,
     ) -> None:
         """Make the folds; small tables without an order of their own may be split again later."""
-        made = make_folds(self.task, folds=folds, time_ordered=time_ordered, groups=groups)
+        self.structure, self.findings = structure, list(structure.findings)
+        ordered = structure.order is not None
+        groups = structure.groups
+        if groups is not None and len(groups) == len(self.features):
+            groups = groups[self.chosen]
+        self.groups = groups
+        made = make_folds(self.task, folds=folds, time_ordered=ordered, groups=groups)
         self.evaluator.add_repeat(0, made)
-        self.ordered = time_ordered or folds is not None
+        self.evaluator.keys = self._keys(made)
+        self.ordered = ordered or folds is not None
         self.repeats = 1
         if not self.ordered and len(self.task.target) < FEW_ROWS:
             self.repeats = MOST_REPEATS if self.stopwatch.timed else 2
@@ -83,6 +104,33 @@ class Run:
                 self.task, folds=None, time_ordered=False, groups=groups, repeat=repeat
             )
             self.evaluator.add_repeat(repeat, again)
+
+    def say_findings(self) -> None:
+        """Print what was found about the table, on standard error."""
+        for finding in self.findings:
+            step(finding.sentence)
+
+    def _say(self, *findings: Finding) -> None:
+        for finding in findings:
+            self.findings.append(finding)
+            step(finding.sentence)
+
+    def _keys(self, folds: list[Fold]) -> tuple[str, ...]:
+        """Columns that are no features: the groups', and keys of which no value comes back."""
+        keys = [self.structure.group_column] if self.structure.group_column else []
+        for name in never_come_back(self.structure.repeating, self.chosen, folds):
+            if name in keys:
+                continue
+            keys.append(name)
+            self.findings.append(
+                Finding(
+                    "key",
+                    name,
+                    f"hardly a value of {name} in the judged rows is one that was learned",
+                    f"{name} is no feature",
+                )
+            )
+        return tuple(keys) if len(keys) < self.features.shape[1] else ()
 
     def search(
         self,
@@ -147,36 +195,41 @@ class Run:
         """Improve the ensemble's members with the time that is left, and put it together.
 
         Raises:
-            NotEnoughDataError: If no configuration could be fitted.
+            NotEnoughDataError: If every configuration failed.
         """
-        if not self.found.finished():
-            reasons = {one.family: one.reason or one.state for one in self.found.candidates}
-            raise NotEnoughDataError(
-                f"no configuration could be fitted: {reasons}",
-                "give more seconds or more rows, or name other families",
-            )
+        self._require_a_model()
         with limited_threads(self.task.threads):
             for repeat in range(1, self.repeats):
                 self._bag_again(repeat)
-            chosen, selection = self.found.select()
-            members = [(chosen[number], weight) for number, weight in selection.weights.items()]
-            model = assemble(
+            pool, selection = self.found.select()
+            whole = [(pool[number], weight) for number, weight in selection.weights.items()]
+            refits = self._refit(whole)
+            built = build(
                 self.evaluator,
-                members,
-                self._refit(members),
-                list(self.features.columns),
+                whole,
+                selection.loss,
+                refits,
+                self.features,
+                self.latency_ms,
+                self._time_to_choose(),
                 ordered=self.ordered,
             )
+        model, chosen, members = built.model, built.ensemble, built.ensemble.members
         task, single = self.task, self.found.finished()[0].loss
         sign = -1.0 if task.metric in GREATER_IS_BETTER else 1.0
+        self._say(
+            *latency_finding(
+                built.chooser, chosen, self.latency_ms, built.milliseconds, sign, task.metric
+            )
+        )
         weights = {one.number: weight for one, weight in members}
-        board = [self._entry(one, weights.get(one.number, 0.0), sign) for one in self._ranked()]
+        board = [one.entry(weights.get(one.number, 0.0), sign) for one in self._ranked()]
         return AutoMLResult(
             model=model,
             problem=task.problem,
             metric=task.metric,
             greater_is_better=task.metric in GREATER_IS_BETTER,
-            score=sign * selection.loss,
+            score=sign * chosen.loss,
             best_single_score=sign * single,
             baseline_score=sign * task.baseline(),
             leaderboard=tuple(board),
@@ -187,8 +240,44 @@ class Run:
             rows=len(self.features),
             folds=len(self.evaluator.splits[0]),
             held_out_rows=self.chosen[self.evaluator.held_out_rows()],
+            interval=self._interval(members),
+            folds_by=self.structure.folds,
+            options=built.chooser.shown(chosen, sign),
+            latency_ms=built.milliseconds,
+            findings=tuple(self.findings),
             held_out_predictions=held_out_predictions(self.evaluator, members, model),
         )
+
+    def _require_a_model(self) -> None:
+        """See that there is one, if only a constant prediction, and say where time was short."""
+        finished, tried = self.found.finished(), self.found.candidates
+        seconds = self.stopwatch.seconds
+        if not finished and tried and all(one.state == "failed" for one in tried):
+            reasons = {one.family: one.reason for one in tried}
+            raise NotEnoughDataError(
+                f"no configuration could be fitted: {reasons}",
+                "give more rows, or name other families",
+            )
+        if not finished:
+            self.found.try_baseline()
+            self._say_short("the model is a constant prediction")
+            self._after_trial()
+        elif self.history and self.history[0].elapsed > seconds:
+            # What was cut short may be worse than a constant.
+            self.found.try_baseline()
+            self._say_short("the first model was cut short and finished all the same")
+
+    def _say_short(self, done: str) -> None:
+        over = f"the budget of {self.stopwatch.seconds:g} s was over before any model was fitted"
+        self._say(Finding("budget", "", over, f"{done}; give more seconds"))
+
+    def _time_to_choose(self) -> Deadline:
+        """What is left, and half of what is kept for the end."""
+        if not self.stopwatch.timed:
+            return self.stopwatch.never()
+        least = 0.5 * KEPT_FOR_THE_END * self.stopwatch.seconds
+        left = max(self.stopwatch.left() - least, least)
+        return Deadline(self.stopwatch, self.stopwatch.elapsed() + left)
 
     def _after_trial(self) -> None:
         """Select now and then, for the learning curve and the time that the end must have."""
@@ -247,7 +336,7 @@ class Run:
             expected = candidate.seconds / max(1, len(candidate.rounds))
             end = KEPT_FOR_THE_END * self.stopwatch.seconds + 3 * self._selecting
             left = self.stopwatch.left() - end if self.stopwatch.timed else np.inf
-            form = self.families[candidate.family].form
+            form = self.evaluator.families[candidate.family].form
             if left < 1.1 * expected + self.evaluator.encoding_seconds(form, repeat):
                 continue
             self.evaluator.evaluate(candidate, repeat, left)
@@ -271,11 +360,11 @@ class Run:
                     expected = self._refit_seconds(candidate) * (1.1 if another else 1.0)
                     expected = max(expected, self.evaluator.expected_seconds(candidate, None))
                     expected += self.evaluator.encoding_seconds(
-                        self.families[candidate.family].form
+                        self.evaluator.families[candidate.family].form
                     )
                     if left < expected or (another and candidate.number not in refits):
                         continue
-                if another and self.families[candidate.family].exact:
+                if another and self.evaluator.families[candidate.family].exact:
                     continue
                 with contextlib.suppress(Exception):
                     refits.setdefault(candidate.number, []).append(
@@ -285,34 +374,23 @@ class Run:
                     )
         return {number: learners for number, learners in refits.items() if learners}
 
+    def _interval(self, members: Members) -> tuple[float, float] | None:
+        """Where the score of new rows is expected; see `expected_scores`."""
+        rows = len(self.task.target)
+        mean = np.zeros((rows, self.task.outputs) if self.task.outputs > 1 else rows)
+        held_out = self.evaluator.held_out_rows()
+        mean[held_out] = sum(weight * one.held_out(held_out) for one, weight in members)
+        units = None if self.ordered else np.arange(rows) if self.groups is None else self.groups
+        return expected_scores(
+            lambda judged: self.task.score(self.task.target[judged], mean[judged]),
+            [judged for _, judged in self.evaluator.splits[0]],
+            units,
+            self.task.seed,
+            None if self.task.problem == "regression" else self.task.target,
+            self.task.limits,
+        )
+
     def _ranked(self) -> list[Candidate]:
         return sorted(
             self.found.candidates, key=lambda o: (o.state != "complete", o.loss, o.number)
         )
-
-    def _entry(self, candidate: Candidate, weight: float, sign: float) -> LeaderboardEntry:
-        complete = candidate.state == "complete"
-        return LeaderboardEntry(
-            number=candidate.number,
-            family=candidate.family,
-            parameters=candidate.parameters,
-            state=candidate.state,
-            score=sign * candidate.loss if complete else None,
-            fold_scores=tuple(
-                sign * candidate.fold_losses[s] for s in sorted(candidate.fold_losses)
-            ),
-            seconds=candidate.seconds,
-            predict_microseconds=candidate.microseconds * max(1, len(candidate.models)),
-            in_portfolio=candidate.in_portfolio,
-            weight=weight,
-            reason=candidate.reason,
-        )
-
-
-@contextlib.contextmanager
-def limited_threads(threads: int) -> Iterator[None]:
-    """At most so many threads in the libraries below."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(threads):
-        yield

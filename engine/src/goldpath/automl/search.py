@@ -7,12 +7,14 @@ out, and everybody learns from everybody's trials.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from goldpath.automl.evaluation import Candidate, Evaluator, Split
+from goldpath.automl.families.dense import BASELINE
 from goldpath.automl.families.family import SearchFamily
 from goldpath.automl.families.portfolio import portfolio
 from goldpath.automl.selection import Selection, select_ensemble
@@ -34,6 +36,8 @@ LONGEST_TRIAL = 0.3
 LEAST_FOR_A_TRIAL = 0.1
 TOO_SHORT = 0.02
 """Of the whole budget: the latter is too little for a trial that is worth having."""
+LEAST_FOR_A_FIRST_FOLD = 0.1
+"""Seconds for each fold of the first model, also where the budget is over."""
 BEST_KEPT = 12
 KEPT_A_FAMILY = 3
 PARAMETERS = "parameters"
@@ -105,6 +109,11 @@ class Search:
             self._tell(study, trial, candidate)
             after()
 
+    def try_baseline(self) -> None:
+        """Make a constant prediction the only finished candidate."""
+        candidate = self._new(BASELINE.name, {}, in_portfolio=True)
+        self.evaluator.evaluate(candidate, 0, math.inf)
+
     def adopt(self, seconds_left: Callable[[], float], after: Callable[[], None]) -> None:
         """Try here what other processes found to be better than anything found here."""
         if self._storage is None:
@@ -146,7 +155,8 @@ class Search:
         left = max(seconds_left(), 0.0)
         total = self.evaluator.stopwatch.seconds
         seconds = min(left, max(LONGEST_TRIAL * left, LEAST_FOR_A_TRIAL * total))
-        self.evaluator.evaluate(candidate, 0, seconds, bound, margin * gain)
+        least = 0.0 if self.finished() else LEAST_FOR_A_FIRST_FOLD
+        self.evaluator.evaluate(candidate, 0, seconds, bound, margin * gain, least)
         kept = {one.number for one in self.pool()}
         for one in self.candidates:
             if one.number not in kept:

@@ -90,6 +90,7 @@ def find_model_parallel(
     # A worker's clock starts when its libraries are imported; that must not prolong the search.
     until = None if budget.seconds is None else time.time() + SHARE_OF_SEARCH * budget.seconds
     run = run_of(features, target, problem, part, on_progress=on_progress, **options)
+    run.say_findings()
     # A worker that is late may still hold its journal open.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         shared = str(storage or Path(folder) / "journal.log")

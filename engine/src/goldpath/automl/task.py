@@ -50,6 +50,12 @@ class Task:
         """Columns of a prediction: the number of classes, 1 for regression."""
         return max(1, len(self.classes))
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the greatest value of the metric."""
+        least = -np.inf if self.metric == "r2" else 0.0
+        return least, 1.0 if self.metric in GREATER_IS_BETTER else np.inf
+
     def loss(self, target: np.ndarray, predictions: np.ndarray) -> float:
         """The metric as a loss: less is better.
 

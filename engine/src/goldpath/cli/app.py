@@ -9,6 +9,8 @@ Exit codes: 0 ok, 1 a check says no, 2 error, 3 not enough data, 99 nothing to d
 import gc
 import os
 import sys
+import traceback
+from datetime import datetime
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
@@ -19,9 +21,11 @@ import typer
 from goldpath.cli.access import access as access_app
 from goldpath.cli.access import keys as keys_app
 from goldpath.cli.access import users as users_app
+from goldpath.cli.alerts import app as alerts_app
+from goldpath.cli.alerts import retrain
 from goldpath.cli.automl import automl
 from goldpath.cli.data import app as data_app
-from goldpath.cli.definitions import check, describe, with_dags_renewed
+from goldpath.cli.definitions import check, describe
 from goldpath.cli.docs import docs
 from goldpath.cli.engine import app as engine_app
 from goldpath.cli.features import app as features_app
@@ -30,7 +34,7 @@ from goldpath.cli.own_code import require_own_code
 from goldpath.cli.registry import app as registry_app
 from goldpath.cli.servers import COMMANDS as SERVER_COMMANDS
 from goldpath.cli.servers import relocate
-from goldpath.cli.sources import add_source
+from goldpath.cli.sources import add_model, add_source, adopt, sample
 from goldpath.cli.traffic import app as traffic_app
 from goldpath.cli.training import app as training_app
 from goldpath.cli.update import eject_example, migrate, template_update
@@ -40,23 +44,19 @@ if TYPE_CHECKING:
 
     from goldpath.project import Project
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Data, training, serving and monitoring of one model. Every command takes --json.",
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 RunId = Annotated[
     str | None, typer.Option(help="Name of this run; a second call with it changes nothing.")
 ]
 
+DAY = "%Y-%m-%d"
 OTHERS = 0o077
 """Rows, models, logs and reports are for whoever runs the project, not for the machine's others."""
 WRITE_SOURCES = frozenset(
     {
-        *("add-source", "adopt", "describe", "docs"),
+        *("add-model", "add-source", "adopt", "describe", "docs"),
         *("eject-example", "engine", "migrate", "template-update"),
     }
 )
@@ -73,6 +73,18 @@ class DriftSource(StrEnum):
     file = "file"
 
 
+@app.callback()
+def choose_model(
+    model: Annotated[
+        str | None,
+        typer.Option(envvar="MLOPS_MODEL", help="A further model (models/NAME), or the main one."),
+    ] = None,
+) -> None:
+    """Data, training, serving and monitoring of models. Every command takes --json."""
+    if model:
+        os.environ["MLOPS_MODEL"] = model  # for what this command starts, too
+
+
 DATA = "Data"
 MODEL = "Model"
 SERVE = "Serve and watch"
@@ -84,7 +96,9 @@ app.add_typer(training_app, name="training", rich_help_panel=MODEL)
 app.add_typer(registry_app, name="registry", rich_help_panel=MODEL)
 app.add_typer(logs_app, name="logs", rich_help_panel=SERVE)
 app.command(rich_help_panel=MODEL)(automl)
+app.command(rich_help_panel=MODEL)(retrain)
 app.add_typer(traffic_app, name="traffic", rich_help_panel=SERVE)
+app.add_typer(alerts_app, name="alerts", rich_help_panel=SERVE)
 app.add_typer(keys_app, name="api-key", rich_help_panel=SERVE)
 app.add_typer(users_app, name="user", rich_help_panel=SERVE)
 app.add_typer(access_app, name="access", rich_help_panel=SERVE)
@@ -102,7 +116,7 @@ def run(project: "Project | None" = None, arguments: "Sequence[str] | None" = No
     """Run the command line with a project: what its `__main__.py` does, and nothing else.
 
     An error that a person can mend is printed as text, or as one JSON object with `--json`, and
-    never as a traceback.
+    never as a traceback. Any other is one, and ends with 2: it is no check's answer.
 
     Args:
         project: Its definitions are used by the command; the engine's own where not given.
@@ -129,7 +143,7 @@ def run(project: "Project | None" = None, arguments: "Sequence[str] | None" = No
     _print_what_can_be_printed()
     given = sys.argv[1:] if arguments is None else list(arguments)
     mask = os.umask(OTHERS)
-    if given[:1] and given[0] in WRITE_SOURCES:
+    if _command(given) in WRITE_SOURCES:
         os.umask(mask)
     else:
         os.umask(mask | OTHERS)
@@ -138,12 +152,28 @@ def run(project: "Project | None" = None, arguments: "Sequence[str] | None" = No
         app(given)
         sys.exit()
     except ProjectError as error:
+        from goldpath.models.folders import VARIABLE, with_model
         from goldpath.presentation import show_error
 
+        error.fix = with_model(error.fix, os.environ.get(VARIABLE, ""))
         show_error(error, as_json="--json" in given)
         sys.exit(error.exit_code)
+    except Exception:  # noqa: BLE001  Python's own code for it, 1, is a check's "no"
+        traceback.print_exc()
+        sys.exit(2)
     finally:
         os.umask(mask)
+
+
+def _command(arguments: "Sequence[str]") -> str:
+    """The command's name, behind the option that chooses a model."""
+    words = iter(arguments)
+    for word in words:
+        if word == "--model":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
 
 
 def _print_what_can_be_printed() -> None:
@@ -153,68 +183,12 @@ def _print_what_can_be_printed() -> None:
             stream.reconfigure(errors="replace")
 
 
-@app.command(rich_help_panel=DATA)
-def sample(
-    rows: Annotated[int, typer.Option(min=100, help="Customers to generate.")] = 20_000,
-    seed: Annotated[int, typer.Option(help="Same seed, same file.")] = 7,
-    drift: Annotated[
-        list[str] | None,
-        typer.Option(help="Shift a numeric feature by standard deviations: monthly_charges=1.5"),
-    ] = None,
-    output: Annotated[Path, typer.Option(help="CSV file to write.")] = Path(
-        "data/sample/customers.csv"
-    ),
-    as_json: Json = False,
-) -> None:
-    """Generate the sample: customers who churn, with gaps, duplicates and bad rows."""
-    from goldpath.presentation import show
-    from goldpath.sample.customers import parse_drift, write_sample
-    from goldpath.settings import project_root
-
-    result = write_sample(project_root() / output, rows, seed, parse_drift(drift or []))
-    show(result, as_json)
+app.command(rich_help_panel=DATA)(sample)
 
 
-@app.command(rich_help_panel=DATA)
-def adopt(
-    data: Annotated[Path, typer.Option(help="CSV or Parquet file.")],
-    target: Annotated[str, typer.Option(help="Column to predict.")],
-    entity: Annotated[
-        str | None, typer.Option("--id", help="Column that identifies a row's subject.")
-    ] = None,
-    time: Annotated[
-        str | None, typer.Option(help="Column with the date or time; date+hour joins two.")
-    ] = None,
-    problem: Annotated[str | None, typer.Option(help="classification or regression.")] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--as", help="COLUMN=thousands, decimals, number, category or ignored; repeatable."
-        ),
-    ] = None,
-    label: Annotated[
-        list[str] | None, typer.Option(help="A word such as NA that is a class of the target.")
-    ] = None,
-    missing: Annotated[
-        list[str] | None, typer.Option(help="A word of the target that means a missing label.")
-    ] = None,
-    join_labels: Annotated[
-        bool, typer.Option("--join-labels", help="Spellings such as No and NO are one class.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Use your own data: infer the contract from a file and write config/project.yaml."""
-    from goldpath.adoption.answers import parse_answers
-    from goldpath.jobs.data.adoption import adopt_file
-    from goldpath.presentation import show_adoption
-    from goldpath.settings import load_settings
-
-    answers = parse_answers(column or (), label or (), missing or (), join_labels=join_labels)
-    adopted = adopt_file(load_settings(), data, target, entity, time, problem, answers)
-    show_adoption(with_dags_renewed(adopted), as_json)
-
-
+app.command(rich_help_panel=DATA)(adopt)
 app.command(rich_help_panel=DATA)(add_source)
+app.command(rich_help_panel=MODEL)(add_model)
 
 
 @app.command(rich_help_panel=MODEL)
@@ -271,18 +245,39 @@ def batch_predict(
         Path | None, typer.Option(help="Write this Parquet file, not the predictions table.")
     ] = None,
     run_id: RunId = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=[DAY], help="Score gold's rows from this day on …"),
+    ] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=[DAY], help="… up to the day before this one."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Score rows with the champion, into the predictions table or from Parquet to Parquet."""
+    """Score rows with the champion, into the predictions table or from Parquet to Parquet.
+
+    With --from and --to, the predictions of each day replace those that the table has of it.
+    """
+    if (start or end) and (data or out or run_id):
+        raise typer.BadParameter("--from and --to go without --data, --out and --run-id")
+    if (start is None) != (end is None):
+        raise typer.BadParameter("--from and --to go together: the first day, and the one after")
+    if start and end and start >= end:
+        raise typer.BadParameter(f"--to {end:%Y-%m-%d} is not after --from {start:%Y-%m-%d}")
     from goldpath.contract import load_contract
+    from goldpath.jobs.batch.days import Days, is_day
     from goldpath.jobs.batch.table import predict_batch
     from goldpath.presentation import show
     from goldpath.settings import load_settings
 
+    if run_id and is_day(run_id):
+        raise typer.BadParameter(f"--run-id {run_id} is what a day's predictions are called")
     settings = load_settings()
     contract = load_contract(settings.root)
     if out is None:
-        show(predict_batch(settings, contract, data, run_id), as_json)
+        days = Days(start.date(), end.date()) if start and end else None
+        show(predict_batch(settings, contract, data, run_id, days), as_json)
         return
     if data is None:
         raise typer.BadParameter("--out needs --data: a Parquet file, a folder or a glob of them")
@@ -362,6 +357,16 @@ def demo(as_json: Json = False) -> None:
     from goldpath.settings import load_settings
 
     run_demo(load_settings(), as_json=as_json)
+
+
+@app.command()
+def demo_drift(as_json: Json = False) -> None:
+    """Show the loop live: a shift, an alert, a message, a training, a new champion, no drift."""
+    from goldpath.demonstration.drift_loop import demonstrate_drift
+    from goldpath.presentation import show
+    from goldpath.settings import load_settings
+
+    show(demonstrate_drift(load_settings()), as_json)
 
 
 @app.command()

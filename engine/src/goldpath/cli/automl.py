@@ -17,6 +17,10 @@ def automl(
     processes: Annotated[
         int | None, typer.Option(min=1, help="How many share the search; automl.processes.")
     ] = None,
+    latency_ms: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="For one row, before compiling; automl.latency_ms."),
+    ] = None,
     run_id: Annotated[
         str | None, typer.Option(help="Name of this run; a second call with it changes nothing.")
     ] = None,
@@ -43,7 +47,13 @@ def automl(
 
     contract = load_contract(settings.root)
     result = run_automl(
-        settings, contract, budget, trials=trials, processes=processes, run_key=run_id
+        settings,
+        contract,
+        budget,
+        trials=trials,
+        processes=processes,
+        latency_ms=latency_ms,
+        run_key=run_id,
     )
     if not promote:
         show(result, as_json)

@@ -1,10 +1,15 @@
 """The commands under `data`: the lake, its versions, its privacy and its page."""
 
+from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from goldpath.jobs.data.refresh import DataResult
+    from goldpath.jobs.data.source_tables import SourceResult
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 TABLE = "A layer (bronze, silver, quarantine, gold, predictions) or layer.table."
@@ -29,6 +34,13 @@ def refresh(
         datetime | None,
         typer.Option("--to", formats=["%Y-%m-%d"], help="… up to the day before this one."),
     ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            help="Bronze and silver of this further source; or the main table's name: all of its "
+            "layers, from the further sources as they are in the lake."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run bronze, silver and gold; the sample is generated where the contract asks for it.
@@ -40,13 +52,18 @@ def refresh(
     if start is not None and end is not None and start >= end:
         raise typer.BadParameter(f"--to {end:%Y-%m-%d} is not after --from {start:%Y-%m-%d}")
     from goldpath.contract import load_contract
-    from goldpath.jobs.data.refresh import refresh
+    from goldpath.jobs.data.refresh import refresh_all, refresh_source_alone
     from goldpath.presentation import show
     from goldpath.settings import load_settings
 
     settings = load_settings()
-    result = refresh(settings, load_contract(settings.root), _day(start), _day(end))
-    show(result, as_json)
+    contract = load_contract(settings.root)
+    period = _day(start), _day(end)
+    if only and only != contract.base:
+        show(refresh_source_alone(settings, contract, only, *period), as_json)
+        return
+    result = refresh_all(settings, contract, *period, further_sources=not only)
+    show(result if as_json else for_people(result), as_json)
 
 
 @app.command()
@@ -131,8 +148,8 @@ def forget(
     from goldpath.presentation import show
     from goldpath.settings import load_settings
 
-    settings = load_settings()
-    contract = load_contract(settings.root)
+    settings = load_settings(model="")  # a person is in the rows of all models
+    contract = load_contract(settings.root, "")
     result = erase(settings, contract, entity_id, yes=yes, reason=reason)
     show(result, as_json)
     raise typer.Exit(result.exit_code)
@@ -150,9 +167,34 @@ def export(
     from goldpath.presentation import show
     from goldpath.settings import load_settings
 
-    settings = load_settings()
-    show(export_person(settings, load_contract(settings.root), entity_id, output), as_json)
+    settings = load_settings(model="")  # a person is in the rows of all models
+    show(export_person(settings, load_contract(settings.root, ""), entity_id, output), as_json)
 
 
 def _day(moment: datetime | None) -> date | None:
     return None if moment is None else moment.date()
+
+
+def for_people(result: "DataResult") -> dict[str, Any]:
+    """The same as `data` prints it: further sources and models in a sentence each."""
+    sources = {name: _account(each) for name, each in result.sources.items()}
+    return asdict(result) | {
+        "sources": sources,
+        "models": {name: _account(each) for name, each in result.models.items()},
+    }
+
+
+def _account(rows: "DataResult | SourceResult") -> str:
+    """What became of a table's rows; what happened to none of them is left out."""
+    from goldpath.jobs.data.source_tables import SourceResult
+
+    said = [f"{rows.silver_rows:,} of {rows.bronze_rows:,} rows fulfil the contract"]
+    reasons = "; ".join(f"{why}: {count:,}" for why, count in rows.quarantine_reasons.items())
+    counts = {f"quarantined ({reasons})": rows.quarantined_rows, "duplicate": rows.duplicate_rows}
+    if isinstance(rows, SourceResult):
+        counts |= {"forgotten": rows.forgotten_rows, "no longer held": rows.rows_no_longer_held}
+    else:
+        labels = rows.labels
+        counts |= {"left out of gold": rows.left_out_rows}
+        counts |= {"without a label yet": labels.unlabelled if labels else 0}
+    return ", ".join(said + [f"{count:,} {what}" for what, count in counts.items() if count])

@@ -22,15 +22,15 @@ def check(
     With --leaks: on the lake's rows; exit 1 where later rows change earlier ones, 3 without data.
     """
     from goldpath.contract import load_contract
-    from goldpath.jobs.own_definitions import check_definitions
+    from goldpath.jobs.own_definitions import check_all_definitions, for_people
     from goldpath.presentation import show
     from goldpath.settings import load_settings
 
     settings = load_settings()
     contract = load_contract(settings.root)
-    definitions = check_definitions(settings, contract)
+    definitions = check_all_definitions(settings, contract)
     if not leaks:
-        return show(definitions, as_json)
+        return show(definitions if as_json else for_people(definitions), as_json)
     from goldpath.jobs.data.leaks import check_leaks, show_leaks
 
     result = check_leaks(settings, contract)
@@ -50,8 +50,8 @@ def describe(
     from goldpath.presentation import show
     from goldpath.settings import load_settings
 
-    settings = load_settings()
-    contract = load_contract(settings.root)
+    settings = load_settings(model="")  # one file describes all models
+    contract = load_contract(settings.root, "")
     show((require_current if only_check else write_description)(settings, contract), as_json)
 
 
@@ -61,6 +61,6 @@ def with_dags_renewed(adoption: "Adoption") -> "Adoption":
     from goldpath.jobs.orchestration import renew_description
     from goldpath.settings import load_settings
 
-    settings = load_settings()
-    said = renew_description(settings, load_contract(settings.root))
+    settings = load_settings(model="")
+    said = renew_description(settings, load_contract(settings.root, ""))
     return replace(adoption, notes=(*adoption.notes, said)) if said else adoption

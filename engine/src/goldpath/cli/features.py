@@ -49,7 +49,7 @@ def materialize(
 ) -> None:
     """Write the newest features of each entity, and what its windows hold, to the online store."""
     from goldpath.contract import load_contract
-    from goldpath.jobs.upkeep.materialization import materialize as bring_up_to_date
+    from goldpath.jobs.upkeep.materialization import materialize_all as bring_up_to_date
     from goldpath.presentation import show
     from goldpath.settings import load_settings
 

@@ -43,7 +43,8 @@ def airflow_up(as_json: Json = False) -> None:
 
     settings = load_settings()
     try:
-        step(f"What the DAGs know: {dags_state(settings, load_contract(settings.root))}")
+        state = dags_state(settings, load_contract(settings.root, ""))
+        step(f"What the DAGs know: {state}")
     except ProjectError as error:  # Airflow is also where one looks at what failed
         step(f"What the DAGs know cannot be compared with the project: {error}")
     show(start_airflow(settings), as_json)
@@ -55,7 +56,7 @@ def airflow_down(as_json: Json = False) -> None:
 
 
 def monitoring_up(as_json: Json = False) -> None:
-    """Start Prometheus in the background; it watches the service and the drift checks."""
+    """Start Prometheus, which watches service and drift, Alertmanager, and the monitoring page."""
     from goldpath.presentation import show
     from goldpath.services.prometheus_server import start_prometheus
     from goldpath.settings import load_settings
@@ -64,8 +65,51 @@ def monitoring_up(as_json: Json = False) -> None:
 
 
 def monitoring_down(as_json: Json = False) -> None:
-    """Stop Prometheus."""
+    """Stop Prometheus, Alertmanager and the monitoring page."""
+    from goldpath.jobs.retraining.ledger import Ledger
+    from goldpath.models.folders import further_models
+    from goldpath.presentation import step
+    from goldpath.settings import project_root
+
+    root = project_root()
+    if any(Ledger(root, model).is_held() for model in ("", *further_models(root))):
+        step(
+            "A retraining runs: if an alert set it off, it ends with this, and counts for no limit"
+        )
     _stop("prometheus", as_json)
+
+
+def monitor_page(
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Show it on 127.0.0.1 until Ctrl-C, always current.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write reports/monitor.html: drift, quality, versions, alerts and runs on one page."""
+    import contextlib
+
+    from goldpath.contract import load_contract
+    from goldpath.monitor.server import MonitorServer
+    from goldpath.monitor.written_page import write_page
+    from goldpath.presentation import print_json, show, step
+    from goldpath.services.processes import require_free_port
+    from goldpath.settings import load_settings
+
+    settings = load_settings()
+    contract = load_contract(settings.root)
+    if not serve:
+        return show(write_page(settings, contract), as_json)
+    require_free_port(settings.monitoring.page_port, "monitoring.page_port")
+    with (
+        MonitorServer(settings, contract, settings.monitoring.page_port) as server,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        if as_json:
+            print_json({"url": server.url})
+        else:
+            step(f"monitoring page: {server.url}")
+        server.serve_forever()
+    return None
 
 
 def relocate(
@@ -130,6 +174,7 @@ COMMANDS = (
     airflow_down,
     monitoring_up,
     monitoring_down,
+    monitor_page,
     init_aws,
     docker_up,
     docker_down,

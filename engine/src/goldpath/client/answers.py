@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
 from typing import Any, Self
 
 from goldpath.errors import ProjectError
@@ -18,6 +19,13 @@ class Prediction:
         prediction_id: Names it in the prediction log, and in `Client.feedback`.
         model_name: The model.
         model_version: Its version.
+        decision: The class that the threshold decides, or `unsure`; None where the version has no
+            threshold.
+        threshold: Of the decision.
+        fields: What the project adds to its answers, by name.
+        lower: The lower end of a regression's interval; None where the version has none.
+        upper: The upper end.
+        interval: The share of true values that intervals are meant to hold.
     """
 
     prediction: str | float
@@ -25,6 +33,12 @@ class Prediction:
     prediction_id: str
     model_name: str
     model_version: str
+    decision: str | None = None
+    threshold: float | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    lower: float | None = None
+    upper: float | None = None
+    interval: float | None = None
 
     @classmethod
     def read(cls, item: Mapping[str, Any], model: Mapping[str, Any]) -> Self:
@@ -35,7 +49,16 @@ class Prediction:
             item["prediction_id"],
             model["model_name"],
             model["model_version"],
+            item.get("decision"),
+            item.get("threshold"),
+            {name: value for name, value in item.items() if name not in _ENGINES},
+            item.get("lower"),
+            item.get("upper"),
+            item.get("interval"),
         )
+
+
+_ENGINES = {each.name for each in dataclass_fields(Prediction)}
 
 
 @dataclass(frozen=True)

@@ -98,16 +98,14 @@ class Client:
         Raises:
             ServiceError: If the service refuses, or does not answer.
         """
-        body: dict[str, Any] = dict(entity)
-        if features is not None:
-            body["features"] = features
-        answer = self._post("/predict", body)
+        answer = self._post("/predict", _row_of(features, entity))
         return Prediction.read(answer, answer)
 
     def predict_many(self, rows: Iterable[Row]) -> Iterator[Prediction]:
         """Score any number of rows, some batches at once; predictions come in the rows' order.
 
-        Rows are taken as they are needed, so that a generator of millions fits into memory.
+        Rows are taken as they are needed, so that a generator of millions fits into memory. A row
+        is its features, or names its entity: `{"customer_id": "C000123", "features": {…}}`.
 
         Raises:
             ServiceError: If the service refuses a batch, or does not answer.
@@ -129,13 +127,17 @@ class Client:
                 for future in under_way:
                     future.cancel()
 
-    def explain(self, features: Row) -> Explanation:
+    def explain(self, features: Row | None = None, **entity: str) -> Explanation:
         """What each feature adds to the prediction of one row.
+
+        Args:
+            features: By name.
+            entity: The entity's key, as in `predict`.
 
         Raises:
             ServiceError: If the service refuses, or does not answer.
         """
-        return Explanation.read(self._post("/explain", {"features": features}))
+        return Explanation.read(self._post("/explain", _row_of(features, entity)))
 
     def feedback(self, prediction_id: str, label: str | float) -> None:
         """Tell what turned out to be true.
@@ -203,6 +205,10 @@ class Client:
                 lasts = float(answer.get("expires_in", 60))
                 self._token_ends = time.monotonic() + max(0.0, lasts - REFRESH_BEFORE)
             return self._token
+
+
+def _row_of(features: Row | None, entity: Mapping[str, str]) -> dict[str, Any]:
+    return dict(entity) if features is None else {**entity, "features": features}
 
 
 def _is_too_much(error: RefusedError) -> bool:

@@ -42,6 +42,7 @@ def compile_pipeline(pipeline: Any, contract: Contract) -> CompiledForm:
     Raises:
         NotCompilableError: Names the part that has no compiled form.
     """
+    _refuse_texts(contract)
     if is_ensemble(pipeline):
         ensemble = compile_ensemble(pipeline, contract)
         check_form(ensemble)
@@ -71,11 +72,20 @@ def compile_encoder(pipeline: Any, contract: Contract) -> CompiledForm:
     Raises:
         NotCompilableError: Names the part that has no compiled form.
     """
+    _refuse_texts(contract)
     if is_ensemble(pipeline):
         return ensemble_rows(pipeline, contract)
     numbers, known, columns = _before_the_model(pipeline, contract)
     form = make_form(columns, Weights(np.eye(len(columns))), np.zeros(len(columns)), "identity")
     return replace(form, numbers=numbers, categories=known)
+
+
+def _refuse_texts(contract: Contract) -> None:
+    if contract.text_features:
+        raise NotCompilableError(
+            f"the words of a free text ({', '.join(contract.text_features)}) have no compiled form",
+            "the pipeline itself serves",
+        )
 
 
 def _before_the_model(

@@ -48,7 +48,7 @@ typedef struct {
 } shape;
 
 enum { LINE_ID, LINE_PREDICTION, LINE_SCORE, LINE_END, ITEM, ITEM_ID, ITEM_END, PARTS };
-/* Behind these: what stands before each shown output, and then the labels. */
+/* Behind these: what stands before each shown output, the labels, and other texts of the labels. */
 
 /* A row as it is logged. */
 typedef struct {
@@ -415,8 +415,9 @@ static char *put_id(char *out, const char *first, uint64_t last) {
 
 /* The log's lines and the answer's items, with a comma between them; gives the bytes of each.
  *
- * floats: rows x outputs as JSON writes them, with a comma behind each. best: each row's label. The
- * buffers must hold what comes: the caller knows how long everything is.
+ * floats: rows x outputs as JSON writes them, with a comma behind each. best: each row's label; one
+ * that is larger by n times the labels is shown as the label's n-th other text. The buffers must
+ * hold what comes: the caller knows how long everything is.
  */
 void write_rows(
     const shape *f, int64_t rows, const char *first_id, const char *stamp, int64_t stamp_length,
@@ -428,14 +429,15 @@ void write_rows(
     for (int64_t row = 0; row < rows; row++) {
         const char *score = floats, *prediction = floats;
         int64_t score_length = 0, prediction_length = 0;
-        int64_t logged_output = f->score == NONE ? best[row] : f->score;
+        int64_t place = f->labels ? best[row] % f->labels : 0;
+        int64_t logged_output = f->score == NONE ? place : f->score;
         item = row ? put(item, ",", 1) : item;
         item = put_part(item, f, ITEM);
         if (f->labels) {
-            int64_t label = PARTS + f->shown + best[row];
+            int64_t label = PARTS + f->shown + place;
             prediction = f->texts + f->ends[label - 1];
             prediction_length = f->ends[label] - f->ends[label - 1];
-            item = put(item, prediction, prediction_length);
+            item = put_part(item, f, PARTS + f->shown + best[row]);
         }
         for (int64_t i = 0; i < f->outputs; i++) {
             const char *end = strchr(floats, ',');

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from goldpath.compiled.form import CompiledFormError
+from goldpath.domain import Kind
 
 _KINDS = {"number": 0, "integer": 1, "boolean": 2, "category": 3}
 _NONE = -1
@@ -46,7 +46,7 @@ class Field:
     """
 
     name: str
-    kind: Literal["number", "integer", "boolean", "category"]
+    kind: Kind
     place: int
     nullable: bool = False
     lowest: float = -inf
@@ -172,6 +172,9 @@ class LineParts:
         outputs: Before each output that an item shows; none where it shows none.
         labels: As JSON; none where the first output is the prediction.
         score: The output that is logged; None: that of the label.
+        others: What an item may show in a label's place, in as many texts as there are labels, or
+            a multiple of them: a row whose `best` is its label plus n times the labels shows its
+            n-th.
     """
 
     line: tuple[str, str, str, str]
@@ -179,6 +182,7 @@ class LineParts:
     outputs: tuple[str, ...]
     labels: tuple[str, ...]
     score: int | None
+    others: tuple[str, ...] = ()
 
 
 class RowWriter:
@@ -200,7 +204,7 @@ class RowWriter:
             *(ctypes.c_char_p, *(ctypes.c_void_p,) * 5),
         )
         self._write.restype = None
-        texts = [*parts.line, *parts.item, *parts.outputs, *parts.labels]
+        texts = [*parts.line, *parts.item, *parts.outputs, *parts.labels, *parts.others]
         encoded = [text.encode() for text in texts]
         self._kept = (
             np.frombuffer(b"".join(encoded), np.uint8),
@@ -222,7 +226,7 @@ class RowWriter:
 
         Args:
             rows: The rows.
-            best: Int64, each row's label, shape (rows,).
+            best: Int64, each row's label, or what is shown in its place, shape (rows,).
             floats: All outputs as JSON writes them, row by row, with a comma behind each.
             first_id: The first row's id; the others are counted on.
             stamp: What stands between an id and its row.

@@ -5,6 +5,7 @@ the rows are drawn from the contract *and* the model: the trees' own thresholds 
 neighbours in float64, missing values, categories never seen, edges and extremes.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-6
 CHUNK = 50_000
+USUAL_COLUMNS = 60
+"""Tables of more columns are proved on fewer rows, and drawn in smaller parts: as many values."""
 EXTREME = 1e30
 """Numbers without a limit in the contract go up to here; above, scikit-learn's scaler overflows."""
 UNSEEN = "\N{WHITE SQUARE} never seen"
@@ -58,14 +61,17 @@ def prove_parity(
         form: Its compiled form.
         contract: Says what a row may hold.
         scores: From numbers and codes to answers: the compiled form as it will serve.
-        rows: How many to draw.
+        rows: How many to draw; of a table of more than 60 columns fewer, so that no more values
+            are drawn than a table of 60 would have.
         seed: Of the draws.
     """
     started = time.monotonic()
     generator = np.random.default_rng(seed)
     largest, flipped, decide = 0.0, 0, rule_of(contract).labels
-    for start in range(0, rows, CHUNK):
-        numbers, codes = draw_rows(form, contract, min(CHUNK, rows - start), generator)
+    wider = max(len(form.numbers) + len(form.categories), USUAL_COLUMNS) / USUAL_COLUMNS
+    rows, chunk = math.ceil(rows / wider), math.ceil(CHUNK / wider)
+    for start in range(0, rows, chunk):
+        numbers, codes = draw_rows(form, contract, min(chunk, rows - start), generator)
         expected = _pipeline_answers(pipeline, form, frame_of(form, contract, numbers, codes))
         found = scores(numbers, codes)
         if form.classes:

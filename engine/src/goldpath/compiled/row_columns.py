@@ -50,6 +50,10 @@ class RowColumns:
         found: np.ndarray = texts[self._codes[:, list(self._form.categories).index(name)]]
         return found
 
+    def words(self, name: str) -> Any:
+        """Refused: the words of a text have no codes."""
+        raise NotCompilableError(f"the column {name}, which AutoML reads as free text")
+
     def time_parts(self, name: str) -> Any:
         """Refused: a contract has no times among the features."""
         raise NotCompilableError(f"the column {name}, which AutoML reads as a time")

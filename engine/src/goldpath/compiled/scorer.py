@@ -19,7 +19,7 @@ from goldpath.compiled.form import Blend, CompiledForm
 from goldpath.compiled.native import BlendScorer, NativeScorer, build_kernel
 from goldpath.contract import Contract
 from goldpath.features.row.complete import complete_rows
-from goldpath.learning.decision.threshold import rule_of
+from goldpath.learning.decision.threshold import rule_of, scores_of
 from goldpath.learning.predictions import Predictions
 from goldpath.model_version import ModelVersion
 
@@ -81,7 +81,7 @@ class CompiledModel:
             values = probabilities[:, 0].tolist()
             return Predictions(values, None, values)
         best = rule_of(self.contract).labels(probabilities)
-        chosen = probabilities[:, 1] if self.contract.is_binary else probabilities.max(axis=1)
+        chosen = scores_of(probabilities, best)
         return Predictions([classes[at] for at in best.tolist()], probabilities, chosen.tolist())
 
     def answers(self, numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:

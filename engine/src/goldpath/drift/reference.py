@@ -5,7 +5,7 @@ windows from the others of their season: what a later window's distance is judge
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from goldpath.drift.bins import Bins, Floats, Integers, choose_bins
 from goldpath.drift.counts import Profile, count_rows, empty_profile
 from goldpath.drift.distances import Comparer, Distances
 from goldpath.drift.profile import DriftError
+from goldpath.drift.texts import KnownWords
 from goldpath.drift.windows import Times, require_season, season_classes, window_starts
 from goldpath.settings.monitoring import Season, WindowLength
 
@@ -59,6 +60,7 @@ class Reference:
         seasons: The counts of each season that has enough windows, by class.
         season_windows: How many windows each of them has.
         windows: The distances among its windows; None where rows have no time.
+        words: The words of its free texts, by column; see `texts`.
     """
 
     whole: Profile
@@ -67,6 +69,7 @@ class Reference:
     seasons: Mapping[int, Profile]
     season_windows: Mapping[int, int]
     windows: ReferenceWindows | None
+    words: Mapping[str, KnownWords] = field(default_factory=dict)
 
     @cached_property
     def comparer(self) -> Comparer:

@@ -18,6 +18,7 @@ from goldpath.drift.counts import Profile
 from goldpath.drift.distances import Distances
 from goldpath.drift.profile import DriftError
 from goldpath.drift.reference import Reference, ReferenceWindows
+from goldpath.drift.texts import KnownWords
 from goldpath.settings.monitoring import TELLS_APART
 
 FORMAT = "goldpath drift reference 1"
@@ -38,6 +39,7 @@ def write_reference(path: Path, reference: Reference) -> None:
         "format": FORMAT,
         "window": reference.window,
         "season": reference.season,
+        "texts": list(reference.words),
         "season_windows": [reference.season_windows[kind] for kind in kinds],
         "columns": [
             {
@@ -70,6 +72,8 @@ def write_reference(path: Path, reference: Reference) -> None:
             "first": windows.distances.first,
             "moments": windows.distances.moments,
         }
+    for number, words in enumerate(reference.words.values()):
+        arrays |= {f"several_{number}": words.several, f"once_{number}": words.once}
     content = BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
     unfinished = path.with_name(f".{path.name}.part")
@@ -121,6 +125,10 @@ def _reference(head: dict[str, Any], arrays: Arrays) -> Reference:
         seasons=dict(zip(kinds, profiles[1:], strict=True)),
         season_windows=dict(zip(kinds, head["season_windows"], strict=True)),
         windows=_windows(arrays, 3 * len(columns) + 1) if "squared" in arrays else None,
+        words={
+            str(name): KnownWords(arrays[f"several_{number}"], arrays[f"once_{number}"])
+            for number, name in enumerate(head.get("texts", ()))
+        },
     )
 
 

@@ -7,10 +7,16 @@ from collections.abc import Sequence
 
 from goldpath.contract import Contract
 from goldpath.features.row.learned import with_rows
+from goldpath.features.window.lags import OWN_TABLE
 from goldpath.features.window.learned import with_windows
-from goldpath.project import Project
+from goldpath.project import Project, ProjectDefinitionError
 from goldpath.settings import Settings
 from goldpath.source_contract import SourceContract, load_sources
+
+OF_OTHERS = (
+    "; or name the features of the model {0} in project.py without it: "
+    'models={{…, "{0}": lambda: Model(features=[…])}}'
+)
 
 
 def learned_contract(settings: Settings, contract: Contract) -> Contract:
@@ -25,8 +31,11 @@ def learned_contract(settings: Settings, contract: Contract) -> Contract:
         ProjectDefinitionError: If a feature cannot be used; names file, line and path.
     """
     project = settings.project
-    has_windows = bool(project.for_dataset(contract.dataset).window_features)
-    sources = load_sources(settings.root, contract.dataset) if has_windows else ()
+    own = project.for_dataset(contract.base).window_features
+    has_windows = any(
+        each.source not in (OWN_TABLE, contract.dataset, contract.base) for each in own
+    )
+    sources = load_sources(settings.root, contract.base) if has_windows else ()
     return with_own_features(contract, project, sources)
 
 
@@ -34,6 +43,8 @@ def with_own_features(
     contract: Contract, project: Project, sources: Sequence[SourceContract] = ()
 ) -> Contract:
     """The contract with the project's window and row features behind those of the request.
+
+    Before them stand the lags and means that the contract's `forecast` names.
 
     Args:
         contract: Of the request, as `config/project.yaml` has it.
@@ -43,11 +54,16 @@ def with_own_features(
     Raises:
         ProjectDefinitionError: If a feature cannot be used; names file, line and path.
     """
-    own = project.for_dataset(contract.dataset)
-    if not own.own_features:
+    own = project.for_dataset(contract.base)
+    if not own.own_features and contract.forecast is None:
         return contract
-    known = with_windows(contract.request, own.window_features, sources)
-    return with_rows(known, own.row_features)
+    try:
+        known = with_windows(contract.request, own.window_features, sources)
+        return with_rows(known, own.row_features)
+    except ProjectDefinitionError as error:
+        if contract.model:
+            error.fix += OF_OTHERS.format(contract.model)
+        raise
 
 
 def changed_features(before: Contract, after: Contract) -> tuple[str, ...]:

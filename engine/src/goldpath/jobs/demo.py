@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.panel import Panel
@@ -12,13 +13,14 @@ from goldpath.contract import Contract, load_contract
 from goldpath.errors import CheckFailedError, ProjectError
 from goldpath.features.learned import learned_contract
 from goldpath.jobs.batch.table import predict_batch
-from goldpath.jobs.data.bronze import SAMPLE
+from goldpath.jobs.data.bronze import SAMPLE, SAMPLE_SEED
 from goldpath.jobs.data.refresh import refresh
 from goldpath.jobs.drift.check import check_drift
 from goldpath.jobs.drift.written_reports import DriftReport
 from goldpath.jobs.training.deployment import deploy
 from goldpath.jobs.training.results import TrainingResult
 from goldpath.jobs.training.stages import train
+from goldpath.jobs.upkeep.materialization import materialize
 from goldpath.presentation import as_plain, console, print_json, progress_console, step
 from goldpath.sample.customers import write_sample
 from goldpath.serving.process.loopback import loopback_service
@@ -28,6 +30,8 @@ from goldpath.settings import Settings
 SHIFT = {"monthly_charges": 1.0, "support_tickets": 0.8}
 FRESH_ROWS = 4_000
 FRESH_SEED = 101
+CUSTOMER = f"C{SAMPLE_SEED}-000123"
+"""Whose windows the service looks up; the sample has this customer."""
 
 
 class DemoError(ProjectError):
@@ -71,12 +75,16 @@ def run_demo(settings: Settings, *, as_json: bool) -> None:
             "run make data, make train-local and make serve for your own data",
         )
     _headline("1/6 Data: bronze, silver, gold")
+    looks_up = bool(learned_contract(settings, contract).window_features)
+    write_sample(_file(settings, "fresh"), FRESH_ROWS, FRESH_SEED, {}, history=looks_up)
     data = refresh(settings, contract)
     _headline("2/6 Training: search, fit, evaluate, register")
     candidate = train(settings, contract)
     _headline("3/6 Deployment: a smoke test over HTTP, then the gate")
     gate = _ask_gate(settings, contract, candidate)
     _headline("4/6 Service: a prediction over HTTP")
+    if looks_up:
+        materialize(settings, contract)
     prediction = _predict_over_http(settings, contract)
     _headline("5/6 Batch: every row of the gold table")
     batch = predict_batch(settings, contract)
@@ -90,6 +98,7 @@ def run_demo(settings: Settings, *, as_json: bool) -> None:
             "silver": data.silver_rows,
             "quarantined": data.quarantined_rows,
             "duplicates": data.duplicate_rows,
+            **{name: source.silver_rows for name, source in data.sources.items()},
         },
         metric=candidate.metric,
         value=candidate.value,
@@ -124,19 +133,26 @@ def _ask_gate(settings: Settings, contract: Contract, candidate: TrainingResult)
 
 def _predict_over_http(settings: Settings, contract: Contract) -> dict[str, Any]:
     features = example_features(contract)
-    added = len(learned_contract(settings, contract).computed_features)
-    computed = f"; the service computes {added} more" if added else ""
+    learned = learned_contract(settings, contract)
+    body: dict[str, Any] = {"features": features}
+    said = f"{len(features)} features"
+    if looked_up := len(learned.window_features):
+        body = {str(contract.entity): CUSTOMER, **body}
+        said = f"{contract.entity} {CUSTOMER} and {said}; the service looks up {looked_up} more"
+    if computed := len(learned.row_features):
+        said += f"; the service computes {computed} more"
     with loopback_service(settings, "demo", {}) as service:
-        step(f"POST {service.url}/predict with {len(features)} features{computed}")
-        return service.post("/predict", {"features": features})
+        step(f"POST {service.url}/predict with {said}")
+        return service.post("/predict", body)
 
 
 def _check(
     settings: Settings, contract: Contract, name: str, shift: dict[str, float], *, expected: str
 ) -> DriftReport:
     """Check customers that no one has seen, and insist on the verdict that is known to be right."""
-    file = settings.root / "data" / "sample" / f"{name}.csv"
-    write_sample(file, FRESH_ROWS, FRESH_SEED, shift)
+    file = _file(settings, name)
+    if shift:
+        write_sample(file, FRESH_ROWS, FRESH_SEED, shift)
     report = check_drift(settings, contract, file, html=bool(shift))
     if report.verdict != expected:
         raise DemoError(
@@ -144,6 +160,10 @@ def _check(
             "read reports/drift.json",
         )
     return report
+
+
+def _file(settings: Settings, name: str) -> Path:
+    return settings.root / Path(SAMPLE).with_name(f"{name}.csv")
 
 
 def _verdict(report: DriftReport) -> str:
@@ -194,7 +214,7 @@ def _print_summary(result: DemoResult) -> None:
             "make serve          http://127.0.0.1:8000\n"
             "make mlflow-up      http://127.0.0.1:5000\n"
             "make airflow-up     http://127.0.0.1:8080\n"
-            "make monitoring-up  http://127.0.0.1:9090\n"
+            "make monitoring-up  http://127.0.0.1:9096\n"
             "make adopt DATA=your.csv TARGET=column",
         ),
     ):

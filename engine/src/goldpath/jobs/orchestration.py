@@ -12,15 +12,20 @@ from typing import Any, get_args
 
 from goldpath.contract import Contract
 from goldpath.errors import CheckFailedError, ProjectError
+from goldpath.features.learned import learned_contract
+from goldpath.jobs.data.refresh import needed_by_models
+from goldpath.jobs.every_model import further_contracts
 from goldpath.jobs.training.stages import STAGE_OF, training_steps
 from goldpath.jobs.training.steps import register_candidate
+from goldpath.models.folders import further_models
 from goldpath.settings import Settings
 from goldpath.settings.training import TrainingSettings
 from goldpath.source_contract import load_sources
 
 DAGS = "airflow/dags"
 FILE = f"{DAGS}/pipeline.json"
-DAG_NAME = re.compile(r"\b[dD][aA][gG]\(\s*[\"']([\w.-]+)[\"']")
+DAG_NAME = re.compile(r"\b[dD][aA][gG]\(\s*[\"']([\w.-]+)[\"'](\s*\+\s*\w+\.end)?")
+"""A DAG's name; `dag("NAME" + each.end, …)` makes one for each model."""
 
 
 class OrchestrationError(ProjectError):
@@ -36,6 +41,14 @@ class TrainingTask:
 
 
 @dataclass(frozen=True)
+class FurtherModel:
+    """A further model as Airflow's DAGs know it: the name of its tables, and its training."""
+
+    dataset: str
+    training: Sequence[TrainingTask]
+
+
+@dataclass(frozen=True)
 class PipelineDescription:
     """What the DAGs are made from.
 
@@ -43,16 +56,22 @@ class PipelineDescription:
         package: `python -m PACKAGE` is the project's command line.
         dataset: The contract's table.
         sources: The further sources of `config/sources`, by name.
-        models: The models of `project.py`, by name.
+        needed_sources: Those that the gold table of a model is made from.
+        windows: The columns that services look up in the online store, of all models.
+        models: The main model of `project.py`, by name.
         training: The steps of a training in their order, without the last one, deploy.
+        further: The further models, by name: each gets DAGs of its own.
         parameters: JSON schemas of what a run can be asked for, by name.
     """
 
     package: str
     dataset: str
     sources: Sequence[str]
+    needed_sources: Sequence[str]
+    windows: Sequence[str]
     models: Sequence[str]
     training: Sequence[TrainingTask]
+    further: Mapping[str, FurtherModel]
     parameters: Mapping[str, Mapping[str, Any]]
 
 
@@ -78,14 +97,20 @@ def describe(settings: Settings, contract: Contract) -> PipelineDescription:
 
     Raises:
         ContractError: If a file of `config/sources` is wrong.
-        ProjectDefinitionError: If a step of the training cannot be used.
+        ProjectDefinitionError: If a feature or a step of the training cannot be used.
     """
+    further = further_contracts(settings)
     return PipelineDescription(
         package=settings.project.name,
         dataset=contract.dataset,
-        sources=[each.dataset for each in load_sources(settings.root, contract.dataset)],
+        sources=[each.dataset for each in load_sources(settings.root, contract.base)],
+        needed_sources=sorted(needed_by_models(settings, contract)),
+        windows=_windows([(settings, contract), *further]),
         models=list(settings.project.models),
         training=_training_tasks(settings),
+        further={
+            each.model: FurtherModel(own.dataset, _training_tasks(each)) for each, own in further
+        },
         parameters=_parameters(),
     )
 
@@ -125,7 +150,7 @@ def renew_description(settings: Settings, contract: Contract) -> str:
         described = write_description(settings, contract)
     except ProjectError as error:
         return f"{FILE}, which Airflow's DAGs are made from, is as it was: {error}"
-    return f"{FILE} is written anew, for Airflow's DAGs" * (described.state == "written")
+    return f"{FILE} was updated, for Airflow's DAGs" * (described.state == "written")
 
 
 def require_current(settings: Settings, contract: Contract) -> Described:
@@ -137,7 +162,7 @@ def require_current(settings: Settings, contract: Contract) -> Described:
     """
     require_known_schedules(settings)
     if stale := staleness(settings, contract):
-        raise CheckFailedError(stale, f"make describe writes {FILE} anew; commit it")
+        raise CheckFailedError(stale, f"run make describe, and commit {FILE}")
     description = describe(settings, contract)
     tasks = [each.task for each in description.training]
     return Described(FILE, "up to date", tasks, description.sources)
@@ -163,30 +188,40 @@ def dags_state(settings: Settings, contract: Contract) -> str:
     """The state of the description for `check`: a line to read."""
     if not (settings.root / DAGS).is_dir():
         return "no DAGs"
+    if settings.model:
+        return "told with the main model"
     require_known_schedules(settings)
     stale = staleness(settings, contract)
-    return f"{stale}; make describe writes it anew" if stale else "up to date"
+    return f"{stale}; run make describe" if stale else "up to date"
 
 
 def require_known_schedules(settings: Settings) -> None:
-    """Refuse a schedule that no DAG would ever read.
+    """Refuse a schedule or a deadline that no DAG would ever read.
 
     Raises:
-        OrchestrationError: If `airflow.schedules` names a DAG that no file makes; names those that
-            there are.
+        OrchestrationError: If `airflow.schedules` or `airflow.deadline_minutes` names a DAG that no
+            file makes; names those that there are.
     """
+    own = [f"_{each}" for each in further_models(settings.root)]
     known = sorted(
-        name
+        name + end
         for file in (settings.root / DAGS).glob("*.py")
-        for name in DAG_NAME.findall(file.read_text(encoding="utf-8"))
+        for name, each_model in DAG_NAME.findall(file.read_text(encoding="utf-8"))
+        for end in ("", *(own if each_model else ()))
     )
-    for dag, schedule in settings.airflow.schedules.items():
-        if dag not in known:
-            raise OrchestrationError(
-                f"config/airflow.yaml: schedules has {dag}: {schedule}, and no file of {DAGS} "
-                "makes a DAG of that name",
-                f"the DAGs are {', '.join(known) or 'none'}",
-            )
+    for field in ("schedules", "deadline_minutes"):
+        for dag, value in getattr(settings.airflow, field).items():
+            if dag not in known:
+                raise OrchestrationError(
+                    f"config/airflow.yaml: {field} has {dag}: {value}, and no file of {DAGS} "
+                    "makes a DAG of that name",
+                    f"the DAGs are {', '.join(known) or 'none'}",
+                )
+
+
+def _windows(models: Sequence[tuple[Settings, Contract]]) -> list[str]:
+    learned = [learned_contract(settings, contract) for settings, contract in models]
+    return list(dict.fromkeys(each.name for own in learned for each in own.window_features))
 
 
 def _training_tasks(settings: Settings) -> list[TrainingTask]:
@@ -213,9 +248,12 @@ def _parameters() -> dict[str, dict[str, Any]]:
     sources = [name for name in get_args(Source) if name != "file"]
     return {
         "from": _optional(
-            "string", "The data from this day on is made anew; empty: what changed.", format="date"
+            "string",
+            "The first day of a period that is made anew; empty: what changed, or the run's "
+            "interval.",
+            format="date",
         ),
-        "to": _optional("string", "The first day that is not made anew.", format="date"),
+        "to": _optional("string", "The first day after the period.", format="date"),
         "trials": _optional(
             "integer",
             "Trials of the search; empty: the project's setting.",
@@ -257,4 +295,7 @@ def _optional(kind: str, description: str, **limits: Any) -> dict[str, Any]:
 
 
 def _as_text(description: PipelineDescription) -> str:
-    return json.dumps(asdict(description), indent=2) + "\n"
+    values = asdict(description)
+    if not description.further:  # files from before there were further models stay as they are
+        del values["further"]
+    return json.dumps(values, indent=2) + "\n"

@@ -5,16 +5,19 @@ whom, and where it must not be trusted.
 """
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from goldpath.features.event_labels import describe_event
+from goldpath.judging.baseline import baseline_rule
 from goldpath.judging.validation_report import ValidationReport
+from goldpath.learning.decision.interval import described
 from goldpath.learning.metrics import UNDEFINED, Score, between, four_digits
+from goldpath.pages.markdown import plain, table
 from goldpath.registry.versions import RETRAINED
 
 if TYPE_CHECKING:
@@ -40,6 +43,12 @@ FIGURE_NAMES = {
     "calibration_error": "Expected calibration error",
     "mae": "Mean absolute error",
     "rmse": "Root mean squared error",
+    "coverage": "Coverage: the share of true values in their intervals",
+    "interval_width": "Mean width of the intervals",
+    "unsure_share": "Share of rows whose decision is left open",
+    "decided_accuracy": "Accuracy of the others",
+    "decided_precision": "Precision of the others",
+    "decided_recall": "Recall of the others",
 }
 
 
@@ -81,7 +90,7 @@ class CardFacts:
         period: First and last event time, as text; None where the data has no time.
         split_rule: How the rows were divided.
         scores: Metrics on the test rows with their 95 % intervals, the main one first.
-        baseline: The main metric of a model that ignores the features.
+        baseline: The main metric of `judging.baseline.baseline_model`.
         lineage: What it can be rebuilt from.
         other_baselines: Further metrics of that model.
         champion: The main metric of the champion of that day on the same rows.
@@ -94,6 +103,9 @@ class CardFacts:
         license: A licence identifier of Hugging Face, such as mit; `other` where there is none.
         languages: ISO 639-1 codes of the text in the data.
         tags: Further tags.
+        unlabelled_rows: Rows without a label yet, where the target is made from events.
+        texts: What is said of each free text, by its name.
+        searched_rows: So many of the training rows were drawn for the search; None: all.
     """
 
     contract: "Contract"
@@ -119,6 +131,9 @@ class CardFacts:
     license: str = "other"
     languages: tuple[str, ...] = ("en",)
     tags: tuple[str, ...] = ()
+    unlabelled_rows: int = 0
+    texts: Mapping[str, str] = field(default_factory=dict)
+    searched_rows: int | None = None
 
 
 def write_card(facts: CardFacts) -> str:
@@ -129,6 +144,8 @@ def write_card(facts: CardFacts) -> str:
         "Data": _data(facts),
         "Quality": _quality(facts),
         "Calibration": _calibration(facts),
+        "Decisions": _decisions(facts),
+        "Intervals": _intervals(facts),
         "Where it is worse": _slices(facts),
         "Fairness": _fairness(facts),
         "Checks": _checks(facts),
@@ -181,11 +198,6 @@ def front_matter(facts: CardFacts) -> dict[str, Any]:
     }
 
 
-def plain(text: object) -> str:
-    """One line that Markdown shows as it is."""
-    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", " ".join(str(text).split()))
-
-
 def _summary(facts: CardFacts) -> str:
     target = plain(facts.contract.target.column)
     what = (
@@ -217,6 +229,18 @@ def _data(facts: CardFacts) -> str:
         f"- Rows: {train:,} for training, {test:,} for the test; {plain(facts.split_rule)}",
         f"- Features: {', '.join(map(plain, contract.feature_names))}",
     ]
+    lines += [f"- Free text: {plain(name)}: {plain(said)}" for name, said in facts.texts.items()]
+    if facts.searched_rows:
+        lines.append(
+            f"- Searched on {facts.searched_rows:,} of the training rows, drawn as the split is; "
+            "threshold and interval are theirs, too. The model learned from all"
+        )
+    if contract.target.event:
+        lines.append(f"- Target: {plain(describe_event(contract))}")
+        lines.append(
+            f"- No label yet, so not learned from: {facts.unlabelled_rows:,} rows, whose "
+            f"{contract.target.within} end after the events that were known"
+        )
     if facts.period:
         lines.append(f"- Period: {plain(facts.period[0])} to {plain(facts.period[1])}")
     if contract.personal:
@@ -241,14 +265,14 @@ def _quality(facts: CardFacts) -> str:
         champion = four_digits(facts.champion)
         rows.append(("Champion of that day, main metric", champion, "", ""))
     text = (
-        "On the test rows, which neither the search nor the fit has seen. The baseline ignores "
-        "the features.\n\n"
+        "On the test rows, which neither the search nor the fit has seen. The baseline "
+        f"{plain(baseline_rule(facts.contract))}.\n\n"
     )
-    text += _table(("metric", "value", "95 % interval", "baseline"), rows)
+    text += table(("metric", "value", "95 % interval", "baseline"), rows)
     shown = list(facts.importances.items())[:SHOWN_FEATURES]
     if shown:
         text += "\n\nWhat the main metric loses when a feature is shuffled:\n\n"
-        text += _table(("feature", "loss"), [(name, four_digits(loss)) for name, loss in shown])
+        text += table(("feature", "loss"), [(name, four_digits(loss)) for name, loss in shown])
     return text
 
 
@@ -263,6 +287,40 @@ def _calibration(facts: CardFacts) -> str:
     )
 
 
+def _decisions(facts: CardFacts) -> str:
+    contract = facts.contract
+    if contract.decision_thresholds is not None:
+        lines = [f"{plain(k)} above {line:.4g}" for k, line in contract.decision_thresholds.items()]
+        return (
+            f"Decided are: {', '.join(lines)}; of several the one with the most times its "
+            "threshold, and where there is none the most probable of the other classes."
+        )
+    if contract.decision_threshold is None:
+        return ""
+    text = (
+        f"{plain(contract.target.positive)} is decided above a probability of "
+        f"{contract.decision_threshold:.4g}."
+    )
+    if contract.decision_unsure is not None:
+        text += " From {:.4g} to {:.4g} the decision is left open.".format(
+            *contract.decision_unsure
+        )
+    return text
+
+
+def _intervals(facts: CardFacts) -> str:
+    interval = facts.contract.prediction_interval
+    if interval is None:
+        return ""
+    return (
+        f"{plain(described(interval))}. Half the width is a quantile of the absolute errors on "
+        "training rows, by models that did not see the row. It is the same for a row that is easy "
+        "to predict and for one that is not, and the level is an average over rows like those of "
+        "the training. Where rows change with time they are not alike: the coverage above is what "
+        "the test rows had, which are the newest ones where rows have a time."
+    )
+
+
 def _slices(facts: CardFacts) -> str:
     if not facts.slices:
         return ""
@@ -273,7 +331,7 @@ def _slices(facts: CardFacts) -> str:
         (item.name, f"{item.rows:,}", f"{item.loss:.4g}", f"{item.loss_elsewhere:.4g}")
         for item in worse
     ]
-    return _table(("rows where", "rows", "loss", "loss elsewhere"), rows)
+    return table(("rows where", "rows", "loss", "loss elsewhere"), rows)
 
 
 def _fairness(facts: CardFacts) -> str:
@@ -288,14 +346,14 @@ def _fairness(facts: CardFacts) -> str:
         (name, *(_figure(row.get(column, "")) for column in columns))
         for name, row in found[0].details.items()
     ]
-    return f"{found[0].status}: {plain(found[0].message)}\n\n" + _table(("group", *columns), rows)
+    return f"{found[0].status}: {plain(found[0].message)}\n\n" + table(("group", *columns), rows)
 
 
 def _checks(facts: CardFacts) -> str:
     if facts.validation is None:
         return ""
     rows = [(r.name, str(r.status), r.message) for r in facts.validation.results]
-    return _table(("check", "status", "figures"), rows)
+    return table(("check", "status", "figures"), rows)
 
 
 def _limits(facts: CardFacts) -> str:
@@ -324,20 +382,11 @@ def _lineage(facts: CardFacts) -> str:
         "signed with key": lineage.key_id or "not signed",
         "parameters": ", ".join(f"{key}={value}" for key, value in facts.parameters.items()),
     }
-    return _table(("what", "value"), [(name, value) for name, value in rows.items() if value != ""])
+    return table(("what", "value"), [(name, value) for name, value in rows.items() if value != ""])
 
 
 def _score(facts: CardFacts, metric: str) -> Score | None:
     return next((score for score in facts.scores if score.metric == metric), None)
-
-
-def _table(heading: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    return "---" if value == "---" else plain(value)
 
 
 def _figure(value: float | str) -> str:

@@ -34,6 +34,7 @@ def check_champion(
     validation: ValidationSettings,
     own: Metric | None = None,
     rows: "pd.DataFrame | None" = None,
+    champion_contract: Contract | None = None,
 ) -> ValidationResult:
     """Judge the difference by its interval.
 
@@ -50,6 +51,8 @@ def check_champion(
         validation: The rule.
         own: The project's own main metric; the comparison follows it.
         rows: The rows themselves, which a metric of one's own may look at.
+        champion_contract: With the champion's threshold, band or interval, which a metric may look
+            at; the candidate's where not given.
     """
     tolerance = training.champion_tolerance
     name = main_metric(contract, own)
@@ -76,6 +79,7 @@ def check_champion(
             training.seed,
             own,
             rows,
+            champion_contract,
         )
         method = "paired bootstrap"
     if not np.isfinite([difference, low, high]).all():

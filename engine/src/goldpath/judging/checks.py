@@ -7,20 +7,20 @@ from datetime import UTC, datetime
 import numpy as np
 
 from goldpath.errors import ProjectError
+from goldpath.judging.budgets import check_latency, check_served_latency, check_size
 from goldpath.judging.champion import CHAMPION_CHECK, check_champion
+from goldpath.judging.coverage import check_coverage
 from goldpath.judging.data_checks import check_data_quality, check_drift
+from goldpath.judging.evidence import Evidence
 from goldpath.judging.fairness import check_fairness
 from goldpath.judging.stability import check_stability
 from goldpath.judging.validation_report import ValidationReport, ValidationResult, ValidationStatus
 from goldpath.judging.validators import (
     Check,
-    Evidence,
     check_baseline,
-    check_latency,
     check_performance,
     check_predictions,
     check_rows,
-    check_size,
 )
 from goldpath.learning.scoring import LoadedModel, Predictions
 from goldpath.settings import ValidationSettings
@@ -29,12 +29,16 @@ from goldpath.settings import ValidationSettings
 def check_against_champion(evidence: Evidence) -> ValidationResult | None:
     """Both on the same rows; a champion that cannot score them keeps the candidate back."""
     champion = evidence.champion
+    if evidence.champion_error is not None:
+        return champion_fault("the champion", evidence.champion_error)
     if champion is None:
         return None
     try:
-        theirs = champion.predict(evidence.rows)
+        theirs, decides = evidence.champion_predictions, evidence.champion_contract
     except (ProjectError, KeyError, TypeError, ValueError) as error:
         return champion_fault(_name_of(champion), error)
+    if theirs is None:
+        return None
     return check_champion(
         evidence.contract,
         evidence.truth,
@@ -44,6 +48,7 @@ def check_against_champion(evidence: Evidence) -> ValidationResult | None:
         evidence.validation,
         evidence.definitions.metric,
         evidence.rows,
+        decides,
     )
 
 
@@ -63,14 +68,25 @@ CHECKS: Mapping[str, Check] = {
     "baseline": check_baseline,
     "champion": check_against_champion,
     "performance": check_performance,
+    "coverage": check_coverage,
     "data_quality": check_data_quality,
     "data_drift": check_drift,
     "stability": check_stability,
     "bias": check_fairness,
     "latency": check_latency,
+    "served latency": check_served_latency,
     "size": check_size,
 }
-"""The checks, in order. A name can be taken out, or given to a check of one's own."""
+"""The checks, in order. A name can be taken out, or given to a validator of one's own."""
+
+RESERVED_NAMES = frozenset(
+    {
+        *CHECKS,
+        *(name.replace("_", " ") for name in CHECKS),
+        *("enough test rows", "predictions are usable", "beats the baseline", CHAMPION_CHECK),
+    }
+)
+"""What the checks and their results are called: no gate may have such a name."""
 
 
 def are_numbers(predictions: Predictions) -> bool:

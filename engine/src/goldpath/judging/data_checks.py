@@ -7,12 +7,14 @@ the population stability index beside it. `make drift-check` judges windows of p
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from goldpath.contract import Feature
+from goldpath.contract import Contract, Feature
 from goldpath.drift.decision import DriftDecision, decide
 from goldpath.drift.profile import compare_frames
+from goldpath.drift.texts import known_words, measured
+from goldpath.judging.evidence import Evidence
 from goldpath.judging.validation_report import ValidationResult, ValidationStatus
-from goldpath.judging.validators import Evidence
 from goldpath.learning.copies import share_of_copies
 from goldpath.learning.frames import model_frame
 
@@ -100,11 +102,13 @@ def check_drift(evidence: Evidence) -> ValidationResult | None:
     current = model_frame(evidence.rows, evidence.contract)[names]
     most = evidence.monitoring.reference_rows
     reference, current = (_drawn(frame, most) for frame in (reference, current))
+    reference, current = _by_length_and_words(reference, current, evidence.contract)
     decision = decide(
         compare_frames(reference, current), evidence.monitoring, len(current), len(reference)
     )
     if decision.verdict == "insufficient":
         return ValidationResult(DRIFT_CHECK, ValidationStatus.NOT_ENOUGH_DATA, decision.message)
+    names = list(reference.columns)
     indexes = {name: stability_index(reference[name], current[name], len(names)) for name in names}
     moved = [
         name for name, (index, noise) in indexes.items() if index > max(limits.psi_limit, noise)
@@ -120,6 +124,25 @@ def check_drift(evidence: Evidence) -> ValidationResult | None:
         threshold=limits.psi_limit,
         details=_drift_details(decision, indexes),
     )
+
+
+def _by_length_and_words(
+    reference: pd.DataFrame, current: pd.DataFrame, contract: Contract
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both with their free texts as numbers."""
+    texts = [name for name in contract.text_features if name in reference]
+    if not texts:
+        return reference, current
+    before, now = (
+        pa.Table.from_pandas(frame[texts], preserve_index=False) for frame in (reference, current)
+    )
+    known = known_words(before, texts)
+    numbers = measured(before, known, in_training=True), measured(now, known)
+    both = [
+        pd.concat([frame.drop(columns=texts), found.to_pandas().set_index(frame.index)], axis=1)
+        for frame, found in zip((reference, current), numbers, strict=True)
+    ]
+    return both[0], both[1]
 
 
 def _drift_details(

@@ -14,6 +14,7 @@ from goldpath.learning.metrics import metric_value, row_losses
 from goldpath.learning.scoring import LoadedModel, Predictions
 
 SMALLEST_SLICE = 30
+FEW_NUMBERS = 4
 MOST_CATEGORIES = 20
 FALSE_DISCOVERY_RATE = 0.05
 
@@ -106,27 +107,30 @@ def _slices(frame: pd.DataFrame, contract: Contract) -> Iterator[tuple[str, np.n
     """Category values, quarters of numbers, and missing values, each as a mask over the rows."""
     for feature in contract.features:
         column = frame[feature.name]
-        missing = column.isna().to_numpy()
-        masks = [(f"{feature.name} is missing", missing)]
-        if not feature.is_numeric:
+        masks = [(f"{feature.name} is missing", column.isna().to_numpy())]
+        if feature.type == "category":
             masks += [
                 (f"{feature.name} = {value}", (column == value).to_numpy())
                 for value in column.value_counts().index[:MOST_CATEGORIES]
             ]
-        elif column.nunique() <= 4:
-            masks += [
-                (f"{feature.name} = {value:g}", (column == value).to_numpy())
-                for value in sorted(column.dropna().unique())
-            ]
-        else:
-            edges = np.unique(np.nanquantile(column, [0, 0.25, 0.5, 0.75, 1]))
-            for low, high in itertools.pairwise(edges):
-                upper = (column <= high) if high == edges[-1] else (column < high)
-                inside = ((column >= low) & upper).to_numpy()
-                masks.append((f"{feature.name} in {low:.6g} to {high:.6g}", inside))
+        elif feature.is_numeric:  # of a free text hardly two rows have the same one
+            masks += _parts_of_numbers(column)
         for name, mask in masks:
             if SMALLEST_SLICE <= mask.sum() <= len(mask) - SMALLEST_SLICE:
                 yield name, mask
+
+
+def _parts_of_numbers(column: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
+    """Each value of a number with few, else its quarters."""
+    if column.nunique() <= FEW_NUMBERS:
+        for value in sorted(column.dropna().unique()):
+            yield f"{column.name} = {value:g}", (column == value).to_numpy()
+        return
+    edges = np.unique(np.nanquantile(column, [0, 0.25, 0.5, 0.75, 1]))
+    for low, high in itertools.pairwise(edges):
+        upper = (column <= high) if high == edges[-1] else (column < high)
+        inside = ((column >= low) & upper).to_numpy()
+        yield f"{column.name} in {low:.6g} to {high:.6g}", inside
 
 
 def _part(predictions: Predictions, members: np.ndarray) -> Predictions:

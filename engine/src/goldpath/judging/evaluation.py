@@ -10,7 +10,9 @@ import pandas as pd
 
 from goldpath.contract import Contract
 from goldpath.features.row.complete import complete_rows
+from goldpath.judging.baseline import baseline_model
 from goldpath.judging.error_analysis import Slice, analyse_errors
+from goldpath.learning.decision.quality import IntervalMetric
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.metric import Metric
 from goldpath.learning.metrics import Score, bootstrap_score, metric_value, other_scores
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 IMPORTANCE_ROWS = 1000
+FEWEST_IMPORTANCE_ROWS = 100
+IMPORTANCE_VALUES = 400_000_000
+"""What a model is given to find its importances: each feature costs a look at all of a row, so that
+tables of more than 630 features are looked at on fewer rows."""
 LEAST_OF_A_CLASS = 20
 SHOWN_FEATURES = 15
 
@@ -32,9 +38,10 @@ class Evaluation:
 
     Attributes:
         score: Main metric on the test rows, with its interval.
-        baseline: Main metric of a model that ignores the features (the training prior or mean).
+        baseline: Main metric of `baseline_model`: the training prior or mean, or of a forecast the
+            value of a season ago.
         others: Further metrics, with their intervals.
-        other_baselines: The same metrics of the model that ignores the features.
+        other_baselines: The same metrics of that model.
         slices: The loss on parts of the test rows, the worst first.
         importances: Loss of the metric when a feature is shuffled (Breiman 2001), largest first.
         predictions: The model's predictions of the test rows.
@@ -71,6 +78,8 @@ def evaluate(
     predictions = model.predict(test)
     baseline = baseline_model(train, contract).predict(test)
 
+    own_metrics = {each.name: each for each in definitions.metrics}
+
     def others(predicted: Predictions, resamples: int) -> dict[str, Score]:
         return other_scores(
             contract, truth, predicted, resamples, seed, definitions.metrics, test, own
@@ -80,30 +89,24 @@ def evaluate(
         score=bootstrap_score(contract, truth, predictions, samples, seed, own, test),
         baseline=metric_value(contract, truth, baseline, own, test),
         others=others(predictions, samples),
-        other_baselines={name: score.value for name, score in others(baseline, 0).items()},
+        other_baselines={
+            name: score.value
+            for name, score in others(baseline, 0).items()
+            if not isinstance(own_metrics.get(name), IntervalMetric)  # they are the model's
+        },
         slices=analyse_errors(model, test, predictions, own),
         importances=permutation_importances(model, test, seed, own),
         predictions=predictions,
     )
 
 
-def baseline_model(train: pd.DataFrame, contract: Contract) -> LoadedModel:
-    """A model that knows the target's distribution and nothing of the features."""
-    from sklearn.dummy import DummyClassifier, DummyRegressor
-
-    model = (
-        DummyClassifier(strategy="prior")
-        if contract.problem == "classification"
-        else DummyRegressor()
-    )
-    model.fit(model_frame(train, contract), target_values(train, contract))
-    return LoadedModel(pipeline=model, contract=contract)
-
-
 def permutation_importances(
     model: LoadedModel, test: pd.DataFrame, seed: int, own: Metric | None = None
 ) -> dict[str, float]:
-    """How much the main metric loses when one feature's values are shuffled, largest first."""
+    """How much the main metric loses when one feature's values are shuffled, largest first.
+
+    At most 1 000 test rows are looked at, and some of each class; of more than 630 features fewer.
+    """
     random = np.random.default_rng(seed)
     rows = complete_rows(_drawn(test, model.contract, seed), model.contract)
     frame, truth = model_frame(rows, model.contract), target_values(rows, model.contract)
@@ -119,7 +122,9 @@ def permutation_importances(
 
 def _drawn(test: pd.DataFrame, contract: Contract, seed: int) -> pd.DataFrame:
     """A sample of the test rows that holds some of each class, however rare it is."""
-    rows = test.sample(min(IMPORTANCE_ROWS, len(test)), random_state=seed)
+    affordable = IMPORTANCE_VALUES // len(contract.features) ** 2
+    most = min(IMPORTANCE_ROWS, max(affordable, FEWEST_IMPORTANCE_ROWS))
+    rows = test.sample(min(most, len(test)), random_state=seed)
     if contract.problem == "regression":
         return rows
     target = contract.target.column

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from goldpath.contract import Feature
+from goldpath.judging.evidence import Evidence
 from goldpath.judging.validation_report import ValidationResult, ValidationStatus
-from goldpath.judging.validators import Evidence
 
 FAIRNESS_CHECK = "bias"
 FALSE_ALARMS = 0.01

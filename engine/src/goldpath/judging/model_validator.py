@@ -9,13 +9,15 @@ import pandas as pd
 from goldpath.contract import Contract
 from goldpath.features.row.complete import complete_rows
 from goldpath.judging.checks import CHECKS, are_numbers, make_report, settle
-from goldpath.judging.own_checks import require_validator, run_own
+from goldpath.judging.evidence import Evidence
+from goldpath.judging.limits import limit_checks
+from goldpath.judging.own_checks import own_checks, require_validator, run_own
 from goldpath.judging.validation_report import (
     ValidationReport,
     ValidationResult,
     ValidationSetupError,
 )
-from goldpath.judging.validators import Check, Evidence, Validator
+from goldpath.judging.validators import Check, Validator
 from goldpath.learning.decision.chosen import with_chosen_metrics
 from goldpath.learning.frames import target_values
 from goldpath.learning.scoring import LoadedModel, ModelVersion
@@ -76,9 +78,11 @@ class ModelValidator:
         self._monitoring = settings.monitoring if settings else MonitoringSettings()
         self._decision = settings.decision if settings else DecisionSettings()
         self._definitions = settings.project.definitions if settings else ENGINES_OWN
-        self._checks: dict[str, Check | None] = dict(CHECKS)
+        model = settings.model if settings else ""
+        limits = limit_checks(self._validation, settings.root if settings else None, model)
+        self._checks: dict[str, Check | None] = {**CHECKS, **limits}
         self._own: dict[str, Validator] = {}
-        for name, validator in self._definitions.validators.items():
+        for name, validator in own_checks(self._definitions, limits).items():
             self.add_validator(name, validator)
 
     @property
@@ -91,8 +95,8 @@ class ModelValidator:
 
         Args:
             name: Its name.
-            validator: Has `validate(model, data, target, **kwargs)`, sync or async, which returns
-                a `ValidationResult`; `BaseValidator` is a start.
+            validator: Made by `@gate`; or has `validate(model, data, target, **kwargs)`, sync or
+                async, which returns a `ValidationResult`: `BaseValidator` is a start.
 
         Raises:
             ValidationSetupError: If it has no such method.

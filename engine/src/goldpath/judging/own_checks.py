@@ -1,13 +1,51 @@
 """Checks of one's own: how they are called, and what is made of one that breaks."""
 
 import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
+from goldpath.judging.checks import RESERVED_NAMES
+from goldpath.judging.evidence import Evidence
+from goldpath.judging.gates import Gate
 from goldpath.judging.validation_report import (
     ValidationResult,
     ValidationSetupError,
     ValidationStatus,
 )
-from goldpath.judging.validators import Evidence, Validator
+from goldpath.judging.validators import Validator
+from goldpath.project import Model, ProjectDefinitionError, place_of
+
+
+def own_checks(definitions: Model, taken: Iterable[str] = ()) -> Mapping[str, Validator]:
+    """The project's validators and gates by name.
+
+    Args:
+        definitions: The project's.
+        taken: Further names that are in use: the gates of the settings.
+
+    Raises:
+        ProjectDefinitionError: If one of the gates is none, or the name of a check is taken; a
+            validator may have that of a built-in check, whose place it takes.
+    """
+    taken, found = {*taken}, dict(definitions.validators)
+    if twice := [name for name in found if name in taken]:
+        raise ProjectDefinitionError(
+            f"Model(validators=…) and gates in config/validation.yaml both have {twice[0]!r}",
+            "give one of them another name",
+        )
+    for each in definitions.gates:
+        if not isinstance(each, Gate):
+            raise ProjectDefinitionError(
+                f"{place_of(each)} among the gates is a {type(each).__name__}",
+                "decorate the function with @gate",
+            )
+        if each.name in found or each.name in taken | RESERVED_NAMES:
+            raise ProjectDefinitionError(
+                f"{place_of(each.function)}: a check is called {each.name!r} already",
+                "give the gate another name: @gate(name=…)",
+            )
+        found[each.name] = each
+    return found
 
 
 def require_validator(name: str, validator: object) -> None:
@@ -24,7 +62,11 @@ def require_validator(name: str, validator: object) -> None:
 
 
 async def run_own(name: str, validator: Validator, evidence: Evidence) -> ValidationResult:
-    """A check of one's own; one that breaks has not passed."""
+    """A check of one's own; one that breaks has not passed.
+
+    It gets a copy of the rows, so that what it writes into them reaches no other check.
+    """
+    evidence = replace(evidence, rows=evidence.rows.copy(deep=False))
     try:
         answer = validator.validate(
             evidence.model,
@@ -37,12 +79,28 @@ async def run_own(name: str, validator: Validator, evidence: Evidence) -> Valida
         result: object = await answer if inspect.isawaitable(answer) else answer
     except Exception as error:  # noqa: BLE001  whatever people's own code raises
         return ValidationResult(
-            name, ValidationStatus.FAILED, f"could not be made: {type(error).__name__}: {error}"
+            name,
+            ValidationStatus.FAILED,
+            f"could not be made: {type(error).__name__}: {error} ({_place(validator, error)})",
+            fix=f"correct the check {name!r} in that line, then run: promote",
         )
     if not isinstance(result, ValidationResult):
         return ValidationResult(
             name,
             ValidationStatus.FAILED,
             f"returned a {type(result).__name__}, not a ValidationResult",
+            fix=f"correct the check {name!r}, then run: promote",
         )
     return result
+
+
+def _place(validator: Validator, error: Exception) -> str:
+    """Where the check stands, and the line of its file in which it failed."""
+    function = validator.function if isinstance(validator, Gate) else validator.validate
+    code = getattr(function, "__code__", None)
+    line, trace = 0, error.__traceback__
+    while trace is not None:
+        if code is not None and trace.tb_frame.f_code.co_filename == code.co_filename:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f"{place_of(function)}{f', line {line}' if line else ''}"

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from goldpath.judging.champion import FEWEST_OF_A_CLASS, delong_areas
+from goldpath.judging.evidence import Evidence
 from goldpath.judging.validation_report import ValidationResult, ValidationStatus
-from goldpath.judging.validators import Evidence
 from goldpath.learning.folds import divide_rows
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.metrics import bootstrap_score, main_metric

@@ -1,6 +1,7 @@
 """The promotion gate: every check must pass, and a check that cannot be made has not passed.
 
-The project's own checks run after the built-in ones; one of the same name takes a built-in's place.
+The project's own checks run after the built-in ones; a validator of the same name takes a
+built-in's place.
 """
 
 import asyncio
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
 from goldpath.judging.checks import CHECKS, are_numbers, champion_fault, make_report, settle
-from goldpath.judging.own_checks import require_validator, run_own
+from goldpath.judging.evidence import Evidence, StoredForm
+from goldpath.judging.limits import limit_checks
+from goldpath.judging.own_checks import own_checks, require_validator, run_own
 from goldpath.judging.validation_report import ValidationReport, ValidationResult, ValidationStatus
-from goldpath.judging.validators import Evidence
+from goldpath.judging.validators import Check
 from goldpath.learning.decision.chosen import with_chosen_metrics
 from goldpath.learning.frames import target_values
 from goldpath.learning.scoring import LoadedModel, Predictions
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from goldpath.registry.mlflow_manager import MLflowManager
+    from goldpath.registry.stores.store import RunRecord
 
 HTML_REPORT = "validation.html"
 JSON_REPORT = "validation.json"
@@ -39,6 +43,8 @@ def validate_candidate(
     split: Split,
     contract: Contract,
     champion_error: Exception | None = None,
+    run: "RunRecord | None" = None,
+    stored: StoredForm | None = None,
 ) -> ValidationReport:
     """What the gate asks of a candidate, on its test rows.
 
@@ -49,48 +55,62 @@ def validate_candidate(
         split: The rows that the candidate learned from, and its test rows.
         contract: The candidate's contract.
         champion_error: Why today's champion could not be loaded; then nothing is promoted.
+        run: What the candidate's training logged.
+        stored: The candidate as it serves, once it is registered.
 
     Returns:
         The report; the candidate may be promoted where `report.passed`.
     """
     with sensible_threads(len(split.train)):
-        return _validate(settings, candidate, champion, split, contract, champion_error)
+        fault, predictions = "", Predictions([], None, [])
+        try:
+            predictions = candidate.predict(split.test)
+        except (ProjectError, KeyError, TypeError, ValueError) as error:
+            fault = str(error)
+        evidence = Evidence(
+            model=candidate,
+            rows=split.test,
+            truth=target_values(split.test, contract),
+            predictions=predictions,
+            validation=settings.validation,
+            training=settings.training,
+            monitoring=settings.monitoring,
+            train=split.train,
+            champion=champion,
+            definitions=with_chosen_metrics(
+                settings.project.definitions, contract, settings.training, settings.decision
+            ),
+            run=run,
+            stored=stored,
+            champion_error=champion_error,
+        )
+        return _validate(settings, evidence, fault)
 
 
-def _validate(
-    settings: Settings,
-    candidate: LoadedModel,
-    champion: LoadedModel | None,
-    split: Split,
-    contract: Contract,
-    champion_error: Exception | None,
-) -> ValidationReport:
-    try:
-        predictions = candidate.predict(split.test)
-    except (ProjectError, KeyError, TypeError, ValueError) as error:
-        empty = Predictions([], None, [])
-        evidence = _evidence(settings, candidate, None, split, contract, empty)
+def _validate(settings: Settings, evidence: Evidence, unscorable: str) -> ValidationReport:
+    if unscorable:
         fault = ValidationResult(
             "predictions are usable",
             ValidationStatus.FAILED,
-            f"the candidate cannot score its test rows: {error}",
+            f"the candidate cannot score its test rows: {unscorable}",
         )
         return make_report(evidence, [fault])
-    evidence = _evidence(settings, candidate, champion, split, contract, predictions)
     results = []
-    own = settings.project.definitions.validators
-    for name in dict.fromkeys((*CHECKS, *own)):
+    limits = limit_checks(settings.validation, settings.root, settings.model)
+    checks: dict[str, Check] = {**CHECKS, **limits}
+    own = own_checks(settings.project.definitions, limits)
+    for name in dict.fromkeys((*checks, *own)):
         result: ValidationResult | None
         if name in own:
             require_validator(name, own[name])
             result = asyncio.run(run_own(name, own[name], evidence))
-        elif name == "champion" and champion_error is not None:
-            result = champion_fault("the champion", champion_error)
+            if name == "champion" and evidence.champion_error is not None:
+                results.append(champion_fault("the champion", evidence.champion_error))
         else:
-            result = CHECKS[name](evidence)
+            result = checks[name](evidence)
         if result is not None:
             results.append(settle(result, settings.validation))
-        if name == "predictions" and not are_numbers(predictions):
+        if name == "predictions" and not are_numbers(evidence.predictions):
             break
     return make_report(evidence, results)
 
@@ -110,27 +130,3 @@ def log_report(manager: "MLflowManager", run_id: str, report: ValidationReport) 
         manager.log_text(run_id, text, path)
     if reason := sign_report(manager.runs, manager.settings, run_id, texts):
         step(f"the validation report is not signed: {reason}")
-
-
-def _evidence(
-    settings: Settings,
-    candidate: LoadedModel,
-    champion: LoadedModel | None,
-    split: Split,
-    contract: Contract,
-    predictions: Predictions,
-) -> Evidence:
-    return Evidence(
-        model=candidate,
-        rows=split.test,
-        truth=target_values(split.test, contract),
-        predictions=predictions,
-        validation=settings.validation,
-        training=settings.training,
-        monitoring=settings.monitoring,
-        train=split.train,
-        champion=champion,
-        definitions=with_chosen_metrics(
-            settings.project.definitions, contract, settings.training, settings.decision
-        ),
-    )

@@ -27,7 +27,7 @@ class ValidationStatus(StrEnum):
 
 
 class ValidationSeverity(StrEnum):
-    """How much a failure weighs: a LOW one warns, any other keeps the model back.
+    """How much a failed or missing check weighs: a LOW one warns, any other keeps the model back.
 
     Example:
         >>> from goldpath import ValidationResult, ValidationSeverity, ValidationStatus
@@ -56,9 +56,10 @@ class ValidationResult:
         message: The figures behind it, as a sentence.
         score: The figure that was judged, where there is one.
         threshold: What it was held against.
-        severity: How much a failure weighs.
+        severity: How much it weighs where it failed or could not be made.
         optional: Whether the model may pass although the check could not be made.
         details: Further figures: a row each, by column.
+        fix: What to do where it could not be made.
 
     Example:
         >>> from goldpath import ValidationResult, ValidationStatus
@@ -77,13 +78,16 @@ class ValidationResult:
     severity: ValidationSeverity = ValidationSeverity.MEDIUM
     optional: bool = False
     details: Mapping[str, Mapping[str, float | str]] = field(default_factory=dict)
+    fix: str = ""
 
     @property
     def passed(self) -> bool:
         """Whether the check lets the model pass."""
-        if self.status is ValidationStatus.FAILED:
-            return self.severity is ValidationSeverity.LOW
-        return self.status is not ValidationStatus.NOT_ENOUGH_DATA or self.optional
+        if self.severity is ValidationSeverity.LOW or self.status is ValidationStatus.PASSED:
+            return True
+        if self.status is ValidationStatus.NOT_ENOUGH_DATA:
+            return self.optional
+        return self.status is ValidationStatus.WARNING
 
     @property
     def columns(self) -> tuple[str, ...]:

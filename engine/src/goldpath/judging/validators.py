@@ -3,22 +3,22 @@
 A check is a function of the evidence that returns a result, or None where it does not apply.
 """
 
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from goldpath.contract import Contract
-from goldpath.judging.evaluation import baseline_model
+from goldpath.judging.baseline import baseline_rule
+from goldpath.judging.evidence import Evidence
 from goldpath.judging.validation_report import (
     ValidationResult,
     ValidationSetupError,
     ValidationSeverity,
     ValidationStatus,
 )
+from goldpath.learning.decision.chosen import metric_named
 from goldpath.learning.metrics import (
     LESS_IS_BETTER,
     Score,
@@ -27,52 +27,12 @@ from goldpath.learning.metrics import (
     metric_value,
     other_scores,
 )
-from goldpath.learning.scoring import LoadedModel, Predictions
-from goldpath.project import ENGINES_OWN, Model
-from goldpath.settings import MonitoringSettings, TrainingSettings, ValidationSettings
+from goldpath.learning.scoring import LoadedModel
+from goldpath.project import Model, ProjectDefinitionError
+from goldpath.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
-
-TIMED_PREDICTIONS = 15
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Everything that a check may look at.
-
-    Attributes:
-        model: The model.
-        rows: The rows that it is judged on, which it has not seen: at least the features.
-        truth: Their target, shape (rows,).
-        predictions: What the model says about them.
-        validation: The limits.
-        training: Seed, bootstrap samples, the tolerance towards the champion.
-        monitoring: The limits of drift.
-        train: The rows that it learned from, with their target, where they are known.
-        reference: Rows that the judged rows are compared with; the training rows where not given.
-        champion: Today's champion, where there is one.
-        size_bytes: The stored model's size, where it is known.
-        definitions: The project's own metrics.
-    """
-
-    model: LoadedModel
-    rows: pd.DataFrame
-    truth: np.ndarray
-    predictions: Predictions
-    validation: ValidationSettings = field(default_factory=ValidationSettings)
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-    monitoring: MonitoringSettings = field(default_factory=MonitoringSettings)
-    train: pd.DataFrame | None = None
-    reference: pd.DataFrame | None = None
-    champion: LoadedModel | None = None
-    size_bytes: int | None = None
-    definitions: Model = ENGINES_OWN
-
-    @property
-    def contract(self) -> Contract:
-        """The contract that the model was trained with."""
-        return self.model.contract
 
 
 Check = Callable[[Evidence], ValidationResult | None]
@@ -159,27 +119,45 @@ def check_predictions(evidence: Evidence) -> ValidationResult:
     return ValidationResult(
         "predictions are usable",
         ValidationStatus.PASSED if finite and distinct > 1 else ValidationStatus.FAILED,
-        f"finite: {finite}; distinct scores: {distinct}",
+        f"{'all finite' if finite else 'not all finite'}; {distinct:,} different scores",
     )
 
 
 def check_baseline(evidence: Evidence) -> ValidationResult | None:
-    """The interval's lower end must beat a model that ignores the features."""
-    if evidence.train is None:
+    """The interval's lower end must beat a model that ignores the features.
+
+    Of a forecast it must beat the seasonal-naive one.
+    """
+    rival = evidence.baseline_predictions
+    if rival is None:
         return None
-    rival = baseline_model(evidence.train, evidence.contract).predict(evidence.rows)
     baseline = metric_value(
         evidence.contract, evidence.truth, rival, evidence.definitions.metric, evidence.rows
     )
     score = _main_score(evidence)
     low, high = score.interval
+    said = f", which {baseline_rule(evidence.contract)}" if evidence.contract.forecast else ""
     return ValidationResult(
         "beats the baseline",
         ValidationStatus.PASSED if low > baseline else ValidationStatus.FAILED,
-        f"{score.metric} {score.value:.4f} [{low:.4f}, {high:.4f}] against {baseline:.4f}",
+        f"{score.metric} {score.value:.4f} [{low:.4f}, {high:.4f}] against {baseline:.4f}{said}",
         score=low,
         threshold=baseline,
     )
+
+
+def require_thresholds(settings: Settings, contract: Contract, definitions: Model) -> None:
+    """Refuse thresholds that `check_performance` could not judge, before anything is fitted.
+
+    Raises:
+        ProjectDefinitionError: If one names a metric that the problem does not have.
+    """
+    for name in settings.validation.thresholds:
+        try:
+            metric_named(name, definitions, contract, "validation.thresholds")
+        except ProjectDefinitionError as error:
+            undo = "; `thresholds: {}` there undoes the main model's" * bool(settings.model)
+            raise ProjectDefinitionError(error.message, error.fix + undo) from error
 
 
 def check_performance(evidence: Evidence) -> ValidationResult:
@@ -241,49 +219,6 @@ def check_performance(evidence: Evidence) -> ValidationResult:
         score=main.value,
         threshold=thresholds.get(main.metric),
         details=details,
-    )
-
-
-def check_latency(evidence: Evidence) -> ValidationResult:
-    """The fastest of some predictions of one row, on one thread.
-
-    The median on a busy machine says how busy it is: 40 ms became 900 ms with a load of ten, most
-    of it threads of gradient boosting that wait for a core.
-    """
-    from threadpoolctl import threadpool_limits
-
-    spent = []
-    with threadpool_limits(1):
-        for number in range(min(TIMED_PREDICTIONS, len(evidence.rows)) + 1):
-            row = evidence.rows.iloc[[number % len(evidence.rows)]]
-            start = time.perf_counter()
-            evidence.model.predict(row)
-            spent.append((time.perf_counter() - start) * 1000)
-    fastest = min(spent[1:])  # the first one warms up
-    limit = evidence.validation.latency_ms
-    return ValidationResult(
-        "latency",
-        ValidationStatus.PASSED if fastest <= limit else ValidationStatus.FAILED,
-        f"{fastest:.1f} ms for one row (fastest of {len(spent) - 1}), at most {limit:g} ms",
-        score=fastest,
-        threshold=limit,
-    )
-
-
-def check_size(evidence: Evidence) -> ValidationResult:
-    """The stored model's size."""
-    size = evidence.size_bytes
-    if size is None:
-        from skops.io import dumps
-
-        size = len(dumps(evidence.model.pipeline))
-    megabytes, limit = size / 1e6, evidence.validation.size_mb
-    return ValidationResult(
-        "size",
-        ValidationStatus.PASSED if megabytes <= limit else ValidationStatus.FAILED,
-        f"{megabytes:.2f} MB, at most {limit:g} MB",
-        score=megabytes,
-        threshold=limit,
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from goldpath.contract import Contract, Feature
+from goldpath.domain import common_words
 from goldpath.lake.lakehouse import Lakehouse
 
 if TYPE_CHECKING:
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 BINS = 20
 SHOWN_VALUES = 8
+COUNTED_TEXTS = 20_000
+"""Texts whose words are counted; the lake's engines have no words."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,11 @@ class ColumnSummary:
         rows: Rows of the table.
         missing: Rows without a value.
         distinct: Different values, roughly.
-        minimum: Smallest number, or None.
-        mean: Mean of a number, or None.
-        maximum: Largest number, or None.
-        counts: Rows by bin of a number (labelled with its lower bound), or by the commonest values.
+        minimum: Smallest number, or the fewest characters of a free text, or None.
+        mean: Mean of the same, or None.
+        maximum: Largest number, or the most characters, or None.
+        counts: Rows by bin of a number (labelled with its lower bound), or by the commonest values,
+            of a free text by the commonest words.
         is_personal: Whether the contract marks it; its values are not shown then.
     """
 
@@ -69,8 +73,8 @@ def _summarise(
     column = rows[feature.name]
     is_number = feature.type in ("number", "integer")
     figures = {"total": ibis._.count(), "present": column.count(), "distinct": column.nunique()}
-    if is_number:
-        number = column.cast("float64")
+    if is_number or feature.is_free_text:
+        number = column.cast("float64") if is_number else column.length().cast("float64")
         figures |= {"low": number.min(), "middle": number.mean(), "high": number.max()}
     (found,) = lakehouse.collect(rows.aggregate(**figures)).to_pylist()
     is_personal = feature.name in contract.personal
@@ -79,6 +83,8 @@ def _summarise(
         counts = (
             _histogram(lakehouse, rows, feature, found)
             if is_number
+            else _common_words(lakehouse, rows, feature.name)
+            if feature.is_free_text
             else _commonest(lakehouse, rows, feature.name)
         )
     return ColumnSummary(
@@ -129,3 +135,12 @@ def _commonest(lakehouse: Lakehouse, rows: "ibis.Table", name: str) -> tuple[tup
         .limit(SHOWN_VALUES)
     )
     return tuple((row["value"], row["n"]) for row in counted.to_pylist())
+
+
+def _common_words(
+    lakehouse: Lakehouse, rows: "ibis.Table", name: str
+) -> tuple[tuple[str, int], ...]:
+    """The words that most texts have, with the number of texts."""
+    texts = rows.filter(rows[name].notnull()).select(value=rows[name]).limit(COUNTED_TEXTS)
+    held = [row["value"] for row in lakehouse.collect(texts).to_pylist()]
+    return common_words(held, SHOWN_VALUES)

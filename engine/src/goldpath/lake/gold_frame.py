@@ -12,6 +12,8 @@ def read_gold(
 ) -> pd.DataFrame:
     """Rows of the gold table, in the order of time and entity.
 
+    Where the target is made from events, rows that have no label yet are left out.
+
     Raises:
         LakehouseError: If the table is missing, or was made with another contract.
     """
@@ -23,6 +25,8 @@ def read_gold(
             f"{gold_table(contract)} lacks the contract's columns {', '.join(missing)}", "make data"
         )
     time = [EVENT_TIME] if contract.has_time else []
+    if contract.target.event:
+        expression = expression.filter(expression[contract.target.column].notnull())
     rows = expression.select(*time, *wanted).order_by(row_order(contract))
     frame: pd.DataFrame = lakehouse.collect(rows).to_pandas()
     return frame

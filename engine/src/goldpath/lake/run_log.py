@@ -56,22 +56,24 @@ class RunRecord:
 def write_records(
     lakehouse: Lakehouse, contract: RowContract, records: Iterable[RunRecord]
 ) -> None:
-    """Append records in one commit."""
+    """Append the records of bronze, or those of silver and gold, in one commit."""
     import pyarrow as pa
 
-    rows = [asdict(record) for record in records]
-    if rows:
+    kept = list(records)
+    if kept:
         kinds = {int: pa.int64(), str: pa.string(), datetime: pa.timestamp("us")}
         annotations = RunRecord.__annotations__
         schema = pa.schema([(name, kinds[kind]) for name, kind in annotations.items()])
-        lakehouse.append(runs_table(contract), pa.Table.from_pylist(rows, schema))
+        rows = pa.Table.from_pylist([asdict(record) for record in kept], schema)
+        lakehouse.append(runs_table(contract, kept[0].step), rows)
 
 
 def read_records(lakehouse: Lakehouse, contract: RowContract, step: str) -> list[RunRecord]:
     """The records of a step, the oldest first."""
-    if not lakehouse.exists(runs_table(contract)):
+    table = runs_table(contract, step)
+    if not lakehouse.exists(table):
         return []
-    rows = lakehouse.read(runs_table(contract))
+    rows = lakehouse.read(table)
     found = lakehouse.collect(rows.filter(rows.step == step)).to_pylist()
     return sorted((RunRecord(**row) for row in found), key=lambda record: record.finished_at)
 

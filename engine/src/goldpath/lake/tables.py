@@ -23,7 +23,7 @@ REASONS = "_reasons"
 
 def bronze_table(contract: RowContract) -> TableName:
     """Raw rows as they came, append-only."""
-    return TableName("bronze", contract.dataset)
+    return TableName("bronze", contract.base)
 
 
 def silver_table(contract: RowContract) -> TableName:
@@ -56,6 +56,9 @@ def feedback_table(contract: Contract) -> TableName:
     return TableName("feedback", contract.dataset)
 
 
-def runs_table(contract: RowContract) -> TableName:
-    """What each pipeline run did to each interval: snapshots and row counts."""
-    return TableName("_pipeline_runs", contract.dataset)
+def runs_table(contract: RowContract, step: str = "") -> TableName:
+    """What each pipeline run did to each interval: snapshots and row counts.
+
+    Models that share bronze share its records.
+    """
+    return TableName("_pipeline_runs", contract.base if step == "bronze" else contract.dataset)

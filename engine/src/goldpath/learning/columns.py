@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goldpath.contract import Contract, Problem
+from goldpath.learning.text.sizes import USUAL_SIZES, TextSizes
 
 if TYPE_CHECKING:
     from sklearn.compose import ColumnTransformer
@@ -21,6 +22,7 @@ class Columns:
     Attributes:
         contract: The contract.
         seed: For whatever is random in an estimator.
+        text_sizes: How much is seen of free texts.
 
     Example:
         >>> from pathlib import Path
@@ -36,6 +38,7 @@ class Columns:
 
     contract: Contract
     seed: int
+    text_sizes: TextSizes = USUAL_SIZES
 
     @property
     def problem(self) -> Problem:
@@ -67,11 +70,17 @@ class Columns:
         closed = set(self.closed_categories)
         return [name for name in self.contract.category_features if name not in closed]
 
+    @property
+    def texts(self) -> list[str]:
+        """Features that are free text."""
+        return self.contract.text_features
+
     def transformed(self, *, numbers: Any, categories: Any) -> "ColumnTransformer":
-        """A transformer of all features: numbers first, then closed categories, then open ones.
+        """A transformer of all features: numbers, closed categories, open ones, free texts.
 
         Open categories are replaced by what the target was for them (cross-fitted inside
-        `fit_transform`, so a row's own target does not leak into its code) and scaled.
+        `fit_transform`, so a row's own target does not leak into its code) and scaled. So are the
+        numbers that stand for each text: see `learning.text.vectors`.
 
         Args:
             numbers: A transformer, or `"passthrough"`.
@@ -91,6 +100,13 @@ class Columns:
             folds = StratifiedKFold if self.is_classification else KFold
             encoder = TargetEncoder(cv=folds(5, shuffle=True, random_state=self.seed))
             parts.append(("open_categories", make_pipeline(encoder, StandardScaler()), opened))
+        if self.texts:
+            from goldpath.learning.text.vectors import TextVectors
+
+            sizes = self.text_sizes
+            for number, name in enumerate(self.texts, start=1):
+                vectors = TextVectors(sizes.terms, sizes.axes, self.seed)
+                parts.append((f"text_{number}", make_pipeline(vectors, StandardScaler()), [name]))
         return ColumnTransformer(parts, sparse_threshold=0)
 
     def coded(self) -> "ColumnTransformer":

@@ -26,6 +26,7 @@ TRUSTED_TYPES = (
     "goldpath.automl.ensemble.EnsembleClassifier",
     "goldpath.automl.ensemble.EnsembleRegressor",
     "goldpath.automl.ensemble.Member",
+    "goldpath.automl.learners.scikit.ConstantModel",
     "goldpath.automl.learners.scikit.ForestModel",
     "goldpath.automl.learners.scikit.KernelModel",
     "goldpath.automl.learners.scikit.LinearModel",
@@ -35,6 +36,7 @@ TRUSTED_TYPES = (
     "goldpath.learning.boosters.LightGBMTrees",
     "goldpath.learning.boosters.XGBoostTrees",
     "goldpath.learning.foreign.ForeignModel",
+    "goldpath.learning.text.vectors.TextVectors",
     "collections.OrderedDict",
     "lightgbm.basic.Booster",  # its state is LightGBM's own text, which holds no code
     "lightgbm.sklearn.LGBMClassifier",
@@ -144,8 +146,8 @@ def families_of(definitions: Model, names: Sequence[str] = ()) -> Mapping[str, F
         raise ProjectDefinitionError(
             f"training.families names {', '.join(map(repr, unknown))}; there are "
             f"{', '.join(known)}",
-            "correct it in config/training.yaml, or hand the family over in `families=` of "
-            "project.py",
+            "correct it in training.yaml of config/ or of models/NAME, or hand the family over in "
+            "`families=` of project.py",
         )
     return {name: known[name] for name in names}
 

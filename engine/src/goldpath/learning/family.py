@@ -9,6 +9,7 @@ from goldpath.contract import Contract
 from goldpath.learning.columns import Columns
 from goldpath.learning.space import Dimension, RecordingTrial, require_drawable
 from goldpath.learning.stored import place_of_class, stored_class_of
+from goldpath.learning.text.sizes import USUAL_SIZES, TextSizes
 from goldpath.project import ProjectDefinitionError, place_of
 
 if TYPE_CHECKING:
@@ -76,14 +77,19 @@ class Family:
     requires: tuple[str, ...] = ()
 
     def build(
-        self, contract: Contract, parameters: Mapping[str, Any], seed: int
+        self,
+        contract: Contract,
+        parameters: Mapping[str, Any],
+        seed: int,
+        text_sizes: TextSizes = USUAL_SIZES,
     ) -> "BaseEstimator":
         """An unfitted estimator with these parameters.
 
         Raises:
             ProjectDefinitionError: If the function returns none.
         """
-        made = self.function(KnownTrial(self.name, parameters), Columns(contract, seed))
+        columns = Columns(contract, seed, text_sizes)
+        made = self.function(KnownTrial(self.name, parameters), columns)
         return _as_estimator(made, self.function, contract.problem)
 
     def suggest(self, trial: Trial, contract: Contract) -> dict[str, Any]:
@@ -223,6 +229,12 @@ def _as_estimator(made: Any, function: Any, problem: str) -> Any:
             f"{place_of(function)}: the family returns {last!r}, which has no method fit",
             "return an unfitted scikit-learn estimator, or an object of a class with @stored(…)",
         )
+    if learned := _fitted_part(made):
+        raise ProjectDefinitionError(
+            f"{place_of(function)}: the family returns {learned}, which is fitted already: it "
+            "knows rows that the model is judged on",
+            "return unfitted estimators; each is fitted to the rows that it may learn from",
+        )
     entry = stored_class_of(last)
     if entry is None and callable(getattr(last, "save", None)) and _is_plain(last):
         raise ProjectDefinitionError(
@@ -240,6 +252,16 @@ def _as_estimator(made: Any, function: Any, problem: str) -> Any:
         steps[-1] = (steps[-1][0], wrapped)
         return made
     return wrapped
+
+
+def _fitted_part(made: Any) -> str | None:
+    """The class of a part of a scikit-learn estimator that has learned already."""
+    parts = [made, *made.get_params().values()] if hasattr(made, "get_params") else []
+    for part in parts:
+        has_learned = any(name.endswith("_") for name in getattr(part, "__dict__", {}))
+        if has_learned and hasattr(part, "fit") and not isinstance(part, type):
+            return type(part).__name__
+    return None
 
 
 def _is_plain(model: Any) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from goldpath.contract import Contract
+from goldpath.contract import EVENT_TIME, Contract
 from goldpath.errors import NotEnoughDataError
 from goldpath.learning.frames import target_values
-from goldpath.learning.splitting import row_groups, split_rule
+from goldpath.learning.splitting import horizon_of, row_groups, split_rule
 from goldpath.settings import TrainingSettings
 
 Fold = tuple[np.ndarray, np.ndarray]
@@ -18,16 +18,21 @@ MANY_GROUPS = 500
 """From here on one row of each group is divided and the others follow. scikit-learn weighs each
 group against each fold instead, which takes 0.6 ms a group: half a minute for 40 000 rows."""
 
+LEAST_KNOWN = 20
+"""Rows that a fold of a forecast learns from; fewer tell no configuration from another."""
+
 
 def make_folds(train: pd.DataFrame, contract: Contract, settings: TrainingSettings) -> list[Fold]:
     """Row numbers of each fold's training and validation part.
 
-    With an event time each fold validates on rows that are newer than those it learns from.
+    With an event time each fold validates on rows that are newer than those it learns from; of a
+    forecast the rows of one horizon between them are left out.
     Otherwise all rows of one entity are on one side where entities repeat, so are copies of a row,
     and classes are stratified. Parts on which nothing can be learned or judged are left out.
 
     Raises:
-        NotEnoughDataError: If no fold has rows of two classes on both sides.
+        NotEnoughDataError: If no fold has rows of two classes on both sides, or of a forecast any
+            rows to learn from.
     """
     target = target_values(train, contract)
     if split_rule(train, contract, settings) == "time":
@@ -36,9 +41,14 @@ def make_folds(train: pd.DataFrame, contract: Contract, settings: TrainingSettin
         # Blocks as long as the test set's share: with scikit-learn's default the first fold would
         # learn from a quarter of the history and choose parameters for a much smaller data set.
         block = max(1, int(len(target) * settings.test_fraction / 2))
-        parts = list(TimeSeriesSplit(settings.cv_folds, test_size=block).split(train))
+        parts = [
+            (_known(train, contract, *part), part[1])
+            for part in TimeSeriesSplit(settings.cv_folds, test_size=block).split(train)
+        ]
     else:
         parts = shuffled_folds(train, contract, settings)
+    if contract.horizon:
+        parts = _with_enough_known(parts, contract)
     usable = [part for part in parts if _can_be_judged(target, part, contract)]
     if usable:
         return usable
@@ -52,6 +62,35 @@ def make_folds(train: pd.DataFrame, contract: Contract, settings: TrainingSettin
         "from some of them and to judge on others",
         "bring more rows of that class: make data",
     )
+
+
+def _known(
+    train: pd.DataFrame, contract: Contract, learnt: np.ndarray, held_out: np.ndarray
+) -> np.ndarray:
+    """The rows whose targets were known when the first held-out row was asked for."""
+    if not contract.horizon:
+        return learnt
+    times = train[EVENT_TIME]
+    known = times.iloc[learnt] <= times.iloc[held_out].min() - horizon_of(contract)
+    return np.asarray(learnt[known.to_numpy()])
+
+
+def _with_enough_known(parts: list[Fold], contract: Contract) -> list[Fold]:
+    """The folds that have rows to learn from, where targets are known a horizon later.
+
+    Raises:
+        NotEnoughDataError: If none has.
+    """
+    kept = [part for part in parts if len(part[0]) >= LEAST_KNOWN]
+    if not kept:
+        most = max(len(learnt) for learnt, _ in parts)
+        key = "forecast.horizon" if contract.forecast else "target.within"
+        raise NotEnoughDataError(
+            f"{key} {contract.horizon} leaves {most} training rows that were known before the "
+            f"rows that a fold is judged on; {LEAST_KNOWN} are needed",
+            "take a shorter horizon, or bring more history: make data",
+        )
+    return kept
 
 
 def shuffled_folds(

@@ -15,6 +15,9 @@ from goldpath.contract import Contract
 if TYPE_CHECKING:
     import pyarrow as pa
 
+PLAIN_NUMBERS = [np.dtype(name) for name in ("float64", "int64", "bool")]
+"""Columns that need no look at each value; on thousands of columns the look is what takes time."""
+
 
 def model_frame(
     rows: "pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]", contract: Contract
@@ -33,7 +36,9 @@ def model_frame(
     columns: dict[str, pd.Series[Any]] = {}
     for feature in contract.features:
         column = frame[feature.name]
-        if feature.is_numeric:
+        if feature.is_numeric and column.dtype in PLAIN_NUMBERS:
+            columns[feature.name] = column.astype("float64")
+        elif feature.is_numeric:
             columns[feature.name] = pd.to_numeric(
                 column.astype(object).where(column.notna(), np.nan)
             ).astype("float64")

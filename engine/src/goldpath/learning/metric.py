@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -79,9 +79,20 @@ class Metric:
         return on
 
 
+@overload
+def metric(function: Callable[..., float], /) -> Metric: ...
+@overload
 def metric(
     *, greater_is_better: bool = True, unit: str = "", name: str | None = None
-) -> Callable[[Callable[..., float]], Metric]:
+) -> Callable[[Callable[..., float]], Metric]: ...
+def metric(
+    function: Callable[..., float] | None = None,
+    /,
+    *,
+    greater_is_better: bool = True,
+    unit: str = "",
+    name: str | None = None,
+) -> Metric | Callable[[Callable[..., float]], Metric]:
     """Make a metric of a function; the names of its parameters choose what it is given.
 
     `truth` are the true labels or values, shape (rows,). `probability` is P(positive), shape
@@ -90,13 +101,14 @@ def metric(
     rows, one for each prediction.
 
     Args:
+        function: Computes the metric.
         greater_is_better: Whether more is better. The main metric of a model must be one of which
             more is better: return costs with a minus.
         unit: What it is counted in, such as dollars a customer.
         name: As it is logged and shown; the function's name where not given.
 
     Returns:
-        The decorator; what is decorated becomes a `Metric`.
+        The metric; or a decorator that makes one, where options are given.
 
     Raises:
         ProjectDefinitionError: If a parameter has another name than the four above.
@@ -111,19 +123,19 @@ def metric(
         ('accuracy', ('truth', 'decided'))
     """
 
-    def decorate(function: Callable[..., float]) -> Metric:
-        inputs = tuple(inspect.signature(function).parameters)
+    def decorate(decorated: Callable[..., float]) -> Metric:
+        inputs = tuple(inspect.signature(decorated).parameters)
         unknown = [each for each in inputs if each not in INPUTS]
         if unknown or not inputs:
-            code = function.__code__
+            code = decorated.__code__
             raise ProjectDefinitionError(
-                f"{code.co_filename}:{code.co_firstlineno}: the metric {function.__name__} asks "
+                f"{code.co_filename}:{code.co_firstlineno}: the metric {decorated.__name__} asks "
                 f"for {', '.join(unknown) or 'nothing'}",
                 f"name its parameters after what it needs: {', '.join(INPUTS)}",
             )
-        return Metric(name or function.__name__, function, inputs, greater_is_better, unit)
+        return Metric(name or decorated.__name__, decorated, inputs, greater_is_better, unit)
 
-    return decorate
+    return decorate if function is None else decorate(function)
 
 
 def only_on_rows(*_: object) -> float:

@@ -23,6 +23,9 @@ Figure = Annotated[float, BeforeValidator(lambda value: float("nan") if value is
 """A metric's value: NaN where it is undefined, which is null in JSON."""
 
 UNDEFINED = "undefined"
+RESAMPLED_ROWS = 20_000
+"""A resample of more rows has so many, and at least some of each class."""
+RESAMPLED_OF_A_CLASS = 500
 
 LESS_IS_BETTER = frozenset({"brier", "calibration_error", "log_loss", "mae", "rmse"})
 """The further metrics of which less is better."""
@@ -94,7 +97,7 @@ def metric_value(
         own: The project's own main metric.
         rows: The rows themselves, which a metric of one's own may look at.
     """
-    return _measured(contract, truth, predictions, own, rows)(slice(None))
+    return measured(contract, truth, predictions, own, rows)(slice(None))
 
 
 def bootstrap_score(
@@ -107,9 +110,9 @@ def bootstrap_score(
     rows: "pd.DataFrame | None" = None,
 ) -> Score:
     """The main metric with its bootstrap interval; the last two as for `metric_value`."""
-    metric = _measured(contract, truth, predictions, own, rows)
-    values = [metric(chosen) for chosen in _resamples(len(truth), samples, seed)]
-    return Score(main_metric(contract, own), metric(slice(None)), _interval(values))
+    metric = measured(contract, truth, predictions, own, rows)
+    value, resamples = metric(slice(None)), _resamples(contract, truth, samples, seed)
+    return Score(main_metric(contract, own), value, _interval(metric, resamples, value, truth))
 
 
 def bootstrap_difference(
@@ -121,14 +124,21 @@ def bootstrap_difference(
     seed: int,
     own: Metric | None = None,
     rows: "pd.DataFrame | None" = None,
+    champion_contract: Contract | None = None,
 ) -> tuple[float, tuple[float, float]]:
-    """Candidate minus champion on the same rows: the difference and its paired 95 % interval."""
-    ours = _measured(contract, truth, candidate, own, rows)
-    theirs = _measured(contract, truth, champion, own, rows)
-    differences = [
-        ours(chosen) - theirs(chosen) for chosen in _resamples(len(truth), samples, seed)
-    ]
-    return ours(slice(None)) - theirs(slice(None)), _interval(differences)
+    """Candidate minus champion on the same rows: the difference and its paired 95 % interval.
+
+    Each is measured with its own contract, whose threshold, band or interval a metric may look at;
+    both with `contract` where the champion's is not given.
+    """
+    ours = measured(contract, truth, candidate, own, rows)
+    theirs = measured(champion_contract or contract, truth, champion, own, rows)
+
+    def difference(chosen: np.ndarray | slice) -> float:
+        return ours(chosen) - theirs(chosen)
+
+    value, resamples = difference(slice(None)), _resamples(contract, truth, samples, seed)
+    return value, _interval(difference, resamples, value, truth)
 
 
 def other_scores(
@@ -157,24 +167,36 @@ def other_scores(
         built_in_metrics(contract, truth, predictions)
     )
     for each in own:
-        metrics[each.name] = _measured(contract, truth, predictions, each, rows)
+        metrics[each.name] = measured(contract, truth, predictions, each, rows)
     if main is not None:
-        metrics[main_metric(contract)] = _measured(contract, truth, predictions, None, rows)
+        metrics[main_metric(contract)] = measured(contract, truth, predictions, None, rows)
         metrics.pop(main.name, None)
-    resamples = _resamples(len(truth), samples, seed) if samples else []
+    resamples = _resamples(contract, truth, samples, seed) if samples else []
     scores = {}
     for name, metric in metrics.items():
-        interval = _interval([metric(chosen) for chosen in resamples])
-        scores[name] = Score(name, metric(np.arange(len(truth))), interval)
+        value = metric(np.arange(len(truth)))
+        scores[name] = Score(name, value, _interval(metric, resamples, value, truth))
     return scores
 
 
-def _interval(values: Sequence[float]) -> tuple[float, float]:
-    """The middle 95 % of the values that are defined; NaN where none is."""
-    defined = [value for value in values if np.isfinite(value)]
+def _interval(
+    metric: Callable[[np.ndarray], float],
+    resamples: Sequence[np.ndarray],
+    value: float,
+    truth: np.ndarray,
+) -> tuple[float, float]:
+    """The middle 95 % of the metric's values that are defined; NaN where none is.
+
+    Resamples of fewer rows than there are spread more widely, by the square root of the ratio.
+    """
+    values = [metric(chosen) for chosen in resamples]
+    defined = [each for each in values if np.isfinite(each)]
     if not defined:
         return float("nan"), float("nan")
-    low, high = np.percentile(defined, [2.5, 97.5])
+    low, middle, high = np.percentile(defined, [2.5, 50, 97.5])
+    if len(resamples[0]) < len(truth):
+        narrowed = np.sqrt(len(resamples[0]) / len(truth))
+        low, high = value + (low - middle) * narrowed, value + (high - middle) * narrowed
     return float(low), float(high)
 
 
@@ -335,7 +357,7 @@ def _metric(contract: Contract) -> Callable[[np.ndarray, np.ndarray], float]:
     return one_against_rest
 
 
-def _measured(
+def measured(
     contract: Contract,
     truth: np.ndarray,
     predictions: Predictions,
@@ -363,6 +385,14 @@ def _r2(truth: np.ndarray, values: np.ndarray) -> float:
     return float("nan") if spread == 0 else 1 - float(np.sum((truth - values) ** 2)) / spread
 
 
-def _resamples(rows: int, samples: int, seed: int) -> list[np.ndarray]:
-    random = np.random.default_rng(seed)
-    return [random.integers(0, rows, rows) for _ in range(samples)]
+def _resamples(contract: Contract, truth: np.ndarray, samples: int, seed: int) -> list[np.ndarray]:
+    """Row numbers of the bootstrap's draws: as many as there are rows, or of many rows fewer.
+
+    The m out of n bootstrap: Bickel, Götze & van Zwet 1997.
+    """
+    random, rows = np.random.default_rng(seed), len(truth)
+    drawn = min(rows, RESAMPLED_ROWS)
+    if drawn < rows and contract.problem == "classification":
+        rarest = min(int((truth == label).sum()) or rows for label in contract.target.classes)
+        drawn = min(rows, max(drawn, RESAMPLED_OF_A_CLASS * rows // rarest))
+    return [random.integers(0, rows, drawn) for _ in range(samples)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from goldpath.contract import Contract
 from goldpath.features.row.complete import complete_rows
-from goldpath.learning.decision.threshold import rule_of
+from goldpath.learning.decision.threshold import rule_of, scores_of
 from goldpath.learning.frames import model_frame
 from goldpath.learning.predictions import Predictions
 from goldpath.model_version import ModelVersion
@@ -77,5 +77,5 @@ class LoadedModel:
                 probabilities[:, column] = raw[:, known.index(label)]
         best = rule_of(self.contract).labels(probabilities)
         labels = [self.contract.target.classes[index] for index in best]
-        chosen = probabilities[:, 1] if self.contract.is_binary else probabilities.max(axis=1)
+        chosen = scores_of(probabilities, best)
         return Predictions(labels, probabilities, [float(score) for score in chosen])

@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 
 from goldpath.contract import Contract
+from goldpath.learning.decision.threshold import rule_of
 from goldpath.learning.families import families_of, family_named
 from goldpath.learning.family import Family
 from goldpath.learning.folds import Fold, make_folds, shuffled_folds
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.metrics import metric_value
 from goldpath.learning.scoring import LoadedModel
-from goldpath.learning.splitting import row_groups
+from goldpath.learning.splitting import row_groups, split_rule
+from goldpath.learning.text.sizes import USUAL_SIZES, TextSizes, sizes_of
 from goldpath.learning.threads import sensible_threads
 from goldpath.project import ENGINES_OWN, Model
 from goldpath.settings import TrainingSettings
@@ -182,7 +184,9 @@ class _Attempt:
         frame = model_frame(self.train, self.contract)
         target = target_values(self.train, self.contract)
         for learnt, held_out in self.folds:
-            pipeline = family.build(self.contract, parameters, self.settings.seed)
+            pipeline = family.build(
+                self.contract, parameters, self.settings.seed, sizes_of(self.settings)
+            )
             with warnings.catch_warnings():
                 _ignore_convergence()
                 pipeline.fit(frame.iloc[learnt], target[learnt])
@@ -250,9 +254,10 @@ def fit(
     parameters: Mapping[str, Any],
     seed: int,
     definitions: Model = ENGINES_OWN,
+    text_sizes: TextSizes = USUAL_SIZES,
 ) -> LoadedModel:
     """Fit one configuration of one of the project's families on rows."""
-    pipeline = family_named(definitions, family).build(contract, parameters, seed)
+    pipeline = family_named(definitions, family).build(contract, parameters, seed, text_sizes)
     with warnings.catch_warnings(), sensible_threads(len(train)):
         _ignore_convergence()
         pipeline.fit(model_frame(train, contract), target_values(train, contract))
@@ -268,6 +273,7 @@ def held_out_predictions(
     definitions: Model = ENGINES_OWN,
     *,
     most_learnt: int | None = None,
+    folds: Sequence[Fold] | None = None,
 ) -> pd.DataFrame:
     """Training rows with predictions by models that did not see them.
 
@@ -284,26 +290,77 @@ def held_out_predictions(
         most_learnt: Divide so many rows, drawn at random, into folds to learn from, so that many
             rows cost no more fits of many rows. The others are predicted by one of the folds'
             models: that of the fold which held out their group, where rows stay together.
+        folds: In place of shuffled ones; a row that none of them holds out has no prediction.
 
     Returns:
         The rows in their order, with the column `prediction`: P(positive), the label where there
         are more classes than two, or the value.
     """
-    many_classes = contract.problem == "classification" and not contract.is_binary
-    column = pd.Series(index=train.index, dtype="object" if many_classes else "float64")
-    for learnt, held_out in _drawn_folds(train, contract, settings, most_learnt):
+    classes = contract.target.classes
+    folds = folds or _drawn_folds(train, contract, settings, most_learnt)
+    found = _held_out(train, contract, family, parameters, settings, definitions, folds)
+    if len(classes) < 3:
+        return train.assign(prediction=found[:, 0])
+    labels = np.array(classes, dtype=object)[rule_of(contract).labels(found)]
+    return train.assign(prediction=labels)
+
+
+def _held_out(
+    train: pd.DataFrame,
+    contract: Contract,
+    family: str,
+    parameters: Mapping[str, Any],
+    settings: TrainingSettings,
+    definitions: Model,
+    folds: Sequence[Fold],
+) -> np.ndarray:
+    """P(positive), the probabilities of several classes, or the value: shape (rows, …).
+
+    NaN of a row that no fold holds out.
+    """
+    classes, several = contract.target.classes, len(contract.target.classes) > 2
+    seed, sizes = settings.seed, sizes_of(settings)
+    answers = np.full((len(train), len(classes) if several else 1), np.nan)
+    for learnt, held_out in folds:
         part = train.iloc[learnt]
         labels = part[contract.target.column].unique()
-        if contract.problem == "classification" and len(labels) == 1:  # nothing to be learned
-            only = str(labels[0])
-            column.iloc[held_out] = (
-                only if many_classes else float(only == contract.target.positive)
-            )
+        if classes and len(labels) == 1:  # nothing to be learned
+            known = classes if several else (contract.target.positive,)
+            answers[held_out] = [float(str(labels[0]) == name) for name in known]
             continue
-        model = fit(part, contract, family, parameters, settings.seed, definitions)
+        model = fit(part, contract, family, parameters, seed, definitions, sizes)
         predictions = model.predict(train.iloc[held_out])
-        column.iloc[held_out] = predictions.values if many_classes else predictions.scores
-    return train.assign(prediction=column)
+        scores = np.array(predictions.scores)[:, None]
+        answers[held_out] = predictions.probabilities if several else scores
+    return answers
+
+
+def unseen_scores(
+    train: pd.DataFrame,
+    contract: Contract,
+    family: str,
+    parameters: Mapping[str, Any],
+    settings: TrainingSettings,
+    definitions: Model = ENGINES_OWN,
+) -> "pd.Series[Any] | pd.DataFrame":
+    """P(positive), probabilities of several classes, or the value, by models that saw no such row.
+
+    Of a number that is split by time, and of what is known a horizon later, only of the rows that
+    are newer than what a fold's model learned from: errors ahead in time are larger than those
+    between known rows, and rows of one entity within a horizon share an event. The arguments are
+    those of `held_out_predictions`.
+    """
+    is_later = contract.problem == "regression" or bool(contract.horizon)
+    ahead = is_later and split_rule(train, contract, settings) == "time"
+    folds = make_folds(train, contract, settings) if ahead else None
+    drawn = folds or _drawn_folds(train, contract, settings, None)
+    scores = _held_out(train, contract, family, parameters, settings, definitions, drawn)
+    table = pd.DataFrame(scores, index=train.index)
+    found = table[0] if scores.shape[1] == 1 else table
+    if folds is None:
+        return found
+    # The others have no prediction. One that was made and is no number stays: it must be heard of.
+    return found.iloc[np.unique(np.concatenate([held_out for _, held_out in folds]))]
 
 
 def _drawn_folds(

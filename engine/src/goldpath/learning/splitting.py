@@ -1,6 +1,8 @@
 """Which rows a model learns from, and which it is judged on.
 
-Rows with an event time are split by time: the newest are the test rows, as in production. Others
+Rows with an event time are split by time: the newest are the test rows, as in production. Of a
+forecast, and of a target of later events, the rows of one horizon before them are left out: their
+targets were not known yet when the first test row was asked for. Others
 are split by a hash of the entity, within each class, so that a row that was a test row stays one
 when new rows arrive. Where entities repeat, all rows of one are on the same side: a model that
 knows a customer's other rows would look better than it is for new customers. So are rows that are
@@ -14,11 +16,14 @@ import numpy as np
 import pandas as pd
 
 from goldpath.contract import EVENT_TIME, Contract
+from goldpath.durations import duration_seconds
 from goldpath.errors import NotEnoughDataError
 from goldpath.learning.copies import copy_groups
 from goldpath.settings import SettingsError, TrainingSettings
 
 MINIMUM_TRAINING_ROWS = 50
+FEWEST_SEARCHED = 500
+"""Rows of a class that a search should see."""
 LARGEST_HEAP = 0.1
 """Entities that copies of rows join may hold this share of the rows; beyond, each stands alone."""
 
@@ -56,7 +61,11 @@ def split_rows(frame: pd.DataFrame, contract: Contract, settings: TrainingSettin
         )
         cut = ordered[EVENT_TIME].iloc[int(len(ordered) * (1 - settings.test_fraction))]
         is_test = ordered[EVENT_TIME] >= cut
+        is_known = ordered[EVENT_TIME] <= cut - horizon_of(contract)
         rule = f"by time: test rows from {cut} on"
+        if contract.horizon:
+            between, horizon = int((~is_known & ~is_test).sum()), contract.horizon
+            rule += f"; {between:,} rows less than {horizon} before are left out"
     else:
         key = pd.util.hash_pandas_object(frame[contract.entity_column].astype(str), index=False)
         copied = copy_groups(frame, contract)
@@ -84,13 +93,52 @@ def split_rows(frame: pd.DataFrame, contract: Contract, settings: TrainingSettin
                 else f"may be on both sides: they would join too many {contract.entity_column}s"
             )
         ordered = ordered.drop(columns=["_group", "_key", "_row"])
+        is_known = ~is_test
     split = Split(
-        train=ordered[~is_test].reset_index(drop=True),
+        train=ordered[~is_test & is_known].reset_index(drop=True),
         test=ordered[is_test].reset_index(drop=True),
         rule=rule,
     )
     _require_enough(split, contract)
     return split
+
+
+def rows_to_search(
+    train: pd.DataFrame, contract: Contract, settings: TrainingSettings
+) -> pd.DataFrame:
+    """About `search_rows` of the training rows, drawn as the split is, in their order.
+
+    More are drawn where a class would have fewer than 500 rows, and all where one has no more than
+    that. Each class keeps its share, by which threshold and interval are chosen, and so does each
+    time where there is one; rows that the split keeps together are drawn together. A table that is
+    not larger is returned as it is.
+
+    Args:
+        train: Training rows.
+        contract: Names the columns.
+        settings: `search_rows`, `split` and `seed`.
+    """
+    share = settings.search_rows / len(train)
+    if contract.problem == "classification":
+        rarest = int(train[contract.target.column].value_counts().min())
+        share = max(share, FEWEST_SEARCHED / rarest)
+    if share >= 1:
+        return train
+    shuffled = np.random.default_rng(settings.seed).permutation(len(train))
+    groups = row_groups(train, contract, settings)
+    if groups is not None:  # one row of each
+        shuffled = shuffled[np.unique(groups[shuffled], return_index=True)[1]]
+        shuffled = np.random.default_rng(settings.seed).permutation(shuffled)
+    target = train[[contract.target.column]].iloc[shuffled].reset_index(drop=True)
+    drawn = shuffled[(_rank_within_class(target, contract) < share).to_numpy()]
+    if groups is not None:
+        drawn = np.flatnonzero(np.isin(groups, groups[drawn]))
+    return train.iloc[np.sort(drawn)]
+
+
+def horizon_of(contract: Contract) -> pd.Timedelta:
+    """How long after what is known of a row its target is known."""
+    return pd.Timedelta(seconds=duration_seconds(contract.horizon) or 0)
 
 
 def split_rule(
@@ -99,8 +147,16 @@ def split_rule(
     """The setting `split`, or what the data asks for where it says auto.
 
     Raises:
-        SettingsError: If the setting needs a column that the contract lacks.
+        SettingsError: If the setting needs a column that the contract lacks, or would have a
+            forecast learn from the future.
     """
+    if contract.horizon and settings.split not in ("auto", "time"):
+        what = "a forecast" if contract.forecast else f"a target of the next {contract.horizon}"
+        raise SettingsError(
+            f"training.split is '{settings.split}', but the contract has {what}: rows of the "
+            "future would be learned from",
+            "set training.split to auto in config/training.yaml",
+        )
     repeated = contract.entity is not None and frame[contract.entity_column].duplicated().any()
     if settings.split == "auto":
         return "time" if contract.has_time else "group" if repeated else "stratified"
@@ -123,11 +179,13 @@ def row_groups(
     """Which rows must stay together, shape (rows,); None where each may go where it likes.
 
     Rows of one entity stay together where entities repeat, and so do rows that are copies of each
-    other. With an event time the time decides instead.
+    other. With an event time the time decides instead; of a target of events the rows of one
+    entity, which share them, stay together where there are several entities.
     """
     kind = split_rule(frame, contract, settings)
     if kind == "time":
-        return None
+        several = contract.target.event and frame[contract.entity_column].nunique() > 1
+        return _entities(frame, contract) if several else None
     return _together(frame, contract, kind, copy_groups(frame, contract))[0]
 
 
@@ -137,17 +195,21 @@ def _together(
     """Groups of the rows that stay together, and whether those of copies are among them."""
     if kind != "group":
         return copied, copied is not None
-    _, entities = np.unique(
-        frame[contract.entity_column].astype(str).to_numpy(dtype=object), return_inverse=True
-    )
+    entities = _entities(frame, contract)
     if copied is None:
-        return np.asarray(entities), False
+        return entities, False
     joined = _joined(entities, copied)
     # Equal rows may chain the entities into a heap that no split can divide.
     most = max(LARGEST_HEAP * len(frame), int(np.bincount(entities).max()))
     if np.bincount(joined).max() > most:
-        return np.asarray(entities), False
+        return entities, False
     return joined, True
+
+
+def _entities(frame: pd.DataFrame, contract: Contract) -> np.ndarray:
+    """The number of each row's entity."""
+    names = frame[contract.entity_column].astype(str).to_numpy(dtype=object)
+    return np.asarray(np.unique(names, return_inverse=True)[1])
 
 
 def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:

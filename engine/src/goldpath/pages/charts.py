@@ -52,8 +52,18 @@ class Dot:
 
 
 @dataclass(frozen=True)
+class Whisker:
+    """An interval: a vertical line."""
+
+    x: float
+    low: float
+    high: float
+    look: str
+
+
+@dataclass(frozen=True)
 class Chart:
-    """Curves and dots over two axes.
+    """Curves, dots and intervals over two axes.
 
     Attributes:
         label: What is drawn, for those who hear the page.
@@ -62,6 +72,7 @@ class Chart:
         y_ticks: The vertical axis's marks.
         curves: Lines, each with a name for the legend; a line without one is not in it.
         dots: Points, drawn over the lines.
+        whiskers: Intervals, drawn under the points.
     """
 
     label: str
@@ -70,6 +81,7 @@ class Chart:
     y_ticks: tuple[Tick, ...]
     curves: tuple[Curve, ...]
     dots: tuple[Dot, ...] = ()
+    whiskers: tuple[Whisker, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ def tables_of_person(
     contract: Contract,
     sources: Iterable[SourceContract] = (),
     feature_tables: Iterable[TableName] = (),
+    datasets: Iterable[str] = (),
 ) -> PersonTables:
     """The tables that may hold rows of a person.
 
@@ -88,9 +89,10 @@ def tables_of_person(
         contract: Names the dataset and the entity's column.
         sources: The further sources, each with its own column of the entity.
         feature_tables: What feature views of the entity read.
+        datasets: Those of all models that share the rows; the contract's where not given.
     """
     own = {each.dataset: each.entity for each in sources}
-    columns = own | {contract.dataset: contract.entity_column}
+    columns = own | dict.fromkeys((contract.dataset, *datasets), contract.entity_column)
     views = set(feature_tables)
     searched: dict[TableName, str] = {}
     others: list[TableName] = []

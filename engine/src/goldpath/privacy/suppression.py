@@ -74,7 +74,7 @@ class SuppressionList:
     @cached_property
     def table(self) -> TableName:
         """Its name."""
-        return TableName("_forgotten", self._contract.dataset)
+        return TableName("_forgotten", self._contract.base)
 
     def load(self) -> Suppression:
         """The list as it is now.

@@ -16,11 +16,9 @@ from goldpath.contract import EVENT_TIME, Contract, ContractError, Target
 from goldpath.domain import (
     FALSE_WORDS,
     LARGEST_INTEGER,
-    LONGEST_TEXT,
     MISSING,
     NO_CATEGORY,
     NULL_WORDS,
-    TOO_LONG,
     TRUE_WORDS,
     Domain,
     above,
@@ -176,8 +174,10 @@ def require_columns(columns: Sequence[str], contract: RowContract, *, require_ta
 
 
 def _target(contract: RowContract) -> Target | None:
-    """What is predicted; a further source has no such column."""
-    return contract.target if isinstance(contract, Contract) else None
+    """What is predicted; a further source, and a target of events, have no such column."""
+    if not isinstance(contract, Contract) or contract.target.event:
+        return None
+    return contract.target
 
 
 def _text_of(name: str) -> str:
@@ -258,15 +258,15 @@ def _typed_values(texts: "ibis.Table", contract: RowContract) -> "dict[str, ibis
         values[EVENT_TIME] = parse_event_time(texts, contract.event_time)
     for feature in contract.features:
         values[feature.name] = _typed(texts[_text_of(feature.name)], feature.domain)
-    if isinstance(contract, Contract) and _text_of(contract.target.column) in texts.columns:
-        text = texts[_text_of(contract.target.column)]
-        values[contract.target.column] = _typed(text, contract.target_domain)
+    target = _target(contract)
+    if isinstance(contract, Contract) and target and _text_of(target.column) in texts.columns:
+        values[target.column] = _typed(texts[_text_of(target.column)], contract.target_domain)
     return values
 
 
 def _typed(text: "ibis.Value", domain: Domain) -> "ibis.Value":
     """A value of the domain's type, or null where the text is none."""
-    if domain.kind == "category":
+    if domain.is_text:
         return _word(text, domain.categories)
     return _boolean(text) if domain.kind == "boolean" else _number(text, domain)
 
@@ -281,9 +281,9 @@ def _checks(typed: "ibis.Table", contract: RowContract, *, require_target: bool)
         found = _domain_checks(typed, feature.name, feature.domain, NO_CATEGORY)
         # The first of a number's checks is whether the text can be read as one.
         checks += found[1:] if feature.unreadable == "missing" else found
-    if require_target and isinstance(contract, Contract):
-        target = contract.target.column
-        checks += _domain_checks(typed, target, contract.target_domain, NO_CLASS)
+    target = _target(contract)
+    if require_target and isinstance(contract, Contract) and target:
+        checks += _domain_checks(typed, target.column, contract.target_domain, NO_CLASS)
     return checks
 
 
@@ -293,13 +293,13 @@ def _domain_checks(
     """What `Domain.accept_text` refuses, in the same order."""
     value = typed[value_of(name)]
     checks = []
-    if domain.kind != "category":
+    if not domain.is_text:
         checks.append(_unreadable(typed, name, domain))
     elif domain.categories is not None:
         unknown = value.notnull() & ~_one_of(value, domain.categories)
         checks.append(_Check(unknown, _sentence(name, no_category)))
     else:
-        checks.append(_Check(value.length() > LONGEST_TEXT, _sentence(name, TOO_LONG)))
+        checks.append(_Check(value.length() > domain.longest, _sentence(name, domain.too_long)))
     if domain.minimum is not None:
         low = _float64(domain.minimum)
         checks.append(_Check(value < low, _sentence(name, below(domain.minimum))))

@@ -17,10 +17,8 @@ import pyarrow.types as kinds
 from goldpath.contract import Contract, Feature
 from goldpath.domain import (
     LARGEST_INTEGER,
-    LONGEST_TEXT,
     MISSING,
     NO_CATEGORY,
-    TOO_LONG,
     Domain,
     above,
     below,
@@ -29,7 +27,7 @@ from goldpath.sources.files import SourceError
 
 Refuse = Callable[[np.ndarray, str], None]
 
-_COLUMNS = {"boolean": "truth values, or 0 and 1", "category": "text"}
+_COLUMNS = {"boolean": "truth values, or 0 and 1", "category": "text", "text": "text"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def require_types(schema: pa.Schema, contract: Contract, shown: str) -> None:
 def _fits(kind: pa.DataType, feature: Feature) -> bool:
     if feature.type == "boolean" and kinds.is_boolean(kind):
         return True
-    if feature.type == "category":
+    if not feature.is_numeric:
         value = kind.value_type if kinds.is_dictionary(kind) else kind
         return bool(kinds.is_string(value) or kinds.is_large_string(value))
     return bool(kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_decimal(kind))
@@ -100,7 +98,7 @@ def check_batch(rows: pa.RecordBatch, contract: Contract) -> TypedRows:
     for feature in contract.features:
         column, domain = rows.column(feature.name), feature.domain
         refuse = partial(_refuse, problems, feature.name)
-        if domain.kind == "category":
+        if domain.is_text:
             codes, texts = _category(column, domain)
             categories[feature.name], values[feature.name] = codes, texts
             missing = codes < 0
@@ -126,7 +124,7 @@ def _refuse_texts(codes: np.ndarray, texts: list[str], domain: Domain, refuse: R
     if domain.categories is not None:
         bad, reason = [text not in domain.known for text in texts], NO_CATEGORY
     else:
-        bad, reason = [len(text) > LONGEST_TEXT for text in texts], TOO_LONG
+        bad, reason = [len(text) > domain.longest for text in texts], domain.too_long
     if any(bad):
         refuse(np.array([*bad, False])[codes], reason)
 

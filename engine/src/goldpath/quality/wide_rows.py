@@ -20,6 +20,7 @@ from goldpath.domain import (
     MISSING,
     NO_CATEGORY,
     PADDING,
+    STORED,
     Domain,
     Refusal,
     Value,
@@ -40,12 +41,7 @@ ENGINE_FEATURES = 60
 ROWS_PER_FEATURE = 500
 MOST_CELLS = 50_000_000
 PLACE = "_place"
-TYPES = {
-    "number": pa.float64(),
-    "integer": pa.int64(),
-    "boolean": pa.bool_(),
-    "category": pa.string(),
-}
+TYPES = {kind: pa.type_for_alias(stored) for kind, stored in STORED.items()}
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ class ColumnRules:
         """The value, as far as it is of the type, and the reason against it; empty for none."""
         trimmed = None if text is None else text.strip(PADDING)
         plain = trimmed
-        if trimmed is not None and self.domain.kind != "category":
+        if trimmed is not None and not self.domain.is_text:
             plain = plain_text(trimmed, self.unit, self.missing_words)
         if plain is not None:
             plain = self.aliases.get(plain, plain)
@@ -93,7 +89,7 @@ class ColumnRules:
 
     def _outside(self, plain: str) -> Value:
         """A value of the type that the domain does not hold; a label that nobody needs is kept."""
-        if self.domain.kind == "category":
+        if self.domain.is_text:
             return self.domain.read_category(plain)
         anything = replace(self.domain, nullable=True, minimum=None, maximum=None)
         read = anything.accept_text(plain)
@@ -234,7 +230,7 @@ def _rules(contract: RowContract) -> list[ColumnRules]:
         )
         for feature in contract.features
     ]
-    if isinstance(contract, Contract):
+    if isinstance(contract, Contract) and not contract.target.event:
         target = contract.target
         found.append(
             ColumnRules(

@@ -85,7 +85,7 @@ def _compare_feature(
         breaking.append(f"feature {name} may no longer be missing")
     if new.nullable and not old.nullable:
         added.append(f"feature {name} may be missing")
-    for narrowed, widened in (_bounds(old, new), _categories(old, new)):
+    for narrowed, widened in (_bounds(old, new), _categories(old, new), _lengths(old, new)):
         if narrowed:
             breaking.append(f"feature {name} takes less: {narrowed}")
         if widened:
@@ -125,6 +125,12 @@ def _categories(old: Feature, new: Feature) -> tuple[str, str]:
         f"without {', '.join(gone)}" if gone else "",
         f"also {', '.join(come)}" if come else "",
     )
+
+
+def _lengths(old: Feature, new: Feature) -> tuple[str, str]:
+    before, after = old.domain.longest, new.domain.longest
+    said = f"texts of up to {before} -> {after} characters"
+    return said if after < before else "", said if after > before else ""
 
 
 def _figure(value: float | None) -> str:

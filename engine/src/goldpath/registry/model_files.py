@@ -63,6 +63,21 @@ def _is_of_another(signature: Signature, version: ModelVersion) -> bool:
 
 
 @dataclass(frozen=True)
+class ExaminedVersion:
+    """A version as the gate looks at it.
+
+    Attributes:
+        model: Its pipeline and contract.
+        served: The form in which the service uses it.
+        size_bytes: Of all its files.
+    """
+
+    model: "LoadedModel"
+    served: "CompiledModel | EncodedModel | LoadedModel"
+    size_bytes: int
+
+
+@dataclass(frozen=True)
 class ModelFiles:
     """Takes models out of the registry: signed, or not at all.
 
@@ -256,6 +271,20 @@ class ModelFiles:
             served = self._read_served(folder, version)
             keep_model(folder, version, signature, self.settings)
             return served
+
+    def examine(self, version: ModelVersion) -> "ExaminedVersion":
+        """A version's pipeline, the form in which it serves, and the bytes of all its files.
+
+        Raises:
+            SignatureError: If it is unsigned, altered, signed for another model or a pickle.
+            RegistryError: If the files are missing or hold a type that is not allowed.
+        """
+        with TemporaryDirectory(prefix="model-") as name:
+            folder = Path(name)
+            self.download(version, folder)
+            sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
+            model = _read(folder, _contract_in(folder), version)
+            return ExaminedVersion(model, self._read_served(folder, version), sum(sizes))
 
     def load_kept(
         self, model_name: str

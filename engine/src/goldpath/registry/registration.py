@@ -210,7 +210,7 @@ class Registration:
         from goldpath.registry.files.own_classes import require_restorable, write_own_classes
 
         settings = self.connection.settings
-        require_storable(model.pipeline, running_project().definitions)
+        require_storable(model.pipeline, running_project().families_of_all)
         require_restorable(model.pipeline, example.head(ROWS))
         with self.connection.translate("storing the model"):
             client = self.connection.client

@@ -7,13 +7,14 @@ missing values, rows sent twice, corrected rows, and a few rows that break the c
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from goldpath.errors import ProjectError
+from goldpath.sample.history import draw_history, probability_with_history
 
 START = datetime(2025, 1, 1)  # noqa: DTZ001  the sample's times are local times without a zone
 DAYS = 365
@@ -48,8 +49,11 @@ class SampleResult:
         customers: Distinct customers.
         lines: Lines of data in the file, with duplicates and bad rows.
         churn_rate: Share of customers who churn.
-        bayes_auc: AUC of the true probabilities, the ceiling for every model.
+        bayes_auc: AUC of the true probabilities given this file, the ceiling for every model that
+            reads it alone.
         drift: Shift of each named feature, in standard deviations.
+        history: The files of what the customers did before, where they were asked for.
+        bayes_auc_with_history: The ceiling for models that read these, too.
     """
 
     file: str
@@ -58,6 +62,8 @@ class SampleResult:
     churn_rate: float
     bayes_auc: float
     drift: dict[str, float]
+    history: tuple[str, ...] = ()
+    bayes_auc_with_history: float | None = None
 
 
 def parse_drift(texts: list[str]) -> dict[str, float]:
@@ -88,29 +94,56 @@ def parse_drift(texts: list[str]) -> dict[str, float]:
     return shifts
 
 
-def write_sample(file: Path, rows: int, seed: int, drift: dict[str, float]) -> SampleResult:
+def write_sample(
+    file: Path,
+    rows: int,
+    seed: int,
+    drift: dict[str, float],
+    *,
+    history: bool = False,
+    until: datetime | None = None,
+    begin: datetime = START,
+    days: int = DAYS,
+) -> SampleResult:
     """Generate customers and write them, with the true probabilities beside them.
 
     Args:
         file: CSV file to write; replaced in one step.
         rows: Customers.
-        seed: Same seed and rows, same bytes.
+        seed: Same seed and rows, same bytes; of the history, within a day.
         drift: Shift of numeric features, in their standard deviations.
+        history: Also write what the customers paid and asked, in files of the same name in the
+            folders `payments` and `tickets` beside the file; the true probabilities are those given
+            all three.
+        until: The end of the history, which reaches to the last midnight (UTC) where not given.
+        begin: No customer is observed before this time.
+        days: How many days customers are observed.
 
     Returns:
         Counts and the Bayes-optimal AUC.
     """
     random = np.random.default_rng(seed)
-    customers = draw_customers(random, rows, seed, drift)
+    customers = draw_customers(random, rows, seed, drift, begin, days)
     probability = churn_probability(customers)
     churned = random.random(rows) < probability
     customers["churned"] = np.where(churned, "yes", "no")
     lines = add_defects(random, customers)
 
     file.parent.mkdir(parents=True, exist_ok=True)
+    further: dict[str, pd.DataFrame] = {}
+    known = probability
+    if history:
+        end = until or datetime.now(UTC).replace(tzinfo=None)
+        midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
+        before = draw_history(customers, seed, midnight)
+        further = {"payments": before.payments, "tickets": before.tickets}
+        known = probability_with_history(probability, before.log_ratio)
+    for name, frame in further.items():
+        (file.parent / name).mkdir(exist_ok=True)
+        _write_whole(file.parent / name / file.name, frame)
     _write_whole(
         truth_file(file),
-        pd.DataFrame({"customer_id": customers["customer_id"], "probability": probability}),
+        pd.DataFrame({"customer_id": customers["customer_id"], "probability": known}),
     )
     _write_whole(file, lines)
     return SampleResult(
@@ -120,11 +153,18 @@ def write_sample(file: Path, rows: int, seed: int, drift: dict[str, float]) -> S
         churn_rate=float(churned.mean()),
         bayes_auc=bayes_auc(probability),
         drift=drift,
+        history=tuple(str(file.parent / name / file.name) for name in further),
+        bayes_auc_with_history=bayes_auc(known) if history else None,
     )
 
 
 def draw_customers(
-    random: np.random.Generator, rows: int, seed: int, drift: dict[str, float]
+    random: np.random.Generator,
+    rows: int,
+    seed: int,
+    drift: dict[str, float],
+    begin: datetime = START,
+    days: int = DAYS,
 ) -> pd.DataFrame:
     """Customers without their label.
 
@@ -133,6 +173,8 @@ def draw_customers(
         rows: Customers.
         seed: Part of the customers' ids, so that two samples do not share customers.
         drift: Shift of numeric features, in their standard deviations.
+        begin: No customer is observed before this time.
+        days: How many days customers are observed.
 
     Returns:
         Frame of shape (rows, 14): the entity, the event time and the contract's features.
@@ -152,12 +194,12 @@ def draw_customers(
     late = random.binomial(12, random.beta(1.2, 12.0, rows)).astype(float)
     satisfaction = 7.4 - 0.7 * tickets + random.normal(0, 1.6, rows)
     age = np.round(random.normal(46, 15, rows))
-    seconds = np.sort(random.integers(0, DAYS * 86_400, rows))
+    seconds = np.sort(random.integers(0, days * 86_400, rows))
     frame = pd.DataFrame(
         {
             "customer_id": [f"C{seed}-{number:06d}" for number in random.permutation(rows)],
             "observed_at": [
-                (START + timedelta(seconds=int(s))).isoformat(sep=" ") for s in seconds
+                (begin + timedelta(seconds=int(s))).isoformat(sep=" ") for s in seconds
             ],
             "tenure_months": tenure,
             "monthly_charges": charges,

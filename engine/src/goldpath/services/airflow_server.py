@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from goldpath.presentation import progress_console, step
 from goldpath.services.airflow_api import AirflowApi, AirflowApiError
+from goldpath.services.alerting.alertmanager import alertmanager_url
 from goldpath.services.processes import (
     HOST,
     ServerError,
@@ -31,6 +32,7 @@ ENVIRONMENT_VARIABLE = "MLOPS_AIRFLOW_VENV"
 PASSWORD_VARIABLE = "AIRFLOW_ADMIN_PASSWORD"  # noqa: S105  a variable's name
 USERNAME = "admin"
 OWN_VARIABLE = "AIRFLOW__"
+ALERTS_VARIABLE = "ALERTMANAGER_URL"
 # Whoever sets these otherwise gets an Airflow that airflow-up cannot sign in to, or that is not the
 # one at the printed address.
 OVERRULED = frozenset(
@@ -85,6 +87,8 @@ def start_airflow(settings: Settings) -> ServerStatus:
     password = _password(installation.passwords, starting)
     airflow = [str(_airflow_python(settings.root)), "-m", "airflow"]
     environment = _environment(installation, Path(airflow[0]).parent)
+    # Whom the DAGs tell of a failed run: the local Alertmanager, or the one of one's own.
+    environment[ALERTS_VARIABLE] = os.environ.get(ALERTS_VARIABLE) or alertmanager_url(settings)
     if starting:
         _say_overruled(environment)
     if starting:
@@ -124,6 +128,22 @@ def start_airflow(settings: Settings) -> ServerStatus:
     status = start_server(spec, settings.run_directory)
     said = [*readiness.broken_files(), *readiness.missing_pool(settings.airflow.pool)]
     return replace(status, message="\n".join([status.message, *said]))
+
+
+def running_airflow(settings: Settings, dag_id: str) -> AirflowApi | None:
+    """The local Airflow, where it runs and has this DAG; None otherwise, which is said."""
+    if server_status(NAME, settings.run_directory).state == "not running":
+        return None
+    password = _password(settings.root / ".airflow" / "passwords.json", starting=False)
+    api = AirflowApi(f"http://{HOST}:{settings.servers.airflow_port}", USERNAME, password)
+    try:
+        if api.get(f"dags/{dag_id}")["is_paused"]:
+            step(f"Airflow runs, and its DAG {dag_id} is paused: not used")
+            return None
+    except (AirflowApiError, KeyError) as error:
+        step(f"Airflow runs, and cannot be asked for {dag_id}: {error}")
+        return None
+    return api
 
 
 def _sign_in(password: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from goldpath.errors import ProjectError
 from goldpath.services.processes import SERVERS, server_status
-from goldpath.settings import Settings
+from goldpath.settings import Settings, deleted_settings, further_settings
 
 CACHES = (
     ".coverage",
@@ -112,8 +112,9 @@ def _candidates(settings: Settings, everything: bool) -> Iterator[Path]:
         # Where config or the environment moved them out of the folders above.
         yield root / settings.lake.catalog
         yield root / settings.lake.warehouse
-        yield root / settings.serving.prediction_log
-        yield root / settings.prediction_log.feedback
+        for each in (settings, *further_settings(settings), *deleted_settings(settings)):
+            yield root / each.serving.prediction_log
+            yield root / each.prediction_log.feedback
 
 
 def _is_inside(path: Path, root: Path) -> bool:

@@ -18,7 +18,7 @@ from goldpath.presentation import progress_console, step
 from goldpath.services.processes import HOST, answers, require_free_port
 from goldpath.settings import DEFAULT_PASSWORDS, ENVIRONMENT_PREFIX, SHORTEST_KEY, Settings
 
-PASSWORDS = ("AIRFLOW_ADMIN_PASSWORD", "GRAFANA_ADMIN_PASSWORD")
+PASSWORDS = ("AIRFLOW_ADMIN_PASSWORD", "AIRFLOW_DATABASE_PASSWORD", "GRAFANA_ADMIN_PASSWORD")
 READY_SECONDS = 600.0
 POLL_SECONDS = 2.0
 # Standard output belongs to the result (--json); compose's progress goes to the other stream.

@@ -56,6 +56,7 @@ class ServerSpec:
         missing: Asked once ready_url answers: what the server still lacks, empty when it is ready.
         message: What to tell a person when it is up.
         supervised: Whether a command that ends later is started again.
+        further_ports: Other ports that must be free for a start, by the setting that chose them.
     """
 
     name: str
@@ -70,6 +71,7 @@ class ServerSpec:
     missing: Callable[[], str] | None = None
     message: str = ""
     supervised: bool = False
+    further_ports: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ def start_server(spec: ServerSpec, run_directory: Path) -> ServerStatus:
                 )
             step(f"The last {spec.name} is only half there: stopping the rest of it")
             stop_server(spec.name, run_directory)
-        require_free_port(spec.port, spec.port_setting)
+        for setting, port in {spec.port_setting: spec.port, **spec.further_ports}.items():
+            require_free_port(port, setting)
         return _start(spec, path)
 
 

@@ -5,21 +5,27 @@ and only so many requests may wait for it; predictions go on meanwhile.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from math import isfinite
 from typing import Annotated, Any
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
 
-from goldpath.contract import Contract
 from goldpath.judging.explanation import Explainer, Explanation
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import problem_answers
 from goldpath.serving.http.request_body import DOCUMENTED_CREDENTIALS, PredictionRoute
 from goldpath.serving.predictor import USUAL_SIZE, Champion, NoModelError, Predictor
-from goldpath.serving.schemas import example_features, feature_rows
+from goldpath.serving.schemas import RequestModels
+from goldpath.serving.scorer import Wish, wish_of_any
+from goldpath.serving.stored_features import AskedRows
+from goldpath.serving.window_values import WindowValues
+
+WishOfRequest = Annotated[Wish, Depends(wish_of_any)]
 
 MOST_ROWS = 10
 MOST_WAITING = 4
@@ -29,7 +35,9 @@ class FeatureContribution(BaseModel):
     """What one feature adds."""
 
     feature: str
-    value: str | bool | int | float | None = Field(description="The value in the row.")
+    value: str | bool | int | float | None = Field(
+        description="The value in the row; null also where it was looked up and is personal."
+    )
     contribution: float
     standard_error: float = Field(description="Of the contribution, which is estimated.")
 
@@ -65,20 +73,33 @@ class Explanations:
 
     Args:
         predictor: Holds the model.
+        asked: Reads the rows of a body.
+        windows: Completes them with what is known of their entities.
+        before: Calls the project's hooks before an answer.
     """
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        asked: AskedRows,
+        windows: WindowValues,
+        before: Callable[[Sequence[Mapping[str, Any]], Wish, Sequence[str] | None], None],
+    ) -> None:
+        self._before = before
         self._predictor = predictor
+        self._asked = asked
+        self._windows = windows
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="explain")
         self._waiting = 0
         self._explainer: tuple[Champion, Explainer] | None = None
 
-    async def of(self, rows: Sequence[dict[str, Any]]) -> tuple[Champion, list[Explanation]]:
+    async def of(self, body: BaseModel, wish: Wish) -> tuple[Champion, list[ExplainedRow]]:
         """The model, and one explanation a row.
 
         Raises:
             ProblemError: 409 where the model has no background rows, 422 where it cannot score
-                the values, 429 where too many wait, 503 without a model.
+                the values, 429 where too many wait, 503 without a model; by key also those of
+                `AskedRows` and `WindowValues`; and what a hook before the answer refuses with.
         """
         try:
             champion = self._predictor.current()
@@ -90,13 +111,6 @@ class Explanations:
                 f"version {champion.version.version} was registered without background rows",
                 "train and promote it again: make train-local",
             )
-        if windows := champion.model.contract.window_features:
-            raise ProblemError(
-                409,
-                f"version {champion.version.version} takes what is known of an entity "
-                f"({windows[0].name}), which explanations do not look up yet",
-                "explain rows of gold: the report of the training has the importances",
-            )
         if self._waiting >= MOST_WAITING:
             raise ProblemError(
                 429,
@@ -107,13 +121,19 @@ class Explanations:
         self._waiting += 1
         try:
             loop = asyncio.get_running_loop()
-            return champion, await loop.run_in_executor(self._thread, self._explain, champion, rows)
+            found = loop.run_in_executor(self._thread, self._explain, champion, body, wish)
+            return champion, await found
         except (ArithmeticError, ValueError) as error:
             raise ProblemError(422, "the model cannot score these values", USUAL_SIZE) from error
         finally:
             self._waiting -= 1
 
-    def _explain(self, champion: Champion, rows: Sequence[dict[str, Any]]) -> list[Explanation]:
+    def _explain(self, champion: Champion, body: BaseModel, wish: Wish) -> list[ExplainedRow]:
+        contract = champion.model.contract
+        asked = self._asked.of(body, looks_up=lambda: bool(contract.window_features))
+        self._before(asked.rows, wish, asked.entities)
+        rows = self._windows.complete(asked.rows, contract, asked.entities, datetime.now(UTC))
+        hidden = self._windows.hidden(contract)
         known = self._explainer
         if known is None or known[0].model is not champion.model:
             model: Any = champion.model
@@ -122,59 +142,55 @@ class Explanations:
         for each in found:
             if not all(isfinite(part.contribution) for part in each.contributions):
                 raise ValueError("not a finite number")
-        return found
+        return [_row(each, hidden - sent) for each, sent in zip(found, asked.sent, strict=True)]
 
 
-def explanations(row: type[BaseModel], contract: Contract, predictor: Predictor) -> APIRouter:
+def explanations(models: RequestModels, explained: Explanations) -> APIRouter:
     """The routes.
 
     Args:
-        row: The request model of one row.
-        contract: For the documentation's examples.
-        predictor: Holds the model that serves.
+        models: What a request may be.
+        explained: Makes the explanations.
     """
-    example = example_features(contract)
-    single = _request("ExplainRequest", {"features": example}, features=(row, ...))
-    several = Annotated[list[row], Field(min_length=1, max_length=MOST_ROWS, fail_fast=True)]  # type: ignore[valid-type]
-    batch = _request("ExplainBatchRequest", {"instances": [example]}, instances=(several, ...))
-    of: Callable[[Sequence[dict[str, Any]]], Any] = Explanations(predictor).of
+    single = models.single("ExplainRequest")
+    batch = models.batch("ExplainBatchRequest", MOST_ROWS)
+    of: Callable[[BaseModel, Wish], Any] = explained.of
     router = APIRouter(
         route_class=PredictionRoute,
         dependencies=DOCUMENTED_CREDENTIALS,
         tags=["predictions"],
-        responses=problem_answers(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
+        responses=problem_answers(
+            *(400, 401, 403, 408, 409, 413, 415, 422, 429, 503), *((404,) if models.keyed else ())
+        ),
     )
 
     @router.post("/explain")
-    async def explain(body: single) -> ExplainAnswer:  # type: ignore[valid-type]
-        """What each feature adds to the prediction of one row."""
-        champion, found = await of(feature_rows(body))
+    async def explain(body: single, wish: WishOfRequest) -> ExplainAnswer:  # type: ignore[valid-type]
+        """What each feature adds to the prediction of one row, sent or by its entity's key."""
+        champion, found = await of(body, wish)
         return ExplainAnswer(
             model_name=champion.version.name,
             model_version=champion.version.version,
-            **_row(found[0]).model_dump(),
+            **found[0].model_dump(),
         )
 
     @router.post("/explain/batch")
-    async def explain_batch(body: batch) -> ExplainBatchAnswer:  # type: ignore[valid-type]
+    async def explain_batch(
+        body: batch,  # type: ignore[valid-type]
+        wish: WishOfRequest,
+    ) -> ExplainBatchAnswer:
         """What each feature adds, for a few rows."""
-        champion, found = await of(feature_rows(body))
+        champion, found = await of(body, wish)
         return ExplainBatchAnswer(
             model_name=champion.version.name,
             model_version=champion.version.version,
-            explanations=[_row(each) for each in found],
+            explanations=found,
         )
 
     return router
 
 
-def _request(name: str, example: dict[str, Any], **fields: Any) -> type[BaseModel]:
-    config = ConfigDict(extra="forbid", json_schema_extra={"examples": [example]})
-    made: type[BaseModel] = create_model(name, __config__=config, **fields)
-    return made
-
-
-def _row(found: Explanation) -> ExplainedRow:
+def _row(found: Explanation, hidden: AbstractSet[str]) -> ExplainedRow:
     return ExplainedRow(
         prediction=found.prediction,
         value=found.value,
@@ -182,7 +198,7 @@ def _row(found: Explanation) -> ExplainedRow:
         contributions=[
             FeatureContribution(
                 feature=each.feature,
-                value=each.value,
+                value=None if each.feature in hidden else each.value,
                 contribution=each.contribution,
                 standard_error=each.standard_error,
             )

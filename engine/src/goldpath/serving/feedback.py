@@ -81,15 +81,18 @@ class FeedbackLog:
         self._segments.close()
 
 
-def feedback_router(contract: Contract, maximum: int, log: FeedbackLog) -> APIRouter:
+def feedback_router(
+    contract: Contract, maximum: int, log: FeedbackLog, prefix: str = ""
+) -> APIRouter:
     """`/feedback` and `/feedback/batch`.
 
     Args:
         contract: Says what a label may be.
         maximum: Most labels of one request.
         log: Stores them.
+        prefix: Tells the models from those of another contract in the OpenAPI document.
     """
-    single, batch = _requests(contract, maximum)
+    single, batch = _requests(contract, maximum, prefix)
     router = APIRouter(
         # Whoever may ask for predictions may not say how they turned out: labels judge the model.
         route_class=for_role(PredictionRoute, "label"),
@@ -122,14 +125,16 @@ def feedback_router(contract: Contract, maximum: int, log: FeedbackLog) -> APIRo
     return router
 
 
-def _requests(contract: Contract, maximum: int) -> tuple[type[BaseModel], type[BaseModel]]:
+def _requests(
+    contract: Contract, maximum: int, prefix: str
+) -> tuple[type[BaseModel], type[BaseModel]]:
     classes = contract.target.classes
     label: Any = (
         Literal[classes] if classes else Annotated[float, Field(strict=True, allow_inf_nan=False)]
     )
     example = {"prediction_id": EXAMPLE_ID, "label": classes[0] if classes else 12.5}
     single = create_model(
-        "Feedback",
+        f"{prefix}Feedback",
         __config__=_strict(example),
         prediction_id=(Annotated[str, Field(strict=True, pattern=IDENTITY)], ...),
         label=(label, Field(description=f"The true `{contract.target.column}`.")),
@@ -141,7 +146,7 @@ def _requests(contract: Contract, maximum: int) -> tuple[type[BaseModel], type[B
         ),
     )
     batch = create_model(
-        "FeedbackBatch",
+        f"{prefix}FeedbackBatch",
         __config__=_strict({"labels": [example]}),
         labels=(Annotated[list[single], Field(min_length=1, max_length=maximum)], ...),
     )

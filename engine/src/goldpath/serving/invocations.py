@@ -1,21 +1,22 @@
 """`POST /invocations`: MLflow's scoring protocol, for clients of an MLflow model server.
 
 The forms are those of `mlflow models serve`: `dataframe_split`, `dataframe_records`, `inputs` and
-`instances`. As there, columns that the model does not know are left out, so an id may stay in.
+`instances`. As there, columns that the model does not know are left out, so an id may stay in. The
+entity's column is read where the model looks up what is known of it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import problem_answers
 from goldpath.serving.http.request_body import DOCUMENTED_CREDENTIALS, PredictionRoute
-from goldpath.serving.schemas import BatchAnswer
-from goldpath.serving.scorer import Wish, wish_of
+from goldpath.serving.schemas import RequestModels, key_model
+from goldpath.serving.scorer import Scorer, Wish, wish_of
 
 FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 Cell = str | int | float | bool | None
@@ -23,7 +24,6 @@ Item = TypeVar("Item")
 MOST_ITEMS = 100_000
 # Validation stops at the first wrong item: describing a million would hold up the service.
 Many = Annotated[list[Item], Field(fail_fast=True, max_length=MOST_ITEMS)]
-Score = Callable[[list[dict[str, Any]], Wish], BatchAnswer]
 
 
 class SplitTable(BaseModel):
@@ -53,18 +53,28 @@ class Invocation(BaseModel):
 
 
 class InvocationAnswer(BaseModel):
-    """What MLflow's server answers: labels, or values."""
+    """What MLflow's server answers: labels, or values; and what else a prediction shows."""
 
     predictions: list[str] | list[float]
+    decisions: list[str] = Field([], description="Left out where the version has no threshold.")
+    threshold: float = Field(0.0, description="Left out where the version has none.")
+    thresholds: list[float | None] = Field(
+        [],
+        description="Of several classes: that of each decided class; left out where the version "
+        "has none.",
+    )
+    lower: list[float] = Field([], description="Left out where the version has no intervals.")
+    upper: list[float] = Field([], description="Left out where the version has no intervals.")
+    interval: float = Field(0.0, description="Left out where the version has no intervals.")
 
 
-def invocations(row: type[BaseModel], maximum_rows: int, score: Score) -> APIRouter:
+def invocations(models: RequestModels, maximum_rows: int, scorer: Scorer) -> APIRouter:
     """The route.
 
     Args:
-        row: The request model of one row.
+        models: What a row is.
         maximum_rows: How many rows a request may hold.
-        score: Scores rows that were checked.
+        scorer: Scores rows that were checked.
     """
     router = APIRouter(
         route_class=PredictionRoute,
@@ -72,12 +82,22 @@ def invocations(row: type[BaseModel], maximum_rows: int, score: Score) -> APIRou
         tags=["predictions"],
         responses=problem_answers(400, 401, 403, 408, 413, 415, 422, 429, 503),
     )
-    rows_of: TypeAdapter[list[BaseModel]] = TypeAdapter(Many[row])  # type: ignore[valid-type]
-    known = {field.alias or name for name, field in row.model_fields.items()}
+    rows_of: TypeAdapter[list[BaseModel]] = TypeAdapter(Many[models.row])  # type: ignore[name-defined]
+    key = key_model(models.entity)
+    keys_of: TypeAdapter[list[BaseModel]] = TypeAdapter(Many[key])  # type: ignore[valid-type]
+    own: dict[str, Any] = {
+        field.name: (list[field.kind], Field(description=field.described))  # type: ignore[name-defined]
+        for field in scorer.fields
+    }
+    answered = create_model("InvocationAnswer", __base__=InvocationAnswer, **own)
+    known = {field.alias or name for name, field in models.row.model_fields.items()}
 
-    @router.post("/invocations")
+    @router.post("/invocations", response_model=answered, response_model_exclude_unset=True)
     def invoke(body: Invocation, wish: Annotated[Wish, Depends(wish_of)]) -> InvocationAnswer:
-        """Score rows as `mlflow models serve` does."""
+        """Score rows as `mlflow models serve` does.
+
+        A model that takes what is known of an entity reads its key from the entity's column.
+        """
         form, rows = _rows(body)
         if not 1 <= len(rows) <= maximum_rows:
             raise ProblemError(
@@ -85,16 +105,35 @@ def invocations(row: type[BaseModel], maximum_rows: int, score: Score) -> APIRou
                 f"{form} holds {len(rows)} rows",
                 f"send 1 to {maximum_rows} rows in a request",
             )
+        names_entities = models.keyed is not None and any(models.entity in row for row in rows)
         try:
             checked = rows_of.validate_python(
                 [{name: value for name, value in each.items() if name in known} for each in rows]
             )
+            entities = None
+            if names_entities and scorer.looks_up(wish):
+                entities = [vars(key)["entity_key"] for key in keys_of.validate_python(rows)]
         except ValidationError as error:
             errors = [{**each, "loc": ("body", form, *each["loc"])} for each in error.errors()]
             raise RequestValidationError(errors) from error
-        answer = score([each.model_dump(by_alias=True) for each in checked], wish)
+        answer = scorer.score([each.model_dump(by_alias=True) for each in checked], wish, entities)
         values: Any = [item.prediction for item in answer.predictions]
-        return InvocationAnswer(predictions=values)
+        found = answer.predictions
+        shown: dict[str, Any] = {}
+        if "threshold" in found[0].model_fields_set:
+            shown = {"decisions": [item.decision for item in found]}
+            if len(found[0].probabilities or ()) == 2:
+                shown["threshold"] = found[0].threshold
+            else:
+                shown["thresholds"] = [item.threshold for item in found]
+        if "interval" in found[0].model_fields_set:
+            shown = {
+                "lower": [item.lower for item in found],
+                "upper": [item.upper for item in found],
+                "interval": found[0].interval,
+            }
+        shown |= {name: [getattr(item, name) for item in found] for name in own}
+        return answered(predictions=values, **shown)
 
     return router
 

@@ -6,10 +6,10 @@ before prometheus_client is imported), so whichever worker is scraped answers fo
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client import (
     GC_COLLECTOR,
@@ -26,8 +26,10 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from goldpath.contract import Contract
-from goldpath.features.window.online import OUTCOMES
-from goldpath.serving.report_metrics import ReportCollector
+from goldpath.features.window.online import OUTCOMES, Outcome
+from goldpath.serving.answers.metric_series import MetricSeries
+from goldpath.serving.answers.service_metric import ServiceMetric
+from goldpath.serving.report_metrics import Joined, ReportCollector
 from goldpath.serving.worker_processes import is_alive
 
 if TYPE_CHECKING:
@@ -56,12 +58,17 @@ METRIC_NAMES = (
     "ml_drift_window_start_timestamp_seconds",
     "ml_drift_checked_timestamp_seconds",
     "ml_drift_rows",
+    "ml_drift_estimated_quality",
+    "ml_drift_estimated_quality_reference",
     "ml_model_test_metric",
     "ml_live_metric",
     "ml_live_labelled",
     "ml_live_checked_timestamp_seconds",
     "ml_live_quality_low",
     "ml_live_quality_limit",
+    "ml_live_value_mean",
+    "ml_live_value",
+    "ml_live_value_decisions",
 )
 # The fast lane answers within tens of microseconds.
 BUCKETS = (
@@ -71,10 +78,15 @@ BUCKETS = (
 SHADOW_BUCKETS = (1e-9, 1e-6, 1e-3, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 TOO_MANY = 429
 PREDICTION_ROUTES = ("/predict", "/predict/batch")
+FURTHER_ROUTES = "/models"
+"""Before the name and the routes of each further model that is served beside the main one."""
 _METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
 
 # One `_created` series beside each counter doubles what Prometheus keeps, and nothing reads it.
 disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+Series = TypeVar("Series", Counter, Gauge, Histogram)
 
 
 class Metrics:
@@ -83,99 +95,137 @@ class Metrics:
     Args:
         contract: Names the classes that are counted.
         reports: Folder of `drift.json` and `training.json`; need not exist.
+        model: A further model: each of its series has the label `model`.
+        prefix: Before each of its routes, where it is served beside the main model.
+        own: The project's own metrics of its predictions.
+
+    Attributes:
+        own: Their series.
+        beside: The metrics of further models that this service serves, too.
     """
 
-    def __init__(self, contract: Contract, reports: Path) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        reports: Path,
+        model: str = "",
+        prefix: str = "",
+        own: Sequence[ServiceMetric] = (),
+    ) -> None:
+        self.beside: list[Metrics] = []
+        self._prefix = prefix
         self._labels = contract.target.classes or (REGRESSION_LABEL,)
         self._is_regression = contract.problem == "regression"
-        self._reports = ReportCollector(reports)
-        own = CollectorRegistry()
-        self._own = own
+        self._reports = ReportCollector(reports, model)
+        registry = CollectorRegistry()
+        self.own = MetricSeries(own, registry, model)
+        more = ["model"] if model else []
+        self._model = [model] if model else []
+        self._own = registry
         self._requests = Counter(
-            "ml_requests", "Requests answered.", ["route", "method", "status"], registry=own
+            "ml_requests",
+            "Requests answered.",
+            [*more, "route", "method", "status"],
+            registry=registry,
         )
         self._seconds = Histogram(
-            "ml_request_seconds", "Time to answer.", ["route"], registry=own, buckets=BUCKETS
+            "ml_request_seconds",
+            "Time to answer.",
+            [*more, "route"],
+            registry=registry,
+            buckets=BUCKETS,
         )
         self._in_flight = Gauge(
             "ml_requests_in_flight",
             "Requests that FastAPI's app is answering.",
-            registry=own,
+            more,
+            registry=registry,
             multiprocess_mode="livesum",
         )
         self._rate_limited = Counter(
             "ml_requests_rate_limited",
             "Requests refused since a client sent too many.",
-            ["route"],
-            registry=own,
+            [*more, "route"],
+            registry=registry,
         )
         self._predictions = Counter(
-            "ml_predictions", "Rows scored.", ["model_version", "prediction"], registry=own
+            "ml_predictions",
+            "Rows scored.",
+            [*more, "model_version", "prediction"],
+            registry=registry,
         )
         self._loaded = Gauge(
             "ml_model_loaded",
             "1 for the model version that serves.",
-            ["model_version"],
-            registry=own,
+            [*more, "model_version"],
+            registry=registry,
             multiprocess_mode="livemax",
         )
         self._load_failures = Counter(
             "ml_model_load_failures",
             "Attempts to load a model version that failed.",
-            registry=own,
+            more,
+            registry=registry,
         )
         self._shadow = Histogram(
             "ml_shadow_difference",
             "How far a shadow's score is from that of the model that answered.",
-            ["model_version"],
-            registry=own,
+            [*more, "model_version"],
+            registry=registry,
             buckets=SHADOW_BUCKETS,
         )
         self._log_failures = Counter(
-            "ml_prediction_log_failures", "Predictions that could not be logged.", registry=own
+            "ml_prediction_log_failures",
+            "Predictions that could not be logged.",
+            more,
+            registry=registry,
         )
         self._windows = Counter(
             "ml_window_lookups",
             "Window features looked up by key: found, of an unknown entity, expired (materialized "
             "longer ago than their ttl), or unavailable.",
-            ["outcome"],
-            registry=own,
+            [*more, "outcome"],
+            registry=registry,
         )
         self._invalid = Counter(
-            "ml_validation_errors", "Requests that the contract refused.", ["route"], registry=own
+            "ml_validation_errors",
+            "Requests that the contract refused.",
+            [*more, "route"],
+            registry=registry,
         )
         # A counter that starts at its first event hides that event from rate().
-        for route in PREDICTION_ROUTES:
-            self._requests.labels(route, "POST", "200")
-            self._invalid.labels(route)
-            self._rate_limited.labels(route)
-        for outcome in OUTCOMES:
-            self._windows.labels(outcome)
-        self._loaded.labels(NO_MODEL).set(0)
+        for route in (prefix + each for each in PREDICTION_ROUTES):
+            self._of(self._requests, route, "POST", "200")
+            self._of(self._invalid, route)
+            self._of(self._rate_limited, route)
+        self._count_window = {each: self._of(self._windows, each).inc for each in OUTCOMES}
+        self._of(self._loaded, NO_MODEL).set(0)
         self._version = NO_MODEL
 
     def request_answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answer; methods and routes that do not exist share a label each."""
         known = method if method in _METHODS else "other"
-        self._requests.labels(route, known, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        own = self._owner(route)
+        own._of(own._requests, route, known, str(status)).inc()
+        own._of(own._seconds, route).observe(seconds)
 
     def request_begins(self) -> None:
         """Count a request that the app is to answer."""
-        self._in_flight.inc()
+        self._of(self._in_flight).inc()
 
     def request_ends(self) -> None:
         """The app has answered, or will not."""
-        self._in_flight.dec()
+        self._of(self._in_flight).dec()
 
     def rate_limited(self, route: str) -> None:
         """Count a request that was refused since its client sent too many."""
-        self._rate_limited.labels(route).inc()
+        own = self._owner(route)
+        own._of(own._rate_limited, route).inc()
 
     def request_timer(self, route: str) -> Callable[[float], None]:
         """What counts one answer with status 200 to a POST, without looking labels up each time."""
-        answered = self._requests.labels(route, "POST", "200")
-        seconds = self._seconds.labels(route)
+        answered = self._of(self._requests, route, "POST", "200")
+        seconds = self._of(self._seconds, route)
 
         def count(took: float) -> None:
             answered.inc()
@@ -185,21 +235,24 @@ class Metrics:
 
     def prediction_counters(self, model_version: str) -> Mapping[str, Callable[[float], None]]:
         """What counts rows of a model version, by their predicted label."""
-        return {label: self._predictions.labels(model_version, label).inc for label in self._labels}
+        return {
+            label: self._of(self._predictions, model_version, label).inc for label in self._labels
+        }
 
-    def window_looked_up(self, outcome: str) -> None:
+    def window_looked_up(self, outcome: Outcome) -> None:
         """Count a window feature that was looked up for an entity."""
-        self._windows.labels(outcome).inc()
+        self._count_window[outcome]()
 
     def validation_failed(self, route: str) -> None:
         """Count a request that the contract refused."""
-        self._invalid.labels(route).inc()
+        own = self._owner(route)
+        own._of(own._invalid, route).inc()
 
     def predicted(self, model_version: str, values: Iterable[object]) -> None:
         """Count the rows of one request by what was predicted."""
         for value in values:
             label = REGRESSION_LABEL if self._is_regression else str(value)
-            self._predictions.labels(model_version, label).inc()
+            self._of(self._predictions, model_version, label).inc()
 
     def shadow_compared(self, model_version: str, difference: float) -> None:
         """Count a row that a shadow scored, too.
@@ -208,28 +261,38 @@ class Metrics:
             model_version: The shadow.
             difference: Between its score and that of the model that answered.
         """
-        self._shadow.labels(model_version).observe(abs(difference))
+        self._of(self._shadow, model_version).observe(abs(difference))
 
     def log_failed(self, predictions: int) -> None:
         """Count predictions that are not in the prediction log."""
-        self._log_failures.inc(predictions)
+        self._of(self._log_failures).inc(predictions)
 
     def model_loaded(self, model_version: str) -> None:
         """State which version serves now."""
-        self._loaded.labels(self._version).set(0)
-        self._loaded.labels(model_version).set(1)
+        self._of(self._loaded, self._version).set(0)
+        self._of(self._loaded, model_version).set(1)
         self._version = model_version
         for label in self._labels:
-            self._predictions.labels(model_version, label)
+            self._of(self._predictions, model_version, label)
 
     def model_load_failed(self) -> None:
         """Count a version that was to serve and could not be loaded."""
-        self._load_failures.inc()
+        self._of(self._load_failures).inc()
+
+    def _owner(self, route: str) -> "Metrics":
+        """The metrics of the model that answers a route."""
+        found = (each for each in self.beside if route.startswith(f"{each._prefix}/"))
+        return next(found, self)
+
+    def _of(self, metric: Series, *labels: str) -> Series:
+        """A series of a metric, with the label of the model that has one."""
+        values = (*self._model, *labels)
+        return metric.labels(*values) if values else metric
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format, over all workers."""
         reports = CollectorRegistry()
-        reports.register(self._reports)
+        reports.register(Joined([each._reports for each in (self, *self.beside)]))
         parts = [self.registry(), reports]
         if not os.environ.get(MULTIPROCESS_FOLDER):
             # The project's own metrics; with several workers they lie in the shared folder.
@@ -239,8 +302,12 @@ class Metrics:
     def registry(self) -> CollectorRegistry:
         """The service's own metrics, over all workers."""
         folder = os.environ.get(MULTIPROCESS_FOLDER)
-        if not folder:
+        if not folder and not self.beside:
             return self._own
+        if not folder:
+            together = CollectorRegistry()
+            together.register(Joined([each._own for each in (self, *self.beside)]))
+            return together
         registry = CollectorRegistry()
         _forget_dead_workers(Path(folder))
         MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
@@ -294,8 +361,12 @@ def _own_metrics() -> CollectorRegistry:
 
 
 def route_of(scope: "Scope") -> str:
-    """The template of the route that answers, `unmatched` where there is none."""
-    return str(getattr(scope.get("route"), "path", "unmatched"))
+    """The template of the route that answers, `unmatched` where there is none.
+
+    FastAPI keeps the path with the prefix of `include_router` beside the route.
+    """
+    included = scope.get("fastapi", {}).get("effective_route_context")
+    return str(getattr(included or scope.get("route"), "path", "unmatched"))
 
 
 def _forget_dead_workers(folder: Path) -> None:

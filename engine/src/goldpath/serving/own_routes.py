@@ -14,11 +14,12 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from goldpath.project import ProjectDefinitionError
+from goldpath.serving.answers.models import BatchItem
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import problem_answers
 from goldpath.serving.http.request_body import DOCUMENTED_CREDENTIALS, CarefulRequest
 from goldpath.serving.http.value_count import SHORT
-from goldpath.serving.schemas import BatchItem
+from goldpath.serving.monitoring import route_of
 from goldpath.serving.scorer import Scorer, Wish
 
 if TYPE_CHECKING:
@@ -53,19 +54,21 @@ def include_own_routes(app: FastAPI, routers: Sequence[APIRouter], maximum_body_
             included.handle = _careful(included.handle)  # type: ignore[method-assign,assignment]
 
 
-def predict(request: Request, features: Mapping[str, Any]) -> BatchItem:
+def predict(request: Request, features: Mapping[str, Any], entity: str | None = None) -> BatchItem:
     """Ask the model that serves, from a route of one's own; logged and counted as `/predict` is.
 
     Args:
         request: The request that the route answers.
         features: A row, as `/predict` takes it in `features`.
+        entity: Whom it is about; a model with window features asks for it.
 
     Returns:
         The prediction, its probabilities (classification) and its id.
 
     Raises:
         RequestValidationError: If the contract refuses the row; the caller gets a 422.
-        ProblemError: If there is no model; the caller gets a 503.
+        ProblemError: If there is no model (the caller gets a 503), or the model has window features
+            and no entity is given (422).
 
     Example:
         >>> from fastapi import APIRouter, Request
@@ -84,8 +87,9 @@ def predict(request: Request, features: Mapping[str, Any]) -> BatchItem:
         raise RequestValidationError(errors) from error
     values = row.model_dump(by_alias=True)
     # The body chooses between champion and challenger, as it does for /predict.
-    wish = Wish(json.dumps(values, default=str).encode())
-    return scorer.score([values], wish).predictions[0]
+    body = json.dumps(values, default=str).encode()
+    wish = Wish(body, request.state.client, route_of(request.scope))
+    return scorer.score([values], wish, None if entity is None else [entity]).predictions[0]
 
 
 def _careful(handle: ASGIApp) -> ASGIApp:

@@ -38,6 +38,8 @@ class LoggedPrediction:
         prediction: The label, or the value of a regression.
         score: P(positive) of a binary model, P(predicted) of several classes, or the value.
         entity: Whom the row is about, where the request said so.
+        target_time: Of a forecast, the time that is predicted, ISO 8601 in UTC. The line of a
+            prediction without one does not have the key.
     """
 
     prediction_id: str
@@ -47,6 +49,7 @@ class LoggedPrediction:
     prediction: str | float
     score: float
     entity: str | None = None
+    target_time: str | None = None
 
 
 def rotation_of(settings: Settings) -> Rotation:
@@ -123,6 +126,8 @@ class PredictionLog:
 
     def _line(self, prediction: LoggedPrediction) -> dict[str, Any]:
         line = asdict(prediction)
+        if prediction.target_time is None:
+            del line["target_time"]
         if self.personal is not None:
             line["features"] = self.personal.loggable(prediction.features)
         return line

@@ -20,6 +20,7 @@ import numpy as np
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
 from goldpath.features.window.learned import values_of_nobody
+from goldpath.models.folders import with_model
 from goldpath.serving.refresh_bell import RefreshBell
 from goldpath.serving.schemas import example_features
 from goldpath.settings import Settings
@@ -301,12 +302,9 @@ class Predictor:
             self._refused = _Refused(version.version, time.monotonic() + RETRY_SECONDS)
             self._on_failed()
             log.exception("version %s of %s cannot serve", version.version, version.name)
-            why = (
-                error.message
-                if isinstance(error, ProjectError)
-                else f"{type(error).__name__}, see the log"
-            )
-            fix = error.fix if isinstance(error, ProjectError) and error.fix else "make train-local"
+            known = error if isinstance(error, ProjectError) else None
+            why = known.message if known else f"{type(error).__name__}, see the log"
+            fix = (known.fix if known else "") or "make train-local"
             raise NoModelError(
                 f"version {version.version} of {version.name} cannot serve: {why}", fix
             ) from error
@@ -349,18 +347,21 @@ class Predictor:
         Its row features may be others than the project's present ones: it computes its own.
         """
         ours, theirs = (
-            (
-                contract.problem,
-                contract.target.classes,
-                [(f.name, f.type) for f in contract.features],
-            )
-            for contract in (self._contract.request, model.contract.request)
+            (each.problem, each.target.classes, [(f.name, f.type) for f in each.features])
+            for each in (self._contract.request, model.contract.request)
         )
         if ours != theirs:
             raise NoModelError("it was trained with another contract", "make data train-local")
+        if model.contract.forecast is not None and self._contract.forecast is None:
+            raise NoModelError(
+                "it forecasts, and config/project.yaml has no forecast",
+                "write it there (forecast: …), or train again: make data train-local",
+            )
 
     def _report(self, trouble: NoModelError | None, cause: Exception | None = None) -> None:
         """Keep the trouble for `/ready`; log it when it is new, not at every look."""
+        if trouble:
+            trouble.fix = with_model(trouble.fix, self._settings.model)
         before = self._trouble.message if self._trouble else None
         if trouble and trouble.message != before:
             log.warning("%s; fix: %s", trouble.message, trouble.fix, exc_info=cause)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,23 @@ class ReportCollector(Collector):
 
     Args:
         folder: The reports' folder.
+        model: A further model, which each figure has as the label `model`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, model: str = "") -> None:
+        self.folder, self._model = folder, model
 
     def collect(self) -> Iterator[Metric]:
         """The figures as gauges; none where the file or the value is missing."""
+        for family in self._families():
+            if self._model:
+                family.samples = [
+                    each._replace(labels={"model": self._model, **each.labels})
+                    for each in family.samples
+                ]
+            yield family
+
+    def _families(self) -> Iterator[Metric]:
         yield from _of_drift(self.folder / "drift")
         training = read_json(self.folder / "training.json")
         value = _number(training.get("value"))
@@ -44,18 +54,39 @@ class ReportCollector(Collector):
         yield from _of_feedback(read_json(self.folder / "feedback.json"))
 
 
-def write_textfile(folder: Path) -> None:
+class Joined(Collector):
+    """Several collectors as one: what one metric has in each of them is one family."""
+
+    def __init__(self, collectors: Sequence[Collector | CollectorRegistry]) -> None:
+        self._collectors = collectors
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, each once."""
+        found: dict[str, Metric] = {}
+        for collector in self._collectors:
+            for family in collector.collect():
+                if family.name in found:
+                    found[family.name].samples += family.samples
+                else:
+                    found[family.name] = family
+        yield from found.values()
+
+
+def write_textfile(folder: Path, model: str = "") -> None:
     """Write the reports' figures as a file for the node exporter's textfile collector.
 
     Who scores in batches only has no service whose `/metrics` could be read.
 
     Args:
         folder: The reports' folder.
+        model: A further model, whose file lies beside that of the main one.
     """
     file = folder / TEXTFILE
+    if model:
+        file = folder.parent / f"prometheus/goldpath-{model}.prom"
     file.parent.mkdir(parents=True, exist_ok=True)
     registry = CollectorRegistry()
-    registry.register(ReportCollector(folder))
+    registry.register(ReportCollector(folder, model))
     write_to_textfile(str(file), registry)
 
 
@@ -76,6 +107,14 @@ def _of_drift(folder: Path) -> Iterator[Metric]:
     rows = family("ml_drift_rows", "Rows of the window that was judged last.")
     starts = family("ml_drift_window_start_timestamp_seconds", "When that window began.")
     seen = family("ml_drift_detectable", "Smallest shift that would have been seen.")
+    estimates = family(
+        "ml_drift_estimated_quality",
+        "Quality of the newest window, estimated from its probabilities without labels.",
+        "metric",
+    )
+    expected = family(
+        "ml_drift_estimated_quality_reference", "The same for the model's reference.", "metric"
+    )
     for source in SOURCES:
         drift = read_json(folder / f"{source}.json")
         for metric, value in (
@@ -87,12 +126,17 @@ def _of_drift(folder: Path) -> Iterator[Metric]:
         ):
             if value is not None:
                 metric.add_metric([source], value)
+        for estimate in _mappings([drift.get("estimate")]):
+            for metric, name in ((estimates, "value"), (expected, "reference")):
+                value = _number(estimate.get(name))
+                if value is not None:
+                    metric.add_metric([source, str(estimate.get("metric"))], value)
         for column in _mappings(drift.get("columns")):
             for metric, name in ((effects, "effect"), (limits, "limit")):
                 value = _number(column.get(name))
                 if value is not None:
                     metric.add_metric([source, str(column.get("name"))], value)
-    families = (detected, effects, limits, checked, rows, starts, seen)
+    families = (detected, effects, limits, checked, rows, starts, seen, estimates, expected)
     yield from (each for each in families if each.samples)
 
 
@@ -117,11 +161,33 @@ def _of_feedback(feedback: Mapping[str, Any]) -> Iterator[Metric]:
                 metrics.add_metric([name, str(metric)], number)
     yield from (family for family in (metrics, labelled) if family.samples)
     yield from _of_quality(feedback.get("quality"))
+    yield from _of_values(_mappings(feedback.get("values")))
     checked = _timestamp(feedback.get("checked_at"))
     if checked is not None:
         yield _gauge(
             "ml_live_checked_timestamp_seconds", "When live performance was last taken.", checked
         )
+
+
+def _of_values(values: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
+    """What the decisions of the newest day and week with labels were worth."""
+    newest = {str(each.get("period")): each for each in values}
+    for name, field, documentation in (
+        ("ml_live_value_mean", "mean", "Mean worth of decisions with a label, newest period."),
+        (
+            "ml_live_value",
+            "total",
+            "What decisions with a label were worth, newest period.",
+        ),
+        ("ml_live_value_decisions", "labelled", "How many decisions that were."),
+    ):
+        family = GaugeMetricFamily(name, documentation, labels=["period"])
+        for period, each in newest.items():
+            value = _number(each.get(field))
+            if value is not None:
+                family.add_metric([period], value)
+        if family.samples:
+            yield family
 
 
 def _of_quality(quality: object) -> Iterator[Metric]:

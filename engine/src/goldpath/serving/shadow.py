@@ -54,6 +54,12 @@ class Shadow:
         shadow = self._traffic.shadow
         return shadow is not None and shadow.version.version != answered_by.version.version
 
+    @property
+    def looks_up(self) -> bool:
+        """Whether it takes what is known of an entity, beside the features of a row."""
+        shadow = self._traffic.shadow
+        return shadow is not None and bool(shadow.model.contract.window_features)
+
     def offer(
         self, names: Sequence[str], rows: Sequence[dict[str, Any]], scores: Sequence[float]
     ) -> None:

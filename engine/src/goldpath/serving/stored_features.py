@@ -1,5 +1,7 @@
-"""Rows for `/predict` by entity key: stored features, and those that the caller knows better."""
+"""The rows that a body asks for: sent as they are, or by entity key from what is stored."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +13,7 @@ from goldpath.features.serving import OnlineFeatures, OnlineReader
 from goldpath.features.views import has_views
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import shown
-from goldpath.serving.schemas import KeyedRequest
+from goldpath.serving.schemas import KeyedRequest, feature_rows, keyed_requests
 from goldpath.settings import Settings
 
 
@@ -39,25 +41,46 @@ class StoredFeatures:
         # Opened by the first request: the service comes up without a store.
         return OnlineReader(self._settings, self._contract)
 
-    def row(self, request: KeyedRequest, *, may_be_unknown: bool = False) -> dict[str, Any]:
-        """The features of one entity.
+    def rows(
+        self, requests: Sequence[KeyedRequest], *, may_be_unknown: bool = False
+    ) -> list[dict[str, Any]]:
+        """The features of some entities, in their order; all that must be read is read at once.
+
+        Of a forecast nothing is read: each row is about a time of its own.
 
         Args:
-            request: Names it, and may hold features that count before the stored ones.
-            may_be_unknown: Whether the features of the request are enough where they are complete:
+            requests: Each names one, and may hold features that count before the stored ones.
+            may_be_unknown: Whether the features of a request are enough where they are complete:
                 the key is there for what else is looked up by it.
 
         Raises:
-            ProblemError: 404 where the store does not know the entity, 409 where what it knows is
+            ProblemError: 404 where the store does not know an entity, 409 where what it knows is
                 too old or breaks the contract, 503 where there is no store or it does not answer.
         """
         named = self._contract.by_name
-        if may_be_unknown and named.keys() <= request.features.keys():
-            return dict(request.features)
+        if self._contract.forecast is not None:
+            # The view's newest row is of another time; the request model asks for what must be
+            # there, so that only nullable features are left out here.
+            return [{**dict.fromkeys(named), **each.features} for each in requests]
+        rows = [dict(each.features) for each in requests]
+        asked = [
+            place
+            for place, row in enumerate(rows)
+            if not may_be_unknown or not named.keys() <= row.keys()
+        ]
+        if not asked:
+            return rows
         try:
-            stored = self._reader.get([request.entity])[0]
+            found = self._reader.get([requests[place].entity for place in asked])
         except ProjectError as error:
             raise ProblemError(503, error.message, error.fix) from error
+        for place, stored in zip(asked, found, strict=True):
+            rows[place] = self._row_of(requests[place], stored, may_be_unknown=may_be_unknown)
+        return rows
+
+    def _row_of(
+        self, request: KeyedRequest, stored: OnlineFeatures, *, may_be_unknown: bool
+    ) -> dict[str, Any]:
         if not stored.found and may_be_unknown and self._is_complete(request):
             return self._row.model_validate(request.features).model_dump(by_alias=True)
         if not stored.found:
@@ -66,6 +89,7 @@ class StoredFeatures:
                 f"the online store knows no {self._name(request)}",
                 "make materialize, or send its features",
             )
+        named = self._contract.by_name
         known = {name: value for name, value in stored.values.items() if name in named}
         try:
             checked = self._row.model_validate({**known, **request.features})
@@ -93,3 +117,49 @@ class StoredFeatures:
 
     def _name(self, request: KeyedRequest) -> str:
         return shown(f'{self._contract.entity} "{request.entity}"')
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The rows of one request.
+
+    Attributes:
+        rows: Each by feature name, as the contract allows it.
+        entities: Whom each row is about; None where the request does not say.
+        sent: The features that the caller sent of each row.
+    """
+
+    rows: list[dict[str, Any]]
+    entities: list[str] | None
+    sent: Sequence[frozenset[str]]
+
+
+class AskedRows:
+    """Reads the rows of checked bodies.
+
+    Args:
+        stored: The online store's features; None where no request names an entity.
+    """
+
+    def __init__(self, stored: StoredFeatures | None) -> None:
+        self._stored = stored
+
+    def of(self, body: BaseModel, looks_up: Callable[[], bool]) -> Asked:
+        """The rows of a body.
+
+        Args:
+            body: Of one of the forms of `RequestModels`.
+            looks_up: Whether the model takes what is known of the entities, beside their features.
+
+        Raises:
+            ProblemError: See `StoredFeatures.rows`.
+        """
+        requests = keyed_requests(body) if self._stored else None
+        if self._stored is None or requests is None:
+            rows = feature_rows(body)
+            return Asked(rows, None, [frozenset(row) for row in rows])
+        return Asked(
+            self._stored.rows(requests, may_be_unknown=looks_up()),
+            [each.entity for each in requests],
+            [frozenset(each.features) for each in requests],
+        )

@@ -14,7 +14,12 @@ from goldpath.settings.decision import DecisionSettings
 from goldpath.settings.errors import SettingsError
 from goldpath.settings.features import FeatureSettings, FeatureViewSettings
 from goldpath.settings.lake import LakeSettings
-from goldpath.settings.loading import load_settings, project_root
+from goldpath.settings.loading import (
+    deleted_settings,
+    further_settings,
+    load_settings,
+    project_root,
+)
 from goldpath.settings.monitoring import MonitoringSettings
 from goldpath.settings.prediction_log import PredictionLogSettings
 from goldpath.settings.registry import RegistrySettings, VersionRule, VersionSettings
@@ -50,6 +55,8 @@ __all__ = [
     "ValidationSettings",
     "VersionRule",
     "VersionSettings",
+    "deleted_settings",
+    "further_settings",
     "load_settings",
     "project_root",
 ]

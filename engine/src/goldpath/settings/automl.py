@@ -14,6 +14,9 @@ class AutoMLSettings(Section):
 
     budget_seconds: float = Field(default=60, ge=1)
     processes: int = Field(default=1, ge=1, description="workers that share one search")
+    latency_ms: float = Field(
+        default=20, gt=0, description="that a model may take for one row before it is compiled"
+    )
     routes: bool = Field(default=False, description="whether the service offers /api/automl")
     folder: str = Field(default="automl", description="experiments and jobs, below the root")
     jobs: int = Field(default=1, ge=1, description="of the routes, at the same time")

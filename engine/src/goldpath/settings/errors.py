@@ -10,6 +10,7 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from goldpath.errors import ProjectError
+from goldpath.models.folders import FOLDER
 from goldpath.overlay import overlay_file, read_overlay
 from goldpath.settings.renamed import renamed
 from goldpath.settings.section import (
@@ -19,18 +20,23 @@ from goldpath.settings.section import (
     section_file,
     variable,
 )
+from goldpath.written_yaml import line_of
 
 
 class SettingsError(ProjectError):
     """A setting is missing, has the wrong type, or is not safe to run with."""
 
 
-def invalid(error: ValidationError, model: type[BaseModel], root: Path) -> SettingsError:
+def invalid(
+    error: ValidationError, model: type[BaseModel], root: Path, further: str = ""
+) -> SettingsError:
     """What is wrong with each value, with the file or the variable that it came from."""
-    problems = "; ".join(_describe(details, model, root) for details in error.errors())
+    own = root / FOLDER / further if further else None
+    problems = "; ".join(_describe(details, model, root, own) for details in error.errors())
     return SettingsError(
         f"invalid settings: {problems}",
-        "correct config/*.yaml, .env or the MLOPS_… environment variable",
+        f"correct config/*.yaml, {f'{FOLDER}/{further}/*.yaml, ' * bool(further)}.env or the "
+        "MLOPS_… environment variable",
     )
 
 
@@ -53,10 +59,10 @@ def not_json(error: Exception) -> SettingsError:
     )
 
 
-def _describe(details: ErrorDetails, model: type[BaseModel], root: Path) -> str:
+def _describe(details: ErrorDetails, model: type[BaseModel], root: Path, own: Path | None) -> str:
     path = tuple(str(part) for part in details["loc"])
     key = ".".join(path) or "settings"
-    where = _origin(path, model, root)
+    where = _origin(path, model, root, own)
     if details["type"] == "missing":
         return f"{key}: {details['msg']}; set it in {_file(path, model)} or {variable(*path)}"
     if details["type"] == "extra_forbidden":
@@ -71,7 +77,7 @@ def _describe(details: ErrorDetails, model: type[BaseModel], root: Path) -> str:
     return f"{key}{shown}{where}: {details['msg'].removeprefix('Value error, ')}"
 
 
-def _origin(path: tuple[str, ...], model: type[BaseModel], root: Path) -> str:
+def _origin(path: tuple[str, ...], model: type[BaseModel], root: Path, own: Path | None) -> str:
     """The variables or the file that set a value, in brackets; empty if neither did."""
     variables = {name.upper(): name for name, value in os.environ.items() if value}
     for length in range(len(path), 0, -1):
@@ -82,10 +88,23 @@ def _origin(path: tuple[str, ...], model: type[BaseModel], root: Path) -> str:
     if len(path) == 1:  # keys that contradict each other, wherever they were set
         group = variable(*path) + ENVIRONMENT_DELIMITER
         places = sorted(shown for name, shown in variables.items() if name.startswith(group))
-    file = overlay_file() if _is_in(read_overlay(root), path) else _file(path, model)
+    in_overlay = _is_in(read_overlay(root), path)
+    file = overlay_file() if in_overlay else _file(path, model)
+    if own is not None and file.startswith("config/") and (own / Path(file).name).is_file():
+        places.append(str((own / Path(file).name).relative_to(root)))
     if file and (root / file).is_file():
-        places.append(file)
+        places.append(file + _line(root / file, path if in_overlay else path[1:]))
     return f" ({', '.join(places)})" if places else ""
+
+
+def _line(file: Path, path: tuple[str, ...]) -> str:
+    """`:7` where the file has a value, or the innermost group around it, in its seventh line."""
+    text = file.read_text(encoding="utf-8")
+    steps = [int(step) if step.isdigit() else step for step in path]
+    for length in range(len(steps), 0, -1):
+        if line := line_of(text, *steps[:length]):
+            return f":{line}"
+    return ""
 
 
 def _is_in(values: object, path: tuple[str, ...]) -> bool:

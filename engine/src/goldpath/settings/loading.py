@@ -11,14 +11,17 @@ import pydantic_settings
 from dotenv import load_dotenv
 from pydantic import Field, ValidationError, create_model
 
+from goldpath.models.folders import CONTRACT, FOLDER, NAME, chosen_model, further_models
 from goldpath.overlay import SOURCE, OverlayError, overlay_file, read_overlay
 from goldpath.project import Project, running_project
 from goldpath.settings.errors import SettingsError, invalid, not_json
-from goldpath.settings.section import Section, section_class
+from goldpath.settings.section import Section, section_class, section_file
 from goldpath.settings.settings import Settings
 from goldpath.settings.sources import SectionFiles
 
 SettingsT = TypeVar("SettingsT", bound=SectionFiles)
+OF_ALL_MODELS = ("lake", "registry", "access", "servers", "airflow", "aws")
+"""Sections that no further model may change: the lake, the audit log, the keys, the servers."""
 
 
 def project_root() -> Path:
@@ -39,13 +42,17 @@ def project_root() -> Path:
     )
 
 
-def load_settings(root: Path | None = None, project: Project | None = None) -> Settings:
-    """Read `.env`, `config/*.yaml`, the file of this environment, and variables.
+def load_settings(
+    root: Path | None = None, project: Project | None = None, model: str | None = None
+) -> Settings:
+    """Read `.env`, `config/*.yaml`, a further model's files, that of this environment, variables.
 
     Args:
         root: The project's folder; found from the current one where it is not given.
         project: Adds its own sections to the engine's, and is found again as `settings.project`;
             the project that this process runs where it is not given.
+        model: A further model, whose files of `models/NAME` count as well; empty for the main one;
+            the one that `MLOPS_MODEL` names where it is not given.
 
     Returns:
         The settings, checked.
@@ -54,6 +61,7 @@ def load_settings(root: Path | None = None, project: Project | None = None) -> S
         SettingsError: If a value is missing, of the wrong type or unsafe; names the key, the value
             and the file or variable that set it.
         OverlayError: If a file of `config/environments` cannot be used.
+        ModelNameError: If there is no such model; names those that there are.
 
     Example:
         >>> import os
@@ -69,17 +77,50 @@ def load_settings(root: Path | None = None, project: Project | None = None) -> S
     root = (root or project_root()).resolve()
     load_dotenv(root / ".env", override=False)
     os.environ["MLOPS_ROOT"] = str(root)
-    project = (project or running_project()).for_dataset(_dataset(root))
+    whole = project or running_project()
+    name = chosen_model(root, model, whole)
+    project = whole.for_dataset(_dataset(root)).for_model(name, further_models(root))
     _check_overlay(root, project)
-    settings = _read(Settings, root)
+    _check_model_files(root, project, name)
+    settings = _read(Settings, root, name)
     if settings.aws is not None and (name_resources := project.recipes.aws):
         aws = name_resources(settings.aws, settings.environment)
         settings = settings.model_copy(update={"aws": aws})
-    settings._project = project
+    settings = _kept_apart(settings)
+    settings._project, settings._whole_project = project, whole
     if project.sections:
-        own = _read(_own_sections(tuple(project.sections.items())), root)
+        own = _read(_own_sections(tuple(project.sections.items())), root, name)
         settings._sections = {name: getattr(own, name) for name in project.sections}
     return settings
+
+
+def further_settings(settings: Settings) -> tuple[Settings, ...]:
+    """The settings of each further model, from those of the main one; none from a further one's.
+
+    Raises:
+        SettingsError: If a model's files cannot be used; names them.
+    """
+    if settings.model:
+        return ()
+    names = further_models(settings.root)
+    return tuple(load_settings(settings.root, settings.whole_project, each) for each in names)
+
+
+def deleted_settings(settings: Settings) -> tuple[Settings, ...]:
+    """Settings by which the logs of deleted further models are found, from the main one's.
+
+    Their folders in `models/` are gone, while `logs/predictions-NAME` or `logs/feedback-NAME` is
+    there still.
+    """
+    if settings.model:
+        return ()
+    names: set[str] = set()
+    for folder in (settings.serving.prediction_log, settings.prediction_log.feedback):
+        start = settings.root / f"{folder}-"
+        found = (each.name.removeprefix(start.name) for each in start.parent.glob(f"{start.name}*"))
+        names |= {each for each in found if NAME.fullmatch(each)}
+    gone = sorted(names.difference(further_models(settings.root)))
+    return tuple(_kept_apart(settings.model_copy(update={"model": each})) for each in gone)
 
 
 def _check_overlay(root: Path, project: Project) -> None:
@@ -101,6 +142,52 @@ def _check_overlay(root: Path, project: Project) -> None:
             )
 
 
+def _check_model_files(root: Path, project: Project, model: str) -> None:
+    """Refuse files of a further model's folder that nothing would read.
+
+    Raises:
+        SettingsError: If one is no section's, or of a section that all models share.
+    """
+    if not model:
+        return
+    fields = Settings.model_fields.items()
+    sections = {name: found for name, field in fields if (found := section_class(field))}
+    sections |= project.sections
+    folder = f"{FOLDER}/{model}"
+    files = {section_file(name, each, folder): name for name, each in sections.items()}
+    allowed = [file for file, name in files.items() if name not in OF_ALL_MODELS]
+    for file in sorted((root / folder).glob("*.y*ml")):
+        shown = f"{folder}/{file.name}"
+        if file.name == CONTRACT or shown in allowed:
+            continue
+        near = get_close_matches(shown, allowed, n=1)
+        raise SettingsError(
+            f"{shown} would be passed over: "
+            + ("all models share these settings" if shown in files else "no settings are called so")
+            + (f", did you mean {near[0]}?" if near and shown not in files else ""),
+            f"move its values to config/{file.name}"
+            if shown in files
+            else f"a model may have {CONTRACT}, {', '.join(Path(each).name for each in allowed)}",
+        )
+
+
+def _kept_apart(settings: Settings) -> Settings:
+    """The settings with folders and a stream of a further model's own, so that no logs mix."""
+    if not settings.model:
+        return settings
+    serving, log, end = settings.serving, settings.prediction_log, f"-{settings.model}"
+    folders = {name: getattr(serving, name) + end for name in ("prediction_log", "shadow_log")}
+    names = {name: getattr(log, name) + end for name in ("feedback", "stream_name")}
+    experiment = settings.experiment_name and settings.experiment_name + end
+    return settings.model_copy(
+        update={
+            "experiment_name": experiment,
+            "serving": serving.model_copy(update=folders),
+            "prediction_log": log.model_copy(update=names),
+        }
+    )
+
+
 def _dataset(root: Path) -> str:
     """The contract's dataset; empty where there is no contract yet.
 
@@ -114,11 +201,11 @@ def _dataset(root: Path) -> str:
     return found.group(1) if found else ""
 
 
-def _read(model: type[SettingsT], root: Path) -> SettingsT:
+def _read(kind: type[SettingsT], root: Path, model: str) -> SettingsT:
     try:
-        return model(root=root)
+        return kind(root=root, model=model)
     except ValidationError as error:
-        raise invalid(error, model, root) from error
+        raise invalid(error, kind, root, model) from error
     except pydantic_settings.SettingsError as error:
         raise not_json(error) from error
 

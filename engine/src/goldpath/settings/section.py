@@ -1,9 +1,12 @@
 """The base class of every section of the settings, the engine's and a project's own."""
 
-from typing import ClassVar, get_args
+from collections.abc import Mapping
+from typing import Any, ClassVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
+
+from goldpath.models.folders import FOLDER
 
 ENVIRONMENT_PREFIX = "MLOPS_"
 ENVIRONMENT_DELIMITER = "__"
@@ -34,6 +37,20 @@ class Section(BaseModel):
 
     config_file: ClassVar[str] = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_an_empty_mapping(cls, values: Any) -> Any:
+        """`values:` without a value is `values: {}`, for each setting that is a mapping."""
+        if not isinstance(values, dict):
+            return values
+        mappings = {name for name, field in cls.model_fields.items() if _is_mapping(field)}
+        return {k: {} if v is None and k in mappings else v for k, v in values.items()}
+
+
+def _is_mapping(field: FieldInfo) -> bool:
+    kind = get_origin(field.annotation) or field.annotation
+    return isinstance(kind, type) and issubclass(kind, Mapping)
+
 
 def section_class(field: FieldInfo) -> type[Section] | None:
     """The section that a field holds, be it optional or not; None for a plain value."""
@@ -43,9 +60,14 @@ def section_class(field: FieldInfo) -> type[Section] | None:
     return None
 
 
-def section_file(name: str, section: type[Section]) -> str:
+def section_file(name: str, section: type[Section], folder: str = "config") -> str:
     """The section's file, relative to the project's root."""
-    return f"config/{section.config_file or name + '.yaml'}"
+    return f"{folder}/{section.config_file or name + '.yaml'}"
+
+
+def file_of(name: str, model: str) -> str:
+    """The file of a section whose file has its name, of a further model or of the main one."""
+    return f"{FOLDER}/{model}/{name}.yaml" if model else f"config/{name}.yaml"
 
 
 def variable(*path: str) -> str:

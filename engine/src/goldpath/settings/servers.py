@@ -2,9 +2,9 @@
 
 import re
 from datetime import date
-from typing import ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from goldpath.settings.section import Section
 
@@ -20,6 +20,52 @@ class ServersSettings(Section):
 
     mlflow_port: int = Field(default=5000, ge=1, le=65535)
     airflow_port: int = Field(default=8080, ge=1, le=65535)
+
+
+class DockerRunner(BaseModel):
+    """Tasks in containers of the machine's Docker."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image: str = Field(min_length=1)
+    network: str | None = None
+    mounts: list[Annotated[str, Field(pattern=r"^/[^:]*:/[^:]*$")]] = Field(
+        default_factory=list, description="SOURCE:TARGET, such as of the lake"
+    )
+    pass_on: list[str] = Field(default_factory=list, description="variables of Airflow's own")
+
+
+class EcsRunner(BaseModel):
+    """Tasks on ECS; what differs from the task definition."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cluster: str = Field(min_length=1)
+    task_definition: str = Field(min_length=1)
+    container: str = Field(min_length=1, description="its name in the task definition")
+    subnets: list[str] = Field(min_length=1)
+    security_groups: list[str] = Field(default_factory=list)
+    public_ip: bool = False
+    launch_type: Literal["FARGATE", "EC2", "EXTERNAL"] = "FARGATE"
+    task_role: str = ""
+    cpu: int | None = Field(default=None, ge=1, description="1024 are one core")
+    memory: int | None = Field(default=None, ge=1, description="MiB")
+    region: str | None = None
+    log_group: str | None = Field(default=None, description="results are read from its last line")
+    log_prefix: str | None = None
+
+
+class KubernetesRunner(BaseModel):
+    """Tasks in pods."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image: str = Field(min_length=1)
+    namespace: str = Field(min_length=1)
+    service_account: str | None = None
+    cpu: str | int | float | None = None
+    memory: str | None = None
+    secrets: list[str] = Field(default_factory=list, description="Secrets as variables")
 
 
 class AirflowSettings(Section):
@@ -43,9 +89,30 @@ class AirflowSettings(Section):
     retries: int = Field(default=2, ge=0)
     retry_seconds: int = Field(default=30, ge=1, description="before the first retry; then doubled")
     timeout_minutes: int = Field(default=120, ge=1, description="of a task")
-    retrain_every_days: int = Field(
-        default=7, ge=1, description="at most one retraining for drift in this many days"
+    deadline_minutes: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict, description="by DAG: a run that takes longer is told of"
     )
+    runner: Literal["local", "docker", "ecs", "kubernetes"] = Field(
+        default="local", description="where commands run; the variable PIPELINE_RUNNER comes before"
+    )
+    docker: DockerRunner | None = None
+    ecs: EcsRunner | None = None
+    kubernetes: KubernetesRunner | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def name_what_moved(cls, values: Any) -> Any:
+        """Name the new place of a setting.
+
+        Raises:
+            ValueError: If a file still has it.
+        """
+        if isinstance(values, dict) and "retrain_every_days" in values:
+            raise ValueError(
+                "retrain_every_days is monitoring.retrain.cooldown_hours now: remove it here, and "
+                "write hours (7 days are 168) to config/monitoring.yaml"
+            )
+        return values
 
     @field_validator("schedules")
     @classmethod

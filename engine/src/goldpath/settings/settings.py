@@ -86,6 +86,7 @@ class Settings(SectionFiles):
     aws: AwsSettings | None = None
 
     _project: Project = PrivateAttr(default_factory=running_project)
+    _whole_project: Project = PrivateAttr(default_factory=running_project)
     _sections: Mapping[str, Section] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
@@ -139,6 +140,11 @@ class Settings(SectionFiles):
         return self._project
 
     @property
+    def whole_project(self) -> Project:
+        """The project with the definitions of all its models."""
+        return self._whole_project
+
+    @property
     def service_key(self) -> str:
         """The key of the service's owner: `serving.api_key`, else that of its file, else empty."""
         given = self.serving.api_key.get_secret_value()
@@ -172,8 +178,8 @@ class Settings(SectionFiles):
 
     @property
     def reports(self) -> Path:
-        """Where reports for people and for scripts are written."""
-        return self.root / "reports"
+        """Where reports for people and for scripts are written; a further model's lie below."""
+        return self.root / "reports" / self.model
 
     @property
     def run_directory(self) -> Path:

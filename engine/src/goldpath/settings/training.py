@@ -26,6 +26,13 @@ class TrainingSettings(Section):
     )
     trials: int = Field(default=12, ge=1, description="Optuna trials, the defaults included")
     timeout_seconds: float = Field(default=60, gt=0, description="no trial starts after this")
+    search_rows: int = Field(
+        default=100_000,
+        ge=100,
+        description="trials, threshold and interval are found on about so many training rows, "
+        "drawn as the split is, more where a class would have fewer than 500; the winner learns "
+        "from all",
+    )
     cv_folds: int = Field(default=3, ge=2)
     split: Literal["auto", "time", "group", "stratified"] = Field(
         default="auto",
@@ -48,6 +55,15 @@ class TrainingSettings(Section):
         default=1_000_000,
         ge=1000,
         description="rows on which the compiled model must answer as the fitted pipeline does",
+    )
+
+    text_terms: int = Field(
+        default=20_000,
+        ge=10,
+        description="words and pairs of words that are told apart in each free text column",
+    )
+    text_axes: int = Field(
+        default=32, ge=1, le=500, description="numbers that a model sees of each free text's words"
     )
 
     @field_validator("families")

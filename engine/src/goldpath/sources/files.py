@@ -31,6 +31,10 @@ class SourceError(ProjectError):
     """A file cannot be read as a table."""
 
 
+class EncodingError(SourceError):
+    """A file is not encoded as its contract says."""
+
+
 def find_files(path: str, root: Path) -> list[tuple[str, Path]]:
     """The files of a path: itself, those in a folder, or those that a glob matches, by name.
 
@@ -140,7 +144,7 @@ def readable(file: Path, source: Source) -> Iterator[None]:
     except (UnicodeError, csv.Error, pa.ArrowException) as error:
         detail = str(error).splitlines()[0]
         if isinstance(error, UnicodeError) or "UTF8" in detail:
-            raise SourceError(
+            raise EncodingError(
                 f"{file} is not {source.encoding} text: {detail}",
                 "set source.encoding in config/project.yaml, or run adopt again",
             ) from error

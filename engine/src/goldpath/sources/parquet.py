@@ -36,7 +36,7 @@ def _rows(file: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
     try:
         with pa.parquet.ParquetFile(file, buffer_size=BUFFER_BYTES, pre_buffer=False) as opened:
             for batch in opened.iter_batches(batch_size=_rows_a_batch(opened.metadata)):
-                columns = [_as_text(column) for column in batch.columns]
+                columns = [as_text(column) for column in batch.columns]
                 yield pa.RecordBatch.from_arrays(columns, names)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, error) from error
@@ -55,11 +55,11 @@ def _damaged(file: Path, error: Exception) -> SourceError:
     )
 
 
-def _as_text(column: pa.Array) -> pa.Array:
+def as_text(column: pa.Array) -> pa.Array:
     """Typed values as text that reads back to the same value; times in UTC, to the microsecond."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _as_text(column.cast(kind.value_type))
+        return as_text(column.cast(kind.value_type))
     if pa.types.is_floating(kind):
         # The shortest text of a float32 is exact among float32 only; a double's is for everyone.
         column = column.cast(pa.float64())

@@ -190,4 +190,4 @@ def _shown_as(part: SourcePart, file: Path) -> Iterator[None]:
     try:
         yield
     except SourceError as error:
-        raise SourceError(error.message.replace(str(file), part.shown), error.fix) from error
+        raise type(error)(error.message.replace(str(file), part.shown), error.fix) from error

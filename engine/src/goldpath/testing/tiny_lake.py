@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from goldpath.contract import EVENT_TIME, Contract, Feature, load_contract
+from goldpath.features.event_labels import NO_EVENTS, Events, event_source
 from goldpath.features.learned import with_own_features
 from goldpath.jobs.data.bronze import with_interval
 from goldpath.jobs.data.layers import layers_of, marked_rows
@@ -90,9 +91,10 @@ def tiny_lake(
         project: Its recipes and row features; those of the project that this process runs where
             it is not given.
         contract: What a row is; that of the project around the current folder where not given.
-        sources: Raw rows of further sources, which window features aggregate, by the sources'
-            names in `config/sources`; one that is not given has no rows. What a row leaves out is
-            filled in as above, but entity, key and time must be there.
+        sources: Raw rows of further sources, which window features aggregate and a target of events
+            is made from, by the sources' names in `config/sources`; one that is not given has no
+            rows. What a row leaves out is filled in as above, but entity, key and time must be
+            there. Events are known until `target.observed_until`, else until the newest given one.
 
     Returns:
         The lake; silver, quarantine and gold are computed when they are asked for.
@@ -117,8 +119,8 @@ def tiny_lake(
     import ibis
 
     sent = (contract or load_contract(project_root())).request
-    own = (project or running_project()).for_dataset(sent.dataset)
-    described = _described(contract, own)
+    own = (project or running_project()).for_dataset(sent.base)
+    described = _described(contract, own, is_needed=bool(sent.target.event))
     learned = with_own_features(sent, own, described)
     given = tuple(_filled(row, number, sent) for number, row in enumerate(rows, start=1))
     if not given:
@@ -128,7 +130,7 @@ def tiny_lake(
     bronze = ibis.memtable(engine.to_pyarrow(with_interval(raw, sent, FIRST.replace(tzinfo=None))))
     marked = ibis.memtable(engine.to_pyarrow(marked_rows(bronze, learned, own.recipes)))
     held = _checked_sources(sources or {}, described)
-    made = layers_of(marked, learned, own.recipes, held)
+    made = layers_of(marked, learned, own.recipes, held, _events(learned, described, held))
     layers: dict[Layer, ibis.Table] = {
         "bronze": bronze,
         "silver": made.silver,
@@ -138,11 +140,28 @@ def tiny_lake(
     return TinyLake(learned, given, layers)
 
 
-def _described(contract: Contract | None, project: Project) -> tuple[SourceContract, ...]:
-    """The further sources of the project around, where there is one and features read some."""
-    if not project.window_features:
+def _described(
+    contract: Contract | None, project: Project, *, is_needed: bool
+) -> tuple[SourceContract, ...]:
+    """The further sources of the project around, where features or the target read some."""
+    if not (project.window_features or is_needed):
         return ()
-    return load_sources(project_root(), contract.dataset if contract else None)
+    return load_sources(project_root(), contract.base if contract else None)
+
+
+def _events(
+    contract: Contract, described: Sequence[SourceContract], held: "Mapping[str, ibis.Table]"
+) -> Events:
+    """What the target is made from, known until the newest of the given events."""
+    if not contract.target.event:
+        return NO_EVENTS
+    source = event_source(contract, described)
+    if source.dataset not in held:
+        return Events(None, source.entity, None)
+    rows = held[source.dataset]
+    newest = shared_engine().to_pyarrow(rows.aggregate(newest=rows[EVENT_TIME].max()))
+    until = contract.target.observed_until or newest["newest"][0].as_py()
+    return Events(rows, source.entity, until)
 
 
 def _checked_sources(
@@ -231,7 +250,8 @@ def _filled(row: Mapping[str, object], number: int, contract: Contract) -> dict[
             )
     filled: dict[str, object] = {each.name: _allowed(each) for each in contract.features}
     target = contract.target
-    filled[target.column] = target.classes[0] if target.classes else "0"
+    if not target.event:
+        filled[target.column] = target.classes[0] if target.classes else "0"
     if contract.entity:
         filled[contract.entity] = f"row-{number}"
     if contract.event_time:
@@ -243,7 +263,7 @@ def _allowed(feature: Feature) -> object:
     """A value that the contract allows: its example, or the first that there is."""
     if feature.example is not None:
         return feature.example
-    if feature.type == "category":
+    if not feature.is_numeric:
         return feature.categories[0] if feature.categories else "a"
     if feature.type == "boolean":
         return True

@@ -10,7 +10,8 @@ import numpy as np
 from goldpath.automl.experiments.results import ExperimentResults
 from goldpath.automl.report import plain
 from goldpath.automl.report_page import write_report_files
-from goldpath.automl.result import HistoryPoint, LeaderboardEntry
+from goldpath.automl.result import HistoryPoint, LeaderboardEntry, Option
+from goldpath.automl.structure.findings import Finding
 from goldpath.registry.files.pipeline import read_pipeline
 
 RESULT_FILE, MODEL_FILE = "result.json", "model.skops"
@@ -48,6 +49,12 @@ def read_results(folder: Path) -> ExperimentResults:
                 for entry in values["leaderboard"]
             ),
             "history": tuple(HistoryPoint(**point) for point in values["history"]),
+            "findings": tuple(Finding(**one) for one in values.get("findings", ())),
+            "options": tuple(
+                Option(**{**one, "families": tuple(one["families"])})
+                for one in values.get("options", ())
+            ),
+            "interval": tuple(values["interval"]) if values.get("interval") else None,
             "features": tuple(values["features"]),
             "classes": tuple(values["classes"]),
             "folder": str(folder),

@@ -31,6 +31,7 @@ from goldpath.automl.experiments.results import (
     results_of_search,
 )
 from goldpath.automl.report import make_report, plain
+from goldpath.automl.structure.structure import Groups
 from goldpath.settings import AutoMLSettings, SettingsError, load_settings
 
 ProblemType = Literal["classification", "regression", "clustering"]
@@ -102,8 +103,9 @@ class ExperimentManager:
         trials: int | None = None,
         metric: str | None = None,
         families: Sequence[str] | None = None,
-        time_ordered: bool = False,
-        groups: Sequence[Any] | np.ndarray | None = None,
+        time_ordered: bool | None = None,
+        groups: Groups = None,
+        latency_ms: float | None = None,
         seed: int = 42,
         report: bool = True,
         **options: Any,
@@ -120,8 +122,10 @@ class ExperimentManager:
             trials: The most configurations.
             metric: What to optimise; see `find_model`.
             families: What to choose from; everything that can be used where not given.
-            time_ordered: The rows are in the order of time.
-            groups: One value a row; rows of a group stay together.
+            time_ordered: The rows are in the order of time; found out if not said.
+            groups: One value a row, or a column's name: rows of a group stay together. False for
+                none; found out if not said.
+            latency_ms: Milliseconds that the model may take for one row; see `find_model`.
             seed: Of everything random.
             report: Whether to write `report.html` and `report.json` beside the result.
             options: Further arguments of `find_model`.
@@ -157,6 +161,7 @@ class ExperimentManager:
                 families=families,
                 time_ordered=time_ordered,
                 groups=groups,
+                latency_ms=latency_ms,
                 seed=seed,
                 **options,
             )

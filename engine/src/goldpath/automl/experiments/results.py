@@ -12,8 +12,9 @@ import pandas as pd
 from goldpath.automl.budget import Budget
 from goldpath.automl.clustering import ClusteringEntry, ClusteringResult
 from goldpath.automl.indexed import Indexed
-from goldpath.automl.result import AutoMLResult, HistoryPoint, LeaderboardEntry
+from goldpath.automl.result import AutoMLResult, HistoryPoint, LeaderboardEntry, Option
 from goldpath.automl.scores import prediction_metrics
+from goldpath.automl.structure.findings import Finding
 from goldpath.errors import ProjectError
 
 
@@ -69,6 +70,11 @@ class ExperimentResults(Indexed):
         seed: That everything random was drawn from.
         finished_at: UTC, ISO 8601.
         folder: Where the files of the run are.
+        interval: Where the score of new rows is expected, with 95 %; None where that is not known.
+        folds_by: What the folds were made by: random, time, groups or own.
+        findings: How the rows hang together, what was done because of it, and what is asked.
+        latency_ms: What the model takes for one row; None where it was not measured.
+        options: Ensembles that were set beside each other by score and milliseconds.
         model: The fitted model; predicts for tables like the one that was given.
         labels: Clustering: each row's cluster, -1 for rows that belong to none.
     """
@@ -95,8 +101,18 @@ class ExperimentResults(Indexed):
     seed: int
     finished_at: str
     folder: str
+    interval: tuple[float, float] | None = None
+    folds_by: str = "random"
+    findings: tuple[Finding, ...] = ()
+    latency_ms: float | None = None
+    options: tuple[Option, ...] = ()
     model: Any = field(default=None, repr=False, compare=False)
     labels: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What only somebody who knows the data can tell, each with the option that says it."""
+        return tuple(finding.sentence for finding in self.findings if finding.question)
 
     @property
     def best_model(self) -> Any:
@@ -144,6 +160,11 @@ def results_of_search(
         seed=found.seed,
         finished_at=datetime.now(UTC).isoformat(),
         folder=str(folder),
+        interval=found.interval,
+        folds_by=found.folds_by,
+        findings=found.findings,
+        latency_ms=found.latency_ms,
+        options=found.options,
         model=found.model,
     )
 

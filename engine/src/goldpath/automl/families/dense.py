@@ -4,7 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from goldpath.automl.families.family import MANY_ROWS, SearchFamily, Shape
 from goldpath.automl.learners.neural import NetworkModel
-from goldpath.automl.learners.scikit import KernelModel, LinearModel, NeighboursModel
+from goldpath.automl.learners.scikit import (
+    ConstantModel,
+    KernelModel,
+    LinearModel,
+    NeighboursModel,
+)
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -154,3 +159,13 @@ DENSE = (
         exact=True,
     ),
 )
+
+BASELINE = SearchFamily(
+    "baseline",
+    "dense",
+    ConstantModel,
+    lambda trial, shape: {},  # noqa: ARG005
+    lambda shape: [(0, {})],  # noqa: ARG005
+    exact=True,
+)
+"""No family of the search: what it ends with where there was no time for any."""

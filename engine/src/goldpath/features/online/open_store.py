@@ -4,6 +4,7 @@ The service imports this module; it needs the standard library alone, and Redis 
 where they are chosen.
 """
 
+from goldpath.features.online.of_model import ModelOnlineStore
 from goldpath.features.online.sqlite import SqliteOnlineStore
 from goldpath.features.online.store import OnlineStore, OnlineStoreError
 from goldpath.settings import Settings
@@ -11,16 +12,31 @@ from goldpath.settings import Settings
 DEFAULT_FILE = "lake/online.db"
 
 
-def open_online_store(settings: Settings) -> OnlineStore:
+def open_online_store(settings: Settings, patience: float = 30) -> OnlineStore:
     """The store that `config/features.yaml` names; nothing is created before the first write.
+
+    A further model's rows lie in the same store, under names of their own.
+
+    Args:
+        settings: Name it.
+        patience: How many seconds SQLite waits for who writes, or repairs the file.
 
     Raises:
         OnlineStoreError: If its client library is not installed.
     """
+    return as_model(settings, _open(settings, patience))
+
+
+def as_model(settings: Settings, store: OnlineStore) -> OnlineStore:
+    """A store as the settings' model sees it: a further one's rows have names of their own."""
+    return ModelOnlineStore(store, settings.model) if settings.model else store
+
+
+def _open(settings: Settings, patience: float) -> OnlineStore:
     chosen = settings.features
     url = chosen.url.get_secret_value()
     if chosen.online_store == "sqlite":
-        return SqliteOnlineStore(settings.root / (url or DEFAULT_FILE))
+        return SqliteOnlineStore(settings.root / (url or DEFAULT_FILE), patience)
     try:
         if chosen.online_store == "redis":
             from goldpath.features.online.redis import RedisOnlineStore

@@ -47,10 +47,12 @@ class SqliteOnlineStore:
 
     Args:
         file: Made by the first write.
+        patience: How many seconds it waits for who writes, or repairs the file.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, patience: float = 30) -> None:
         self._file = file
+        self._patience = patience
         self._local = threading.local()
 
     def write_batch(self, view: str, rows: Sequence[OnlineRow]) -> int:
@@ -68,14 +70,20 @@ class SqliteOnlineStore:
 
     def read(self, view: str, entities: Sequence[str]) -> list[OnlineRow | None]:
         """The entities' rows, in the order of the keys."""
-        execute = self._reader().execute
+        reader = self._reader()
+        execute = reader.execute
         found: list[OnlineRow | None] = []
         try:
+            if len(entities) > 1:
+                execute("BEGIN")  # else each row asks for the file's locks
             for entity in entities:
                 row = execute(_SELECT, (entity, view)).fetchone()
                 found.append(row and OnlineRow(entity, moment(row[0]), json.loads(row[1])))
         except sqlite3.Error as error:
             raise self._trouble(error) from error
+        finally:
+            if reader.in_transaction:
+                execute("COMMIT")
         return found
 
     def delete(self, entity: str, view: str | None = None) -> int:
@@ -125,7 +133,7 @@ class SqliteOnlineStore:
         if found is None:
             with self._errors():
                 self._file.parent.mkdir(parents=True, exist_ok=True)
-                found = sqlite3.connect(self._file, timeout=30, isolation_level=None)
+                found = sqlite3.connect(self._file, timeout=self._patience, isolation_level=None)
                 found.executescript(_SCHEMA)
             self._local.connection = found
         return found

@@ -17,14 +17,16 @@ from goldpath.features.row.tracer import Tracer, refused
 from goldpath.features.row.values import Value, added
 from goldpath.project import ProjectDefinitionError, naming, place_of
 
-_TYPES: dict[Kind, Type] = {
+TYPES: dict[Kind, Type] = {
     "number": "number",
     "integer": "integer",
     "boolean": "boolean",
     "category": "text",
+    "text": "text",
 }
-KINDS: dict[Type, Kind] = {kind: name for name, kind in _TYPES.items()}
-"""What the contract calls the types that a feature may have; a time is none of them."""
+KINDS: dict[Type, Kind] = {kind: name for name, kind in TYPES.items() if name != "text"}
+"""What the contract calls the types that a feature may have; a time is none of them. A computed
+text is a category."""
 
 
 class Row:
@@ -236,7 +238,7 @@ class _Tracing:
         if name in self._features:
             kind = self.definition(name).expression.type
         elif name in self._contract.by_name:
-            kind = _TYPES[self._contract.by_name[name].type]
+            kind = TYPES[self._contract.by_name[name].type]
         else:
             self._refuse_column(name)
         return added(tracer, "column", parameters=(name, kind))

@@ -16,6 +16,9 @@ from goldpath.features.row.operations import OperationError, Type
 from goldpath.features.window.aggregates import STATES, Aggregation, StateKind, result_type
 from goldpath.features.window.geometry import Geometry, WindowError, check_geometry, seconds_in
 
+EVERYBODY = "*"
+"""Whom the rows of a source without an entity belong to."""
+
 
 @dataclass(frozen=True)
 class Output:
@@ -41,7 +44,7 @@ class Output:
         if self.condition is not None and self.condition.type != "boolean":
             raise OperationError(f"has a condition that is a {self.condition.type}")
 
-    @property
+    @cached_property
     def type(self) -> Type:
         """The type of the result."""
         return result_type(self.aggregation, self.value.type if self.value else None)
@@ -92,11 +95,13 @@ class WindowDefinition:
     Attributes:
         name: The first part of its columns' names.
         source: The source whose rows it aggregates.
-        entity: The source's column that says whom a row belongs to.
+        entity: The source's column that says whom a row belongs to; empty: all are one series.
         over: The windows, as they were written: `30d`.
         geometry: The tiles and the lag.
         outputs: The aggregates.
         description: For people.
+        column: The one column's name; empty: names are made of the feature's, the aggregate's and
+            the window's.
 
     Raises:
         WindowError: If a window is not made of whole tiles, or two columns have one name.
@@ -109,9 +114,15 @@ class WindowDefinition:
     geometry: Geometry
     outputs: tuple[Output, ...]
     description: str = ""
+    column: str = ""
 
     def __post_init__(self) -> None:
         check_geometry(self.geometry, self.windows)
+        if self.column and len(self.outputs) * len(self.over) > 1:
+            raise WindowError(
+                f"{self.name} has several columns, and one name for them: {self.column}",
+                "leave the column's name out",
+            )
         if len(self.columns) < len(self.outputs) * len(self.over):
             raise WindowError(
                 f"two columns of {self.name} have one name: {', '.join(self.columns)}",
@@ -127,13 +138,37 @@ class WindowDefinition:
     def columns(self) -> "dict[str, tuple[Output, int]]":
         """Its columns by their names: which aggregate, over how many tiles."""
         return {
-            "_".join(part for part in (self.name, output.name, text) if part): (
+            self.column or "_".join(part for part in (self.name, output.name, text) if part): (
                 output,
                 seconds // self.geometry.tile,
             )
             for output in self.outputs
             for text, seconds in zip(self.over, self.windows, strict=True)
         }
+
+    @cached_property
+    def plan(self) -> "tuple[tuple[str, Output, int, dict[str, int]], ...]":
+        """Its columns: name, aggregate, how many tiles, and the places of its parts in a tile."""
+        places = {digest: place for place, digest in enumerate(self.states)}
+        return tuple(
+            (
+                name,
+                output,
+                length,
+                {part: places[state.digest] for part, state in output.states().items()},
+            )
+            for name, (output, length) in self.columns.items()
+        )
+
+    @cached_property
+    def holds_lists(self) -> bool:
+        """Whether JSON writes some of a tile's states as lists: pairs and sets."""
+        return any(each.kind in ("first", "last", "distinct") for each in self.states.values())
+
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """How many tiles its windows are made of, the shortest first."""
+        return tuple(sorted({length for _, length in self.columns.values()}))
 
     @property
     def types(self) -> dict[str, Type]:
@@ -164,8 +199,10 @@ class WindowDefinition:
 
     def dump(self) -> dict[str, Any]:
         """As JSON has it."""
+        named = {"column": self.column} if self.column else {}
         return {
             "name": self.name,
+            **named,
             "description": self.description,
             "source": self.source,
             "entity": self.entity,
@@ -203,7 +240,7 @@ def parse_window(document: Mapping[str, Any]) -> WindowDefinition:
             "including": bool() as including,
             "outputs": [_, *_] as outputs,
             **more,
-        } if not more and tile > 0 and lag >= 0:
+        } if not {*more} - {"column"} and tile > 0 and lag >= 0:
             try:
                 return WindowDefinition(
                     name,
@@ -213,6 +250,7 @@ def parse_window(document: Mapping[str, Any]) -> WindowDefinition:
                     Geometry(tile, lag, including),
                     tuple(map(_parse_output, outputs)),
                     description,
+                    str(more.get("column", "")),
                 )
             except (OperationError, WindowError) as error:
                 raise _unreadable(str(error).partition("\n")[0]) from error

@@ -6,7 +6,7 @@ aggregates, of which columns, under which conditions.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from goldpath.contract import RESERVED
 from goldpath.errors import ProjectError
@@ -33,6 +33,9 @@ class WindowFeature:
         lag: How long a row may take until the service knows it.
         including: Whether a row at the row's own time counts.
         description: For people.
+        column: The one column's name, where it has one that is not made of the parts.
+        takes_step: Which of its durations the step of the main table's forecast takes the place of,
+            where it reads that: the tiles', or those of the tiles and of the window.
 
     Example:
         >>> from goldpath import window_feature
@@ -51,6 +54,8 @@ class WindowFeature:
     lag: str | None = None
     including: bool = False
     description: str = ""
+    column: str = ""
+    takes_step: Literal["", "tile", "window"] = ""
 
 
 def window_feature(
@@ -108,7 +113,12 @@ def window_feature(
 
 
 def trace_window(
-    feature: WindowFeature, *, entity: str, columns: Mapping[str, Type], time: str = "event_time"
+    feature: WindowFeature,
+    *,
+    entity: str,
+    columns: Mapping[str, Type],
+    time: str = "event_time",
+    place: str = "",
 ) -> WindowDefinition:
     """What a feature computes.
 
@@ -117,12 +127,13 @@ def trace_window(
         entity: The source's column that says whom a row belongs to.
         columns: The source's other columns, with their types.
         time: The source's column that holds the rows' time.
+        place: What messages call the feature's place; the function's where not given.
 
     Raises:
         ProjectDefinitionError: If the function fails, reads a column that the source lacks, or
             returns what is no aggregate, or if a window cannot be used; names file and line.
     """
-    place = place_of(feature.function)
+    place = place or place_of(feature.function)
     windows, geometry = _geometry(feature, place)
 
     def read(name: str) -> Type:
@@ -152,6 +163,7 @@ def trace_window(
             geometry,
             outputs,
             feature.description,
+            feature.column,
         )
     except ProjectError as error:
         raise ProjectDefinitionError(f"{place}: {error.message}", error.fix) from error

@@ -3,12 +3,11 @@
 Everything is whole microseconds, so that no engine rounds a boundary.
 """
 
-import re
 from dataclasses import dataclass
 
+from goldpath.durations import FORMS, SECONDS, duration_seconds
 from goldpath.errors import ProjectError
 
-SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 TILE_WIDTHS = tuple(
     SECONDS[unit] * count
     for unit, count in (
@@ -25,7 +24,6 @@ MOST_TILES = 10_000
 """Of a window: what the service may have to add up for one answer."""
 
 MICROSECONDS = 1_000_000
-_DURATION = re.compile(r"([1-9]\d{0,8})([smhdw])")
 
 
 class WindowError(ProjectError):
@@ -38,13 +36,10 @@ def seconds_in(duration: str) -> int:
     Raises:
         WindowError: If it is none of these.
     """
-    found = _DURATION.fullmatch(duration) if isinstance(duration, str) else None
-    if found is None:
-        raise WindowError(
-            f"{duration!r} is no duration",
-            "write a whole number and s, m, h, d or w: 90s, 15m, 12h, 30d, 2w",
-        )
-    return int(found[1]) * SECONDS[found[2]]
+    seconds = duration_seconds(duration)
+    if seconds is None:
+        raise WindowError(f"{duration!r} is no duration", f"write {FORMS}")
+    return seconds
 
 
 def tile_width(windows: tuple[int, ...]) -> int:

@@ -5,33 +5,32 @@ are read back from there, and the project's present code never matters to it.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from goldpath.contract import Contract, Feature
 from goldpath.domain import PADDING, Kind
 from goldpath.features.row.document import DocumentError, possible_texts
-from goldpath.features.row.operations import Plain, Type
+from goldpath.features.row.operations import Plain
+from goldpath.features.row.tracing import KINDS, TYPES
 from goldpath.features.window.definition import Output, WindowDefinition, parse_window
 from goldpath.features.window.feature import WindowFeature, trace_window
+from goldpath.features.window.geometry import seconds_in
+from goldpath.features.window.lags import OWN_TABLE, forecast_features
 from goldpath.features.window.tiles import unknown, values_at
 from goldpath.project import ProjectDefinitionError, place_of
+from goldpath.row_contract import RowContract
 from goldpath.source_contract import FOLDER, SourceContract
-
-_TYPES: dict[Kind, Type] = {
-    "number": "number",
-    "integer": "integer",
-    "boolean": "boolean",
-    "category": "text",
-}
-_KINDS: dict[Type, Kind] = {kind: name for name, kind in _TYPES.items()}
 
 
 def with_windows(
     contract: Contract, features: Sequence[WindowFeature], sources: Sequence[SourceContract]
 ) -> Contract:
     """The contract with the columns of window features behind its own features.
+
+    The lags and means that its `forecast` names come first.
 
     Args:
         contract: Of the request.
@@ -40,33 +39,22 @@ def with_windows(
 
     Raises:
         ProjectDefinitionError: If the contract has no entity or time, a source is unknown or the
-            main table, a column is unknown, or two columns have one name; names file and line.
+            main table, whose rows are younger than the forecast's horizon, a column is unknown, or
+            two columns have one name; names file and line.
     """
     by_name = {each.dataset: each for each in sources}
     columns: dict[str, Feature] = {}
     personal = [*contract.personal]
-    for feature in features:
-        place = place_of(feature.function)
-        if contract.entity is None or not contract.has_time:
-            lacking = "entity" if contract.entity is None else "event_time"
-            raise ProjectDefinitionError(
-                f"{place}: a window feature asks for an entity's rows before a time, and "
-                f"{contract.file} names no {lacking}",
-                f"say which column it is ({lacking}: …), or leave the feature out",
-            )
-        if feature.source == contract.dataset:
-            raise ProjectDefinitionError(
-                f"{place}: {feature.source!r} is the main table, whose rows hold the target",
-                f"aggregate a further source; {FOLDER} holds: {', '.join(by_name) or 'none'}",
-            )
-        if feature.source not in by_name:
-            raise ProjectDefinitionError(
-                f"{place}: there is no source {feature.source!r}; {FOLDER} holds: "
-                f"{', '.join(by_name) or 'none'}",
-                f"make add-source NAME={feature.source} DATA=… ID=… TIME=…",
-            )
-        source = by_name[feature.source]
-        definition = _traced(feature, source)
+    named = forecast_features(contract)
+    for feature in (*named, *features):
+        place = f"{contract.file}: forecast" if feature in named else place_of(feature.function)
+        if feature.source in (OWN_TABLE, contract.dataset, contract.base):
+            source: RowContract = contract
+            definition = _of_own_table(feature, contract, list(by_name), place)
+        else:
+            source = _source(feature, contract, by_name, place)
+            definition = _traced(feature, source)
+        _require_known(definition, contract, place)
         for name, (output, _) in definition.columns.items():
             _require_free(name, place, contract, columns)
             columns[name] = _feature(name, output, definition, source)
@@ -104,7 +92,7 @@ def _parsed(columns: tuple[tuple[str, Kind, str], ...]) -> tuple[WindowDefinitio
         if document not in found:
             found[document] = parse_window(_read(document))
         definition = found[document]
-        if _TYPES[kind] != definition.types.get(name):
+        if TYPES[kind] != definition.types.get(name):
             raise DocumentError(
                 f"the window feature {definition.name} computes no column {name} of type {kind}",
                 "use the file as it was registered",
@@ -122,20 +110,100 @@ def _read(document: str) -> Mapping[str, Any]:
     return values
 
 
+def reads_own_table(contract: Contract) -> bool:
+    """Whether some window features of a contract aggregate the main table's own rows."""
+    return any(each.source == contract.dataset for each in definitions_in(contract))
+
+
+def _source(
+    feature: WindowFeature, contract: Contract, sources: Mapping[str, SourceContract], place: str
+) -> SourceContract:
+    """The further source that a feature aggregates."""
+    if contract.entity is None or not contract.has_time:
+        lacking = "entity" if contract.entity is None else "event_time"
+        raise ProjectDefinitionError(
+            f"{place}: a window feature asks for an entity's rows before a time, and "
+            f"{contract.file} names no {lacking}",
+            f"say which column it is ({lacking}: …), or leave the feature out",
+        )
+    if feature.source not in sources:
+        raise ProjectDefinitionError(
+            f"{place}: there is no source {feature.source!r}; {FOLDER} holds: "
+            f"{', '.join(sources) or f'none of {contract.dataset}'}",
+            f"make add-source NAME={feature.source} DATA=… ID=… TIME=…",
+        )
+    return sources[feature.source]
+
+
+def _of_own_table(
+    feature: WindowFeature, contract: Contract, sources: Sequence[str], place: str
+) -> WindowDefinition:
+    """A feature of the main table's rows, none of them younger than the forecast's horizon."""
+    forecast = contract.forecast
+    if forecast is None:
+        raise ProjectDefinitionError(
+            f"{place}: {contract.dataset!r} is the main table, whose rows hold the target, and "
+            f"{contract.file} does not say how long before its time a row is asked for",
+            "aggregate a further source (source=…), or say it (forecast: horizon, step, season, "
+            f"lags; make adopt … HORIZON=24h writes them); {FOLDER} holds: "
+            f"{', '.join(sources) or 'none'}",
+        )
+    own = replace(
+        _on_the_grid(feature, forecast.step, place),
+        source=contract.dataset,
+        lag=feature.lag or forecast.horizon,
+    )
+    columns = {each.name: TYPES[each.type] for each in contract.request.features}
+    columns[contract.target.column] = "number"
+    entity = str(contract.entity) if forecast.per_entity else ""
+    return trace_window(own, entity=entity, columns=columns, place=place)
+
+
+def _on_the_grid(feature: WindowFeature, step: str, place: str) -> WindowFeature:
+    """The feature with the series' step, where it says none of its own.
+
+    On wider tiles than the series' a lag would be a value of another time, under the same name.
+    """
+    if not feature.takes_step:
+        return feature
+    if feature.lag and seconds_in(feature.lag) % seconds_in(step):
+        raise ProjectDefinitionError(
+            f"{place}: {feature.lag} before is no multiple of the series' step, {step} "
+            "(forecast.step)",
+            f"take a multiple of {step}, or say step=…",
+        )
+    over = (step,) if feature.takes_step == "window" else feature.over
+    return replace(feature, tile=step, over=over)
+
+
+def _require_known(definition: WindowDefinition, contract: Contract, place: str) -> None:
+    """Refuse to read rows that are younger than the forecast's horizon."""
+    forecast = contract.forecast
+    if forecast is not None and definition.geometry.lag < forecast.horizon_seconds:
+        raise ProjectDefinitionError(
+            f"{place}: it reads rows of {definition.source} up to {definition.geometry.lag:,} "
+            f"seconds before the row's time, and a row is asked for {forecast.horizon} before its "
+            f"time (forecast.horizon in {contract.file}): nobody knows them by then",
+            f"take {forecast.horizon} or more: lag=, behind=, hours= or days=",
+        )
+
+
 def _traced(feature: WindowFeature, source: SourceContract) -> WindowDefinition:
-    columns = {each.name: _TYPES[each.type] for each in source.features}
+    columns = {each.name: TYPES[each.type] for each in source.features}
     columns |= dict.fromkeys(source.key_columns, "text")
     return trace_window(feature, entity=source.entity, columns=columns)
 
 
 def _feature(
-    name: str, output: Output, definition: WindowDefinition, source: SourceContract
+    name: str, output: Output, definition: WindowDefinition, source: RowContract
 ) -> Feature:
-    kind = _KINDS[output.type]
+    kind = KINDS[output.type]
     categories = _categories(output, source) if kind == "category" else None
     length = definition.columns[name][1] * definition.geometry.tile
     over = definition.over[definition.windows.index(length)]
     said = definition.description.rstrip(".") or f"{output.aggregation} of {definition.source}"
+    if not definition.column:
+        said += f", over {over}"
     document = {**definition.dump(), "description": ""}
     return Feature(
         name=name,
@@ -143,12 +211,12 @@ def _feature(
         nullable=True,
         categories=categories or None,
         closed=bool(categories) if kind == "category" else None,
-        description=f"{said}, over {over}",
+        description=said,
         window=json.dumps(document, separators=(",", ":")),
     )
 
 
-def _categories(output: Output, source: SourceContract) -> tuple[str, ...] | None:
+def _categories(output: Output, source: RowContract) -> tuple[str, ...] | None:
     """All texts that a column can be, where the source's contract tells."""
     if output.value is None:
         return None
@@ -158,9 +226,28 @@ def _categories(output: Output, source: SourceContract) -> tuple[str, ...] | Non
     return known
 
 
-def _is_personal(output: Output, source: SourceContract) -> bool:
+def personal_windows(contract: Contract, personal: Mapping[str, Collection[str]]) -> list[str]:
+    """The window columns of a contract that read personal columns of a source.
+
+    Args:
+        contract: Of a version, which may be older than what the sources say of their columns.
+        personal: The personal columns of each source, by its name.
+    """
+    return [
+        name
+        for definition in definitions_in(contract)
+        for name, (output, _) in definition.columns.items()
+        if _reads(output, personal.get(definition.source, ()))
+    ]
+
+
+def _is_personal(output: Output, source: RowContract) -> bool:
+    return _reads(output, source.personal)
+
+
+def _reads(output: Output, names: Collection[str]) -> bool:
     read = [each.columns for each in (output.value, output.condition) if each is not None]
-    return any(name in source.personal for columns in read for name in columns)
+    return any(name in names for columns in read for name in columns)
 
 
 def _require_free(name: str, place: str, contract: Contract, taken: Mapping[str, Feature]) -> None:

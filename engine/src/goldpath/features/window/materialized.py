@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from goldpath.features.online.store import MICROSECOND, OnlineRow, OnlineStore, microseconds
-from goldpath.features.window.definition import WindowDefinition, parse_window
+from goldpath.features.window.definition import EVERYBODY, WindowDefinition, parse_window
 from goldpath.features.window.online import (
     TILES,
     TilesWritten,
@@ -100,9 +100,8 @@ def retire_tiles(
         table = TableName("silver", definition.source)
         if lakehouse.exists(table):
             rows = lakehouse.read(table)
-            keys = lakehouse.collect(rows.select(key=rows[definition.entity]).distinct())
-            for entity in keys["key"].to_pylist():
-                store.delete(str(entity), view)
+            for entity in _entities(lakehouse, definition, rows):
+                store.delete(entity, view)
         gone.append(definition.name)
         held = [each for each in held if each != view]
         remember_views(store, held)
@@ -148,6 +147,13 @@ def _write(
             )
     store.write_state(view, now.dump())
     return WrittenTiles(written, removed)
+
+
+def _entities(lakehouse: Lakehouse, definition: WindowDefinition, rows: "ibis.Table") -> list[str]:
+    if not definition.entity:
+        return [EVERYBODY]
+    keys = lakehouse.collect(rows.select(key=rows[definition.entity]).distinct())
+    return [str(each) for each in keys["key"].to_pylist()]
 
 
 def _held(store: OnlineStore, view: str) -> TilesWritten | None:

@@ -7,12 +7,12 @@ equality join; a tile that it meets is merged once, into the ring between two wi
 into the windows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from goldpath.features.point_in_time import as_type
 from goldpath.features.views import FeatureError
-from goldpath.features.window.definition import Output, State, WindowDefinition
+from goldpath.features.window.definition import EVERYBODY, Output, State, WindowDefinition
 from goldpath.features.window.geometry import MICROSECONDS, Geometry
 from goldpath.features.window.sql_exact import constant, deviation, mean, squares, total
 from goldpath.features.window.sql_states import (
@@ -67,15 +67,25 @@ def with_window_features(
     Raises:
         FeatureError: If a column is missing, a name is taken, or a type cannot be compared.
     """
+    import ibis
+
     groups: dict[tuple[str, str, Geometry], list[WindowDefinition]] = {}
     for each in definitions:
         groups.setdefault((each.source, each.entity, each.geometry), []).append(each)
     _refuse(definitions, questions, sources, entity, event_time, source_time)
-    for (source, _, _), group in groups.items():
+    complete = questions
+    for (source, owner, _), group in groups.items():
         rows = source_rows(group, sources[source], source_time)
-        key = as_type(questions, entity, rows.table[ENTITY].type())
-        questions = _Group(group, rows).answered(questions, key, questions[event_time])
-    return questions
+        kind = rows.table[ENTITY].type()
+
+        def asked(
+            table: "ibis.Table", owner: str = owner, kind: "ibis.DataType" = kind
+        ) -> "tuple[Column, Column]":
+            key = as_type(table, entity, kind) if owner else ibis.literal(EVERYBODY)
+            return key, table[event_time]
+
+        complete = _Group(group, rows).answered(complete, questions, asked)
+    return complete
 
 
 class _Group:
@@ -91,16 +101,26 @@ class _Group:
         columns = [pair for one in definitions for pair in one.columns.values()]
         self._lengths = sorted({length for _, length in columns})
 
-    def answered(self, questions: "ibis.Table", key: Column, time: Column) -> "ibis.Table":
-        """The questions with the features' columns."""
-        own = questions.columns
-        at = microseconds(time)
-        numbered = questions.mutate(**{KEY: key, ASKED: at, END: end_of(self._geometry, at)})
+    def answered(
+        self,
+        complete: "ibis.Table",
+        questions: "ibis.Table",
+        asks: "Callable[[ibis.Table], tuple[Column, Column]]",
+    ) -> "ibis.Table":
+        """The questions with the features' columns.
+
+        Args:
+            complete: The questions, with the columns of former groups.
+            questions: Without them: what is asked does not wait for the former groups' answers.
+            asks: Whom and when a row of either is about.
+        """
+        own = complete.columns
+        numbered = self._numbered(questions, *asks(questions))
         known = numbered.filter(numbered[KEY].notnull() & numbered[END].notnull())
         asked = known.select(KEY, END).distinct()
         answers = [self._windows_of_tiles(asked)] if self._merged else []
         answers += [self._windows_of_values(asked, *each) for each in enumerate(self._distinct)]
-        complete = numbered
+        complete = self._numbered(complete, *asks(complete))
         for number, answer in enumerate(answers):
             names = {name: _side(name, number) for name in (KEY, END)}
             right = answer.rename({new: old for old, new in names.items()})
@@ -112,6 +132,10 @@ class _Group:
             for name, (output, length) in one.columns.items()
         }
         return complete.select(*own, **features)
+
+    def _numbered(self, rows: "ibis.Table", key: Column, time: Column) -> "ibis.Table":
+        at = microseconds(time)
+        return rows.mutate(**{KEY: key, ASKED: at, END: end_of(self._geometry, at)})
 
     def _met(self, asked: "ibis.Table", tiles: "ibis.Table") -> "ibis.Table":
         """Each question with each tile of its longest window, and the ring that this belongs to."""
@@ -247,7 +271,8 @@ def _refuse(
     source_time: str,
 ) -> None:
     """Refuse what would fail in the middle of a query."""
-    if lacking := [name for name in (entity, event_time) if name not in questions.columns]:
+    who = [entity] if any(each.entity for each in definitions) else []
+    if lacking := [name for name in (*who, event_time) if name not in questions.columns]:
         raise FeatureError(
             f"the questions lack the columns {', '.join(lacking)}",
             f"they have: {', '.join(questions.columns)}",
@@ -267,7 +292,7 @@ def _refuse(
                 f"there are: {', '.join(sources) or 'none'}",
             )
         rows = sources[each.source]
-        wanted = [each.entity, source_time, *each.read]
+        wanted = [*([each.entity] if each.entity else []), source_time, *each.read]
         if lacking := [name for name in wanted if name not in rows.columns]:
             raise FeatureError(
                 f"the window feature {each.name!r}: the source {each.source!r} lacks the columns "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from goldpath.features.row.document import Definition, Expression
 from goldpath.features.row.sql import with_sql_features
-from goldpath.features.window.definition import State, WindowDefinition
+from goldpath.features.window.definition import EVERYBODY, State, WindowDefinition
 from goldpath.features.window.exact import shifts
 from goldpath.features.window.geometry import MICROSECONDS, Geometry
 from goldpath.features.window.sql_exact import constant, limbs
@@ -133,8 +133,12 @@ def source_rows(
         rows: The source's.
         time: The column that holds their time.
     """
+    import ibis
+
     first = definitions[0]
-    held = rows.filter(rows[first.entity].notnull() & rows[time].notnull())
+    held = rows.filter(rows[time].notnull())
+    if first.entity:
+        held = held.filter(held[first.entity].notnull())
     at = microseconds(held[time])
     expressions = {
         each.digest: each
@@ -146,7 +150,8 @@ def source_rows(
     columns = {digest: f"win_expression_{place}__" for place, digest in enumerate(expressions)}
     read = {name for definition in definitions for name in definition.read}
     table = held.select(
-        **{ENTITY: held[first.entity], AT: at}, **{name: held[name] for name in read}
+        **{ENTITY: held[first.entity] if first.entity else ibis.literal(EVERYBODY), AT: at},
+        **{name: held[name] for name in read},
     )
     made = [Definition(columns[digest], each) for digest, each in expressions.items()]
     if made:

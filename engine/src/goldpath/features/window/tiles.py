@@ -7,9 +7,9 @@ rounding, so it does not matter how often, and in which order, rows came.
 
 import json
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any, TypeAlias
 
 from goldpath.features.row.document import DocumentError
@@ -105,24 +105,29 @@ class EntityTiles:
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
-    def parse(cls, definition: WindowDefinition, text: str) -> "EntityTiles":
+    def parse(
+        cls, definition: WindowDefinition, text: str, decode: Callable[[str], Any] = json.loads
+    ) -> "EntityTiles":
         """Read `dump` back.
+
+        Args:
+            definition: Of the feature.
+            text: What was dumped.
+            decode: Reads JSON, whole numbers of any length included.
 
         Raises:
             DocumentError: If the tiles are not this feature's: its definition has changed.
         """
-        form, digest, steps, held = json.loads(text)
+        form, digest, steps, held = decode(text)
         if form != FORMAT or digest != definition.digest[:16]:
             raise DocumentError(
                 f"the online store's tiles of {definition.name!r} were made by another definition",
                 "make materialize",
             )
-        tiles: dict[int, Tile] = {}
-        number = 0
-        for step, values in zip(steps, held, strict=True):
-            number += step
-            tiles[number] = tuple(map(_revived, values))
-        return cls(definition, tiles)
+        rows: Iterable[Tile] = map(tuple, held)
+        if definition.holds_lists:
+            rows = (tuple(map(_revived, values)) for values in held)
+        return cls(definition, dict(zip(accumulate(steps), rows, strict=True)))
 
 
 def _revived(value: Any) -> Any:
@@ -149,22 +154,24 @@ def values_at(entity: EntityTiles, time: int) -> dict[str, Found]:
     end = definition.geometry.end(time)
     numbers, tiles = list(entity.tiles), list(entity.tiles.values())
     last = bisect_left(numbers, end)
-    windows: dict[int, dict[str, Any]] = {}
+    windows: dict[int, Tile] = {}
     together, before = merged(definition, []), last
     # The shorter windows are parts of the longer ones.
-    for length in sorted({length for _, length in definition.columns.values()}):
+    for length in definition.lengths:
         first = bisect_left(numbers, end - length)
-        together = merged(definition, [together, *tiles[first:before]])
+        if first < before:
+            together = merged(definition, [together, *tiles[first:before]])
         before = first
-        windows[length] = dict(zip(definition.states, together, strict=True))
+        windows[length] = together
     return {
-        name: _result(output, windows[length], time)
-        for name, (output, length) in definition.columns.items()
+        name: _result(
+            output, {part: windows[length][place] for part, place in places.items()}, time
+        )
+        for name, output, length, places in definition.plan
     }
 
 
-def _result(output: Output, window: Mapping[str, Any], time: int) -> Found:
-    parts = {name: window[state.digest] for name, state in output.states().items()}
+def _result(output: Output, parts: Mapping[str, Any], time: int) -> Found:
     result = _RESULTS[output.aggregation](parts, time)
     if output.type == "integer" and result is not None:
         return int(result)

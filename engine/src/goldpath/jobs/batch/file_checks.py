@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from goldpath.contract import Contract
 from goldpath.settings import Settings
 from goldpath.sources.files import SourceError, is_parquet
 
@@ -23,17 +22,3 @@ def require_usable(files: list[Path], out: Path, settings: Settings) -> None:
             raise SourceError(
                 f"{settings.shown(out)} is the file that is scored", "give --out another name"
             )
-
-
-def refuse_windows(contract: Contract) -> None:
-    """Refuse a model whose columns are not in the file, nor computed from it.
-
-    Raises:
-        SourceError: If it has window features.
-    """
-    if windows := contract.window_features:
-        raise SourceError(
-            f"the champion takes what the sources say of an entity at a time ({windows[0].name}); "
-            "--out reads the file alone",
-            "leave --out away: then the lake is asked, and the predictions are in its table",
-        )

@@ -12,8 +12,11 @@ import numpy as np
 from goldpath.compiled.encoded import EncodedModel
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import Contract
-from goldpath.learning.decision.threshold import rule_of
+from goldpath.learning.decision.fields import fields_of
+from goldpath.learning.decision.interval import ends
+from goldpath.learning.decision.threshold import UNSURE, rule_of, scores_of
 from goldpath.learning.scoring import LoadedModel
+from goldpath.presentation import step
 from goldpath.privacy.suppression import Suppression
 from goldpath.quality.file_rows import count_reasons
 from goldpath.serving.lane.computed import ComputedColumns
@@ -68,10 +71,16 @@ class BatchScorer:
         self._computed: ComputedColumns | None = None
         if isinstance(model, CompiledModel) and model.contract.row_features:
             self._computed = ComputedColumns(model.contract, model.form)
+        self._windowed = model.contract if model.contract.window_features else None
         self.read_columns = [
             *([contract.entity] if contract.entity else ()),
             *contract.feature_names,
         ]
+        self._rule = rule_of(model.contract)
+        names = fields_of(model.contract).names[:2]  # an interval's level is in the metadata
+        self._shown = () if contract.entity in names else names
+        if names and not self._shown:
+            step(f"the scored files have no {' and '.join(names)}: {contract.entity} is the entity")
         label = pa.dictionary(pa.int32(), pa.string()) if self._classes else pa.float64()
         many = self._classes if len(self._classes) > 2 else ()
         columns = [
@@ -79,34 +88,40 @@ class BatchScorer:
             *([(contract.entity, pa.string())] if contract.entity else ()),
             ("prediction", label),
             ("score", pa.float64()),
+            *((name, label if name == "decision" else pa.float64()) for name in self._shown),
             *((f"probability_{name}", pa.float64()) for name in many),
             ("refused", pa.string()),
         ]
         facts = {"model_name": contract.model_name, "model_version": version}
+        if interval := model.contract.prediction_interval:
+            facts["interval"] = f"{interval.level:g}"
         self.schema = pa.schema(columns, metadata=facts)
 
     def score(self, chunk: "pa.RecordBatch", first: int) -> "tuple[pa.RecordBatch, Totals]":
         """Score some rows.
 
         Args:
-            chunk: The rows.
+            chunk: The rows; with their window columns where the model has some (`FileWindows`).
             first: How many rows came before.
         """
         import pyarrow as pa
 
+        from goldpath.jobs.batch.file_windows import with_window_columns
         from goldpath.quality.typed_rows import check_batch
 
         numbers = pa.array(np.arange(first + 1, first + 1 + chunk.num_rows))
         chunk, numbers = self._kept(chunk, numbers)
         checked = check_batch(chunk, self.contract)
+        if self._windowed is not None:
+            checked = with_window_columns(checked, chunk, self._windowed)
         bad = np.zeros(chunk.num_rows, dtype=bool)
         bad[list(checked.problems)] = True
         answers = self._answers(checked, bad)
-        best = rule_of(self._model.contract).labels(answers).astype(np.int32)
+        best = self._rule.labels(answers).astype(np.int32)
         if not self._classes:
             scores, prediction = answers[:, 0], pa.array(answers[:, 0], mask=bad)
         else:
-            scores = answers[:, 1] if len(self._classes) == 2 else answers.max(axis=1)
+            scores = scores_of(answers, best)
             prediction = pa.DictionaryArray.from_arrays(
                 pa.array(best, mask=bad), pa.array(self._classes, pa.string())
             )
@@ -121,6 +136,7 @@ class BatchScorer:
             ),
             prediction,
             pa.array(scores, mask=bad),
+            *self._beside(best, scores, bad),
             *(pa.array(answers[:, column], mask=bad) for column in many),
             pa.array(reasons, pa.string()) if reasons else pa.nulls(len(bad), pa.string()),
         ]
@@ -128,6 +144,26 @@ class BatchScorer:
         counted = Totals(int(good.sum()), int(bad.sum()), float(scores[good].sum()))
         counted.reasons.update(count_reasons(checked.problems.values()))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema), counted
+
+    def _beside(self, best: np.ndarray, scores: np.ndarray, bad: np.ndarray) -> "list[pa.Array]":
+        """The columns that a version with a threshold or with intervals adds."""
+        import pyarrow as pa
+
+        if not self._shown:
+            return []
+        interval = self._model.contract.prediction_interval
+        if interval is not None:
+            return [pa.array(each, mask=bad) for each in ends(interval, scores)]
+        decisions = [*self._classes, *([UNSURE] if self._rule.unsure is not None else [])]
+        places = np.where(self._rule.left_open(scores), len(self._classes), best)
+        each = self._rule.by_class or [self._rule.threshold] * len(self._classes)
+        lines = np.array(each, dtype=np.float64)[best]
+        return [
+            pa.DictionaryArray.from_arrays(
+                pa.array(places.astype(np.int32), mask=bad), pa.array(decisions, pa.string())
+            ),
+            pa.array(lines, mask=bad | np.isnan(lines)),
+        ]
 
     def _kept(self, chunk: "pa.RecordBatch", numbers: Any) -> "tuple[pa.RecordBatch, pa.Array]":
         """Without the rows of persons that were erased."""
@@ -149,7 +185,7 @@ class BatchScorer:
             return self._answers_of_table(model, checked, bad)
         if computed is None:
             return model.ordered_answers(*_arrays(model.form, checked, len(bad)))
-        if not computed.reads_codes:
+        if not computed.knows(checked.values):
             return self._answers_of_table(model, checked, bad)
         sent = _arrays(computed.request_form, checked, len(bad))
         return model.ordered_answers(*computed.of_arrays(*sent))
@@ -163,8 +199,8 @@ class BatchScorer:
         if not len(good):
             return answers
         columns = {}
-        for feature in self.contract.features:
-            if feature.type == "category":
+        for feature in model.contract.recorded.features:
+            if not feature.is_numeric:
                 codes = checked.categories[feature.name][good]
                 values = pa.array([*checked.values[feature.name], None], pa.string())
                 columns[feature.name] = values.take(

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 
 from goldpath.contract import Contract
 from goldpath.errors import CheckFailedError, NothingToDoError
-from goldpath.jobs.batch.file_checks import refuse_windows, require_usable
+from goldpath.jobs.batch.file_checks import require_usable
 from goldpath.jobs.batch.file_scorer import BatchScorer, Totals
 from goldpath.lake.connection import open_lakehouse
+from goldpath.lake.lakehouse import Lakehouse
 from goldpath.presentation import step
 from goldpath.privacy.erasure import uses_rows
 from goldpath.privacy.suppression import SuppressionList
@@ -32,6 +33,8 @@ from goldpath.sources.files import SourceError, find_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from goldpath.jobs.batch.file_windows import FileWindows
 
 ROWS_A_CHUNK = 1 << 16
 READ_BYTES = 1 << 20
@@ -79,12 +82,14 @@ def predict_file(settings: Settings, contract: Contract, data: Path, out: Path) 
     Raises:
         RegistryError: If there is no champion.
         CheckFailedError: If the contract refuses every row; the file says why.
-        SourceError: If a file is not Parquet, or a column is missing or of another type; or if the
-            champion has window features.
+        SourceError: If a file is not Parquet, or a column is missing or of another type; for a
+            champion with window features also the entity's and the time's.
         NothingToDoError: If there is no row.
     """
     if settings.project.definitions.batch:
         step("the project's own steps of a batch are for the predictions table; --out has none")
+    if settings.project.own_answer_fields:
+        step("the project's answer fields are for the predictions table; --out has none")
     step("load: the champion and the files")
     files = [file for _, file in find_files(str(data.resolve()), settings.root)]
     require_usable(files, out, settings)
@@ -95,12 +100,13 @@ def predict_file(settings: Settings, contract: Contract, data: Path, out: Path) 
             f"{contract.model_name} has no champion to score with", "make train-local"
         )
     model = manager.load_for_serving(champion)
-    refuse_windows(model.contract)
-    forgotten = SuppressionList(open_lakehouse(settings), settings, contract).load()
+    lakehouse = open_lakehouse(settings)
+    forgotten = SuppressionList(lakehouse, settings, contract).load()
     scorer = BatchScorer(model, contract, champion.version, forgotten)
+    windows = _windows(lakehouse, contract, model.contract)
     step(f"predict: {settings.shown(data)} with version {champion.version}")
     started = time.perf_counter()
-    totals = score_files(scorer, files, out, settings)
+    totals = score_files(scorer, files, out, settings, windows)
     reasons = dict(totals.reasons.most_common())
     if totals.rows + totals.refused == 0:
         raise NothingToDoError(f"{settings.shown(data)} has no rows", "check the file")
@@ -108,7 +114,7 @@ def predict_file(settings: Settings, contract: Contract, data: Path, out: Path) 
         raise CheckFailedError(
             f"the contract refuses all {totals.refused:,} rows of {settings.shown(data)}: "
             f"{say_reasons(reasons)}",
-            f"{settings.shown(out)} says why of each; correct the file, or config/project.yaml and "
+            f"{settings.shown(out)} says why of each; correct the file, or {contract.file} and "
             "train again",
         )
     return FileScores(
@@ -124,8 +130,21 @@ def predict_file(settings: Settings, contract: Contract, data: Path, out: Path) 
     )
 
 
+def _windows(lakehouse: Lakehouse, contract: Contract, model: Contract) -> "FileWindows | None":
+    if not model.window_features:
+        return None
+    from goldpath.jobs.batch.file_windows import FileWindows
+
+    step("windows: what the sources say of each row at its time")
+    return FileWindows(lakehouse, contract, model)
+
+
 def score_files(
-    scorer: BatchScorer, files: list[Path], out: Path, settings: Settings | None = None
+    scorer: BatchScorer,
+    files: list[Path],
+    out: Path,
+    settings: Settings | None = None,
+    windows: "FileWindows | None" = None,
 ) -> Totals:
     """Read, score and write, all at the same time.
 
@@ -134,6 +153,7 @@ def score_files(
         files: Parquet files, in their order.
         out: The file to write.
         settings: Shortens the files' names in messages.
+        windows: Completes the rows, where the model has window features.
 
     Raises:
         SourceError: If a column is missing or of another type, or a file is damaged.
@@ -144,7 +164,10 @@ def score_files(
 
     shown = settings.shown if settings else str
     for file in files:
-        require_types(_schema(file, shown(file)), scorer.contract, shown(file))
+        schema = _schema(file, shown(file))
+        require_types(schema, scorer.contract, shown(file))
+        if windows is not None:
+            windows.require_columns(schema, shown(file))
     threads = os.cpu_count() or 1
     totals, waiting = Totals(), deque[Future[tuple["pa.RecordBatch", Totals]]]()
     with (
@@ -161,8 +184,12 @@ def score_files(
             totals.score += counted.score
             totals.reasons += counted.reasons
 
-        first = 0
-        for chunk in _chunks(files, scorer):
+        first, read = (
+            0,
+            dict.fromkeys([*scorer.read_columns, *(windows.columns if windows else ())]),
+        )
+        chunks = _chunks(files, scorer, list(read))
+        for chunk in windows.complete(chunks) if windows else chunks:
             waiting.append(pool.submit(scorer.score, chunk, first))
             first += chunk.num_rows
             if len(waiting) > CHUNKS_WAITING * threads:
@@ -184,7 +211,9 @@ def _schema(file: Path, shown: str) -> "pa.Schema":
         ) from error
 
 
-def _chunks(files: list[Path], scorer: BatchScorer) -> Iterator["pa.RecordBatch"]:
+def _chunks(
+    files: list[Path], scorer: BatchScorer, columns: list[str]
+) -> Iterator["pa.RecordBatch"]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -196,7 +225,7 @@ def _chunks(files: list[Path], scorer: BatchScorer) -> Iterator["pa.RecordBatch"
             buffer_size=READ_BYTES,
             read_dictionary=scorer.contract.category_features,
         ) as parquet:
-            names = [n for n in scorer.read_columns if n in parquet.schema_arrow.names]
+            names = [n for n in columns if n in parquet.schema_arrow.names]
             try:
                 yield from parquet.iter_batches(ROWS_A_CHUNK, columns=names)
             except (OSError, pa.ArrowException) as error:

@@ -1,6 +1,6 @@
 """Batch inference: score rows with the champion and write them to the predictions table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +11,9 @@ from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.errors import CheckFailedError, NothingToDoError
 from goldpath.features.window.learned import names_in
+from goldpath.jobs.answer_fields import require_answers
+from goldpath.jobs.batch.answer_columns import answer_columns
+from goldpath.jobs.batch.days import Days, day_names, empty_days, replace_days, rows_of_days
 from goldpath.jobs.batch.training_rows import training_rows
 from goldpath.jobs.batch.work import BatchWork, run_steps
 from goldpath.jobs.data.recipes import clean_file
@@ -21,8 +24,9 @@ from goldpath.jobs.windows.model_windows import (
 )
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import gold_snapshot
-from goldpath.lake.lakehouse import Partitions
+from goldpath.lake.lakehouse import Partitions, Snapshot
 from goldpath.lake.tables import TRAINING_ROW, gold_table, predictions_table
+from goldpath.learning.decision.fields import fields_of
 from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.presentation import step
 from goldpath.privacy.erasure import uses_rows
@@ -31,6 +35,7 @@ from goldpath.project import ProjectDefinitionError
 from goldpath.quality.checks import number_rows
 from goldpath.quality.file_rows import FileRows, divide_file, say_reasons
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
+from goldpath.serving.answers.own_fields import AnswerField, answer_fields
 from goldpath.settings import Settings
 from goldpath.sources.dialect import detect_dialect
 from goldpath.sources.read import list_parts, read_raw, whole_digest
@@ -52,7 +57,8 @@ class BatchResult:
         refused_reasons: How many of them for each reason, the commonest first.
         refused_file: A CSV file with the number of each of them and why; empty where there is none.
         table: The predictions table.
-        run_id: Rows of this run carry it; scoring again with it replaces them.
+        run_id: Rows of this run carry it; scoring again with it replaces them. Of days: the days,
+            and each row carries its own.
         model_version: The champion.
         mean_score: Mean of the scores.
         training_rows: Rows that the champion was trained or judged on; drift checks pass over them.
@@ -72,9 +78,13 @@ class BatchResult:
 
 @uses_rows
 def predict_batch(
-    settings: Settings, contract: Contract, data: Path | None = None, run_id: str | None = None
+    settings: Settings,
+    contract: Contract,
+    data: Path | None = None,
+    run_id: str | None = None,
+    days: Days | None = None,
 ) -> BatchResult:
-    """Score a file, or the whole gold table, with the champion.
+    """Score a file, the whole gold table, or some days of it, with the champion.
 
     Args:
         settings: Where lake and registry are.
@@ -83,10 +93,12 @@ def predict_batch(
             given.
         run_id: Name of this run; made from the data and the model where not given, so that the
             same call twice changes nothing.
+        days: Score gold's rows of these days, in place of what the table has of them.
 
     Raises:
         RegistryError: If there is no champion.
         CheckFailedError: If the contract refuses every row.
+        ContractError: If there are days, and rows have no time.
         NothingToDoError: If there is no row to score.
     """
     manager = MLflowManager(settings, contract)
@@ -103,6 +115,7 @@ def predict_batch(
         champion=champion,
         data=data,
         run_id=run_id or "",
+        days=days,
     )
     work = run_steps(begun, tuple(settings.project.definitions.batch), STEPS)
     scored = _table(work.scored, "score_rows")
@@ -125,14 +138,17 @@ def load_rows(work: BatchWork) -> BatchWork:
 
     Raises:
         CheckFailedError: If the contract refuses every row.
+        ContractError: If there are days, and rows have no time.
         NothingToDoError: If there is no row to score.
     """
     step("load: reading the rows")
     settings, contract, lakehouse = work.settings, work.contract, work.lakehouse
     if work.data is None:
         snapshot = gold_snapshot(lakehouse, contract)
-        rows = lakehouse.collect(lakehouse.read(gold_table(contract), snapshot.snapshot_id))
         source, digest = str(gold_table(contract)), str(snapshot.snapshot_id)
+        if work.days is not None:
+            return _with_rows_of_days(work, work.days, snapshot)
+        rows = lakehouse.collect(lakehouse.read(gold_table(contract), snapshot.snapshot_id))
     else:
         found = detect_dialect(work.data.resolve(), contract.source)
         suppression = SuppressionList(lakehouse, settings, contract).load()
@@ -145,6 +161,23 @@ def load_rows(work: BatchWork) -> BatchWork:
         raise NothingToDoError(f"{source} has no rows", "check the file, or run: make data")
     run_id = work.run_id or f"{digest}-v{work.champion.version}"
     return replace(work, rows=rows, source=source, run_id=run_id)
+
+
+def _with_rows_of_days(work: BatchWork, days: Days, gold: Snapshot) -> BatchWork:
+    """The work with gold's rows of the days.
+
+    Raises:
+        NothingToDoError: If they have none; what was predicted for them before is removed then.
+    """
+    rows = rows_of_days(work.lakehouse, work.contract, days, gold.snapshot_id)
+    if rows.num_rows == 0:
+        emptied = empty_days(work.lakehouse, work.contract, days)
+        former = f"; the predictions of {', '.join(emptied)} are removed" if emptied else ""
+        raise NothingToDoError(
+            f"{gold.table} has no rows from {days.start} until {days.end}{former}",
+            "choose other days, or run: make data",
+        )
+    return replace(work, rows=rows, source=str(gold.table), run_id=str(days))
 
 
 def _say_refused(work: BatchWork, source: str, divided: FileRows) -> BatchWork:
@@ -168,18 +201,28 @@ def _say_refused(work: BatchWork, source: str, divided: FileRows) -> BatchWork:
     if divided.typed.num_rows == 0:
         raise CheckFailedError(
             f"the contract refuses all {count:,} rows of {source}: {said}",
-            f"{shown} says why of each; correct the file, or config/project.yaml and train again",
+            f"{shown} says why of each; correct the file, or {work.contract.file} and train again",
         )
     return replace(work, refused_rows=count, refused_reasons=reasons, refused_file=shown)
 
 
 def score_rows(work: BatchWork) -> BatchWork:
-    """Score the rows with the champion."""
+    """Score the rows with the champion, and compute the project's answer fields.
+
+    Raises:
+        ProjectDefinitionError: If an answer field cannot be used.
+        AnswerFieldError: If one fails; names it, its file and the line.
+    """
+    import pyarrow as pa
+
     rows = _table(work.rows, "load_rows")
     step(f"predict: {rows.num_rows} rows with version {work.champion.version}")
     model = work.manager.load_for_serving(work.champion)
     rows = _with_windows(work, rows, model.contract)
-    scored = _score(rows, work.contract, model, work.champion, work.run_id)
+    fields = answer_fields(work.settings.project.own_answer_fields)
+    require_answers(fields, work.contract, model.contract)
+    names = pa.repeat(work.run_id, rows.num_rows) if work.days is None else day_names(rows)
+    scored = _score(rows, work.contract, model, work.champion, names, fields)
     known = training_rows(rows, work.contract, work.lakehouse, work.champion)
     return replace(work, scored=scored.append_column(TRAINING_ROW, [known.tolist()]))
 
@@ -202,10 +245,13 @@ def _with_windows(work: BatchWork, rows: "pa.Table", model: Contract) -> "pa.Tab
 
 
 def store_predictions(work: BatchWork) -> BatchWork:
-    """Write the scored rows to the predictions table, in place of those of the same run."""
+    """Write the scored rows to the predictions table, in place of those of the same run or days."""
     step("store: writing the predictions table")
-    run = Partitions("run_id", (work.run_id,))
     scored = _table(work.scored, "score_rows")
+    if work.days is not None:
+        replace_days(work.lakehouse, work.contract, work.days, scored)
+        return work
+    run = Partitions("run_id", (work.run_id,))
     work.lakehouse.overwrite(predictions_table(work.contract), scored, run)
     return work
 
@@ -228,7 +274,8 @@ def _score(
     contract: Contract,
     model: CompiledModel | EncodedModel | LoadedModel,
     champion: ModelVersion,
-    run_id: str,
+    run_ids: "pa.Array",
+    fields: Sequence[AnswerField],
 ) -> "pa.Table":
     import pyarrow as pa
 
@@ -239,12 +286,26 @@ def _score(
     count = rows.num_rows
     kind = pa.string() if contract.problem == "classification" else pa.float64()
     now = datetime.now(UTC).replace(tzinfo=None)
+    beside = fields_of(model.contract)
+    # A row's level is its version's.
+    shown = [name for name in beside.names if name != "interval"]
+    if taken := [name for name in shown if name in table.column_names]:
+        step(f"the predictions table has no {' and '.join(shown)}: {taken[0]} is a feature")
+        shown = []
+    columns = beside.of_rows(predictions.values, predictions.scores)
+    decided = dict(zip(beside.names, columns, strict=True))
     for name, column in (
         ("prediction", pa.array(predictions.values, kind)),
         ("score", pa.array(predictions.scores, pa.float64())),
+        *(
+            (name, pa.array(decided[name], pa.string() if name == "decision" else pa.float64()))
+            for name in shown
+        ),
         ("model_version", pa.array([champion.version] * count, pa.string())),
-        ("run_id", pa.array([run_id] * count, pa.string())),
+        ("run_id", run_ids),
         ("predicted_at", pa.array([now] * count, pa.timestamp("us"))),
     ):
+        table = table.append_column(name, column)
+    for name, column in answer_columns(fields, rows, predictions, model.contract, champion.version):
         table = table.append_column(name, column)
     return table

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goldpath.contract import EVENT_TIME, Contract
+from goldpath.errors import ProjectError
 from goldpath.lake.gold_frame import read_gold
 from goldpath.lake.lakehouse import Lakehouse, LakehouseError
 from goldpath.learning.frames import model_frame
@@ -23,7 +24,22 @@ if TYPE_CHECKING:
 MOSTLY_DIFFERENT = 0.95
 
 
+class UnknownTrainingRowsError(ProjectError):
+    """Nobody can tell which rows a version was trained on."""
+
+
 def training_rows(
+    rows: "pa.Table", contract: Contract, lakehouse: Lakehouse, champion: ModelVersion
+) -> np.ndarray:
+    """As `known_training_rows`; where nobody can tell, no row is, and that is said."""
+    try:
+        return known_training_rows(rows, contract, lakehouse, champion)
+    except UnknownTrainingRowsError as error:
+        step(f"no row is marked as the champion's own: {error.message}")
+        return np.zeros(rows.num_rows, dtype=bool)
+
+
+def known_training_rows(
     rows: "pa.Table", contract: Contract, lakehouse: Lakehouse, champion: ModelVersion
 ) -> np.ndarray:
     """Which rows were in the gold table when the champion was trained: booleans, shape (rows,).
@@ -33,15 +49,22 @@ def training_rows(
         contract: Names the columns.
         lakehouse: Where gold is.
         champion: The version that scores.
+
+    Raises:
+        UnknownTrainingRowsError: If its data cannot be read, or lacks columns of the contract.
     """
-    none = np.zeros(rows.num_rows, dtype=bool)
     if SNAPSHOT_TAG not in champion.tags:
-        return none
+        raise UnknownTrainingRowsError(
+            f"version {champion.version} does not say which data it was trained on "
+            f"(tag {SNAPSHOT_TAG})"
+        )
     try:
         gold = read_gold(lakehouse, contract, int(champion.tags[SNAPSHOT_TAG]))
     except LakehouseError as error:
-        step(f"the champion's training data cannot be read; no row is marked as its own: {error}")
-        return none
+        raise UnknownTrainingRowsError(
+            f"the data that version {champion.version} was trained on cannot be compared with: "
+            f"{error.message}"
+        ) from error
     scored: pd.DataFrame = rows.to_pandas()
     known = _digests(_values(gold, contract))
     # Without an entity a row's number tells rows apart; where no two are equal it need not.

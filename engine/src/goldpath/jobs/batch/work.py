@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from goldpath.contract import Contract
 from goldpath.errors import NothingToDoError
+from goldpath.jobs.batch.days import Days
 from goldpath.jobs.step_order import Step, checked_steps
 from goldpath.model_version import ModelVersion
 from goldpath.project import ProjectDefinitionError, naming, place_of
@@ -32,6 +33,7 @@ class BatchWork:
         manager: The registry.
         champion: The version that scores.
         data: The file that is scored; None for the gold table.
+        days: The days of gold that are scored; None for all rows.
         run_id: Name of the run; empty until the rows are loaded where nobody gave one.
         source: What was loaded, for people.
         refused_rows: Rows of a file that do not fulfil the contract.
@@ -59,6 +61,7 @@ class BatchWork:
     manager: "MLflowManager"
     champion: ModelVersion
     data: Path | None = None
+    days: Days | None = None
     run_id: str = ""
     source: str = ""
     refused_rows: int = 0

@@ -1,6 +1,7 @@
 """Adopt a file, or a folder of them: infer its contract, and make that the project's."""
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,19 @@ import pyarrow as pa
 from goldpath.adoption.answers import Answers
 from goldpath.adoption.header_line import find_repeated_headers
 from goldpath.adoption.infer import Adoption, AdoptionRequest, infer_contract
+from goldpath.adoption.row_check import check_file
 from goldpath.adoption.summary_rows import without_rows
+from goldpath.adoption.target_role import EVENT
 from goldpath.adoption.thousands import find_thousands
-from goldpath.contract import Contract, dataset_name, dump_contract, parse_contract
+from goldpath.contract import Contract, Target, dump_contract, parse_contract
+from goldpath.features.event_labels import event_source
+from goldpath.jobs.data.forecast_proposal import propose_forecast
+from goldpath.models.folders import FOLDER, further_models
 from goldpath.project import unused_definitions
 from goldpath.raw_source import Source
+from goldpath.row_contract import ContractError
 from goldpath.settings import Settings
+from goldpath.source_contract import load_sources, unused_parts
 from goldpath.sources.dialect import detect_dialect
 from goldpath.sources.files import GLOB_CHARACTERS, find_files, is_json_lines, is_parquet
 from goldpath.sources.number_marks import read_marks
@@ -39,6 +47,8 @@ def adopt_file(
     time: str | None,
     problem: str | None,
     answers: Answers = NO_ANSWERS,
+    horizon: str | None = None,
+    event: Target | None = None,
 ) -> Adoption:
     """Infer the contract of a file and write `config/project.yaml`; on an error nothing is written.
 
@@ -51,25 +61,35 @@ def adopt_file(
         time: Column of the time, `date+hour`, or `none`; looked for where it is not given.
         problem: `classification` or `regression`; inferred where it is not given.
         answers: Answers to what an earlier adoption asked.
+        horizon: How long before its time a row of a series is asked for; None: at its time.
+        event: The target, where it is made from the rows of a further source; `target` then only
+            names it in messages.
 
     Returns:
         What was decided about each column, and why.
 
     Raises:
         SourceError: If the file cannot be read.
-        AdoptionError: If the request does not fit the file.
+        AdoptionError: If the request does not fit the file, or with a horizon the rows are no
+            regular series.
     """
     file = locate(settings.root, data)
     read = read_rows(detect_dialect(file), settings.root, answers, is_csv=_is_csv(file))
     # Relative inside the project, so that the project can move.
     source = read.source.model_copy(update={"path": settings.shown(file)})
     request = AdoptionRequest(
-        target.strip(), said(entity), said(time), _lower(said(problem)), answers
+        target.strip(), said(entity), said(time), _lower(said(problem)), answers, event
     )
     inferred = infer_contract(
         read.rows, source, dataset_name(_title(file)), request, settings.training.leak_threshold
     )
-    contract = inferred.contract
+    contract, ahead = inferred.contract, said(horizon)
+    proposed: tuple[str, ...] = ()
+    if ahead is not None:
+        accepted, _ = check_file(read.rows, contract)
+        proposal = propose_forecast(accepted, contract, ahead)
+        contract, proposed = contract.with_forecast(proposal.forecast), proposal.notes
+    to_do = (*_event_notes(settings, contract), *_model_notes(settings.root))
     contract_file = settings.root / "config" / "project.yaml"
     text = HEADER.format(file=" ".join(source.path.split())) + dump_contract(contract)
     parse_contract(text)  # what was written must be readable, or the project is broken
@@ -82,9 +102,59 @@ def adopt_file(
         notes=(
             *read.notes,
             *inferred.notes,
+            *proposed,
+            *to_do,
             *_size_notes(read.rows.num_rows, settings),
-            *_own(contract),
+            *_own(settings.root, contract),
         ),
+    )
+
+
+def _event_notes(settings: Settings, contract: Contract) -> list[str]:
+    """What is still to be done for a target of events.
+
+    Raises:
+        ContractError: If the source is described, and does not fit or is of another dataset.
+    """
+    event = contract.target.event
+    if not event:
+        return []
+    sources = {each.dataset: each for each in load_sources(settings.root)}
+    if event not in sources:
+        return [f"{event} is not described yet: make add-source NAME={event} DATA=… ID=… TIME=…"]
+    if not sources[event].suits(contract.dataset):
+        raise ContractError(
+            f"target.event: {sources[event].file} is of {sources[event].belongs_to}, and this "
+            f"dataset is {contract.dataset}",
+            f"change it to suit these rows, with dataset: {contract.dataset}; or delete it",
+        )
+    event_source(contract, sources.values())
+    return []
+
+
+def _model_notes(root: Path) -> list[str]:
+    """What is to be done for the further models, whose rows are those of the main one."""
+    return [
+        f"{FOLDER}/{name} is now a model of these rows: check or delete it"
+        for name in further_models(root)
+    ]
+
+
+def event_texts(root: Path, target: str) -> tuple[str, ...]:
+    """The columns that hold text, of the source that `TARGET=event:SOURCE` names, if described.
+
+    Raises:
+        ContractError: If a source's file is wrong.
+    """
+    if not target.startswith(EVENT):
+        return ()
+    named = target.removeprefix(EVENT).strip()
+    return tuple(
+        feature.name
+        for source in load_sources(root)
+        if source.dataset == named
+        for feature in source.features
+        if feature.domain.is_text
     )
 
 
@@ -160,9 +230,12 @@ def _read_marks(written: pa.Table, source: Source, is_csv: bool) -> pa.Table:
     return pa.Table.from_batches(batches, written.schema)
 
 
-def _own(contract: Contract) -> tuple[str, ...]:
-    """What becomes of the definitions that the project has for another dataset."""
-    unused = unused_definitions(contract.dataset)
+def _own(root: Path, contract: Contract) -> tuple[str, ...]:
+    """What becomes of the definitions and sources that the project has for another dataset."""
+    try:
+        unused = unused_parts(root, contract.base)
+    except ContractError as error:  # the file is adopted all the same; `make data` asks for a fix
+        unused = "; ".join(filter(None, [unused_definitions(contract.base), str(error)]))
     return (unused,) if unused else ()
 
 
@@ -241,3 +314,9 @@ def _replace(file: Path, text: str) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def dataset_name(text: str) -> str:
+    """A dataset name from a file's or a project's name: `Telco Churn.csv` gives `telco_churn`."""
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    return (name if name[:1].isalpha() else f"data_{name}")[:63].strip("_") or "data"

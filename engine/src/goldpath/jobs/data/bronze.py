@@ -4,7 +4,7 @@ The project's recipe may add columns, or leave out those that must not be stored
 """
 
 import fcntl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from goldpath.project import NO_RECIPES, Data
 from goldpath.row_contract import ContractError, RowContract
 from goldpath.sample.customers import write_sample
 from goldpath.settings import Settings
+from goldpath.sources.files import SourceError
 from goldpath.sources.read import SourcePart, list_parts, open_part
 from goldpath.sources.s3 import SCHEME
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 SAMPLE = "data/sample/customers.csv"
 SAMPLE_ROWS = 20_000
 SAMPLE_SEED = 7
+SAMPLE_HISTORY = ("data/sample/payments", "data/sample/tickets")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,19 @@ class _Count:
     kept: int = 0
 
 
+@dataclass(frozen=True)
+class _Held:
+    """What of a source bronze has taken in.
+
+    Attributes:
+        batches: All of it.
+        newest: The batch of each file that came last.
+    """
+
+    batches: frozenset[str]
+    newest: Mapping[str, str]
+
+
 @contextmanager
 def one_ingestion(settings: Settings, contract: RowContract) -> Iterator[None]:
     """Let a second run on this machine wait, and then find what the first has taken in.
@@ -83,7 +98,7 @@ def one_ingestion(settings: Settings, contract: RowContract) -> Iterator[None]:
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / f".ingest-{contract.dataset}.lock").open("w")
+        stream = (folder / f".ingest-{contract.base}.lock").open("w")
     except OSError as error:
         raise LakehouseError(
             f"the lake at {folder} cannot be written: {error.strerror}",
@@ -109,14 +124,35 @@ def find_supply(lakehouse: Lakehouse, root: Path, contract: RowContract) -> Supp
     Raises:
         SourceError: If the source is missing or empty.
     """
-    if contract.source.path == SAMPLE and not (root / SAMPLE).exists():
-        write_sample(root / SAMPLE, SAMPLE_ROWS, SAMPLE_SEED, {})
+    generate_sample(root, contract)
+    if contract.source.path in SAMPLE_HISTORY and not (root / contract.source.path).exists():
+        raise SourceError(
+            f"{contract.source.path} does not exist: the sample was written without its history",
+            "make sample writes both",
+        )
     parts = list_parts(contract.source, root)
     held = _held_batches(lakehouse, contract)
     # Of files with the same content the first stands for all.
     first = {part.digest: part for part in reversed(parts)}
-    new = [part for part in parts if part.digest not in held and first[part.digest] is part]
+    new = [
+        part
+        for part in parts
+        if first[part.digest] is part
+        # The last row of a key wins, so content that a file had before must come last again.
+        and (part.digest not in held.batches or _was_replaced(part, held, contract))
+    ]
     return Supply(tuple(parts), tuple(new))
+
+
+def generate_sample(root: Path, contract: RowContract) -> None:
+    """Write the sample with its history, where the contract asks for it and it is not there."""
+    if contract.source.path == SAMPLE and not (root / SAMPLE).exists():
+        write_sample(root / SAMPLE, SAMPLE_ROWS, SAMPLE_SEED, {}, history=True)
+
+
+def _was_replaced(part: SourcePart, held: _Held, contract: RowContract) -> bool:
+    """Whether later content of the file, which it no longer holds, wins over this."""
+    return contract.has_key and held.newest.get(part.name, part.digest) != part.digest
 
 
 def new_columns(supply: Supply) -> dict[str, list[str]]:
@@ -198,14 +234,23 @@ def require_columns(
         )
 
 
-def _held_batches(lakehouse: Lakehouse, contract: RowContract) -> set[str]:
+def _held_batches(lakehouse: Lakehouse, contract: RowContract) -> _Held:
+    import ibis
+
     table = bronze_table(contract)
     if not lakehouse.exists(table):
-        return set()
-    held = lakehouse.collect(lakehouse.read(table).select(BATCH).distinct())[BATCH].to_pylist()
+        return _Held(frozenset(), {})
+    files = lakehouse.read(table).group_by(SOURCE_FILE, BATCH)
+    rows = lakehouse.collect(files.aggregate(came=ibis._[INGESTED_AT].max())).to_pylist()
+    came = [(row["came"], row[SOURCE_FILE], row[BATCH]) for row in rows]
     # A file that holds nothing but rows of forgotten persons leaves no row behind.
-    records = read_records(lakehouse, contract, "bronze")
-    return {*held, *(item.fingerprint for item in records if item.forgotten == item.rows_in)}
+    came += [
+        (record.started_at, record.subject, record.fingerprint)
+        for record in read_records(lakehouse, contract, "bronze")
+        if record.forgotten == record.rows_in
+    ]
+    came.sort()
+    return _Held(frozenset(batch for *_, batch in came), {file: batch for _, file, batch in came})
 
 
 def _append(

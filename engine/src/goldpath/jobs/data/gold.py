@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from goldpath.contract import EVENT_TIME, Contract
+from goldpath.features.event_labels import NO_EVENTS, Events, with_event_label
 from goldpath.features.row.learned import definitions_of
 from goldpath.features.row.sql import with_sql_features
 from goldpath.features.window.lake_columns import with_window_columns
@@ -28,6 +29,7 @@ def publish(
     intervals: tuple[str, ...],
     recipes: Data = NO_RECIPES,
     sources: "Mapping[str, ibis.Table] | None" = None,
+    events: Events = NO_EVENTS,
 ) -> Snapshot:
     """Write some intervals of the gold table anew from silver.
 
@@ -37,15 +39,21 @@ def publish(
         intervals: Which.
         recipes: May leave rows out.
         sources: The rows of further sources that may count in these intervals, by name.
+        events: What the target is made from, if it is no column.
     """
     partitions = Partitions(INTERVAL, intervals)
     silver = lakehouse.read(silver_table(contract), partitions=partitions)
-    rows = gold_rows(silver, contract, recipes, sources or {}).order_by(row_order(contract))
+    rows = gold_rows(silver, contract, recipes, sources or {}, events)
+    rows = rows.order_by(row_order(contract))
     return lakehouse.overwrite(gold_table(contract), rows, partitions)
 
 
 def gold_rows(
-    silver: "ibis.Table", contract: Contract, recipes: Data, sources: "Mapping[str, ibis.Table]"
+    silver: "ibis.Table",
+    contract: Contract,
+    recipes: Data,
+    sources: "Mapping[str, ibis.Table]",
+    events: Events = NO_EVENTS,
 ) -> "ibis.Table":
     """The rows of silver that become gold, with their window and row features.
 
@@ -54,10 +62,13 @@ def gold_rows(
         contract: With the project's window and row features.
         recipes: May leave rows out.
         sources: The checked rows of the further sources, by name.
+        events: What the target is made from, if it is no column.
     """
     time = [EVENT_TIME] if contract.has_time else []
     columns = [contract.entity_column, *time, *contract.request.feature_names]
     target = contract.target.column
+    if contract.target.event:
+        silver = with_event_label(silver.select(*columns, INTERVAL), contract, events)
     chosen = choose_rows(silver.select(*columns, target, INTERVAL), recipes)
     definitions = definitions_of(contract)
     made = [*names_in(contract), *(each.name for each in definitions)]

@@ -91,6 +91,39 @@ def pending_intervals(
     return [*(item for item in pending if item.interval in sharing), *chosen]
 
 
+def own_account(
+    lakehouse: Lakehouse, contract: RowContract, batches: tuple[str, ...]
+) -> dict[str, RunRecord]:
+    """What silver's intervals are made from, for features that read the main table's own rows.
+
+    Silver itself is written while gold is: a record of it would make every later interval anew
+    with each run.
+    """
+    import ibis
+
+    rows = current_rows(lakehouse, contract, batches)
+    held = lakehouse.collect(
+        rows.group_by(INTERVAL).aggregate(rows=ibis._.count(), newest=rows[INGESTED_AT].max())
+    ).to_pylist()
+    return {
+        row[INTERVAL]: RunRecord(
+            run_id="",
+            step="bronze",
+            subject=row[INTERVAL],
+            rows_in=row["rows"],
+            rows_out=row["rows"],
+            quarantined=0,
+            duplicates=0,
+            forgotten=0,
+            snapshot=0,
+            fingerprint=str(row["newest"]),
+            started_at=row["newest"],
+            finished_at=row["newest"],
+        )
+        for row in held
+    }
+
+
 def together(pending: list[PendingInterval], rows_at_once: int) -> Iterator[list[PendingInterval]]:
     """Intervals that are worked on together, so that memory has a bound."""
     batch: list[PendingInterval] = []

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.jobs.data.silver import commonest_reasons
-from goldpath.jobs.data.source_tables import source_account
+from goldpath.jobs.data.source_tables import noted_fault, source_account
+from goldpath.jobs.labels.label_events import LabelCounts, count_labels, label_events
 from goldpath.lake.column_summary import ColumnSummary, summarise_columns
 from goldpath.lake.lakehouse import Lakehouse, LakehouseError, Snapshot, TableName
 from goldpath.lake.run_log import RunRecord, latest_by_subject, read_records
@@ -34,6 +35,7 @@ class SourceState:
         reasons: Why rows are in quarantine, the commonest first.
         newest_event: The newest event time in silver, or None where silver has no row.
         newest_ingestion: When bronze took rows in last, or None where it never did.
+        fault: Why the last refresh left it as it was; empty where it did not.
     """
 
     name: str
@@ -44,6 +46,7 @@ class SourceState:
     reasons: dict[str, int]
     newest_event: datetime | None
     newest_ingestion: datetime | None
+    fault: str = ""
 
     @property
     def bronze_rows(self) -> int:
@@ -88,6 +91,7 @@ class LakeState:
         training_runs: Runs whose snapshot of gold is tagged.
         columns: Gold's columns.
         sources: The further sources.
+        labels: What became of gold's rows where the target is made from events.
     """
 
     dataset: str
@@ -102,6 +106,7 @@ class LakeState:
     training_runs: tuple[str, ...]
     columns: list[ColumnSummary]
     sources: tuple[SourceState, ...] = ()
+    labels: LabelCounts | None = None
 
 
 def read_lake_state(
@@ -130,6 +135,7 @@ def read_lake_state(
         raise LakehouseError("there is nothing to report: the lake has no gold table", "make data")
     gold = lakehouse.read(layers["gold"])
     tags = [tag for item in lakehouse.snapshots(layers["gold"]) for tag in item.tags]
+    labels = label_events(lakehouse, contract, sources)
     return LakeState(
         dataset=contract.dataset,
         source=contract.source.name,
@@ -146,6 +152,7 @@ def read_lake_state(
         training_runs=tuple(tag for tag in tags if tag.startswith("train-")),
         columns=summarise_columns(lakehouse, gold, contract),
         sources=tuple(_source_state(lakehouse, each) for each in sources),
+        labels=count_labels(lakehouse, labels) if labels else None,
     )
 
 
@@ -163,6 +170,7 @@ def _source_state(lakehouse: Lakehouse, contract: SourceContract) -> SourceState
         newest_ingestion=(
             _newest(lakehouse, bronze, INGESTED_AT) if lakehouse.exists(bronze) else None
         ),
+        fault=noted_fault(lakehouse, contract),
     )
 
 

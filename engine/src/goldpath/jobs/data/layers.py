@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldpath.contract import Contract
+from goldpath.features.event_labels import NO_EVENTS, Events
 from goldpath.jobs.data.gold import gold_rows
 from goldpath.jobs.data.recipes import clean_raw
 from goldpath.jobs.data.silver import latest_of_each_key
@@ -50,6 +51,7 @@ def layers_of(
     contract: Contract,
     recipes: Data,
     sources: "Mapping[str, ibis.Table] | None" = None,
+    events: Events = NO_EVENTS,
 ) -> Layers:
     """Silver, quarantine and gold of marked rows.
 
@@ -59,10 +61,13 @@ def layers_of(
         recipes: The project's.
         sources: The checked rows of the further sources, by name; without one, each entity is
             unknown there.
+        events: What the target is made from, if it is no column.
 
     Raises:
         ProjectDefinitionError: If gold's recipe cannot be used.
     """
     divided = divide_rows(marked)
     silver = latest_of_each_key(divided.accepted, contract.request)
-    return Layers(silver, divided.rejected, gold_rows(silver, contract, recipes, sources or {}))
+    held = {**(sources or {}), contract.dataset: silver}
+    gold = gold_rows(silver, contract, recipes, held, events)
+    return Layers(silver, divided.rejected, gold)

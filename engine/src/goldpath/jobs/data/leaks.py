@@ -4,21 +4,25 @@ A value that a model learns from must be what was known at its row's time. A rec
 other rows (a mean of the whole table, a rank, the target's mean of a category) gives a row another
 value once later rows are there. So silver and gold are computed anew from bronze, once from all
 rows and once for each of a few times from the rows before it alone, and the earlier rows compared.
-Window features get the sources' rows in the same way: all of them, and those before the time.
+Window features get the sources' rows in the same way: all of them, and those before the time. Of a
+target of events the labels that were known at the time must be the same.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.domain import PADDING
 from goldpath.errors import NotEnoughDataError
+from goldpath.features.event_labels import NO_EVENTS, Events
 from goldpath.features.learned import learned_contract
 from goldpath.features.window.learned import definitions_in
 from goldpath.jobs.data.layers import Layers, layers_of, marked_rows
 from goldpath.jobs.data.recipes import store_raw
+from goldpath.jobs.labels.label_events import LabelEvents, label_events
 from goldpath.jobs.windows.model_windows import source_rows_of
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.engine import connect_duckdb
@@ -29,6 +33,7 @@ from goldpath.privacy.erasure import uses_rows
 from goldpath.project import Data
 from goldpath.quality.checks import typed_columns
 from goldpath.settings import Settings
+from goldpath.source_contract import load_sources
 
 if TYPE_CHECKING:
     import ibis
@@ -110,13 +115,14 @@ def check_leaks(
     recipes = settings.project.recipes
     lakehouse = open_lakehouse(settings)
     rows, sampled = _sampled(lakehouse, contract, most_rows)
-    sources = _source_rows(lakehouse, learned, rows)
+    labels = label_events(lakehouse, learned, load_sources(settings.root, contract.base))
+    sources = _source_rows(lakehouse, learned, rows, labels)
     step(f"leaks: {sampled}")
     engine = connect_duckdb(settings.lake.memory)
     engine.raw_sql("SET threads = 1")  # so that sums are added in one order
     order = EVENT_TIME if contract.has_time else contract.entity_column
     try:
-        computation = _Computation(engine, rows, learned, recipes, sources)
+        computation = _Computation(engine, rows, learned, recipes, sources, labels)
         marked, full = computation.of_all()
         moments = typed_columns(marked)[order].to_pandas()
         positions = marked[_POSITION].to_pandas()
@@ -155,22 +161,33 @@ def _sampled(lakehouse: Lakehouse, contract: Contract, most_rows: int) -> "tuple
 
 
 def _source_rows(
-    lakehouse: Lakehouse, learned: Contract, rows: "pa.Table"
+    lakehouse: Lakehouse, learned: Contract, rows: "pa.Table", labels: LabelEvents | None
 ) -> "dict[str, pa.Table]":
-    """The rows of further sources that window features may see, of the sampled entities alone."""
+    """The rows of further sources that features and target may see, of the sampled entities."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    definitions = definitions_in(learned)
-    if not definitions:
+    # The main table's own rows are those that are sampled, and silver is made of them anew.
+    owners = {
+        each.source: each.entity
+        for each in definitions_in(learned)
+        if each.source != learned.dataset
+    }
+    tables = source_rows_of(lakehouse, learned)
+    if labels is not None:
+        owners[labels.source.dataset] = labels.source.entity
+        events = labels.of(lakehouse).rows
+        tables |= {labels.source.dataset: events} if events is not None else {}
+    if not owners:
         return {}
     texts = pc.utf8_trim(rows[learned.entity_column].cast(pa.string()), characters=PADDING)
     found: dict[str, pa.Table] = {}
     with lakehouse.staged(pa.table({_ENTITY: pc.unique(texts)})) as asked:
-        for name, held in source_rows_of(lakehouse, learned).items():
-            entity = next(each.entity for each in definitions if each.source == name)
-            of_these = held.semi_join(asked, held[entity] == asked[_ENTITY])
-            found[name] = lakehouse.collect(of_these)
+        for name, entity in owners.items():
+            if name in tables:
+                held = tables[name]
+                of_these = held.semi_join(asked, held[entity] == asked[_ENTITY])
+                found[name] = lakehouse.collect(of_these)
     return found
 
 
@@ -184,15 +201,18 @@ class _Computation:
         learned: Contract,
         recipes: Data,
         sources: "Mapping[str, pa.Table]",
+        labels: LabelEvents | None,
     ) -> None:
         self._engine, self._rows, self._sources = engine, rows, sources
+        self._known_until = labels.until if labels else None
         for name, held in sources.items():
             engine.create_table(f"source_{name}", held)
         engine.create_table("bronze_rows", rows)
         self._mark = engine.compile(marked_rows(engine.table("bronze_rows"), learned, recipes))
         self._store_marked()
         tables = {name: engine.table(f"source_{name}") for name in sources}
-        layers: Layers = layers_of(engine.table("marked_rows"), learned, recipes, tables)
+        events = self._events(labels, tables) if labels else NO_EVENTS
+        layers: Layers = layers_of(engine.table("marked_rows"), learned, recipes, tables, events)
         self._layers = [engine.compile(each) for each in (layers.silver, layers.gold)]
 
     def of_all(self) -> "tuple[pa.Table, _Frames]":
@@ -206,9 +226,25 @@ class _Computation:
         for name, held in self._sources.items():
             earlier = held.filter(pc.less(held[EVENT_TIME], cut.to_pydatetime()))
             self._engine.create_table(f"source_{name}", earlier, overwrite=True)
+        if self._known_until is not None:
+            self._store_known_until(min(self._known_until, cut.to_pydatetime()))
         self._engine.create_table("bronze_rows", self._rows.take(positions), overwrite=True)
         self._store_marked()
         return self._frames()
+
+    def _events(self, labels: LabelEvents, tables: "Mapping[str, ibis.Table]") -> Events:
+        """The events, known until a time that a table holds: the statements stay the same."""
+        if labels.source.dataset not in tables or self._known_until is None:
+            return NO_EVENTS
+        self._store_known_until(self._known_until)
+        until = self._engine.table("known_until")["until"].max().as_scalar()
+        return Events(tables[labels.source.dataset], labels.source.entity, until)
+
+    def _store_known_until(self, until: datetime) -> None:
+        import pyarrow as pa
+
+        held = pa.table({"until": pa.array([until], pa.timestamp("us"))})
+        self._engine.create_table("known_until", held, overwrite=True)
 
     def _store_marked(self) -> None:
         self._engine.raw_sql(f"CREATE OR REPLACE TABLE marked_rows AS {self._mark}")
@@ -273,6 +309,8 @@ def _compared(
         if name in key or name.startswith("_"):
             continue
         differs = _differs(both[name], both[f"{name} alone"])
+        if contract.target.event and name == contract.target.column:
+            differs &= both[f"{name} alone"].notna()  # a label that was not known yet is no leak
         if not differs.any():
             continue
         first = both[differs].iloc[0]

@@ -115,7 +115,8 @@ def _column(column: ColumnSummary) -> ShownColumn:
     share = column.missing / column.rows if column.rows else 0
     facts = [column.type, f"{share:.1%} missing", f"{column.distinct:,} values"]
     if column.minimum is not None and column.mean is not None and column.maximum is not None:
-        facts.append(" … ".join(map(digits, (column.minimum, column.mean, column.maximum))))
+        figures = " … ".join(map(digits, (column.minimum, column.mean, column.maximum)))
+        facts.append(f"{figures} characters" if column.type == "text" else figures)
     is_number = column.type in ("number", "integer")
     counts = () if column.is_personal else column.counts
     bins = [[Part(rows, "bin", f"from {label}: {rows:,}")] for label, rows in counts]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from goldpath.contract import EVENT_TIME, Contract
+from goldpath.domain import STORED
 from goldpath.errors import ProjectError
 from goldpath.lake.tables import INTERVAL
 from goldpath.project import Data, ProjectDefinitionError, place_of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 KEEP_EACH_ROW = frozenset({"DropColumns", "FillNull", "Project", "Sort", "UnboundTable"})
 """Ibis' operations that neither add nor remove rows."""
 
-TYPES = {"number": "float64", "integer": "int64", "boolean": "boolean", "category": "string"}
+TYPES = STORED
 
 
 def store_raw(rows: "ibis.Table", contract: RowContract, recipes: Data) -> "ibis.Table":

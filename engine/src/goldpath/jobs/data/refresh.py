@@ -1,18 +1,29 @@
 """Bronze, silver, gold: from the sources to the table that models are trained on."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
-from goldpath.contract import Contract
+from goldpath.contract import Contract, ContractError
+from goldpath.errors import ProjectError
+from goldpath.features.event_labels import NO_EVENTS, event_source
 from goldpath.features.learned import learned_contract
-from goldpath.jobs.data.bronze import Delivery, find_supply, ingest, one_ingestion
+from goldpath.features.window.learned import definitions_in, reads_own_table
+from goldpath.jobs.data.bronze import (
+    Delivery,
+    Supply,
+    find_supply,
+    generate_sample,
+    ingest,
+    one_ingestion,
+)
 from goldpath.jobs.data.gold import publish
 from goldpath.jobs.data.intervals import (
     PendingInterval,
     Period,
     keep_intervals_in_step,
+    own_account,
     pending_intervals,
     say_intervals,
     silver_record,
@@ -21,10 +32,20 @@ from goldpath.jobs.data.intervals import (
 from goldpath.jobs.data.recipes import recipes_digest
 from goldpath.jobs.data.silver import IntervalCounts, commonest_reasons, current_rows, refine
 from goldpath.jobs.data.source_tables import (
+    SourceFaults,
     SourceResult,
     find_source_supply,
     ingest_source,
+    noted_faults,
     refresh_source,
+)
+from goldpath.jobs.every_model import for_every_model, further_contracts
+from goldpath.jobs.labels.label_events import (
+    LabelCounts,
+    LabelEvents,
+    count_labels,
+    label_events,
+    say_labels,
 )
 from goldpath.jobs.windows.window_rows import (
     WindowSources,
@@ -40,13 +61,13 @@ from goldpath.lake.run_log import (
     read_records,
     write_records,
 )
-from goldpath.lake.tables import INTERVAL, gold_table
+from goldpath.lake.tables import INTERVAL, gold_table, silver_table
 from goldpath.presentation import step
 from goldpath.privacy.erasure import uses_rows
 from goldpath.privacy.suppression import SuppressionList
-from goldpath.project import Data, unused_definitions
+from goldpath.project import Data
 from goldpath.settings import Settings
-from goldpath.source_contract import load_sources
+from goldpath.source_contract import SourceContract, load_sources, unused_parts
 
 
 @dataclass(frozen=True)
@@ -61,11 +82,16 @@ class DataResult:
         silver_rows: Rows that fulfil the contract, one for each entity and event time.
         quarantined_rows: Rows that do not, by reason in `quarantine_reasons`.
         duplicate_rows: Accepted rows that a later row for the same key replaced.
-        left_out_rows: Rows of silver that the project's recipe keeps out of gold.
+        left_out_rows: Rows of silver that the project's recipe, or `exclude_after_event` of the
+            target, keeps out of gold.
         quarantine_reasons: The commonest reasons and their counts.
         gold_table: The table that training reads.
         gold_snapshot: Its snapshot.
         sources: The same of each further source, by name.
+        labels: What became of rows of gold where the target is made from events.
+        broken_sources: Further sources that cannot be read, or of which no row fulfils its
+            contract, with what is wrong; no feature and no target is made from them.
+        models: The same of each further model that reads these rows, by name.
     """
 
     source: str
@@ -80,11 +106,91 @@ class DataResult:
     gold_table: str
     gold_snapshot: int
     sources: Mapping[str, SourceResult] = field(default_factory=dict)
+    labels: LabelCounts | None = None
+    broken_sources: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, "DataResult"] = field(default_factory=dict)
+
+
+def refresh_all(
+    settings: Settings,
+    contract: Contract,
+    start: date | None = None,
+    end: date | None = None,
+    *,
+    further_sources: bool = True,
+) -> DataResult:
+    """As `refresh`, and then silver and gold of each further model, from the same bronze.
+
+    With a further model's settings and contract: of that model alone.
+
+    Raises:
+        ProjectError: The first model's that has one, as `refresh`; the tables of the others are up
+            to date then.
+    """
+    models = for_every_model(
+        settings,
+        contract,
+        lambda own, its: refresh(own, its, start, end, further_sources=further_sources),
+    )
+    return replace(models.pop(settings.model), models=models)
+
+
+@uses_rows
+def refresh_source_alone(
+    settings: Settings,
+    contract: Contract,
+    name: str,
+    start: date | None = None,
+    end: date | None = None,
+) -> SourceResult:
+    """Bronze and silver of one further source, and of nothing else.
+
+    Args:
+        settings: Where the lake is.
+        contract: The main table's.
+        name: The source.
+        start: As for `refresh`.
+        end: As for `refresh`.
+
+    Raises:
+        ContractError: If there is no such source, or its file is wrong.
+        SourceError: If it cannot be read. Where nothing needs it that is noted, too.
+        LakehouseError: If none of its rows fulfils the contract, or a column's type changed.
+    """
+    sources = {each.dataset: each for each in load_sources(settings.root, contract.base)}
+    if name not in sources:
+        raise ContractError(
+            f"{contract.dataset} has no source {name}",
+            f"name one of {', '.join([contract.base, *sources])}",
+        )
+    own, run_id = sources[name], _new_run_id()
+    lakehouse = open_lakehouse(settings)
+    faults = SourceFaults(lakehouse, (), run_id)
+    suppression = SuppressionList(lakehouse, settings, contract).load()
+    with one_ingestion(settings, contract):
+        generate_sample(settings.root, contract)  # the sources of the example are part of it
+    try:
+        with one_ingestion(settings, own):
+            supply = find_source_supply(lakehouse, settings.root, own)
+            delivery = ingest_source(lakehouse, own, supply, run_id, suppression)
+        result = refresh_source(lakehouse, settings, own, delivery, Period(start, end), run_id)
+    except ProjectError as error:
+        if name not in needed_by_models(settings, contract):
+            faults.found[name] = f"{error.message}: {error.fix}"
+            faults.note([own])
+        raise
+    faults.note([own])
+    return result
 
 
 @uses_rows
 def refresh(
-    settings: Settings, contract: Contract, start: date | None = None, end: date | None = None
+    settings: Settings,
+    contract: Contract,
+    start: date | None = None,
+    end: date | None = None,
+    *,
+    further_sources: bool = True,
 ) -> DataResult:
     """Bring the lake up to date with the contract's source and the further ones.
 
@@ -95,39 +201,59 @@ def refresh(
         contract: What a row is.
         start: With `end`: recompute the intervals of this period, and no others.
         end: The first day after the period.
+        further_sources: Off: they are read as the lake has them; `refresh_source_alone` brings
+            them up to date.
 
     Raises:
         ContractError: If a file of `config/sources` is wrong.
-        SourceError: If a source cannot be read.
-        LakehouseError: If no row fulfils the contract, or a column's type changed.
+        SourceError: If the main table's source, or one that gold is made from, cannot be read.
+        LakehouseError: If no row fulfils the contract, a column's type changed, or the lake lacks a
+            source that is needed and left out.
         ProjectDefinitionError: If a recipe or a feature of the project cannot be used.
     """
-    sources = load_sources(settings.root, contract.dataset)
+    sources = load_sources(settings.root, contract.base)
     contract = learned_contract(settings, contract)
+    if contract.target.event:
+        event_source(contract, sources)
     lakehouse = open_lakehouse(settings)
-    run_id = f"data-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
-    if unused := unused_definitions(contract.dataset):
+    run_id = _new_run_id()
+    if unused := unused_parts(settings.root, contract.base):
         step(unused)
     step("bronze: reading the source")
     suppression = SuppressionList(lakehouse, settings, contract).load()
     recipes, period = settings.project.recipes, Period(start, end)
+    faults = SourceFaults(lakehouse, needed_sources(contract), run_id)
+    asked = sources if further_sources else ()
+    _require_silver(lakehouse, () if further_sources else sources, needed_sources(contract))
     with ExitStack() as locks:
-        for table in (contract, *sources):
+        for table in (contract, *asked):
             locks.enter_context(one_ingestion(settings, table))
         # Everything is looked at before anything is written: a source that is missing, or does not
         # fit, leaves every table as it was.
         supply = find_supply(lakehouse, settings.root, contract)
-        supplies = [find_source_supply(lakehouse, settings.root, each) for each in sources]
+        supplies: dict[str, Supply] = {}
+        for each in asked:
+            with faults.kept(each):
+                supplies[each.dataset] = find_source_supply(lakehouse, settings.root, each)
         delivery = ingest(lakehouse, contract, supply, run_id, suppression, recipes)
         write_records(lakehouse, contract, delivery.records)
-        deliveries = [
-            ingest_source(lakehouse, each, found, run_id, suppression)
-            for each, found in zip(sources, supplies, strict=True)
-        ]
-    results = {
-        each.dataset: refresh_source(lakehouse, settings, each, delivered, period, run_id)
-        for each, delivered in zip(sources, deliveries, strict=True)
-    }
+        deliveries: dict[str, Delivery] = {}
+        for each in asked:
+            if each.dataset in supplies:
+                with faults.kept(each):
+                    found = supplies[each.dataset]
+                    deliveries[each.dataset] = ingest_source(
+                        lakehouse, each, found, run_id, suppression
+                    )
+    results: dict[str, SourceResult] = {}
+    for each in asked:
+        if each.dataset in deliveries:
+            with faults.kept(each):
+                results[each.dataset] = refresh_source(
+                    lakehouse, settings, each, deliveries[each.dataset], period, run_id
+                )
+    faults.note(asked)
+    faults.found |= {} if further_sources else noted_faults(lakehouse, sources)
     done = latest_by_subject(read_records(lakehouse, contract, "gold"))
     of_another_contract = not all(
         is_same_contract(contract, record.fingerprint) for record in done.values()
@@ -136,13 +262,39 @@ def refresh(
         keep_intervals_in_step(lakehouse, contract)
 
     rows = current_rows(lakehouse, contract, delivery.batches)
-    known = window_sources(lakehouse, contract, sources)
-    own = of_interval(known, recipes_digest(rows, contract.request, recipes))
+    is_series = reads_own_table(contract)
+    account = own_account(lakehouse, contract, delivery.batches) if is_series else {}
+    known = window_sources(lakehouse, contract, sources, account)
+    labels = label_events(lakehouse, contract, sources)
+    own = of_interval(
+        known,
+        recipes_digest(rows, contract.request, recipes),
+        labels.digest if labels else lambda _: "",
+    )
     pending = pending_intervals(lakehouse, contract, delivery.batches, done, period, own)
     for batch in together(pending, settings.lake.rows_at_once):
-        _recompute(lakehouse, contract, delivery, recipes, batch, run_id, known)
+        _recompute(lakehouse, contract, delivery, recipes, batch, run_id, known, labels)
     result = _result(lakehouse, contract, delivery, tuple(item.interval for item in pending))
-    return replace(result, sources=results)
+    counted = count_labels(lakehouse, labels) if labels else None
+    if counted is not None:
+        say_labels(counted, contract)
+    return replace(result, sources=results, labels=counted, broken_sources=faults.found)
+
+
+def needed_by_models(settings: Settings, contract: Contract) -> set[str]:
+    """The further sources that the gold table of any model cannot be made without."""
+    models = [(settings, contract), *further_contracts(settings)]
+    return {name for own, its in models for name in needed_sources(learned_contract(own, its))}
+
+
+def needed_sources(contract: Contract) -> set[str]:
+    """The further sources that gold cannot be made without."""
+    names = {each.source for each in definitions_in(contract)}
+    return names | ({contract.target.event} if contract.target.event else set())
+
+
+def _new_run_id() -> str:
+    return f"data-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
 
 
 def _recompute(
@@ -153,6 +305,7 @@ def _recompute(
     batch: list[PendingInterval],
     run_id: str,
     sources: WindowSources,
+    labels: LabelEvents | None,
 ) -> None:
     """Silver, quarantine and gold of a few intervals, and then the record that they are done."""
     intervals = tuple(item.interval for item in batch)
@@ -162,7 +315,8 @@ def _recompute(
     counts = refine(lakehouse, contract.request, delivery.batches, intervals, recipes)
     step(f"gold: publishing {shown}")
     reached = rows_reached(lakehouse, sources, intervals)
-    gold = publish(lakehouse, contract, intervals, recipes, reached)
+    events = labels.of(lakehouse, intervals) if labels else NO_EVENTS
+    gold = publish(lakehouse, contract, intervals, recipes, reached, events)
     published = _gold_rows(lakehouse, contract, recipes, intervals, counts)
     finished = datetime.now(UTC).replace(tzinfo=None)
 
@@ -196,8 +350,8 @@ def _gold_rows(
     intervals: tuple[str, ...],
     counts: list[IntervalCounts],
 ) -> dict[str, int]:
-    """How many rows of each interval became gold: all of silver, unless a recipe chooses."""
-    if recipes.gold is None:
+    """How many rows of each interval became gold: all, unless recipe or target leave some out."""
+    if recipes.gold is None and not contract.target.exclude_after_event:
         return {count.interval: count.silver for count in counts}
     import ibis
 
@@ -217,7 +371,7 @@ def _result(
     if snapshot is None or silver_rows == 0:
         raise LakehouseError(
             f"no row of {contract.source.name} fulfils the contract; reasons: {reasons}",
-            "correct config/project.yaml, or run: make adopt DATA=… TARGET=…",
+            f"correct {contract.file}, or run: {contract.inferred_by}",
         )
     return DataResult(
         source=contract.source.name,
@@ -232,3 +386,15 @@ def _result(
         gold_table=str(snapshot.table),
         gold_snapshot=snapshot.snapshot_id,
     )
+
+
+def _require_silver(
+    lakehouse: Lakehouse, left_out: Sequence[SourceContract], needed: Collection[str]
+) -> None:
+    """Insist that the lake has each further source that gold is made from."""
+    for each in left_out:
+        if each.dataset in needed and not lakehouse.exists(silver_table(each)):
+            raise LakehouseError(
+                f"gold is made from {each.dataset}, too, which is not in the lake yet",
+                f"first: data --only {each.dataset}",
+            )

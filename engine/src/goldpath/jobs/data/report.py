@@ -27,6 +27,7 @@ class DataReport:
         unaccounted: Intervals whose rows do not add up; there should be none. Those of a further
             source have its name in front.
         sources: Rows in silver of each further source.
+        broken_sources: Those that the last refresh left as they were, with what is wrong.
     """
 
     page: str
@@ -35,6 +36,7 @@ class DataReport:
     gold_rows: int
     unaccounted: tuple[str, ...]
     sources: dict[str, int]
+    broken_sources: dict[str, str]
 
 
 @uses_rows
@@ -44,7 +46,7 @@ def write_data_report(settings: Settings, contract: Contract) -> DataReport:
     Raises:
         LakehouseError: If there is no data yet.
     """
-    sources = load_sources(settings.root, contract.dataset)
+    sources = load_sources(settings.root, contract.base)
     learned = learned_contract(settings, contract)
     state = read_lake_state(open_lakehouse(settings), learned, sources)
     page = settings.reports / PAGE
@@ -64,4 +66,5 @@ def write_data_report(settings: Settings, contract: Contract) -> DataReport:
             ),
         ),
         sources={source.name: source.silver_rows for source in state.sources},
+        broken_sources={source.name: source.fault for source in state.sources if source.fault},
     )

@@ -93,6 +93,28 @@ def refine(
     return _account(intervals, marked_counts, kept_counts.to_pylist(), snapshot.snapshot_id)
 
 
+def require_a_row(
+    lakehouse: Lakehouse,
+    contract: RowContract,
+    batches: tuple[str, ...],
+    intervals: tuple[str, ...],
+) -> None:
+    """Look for a row of some intervals that fulfils the contract, before silver is written.
+
+    Raises:
+        LakehouseError: If bronze has rows of them, and none does; names the commonest reasons.
+    """
+    bronze = current_rows(lakehouse, contract, batches, Partitions(INTERVAL, intervals))
+    divided = divide_rows(mark_rows(bronze, contract, require_target=True))
+    if lakehouse.collect(divided.accepted.select(INTERVAL).limit(1)).num_rows:
+        return
+    if reasons := _commonest(lakehouse, divided.rejected):
+        raise LakehouseError(
+            f"no row of {contract.source.name} fulfils it; reasons: {reasons}",
+            f"correct the file, or run: {contract.inferred_by}",
+        )
+
+
 @contextmanager
 def _marked(
     lakehouse: Lakehouse, rows: "ibis.Table", contract: RowContract
@@ -189,9 +211,12 @@ def _account(
 
 def commonest_reasons(lakehouse: Lakehouse, contract: RowContract) -> dict[str, int]:
     """Why rows are in quarantine, the row's own value left out, the commonest first."""
+    return _commonest(lakehouse, lakehouse.read(quarantine_table(contract)))
+
+
+def _commonest(lakehouse: Lakehouse, quarantine: "ibis.Table") -> dict[str, int]:
     import ibis
 
-    quarantine = lakehouse.read(quarantine_table(contract))
     reason = quarantine[REASONS].split("; ").unnest().re_replace(": '.*' is", ": is")
     found = lakehouse.collect(
         quarantine.select(reason=reason)

@@ -10,7 +10,7 @@ from goldpath.adoption.answers import Answers
 from goldpath.adoption.column_profile import AdoptionError
 from goldpath.adoption.infer import Adoption
 from goldpath.adoption.source_inference import SourceRequest, infer_source
-from goldpath.contract import Contract
+from goldpath.contract import Contract, ContractError, load_contract
 from goldpath.domain import NULL_WORDS, PADDING
 from goldpath.jobs.data.adoption import (
     NO_ANSWERS,
@@ -21,6 +21,7 @@ from goldpath.jobs.data.adoption import (
     said,
 )
 from goldpath.jobs.data.subjects import known_subjects, subject_notes
+from goldpath.models.folders import further_models
 from goldpath.raw_source import Source
 from goldpath.settings import Settings
 from goldpath.source_contract import (
@@ -63,7 +64,7 @@ def add_source(
 
     Args:
         settings: Names the project's folder.
-        contract: The main table's, whose name no source may have.
+        contract: The main table's, whose name no source may have; or a further model's of it.
         name: Names the source, its file and its tables.
         data: CSV, Parquet or JSON lines: a file, a folder, a glob or an S3 prefix; or a SQL query.
             A relative path starts here, or else at the project's root.
@@ -83,8 +84,10 @@ def add_source(
         AdoptionError: If the request does not fit the data, or the name is another source's.
     """
     name = name.strip()
-    require_source_name(name, contract.dataset, f"NAME={name}")
-    held = {each.dataset: each for each in load_sources(settings.root, contract.dataset)}
+    require_source_name(name, contract.base, f"NAME={name}")
+    _require_no_model(settings, name)
+    # Those of another dataset, too, whose files a name would replace.
+    held = {each.dataset: each for each in load_sources(settings.root)}
     read = _read(settings, data, said(url_variable), answers)
     if name in held and _origin(held[name].source) != _origin(read.source):
         raise AdoptionError(
@@ -93,14 +96,15 @@ def add_source(
         )
     request = SourceRequest(entity.strip(), time.strip(), said(key), answers)
     inferred = infer_source(read.rows, read.source, name, request)
-    text = _header(inferred.contract) + dump_source(inferred.contract)
+    written = inferred.contract.model_copy(update={"belongs_to": contract.base})
+    text = _header(written) + dump_source(written)
     parse_source(text, name)  # what was written must be readable, or the project is broken
-    file = settings.root / inferred.contract.file
+    file = settings.root / written.file
     replace_file(file, text)
     return Adoption(
         file=data,
         contract_file=settings.shown(file),
-        contract=inferred.contract.model_dump(mode="json", exclude_defaults=True, by_alias=True),
+        contract=written.model_dump(mode="json", exclude_defaults=True, by_alias=True),
         decisions=inferred.decisions,
         notes=(
             *read.notes,
@@ -108,6 +112,17 @@ def add_source(
             *inferred.notes,
         ),
     )
+
+
+def _require_no_model(settings: Settings, name: str) -> None:
+    """Refuse a source whose tables would be those of a further model."""
+    for model in further_models(settings.root):
+        contract = load_contract(settings.root, model)
+        if contract.dataset == name:
+            raise ContractError(
+                f"NAME={name} names the tables of the model {model} ({contract.file})",
+                "give the source another name",
+            )
 
 
 def _read(settings: Settings, data: str, url_variable: str | None, answers: Answers) -> ReadRows:

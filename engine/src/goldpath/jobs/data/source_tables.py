@@ -1,6 +1,6 @@
 """The further sources: bronze, silver and quarantine of each, and what became of its rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from goldpath.jobs.data.intervals import (
     together,
 )
 from goldpath.jobs.data.recipes import TYPES
-from goldpath.jobs.data.silver import commonest_reasons, refine
+from goldpath.jobs.data.silver import commonest_reasons, refine, require_a_row
 from goldpath.lake.lakehouse import Lakehouse, LakehouseError
 from goldpath.lake.run_log import (
     RunRecord,
@@ -39,6 +39,10 @@ from goldpath.presentation import step
 from goldpath.privacy.suppression import Suppression
 from goldpath.settings import Settings
 from goldpath.source_contract import SourceContract
+from goldpath.sources.files import EncodingError
+
+FAULT = "fault"
+"""The step of a record that says what is wrong with a source; its subject is the message."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ def refresh_source(
     """Make silver and quarantine of the intervals that changed anew.
 
     Raises:
-        LakehouseError: If no row fulfils the contract.
+        LakehouseError: If no row fulfils the contract; silver and quarantine are as they were then.
     """
     with _named(contract):
         done = latest_by_subject(read_records(lakehouse, contract, "silver"))
@@ -142,6 +146,9 @@ def refresh_source(
         if of_another_contract or not (done or delivery.records):
             keep_intervals_in_step(lakehouse, contract)
         pending = pending_intervals(lakehouse, contract, delivery.batches, done, period)
+        names = tuple(item.interval for item in pending)
+        if pending and not any(done[name].rows_out for name in done.keys() - {*names}):
+            require_a_row(lakehouse, contract, delivery.batches, names)
         for batch in together(pending, settings.lake.rows_at_once):
             rows = sum(item.rows for item in batch)
             step(f"{silver_table(contract)}: checking {rows} rows of {say_intervals(batch)}")
@@ -152,7 +159,71 @@ def refresh_source(
             pairs = zip(batch, counts, strict=True)
             records = [silver_record(run_id, *pair, started, finished) for pair in pairs]
             write_records(lakehouse, contract, records)
-        return _result(lakehouse, contract, delivery, tuple(item.interval for item in pending))
+        return _result(lakehouse, contract, delivery, names)
+
+
+class SourceFaults:
+    """What is wrong with sources that nothing needs: it is noted and said, and stops nothing.
+
+    Args:
+        lakehouse: Where it is noted, so that `status` and the data report say it, too.
+        needed: The names of the sources that features or the target are made from.
+        run_id: The run, for the record.
+    """
+
+    def __init__(self, lakehouse: Lakehouse, needed: Collection[str], run_id: str) -> None:
+        self._lakehouse, self._needed, self._run_id = lakehouse, needed, run_id
+        self.found: dict[str, str] = {}
+
+    @contextmanager
+    def kept(self, contract: SourceContract) -> Iterator[None]:
+        """Keep the fault of a source that nothing needs.
+
+        Raises:
+            ProjectError: If the source is needed.
+        """
+        try:
+            yield
+        except ProjectError as error:
+            if contract.dataset in self._needed:
+                raise
+            self.found[contract.dataset] = f"{error.message}: {error.fix}"
+            step(
+                f"WARNING: the source {contract.dataset} is left as it was: {error.message}. No "
+                f"feature and no target is made from it, so the others go on; {error.fix}"
+            )
+
+    def note(self, sources: Sequence[SourceContract]) -> None:
+        """Note for each source what is wrong with it, or that nothing is any more."""
+        for each in sources:
+            fault = self.found.get(each.dataset, "")
+            if fault != noted_fault(self._lakehouse, each):
+                now = datetime.now(UTC).replace(tzinfo=None)
+                numbers = dict.fromkeys(
+                    ("rows_in", "rows_out", "quarantined", "duplicates", "forgotten", "snapshot"), 0
+                )
+                record = RunRecord(
+                    run_id=self._run_id,
+                    step=FAULT,
+                    subject=fault,
+                    fingerprint="",
+                    started_at=now,
+                    finished_at=now,
+                    **numbers,
+                )
+                write_records(self._lakehouse, each, [record])
+
+
+def noted_fault(lakehouse: Lakehouse, contract: SourceContract) -> str:
+    """What was wrong with a source at the last refresh; empty where nothing was."""
+    records = read_records(lakehouse, contract, FAULT)
+    return records[-1].subject if records else ""
+
+
+def noted_faults(lakehouse: Lakehouse, sources: Sequence[SourceContract]) -> dict[str, str]:
+    """What was wrong with sources at their last refresh, by name."""
+    faults = {each.dataset: noted_fault(lakehouse, each) for each in sources}
+    return {name: fault for name, fault in faults.items() if fault}
 
 
 def source_account(lakehouse: Lakehouse, contract: SourceContract) -> list[RunRecord]:
@@ -172,11 +243,6 @@ def _result(
     reasons = commonest_reasons(lakehouse, contract) if records else {}
     bronze_rows = sum(record.rows_in for record in records)
     silver_rows = sum(record.rows_out for record in records)
-    if bronze_rows and not silver_rows:
-        raise LakehouseError(
-            f"no row of {contract.source.name} fulfils it; reasons: {reasons}",
-            f"correct the file, or run: {contract.inferred_by}",
-        )
     left = 0 if contract.has_key else _rows_no_longer_held(lakehouse, contract, delivery)
     if left:
         step(
@@ -227,6 +293,8 @@ def _named(contract: SourceContract) -> Iterator[None]:
     try:
         yield
     except ProjectError as error:
+        if isinstance(error, EncodingError):
+            error.fix = f"set source.encoding in {contract.file}, or run: {contract.inferred_by}"
         if error.message.startswith(contract.file):
             raise
         error.message = f"{contract.file}: {error.message}"

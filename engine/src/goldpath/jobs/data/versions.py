@@ -148,7 +148,7 @@ def diff_snapshots(
     """
     lakehouse = open_lakehouse(settings)
     name = find_table(lakehouse, contract, table)
-    sources = {each.dataset: each for each in load_sources(settings.root, contract.dataset)}
+    sources = {each.dataset: each for each in load_sources(settings.root, contract.base)}
     first, second = (find_snapshot(lakehouse, name, text) for text in (before, after))
     step(f"{name}: comparing snapshots {first.snapshot_id} and {second.snapshot_id}")
     described = sources.get(name.name, contract)
@@ -186,7 +186,7 @@ def rollback(settings: Settings, contract: Contract, table: str, snapshot: str) 
         to_snapshot=now.snapshot_id,
         rows_before=current.rows,
         rows_now=now.rows,
-        next_data_run=_next_data_run((contract, *load_sources(settings.root)), name),
+        next_data_run=_next_data_run((contract, *load_sources(settings.root, contract.base)), name),
     )
 
 
@@ -223,7 +223,8 @@ def find_table(lakehouse: Lakehouse, contract: RowContract, text: str) -> TableN
         LakehouseError: If there is none; names those that exist.
     """
     layer, _, name = text.partition(".")
-    table = TableName(layer, name or contract.dataset)
+    own = bronze_table(contract) if layer == "bronze" else TableName(layer, contract.dataset)
+    table = TableName(layer, name) if name else own
     held = lakehouse.tables()
     if table not in held:
         raise LakehouseError(

@@ -1,28 +1,42 @@
 """Drift check: current rows against what the champion was trained on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from goldpath.contract import Contract
-from goldpath.drift.compared import PREDICTION, compared_pair
+from goldpath.drift.bins import Floats
+from goldpath.drift.compared import PREDICTION, compared_pair, compared_rows
 from goldpath.drift.profile import DriftError
 from goldpath.drift.reference import Reference
 from goldpath.drift.selection import select_columns
 from goldpath.drift.stored_reference import read_reference
+from goldpath.drift.texts import measured
 from goldpath.drift.window_verdict import WindowJudge, WindowSettings
 from goldpath.features.row.complete import complete_rows
-from goldpath.jobs.drift.current_rows import CurrentRows, Place, Source, current_rows
+from goldpath.jobs.drift.counted_log import count_new, kept_from, windows_of
+from goldpath.jobs.drift.current_rows import (
+    CurrentRows,
+    Place,
+    Source,
+    current_rows,
+    typed_features,
+)
+from goldpath.jobs.drift.estimated_quality import QualityEstimator
 from goldpath.jobs.drift.history import HistoryKey, read_history
-from goldpath.jobs.drift.judged_windows import judge_rows
+from goldpath.jobs.drift.judged_windows import JudgedSource, judge_parts, judge_rows
+from goldpath.jobs.drift.kept_log import read_kept, write_kept
 from goldpath.jobs.drift.written_reports import (
     CheckedRows,
     DriftReport,
+    read_former,
     write_nothing_new,
     write_reports,
 )
@@ -31,7 +45,7 @@ from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.presentation import step
 from goldpath.registry.layout import PROFILE_FILE, REFERENCE_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
-from goldpath.serving.log.personal import hidden_columns
+from goldpath.serving.log.personal import HiddenColumns, hidden_columns
 from goldpath.settings import MonitoringSettings, Settings
 
 NEWS = 0.01
@@ -82,23 +96,112 @@ def check_drift(
     reference = fetch_reference(manager, champion)
     require_settings(settings.monitoring, reference.profile, champion)
     model = manager.load(champion)
-    hidden = {*hidden_columns(settings, contract), *hidden_columns(settings, model.contract)}
+    hidden = {
+        *hidden_columns(settings, contract),
+        *HiddenColumns(settings, contract).of(model.contract),
+    }
     lakehouse = open_lakehouse(settings)
     place = Place(settings, lakehouse, model.contract, champion, hidden, now)
+    run = manager.run_record(champion)
+    metrics = run.metrics if run else {}
+    if source in ("newest", "service") and data is None:
+        place = _with_what_was_counted(place, reference, model, metrics)
     rows = current_rows(place, data, source)
-    new = rows.features.num_rows
+    new = rows.count
     if new <= NEWS * rows.scored and new < settings.monitoring.minimum_rows:
         return write_nothing_new(settings, rows, champion, reference.profile.whole.rows, now)
     step(f"Comparing {new:,} rows with the {reference.profile.whole.rows:,} of the reference")
-    current = with_predictions(rows, model, hidden)
+    current, scores = with_predictions(rows, model, hidden)
     shown = reference.rows.select(current.column_names)
+    words = reference.profile.words
+    as_numbers = measured(current, words)
+    estimator = _estimator(place, reference, metrics, as_numbers.column_names)
+    signals = estimator.signals(as_numbers, scores)
     shown, current = compared_pair(shown, current, settings.project.definitions.compared)
+    shown, current = measured(shown, words, in_training=True), measured(current, words)
     judge, left_out = judge_for(settings.monitoring, reference.profile, current.column_names)
-    key = HistoryKey(champion.version, judge.reference.whole.bins.digest, judge.reference.window)
-    earlier = read_history(settings.reports, rows.kind, key) if rows.kind != "file" else []
-    judged = judge_rows(judge, current, rows, earlier, now)
-    checked = CheckedRows(rows, judged, key, champion, left_out, now)
+    key = _key(champion, judge)
+    if rows.log is not None:
+        judged = _judge_log(place, judge, key, rows, current, estimator, signals)
+    else:
+        earlier = read_history(settings.reports, rows.kind, key) if rows.kind != "file" else []
+        judged = judge_rows(judge, current, rows, earlier, now, estimator.estimate, signals)
+    estimate = estimator.report(judged.tallies)
+    former = read_former(settings.reports, rows.kind, champion)
+    checked = CheckedRows(rows, judged, key, champion, left_out, now, estimate, former)
     return write_reports(settings, checked, shown, html=html)
+
+
+def _estimator(
+    place: Place, reference: StoredReference, metrics: Mapping[str, float], columns: Sequence[str]
+) -> QualityEstimator:
+    return QualityEstimator(
+        place.model,
+        metrics,
+        measured(reference.rows, reference.profile.words, in_training=True),
+        place.settings.monitoring.calibration_error_limit,
+        columns,
+    )
+
+
+def _with_what_was_counted(
+    place: Place, reference: StoredReference, model: LoadedModel, metrics: Mapping[str, float]
+) -> Place:
+    """The place with what earlier checks have counted of the service's log, and said of it."""
+    words = reference.profile.words
+    empty = typed_features([], place.contract).select(place.log_columns)
+    empty = empty.append_column(PREDICTION, pa.nulls(0, pa.float64()))
+    rows, _ = with_predictions(CurrentRows("service", "", empty), model, set(place.hidden))
+    shown = reference.rows.select(rows.column_names)
+    shown = compared_rows(shown, place.settings.project.definitions.compared)
+    shown = measured(shown, words, in_training=True)
+    judge, _ = judge_for(place.settings.monitoring, reference.profile, shown.column_names)
+    estimator = _estimator(place, reference, metrics, measured(rows, words).column_names)
+    key, reports = _key(place.champion, judge), place.settings.reports
+    way = _way(shown, estimator)
+    return replace(
+        place,
+        kept=read_kept(reports, key, judge.reference.whole.bins, way),
+        earlier=read_history(reports, "service", key),
+        way=way,
+    )
+
+
+def _way(shown: pa.Table, estimator: QualityEstimator) -> str:
+    """How rows are counted: as the project compares them now, and with an estimate or without."""
+    content = pa.BufferOutputStream()
+    with pa.ipc.new_stream(content, shown.schema) as stream:
+        stream.write_table(shown.combine_chunks())
+    digest = hashlib.sha256(content.getvalue()).hexdigest()
+    return f"{digest} {estimator.why_not}".strip()
+
+
+def _judge_log(
+    place: Place,
+    judge: WindowJudge,
+    key: HistoryKey,
+    rows: CurrentRows,
+    current: pa.Table,
+    estimator: QualityEstimator,
+    signals: Mapping[str, Floats],
+) -> JudgedSource:
+    """The verdict on the service's log, whose counts are kept for the next check."""
+    if rows.log is None:
+        raise ValueError(f"{rows.source} is no log")
+    window, shown = judge.reference.window, place.settings.monitoring.report_rows
+    counted = count_new(rows.log, current, signals, judge.reference.whole.bins, window, shown)
+    parts = windows_of(counted, window, shown)
+    judged = judge_parts(judge, parts, rows, place.earlier, place.now, estimator.estimate)
+    newest = judged.history[-1]
+    if newest.is_final and newest.verdict.start is not None:
+        counted = kept_from(counted, newest.verdict.start, window)
+    write_kept(place.settings.reports, key, counted, place.way)
+    return judged
+
+
+def _key(champion: ModelVersion, judge: WindowJudge) -> HistoryKey:
+    reference = judge.reference
+    return HistoryKey(champion.version, reference.whole.bins.digest, reference.window)
 
 
 def fetch_reference(manager: MLflowManager, champion: ModelVersion) -> StoredReference:
@@ -168,8 +271,10 @@ def judge_for(
     return WindowJudge(selected, settings), tuple(sorted(left_out))
 
 
-def with_predictions(rows: CurrentRows, model: LoadedModel, hidden: set[str]) -> pa.Table:
-    """The rows in the reference's form: every feature of the model, and its predictions.
+def with_predictions(
+    rows: CurrentRows, model: LoadedModel, hidden: set[str]
+) -> tuple[pa.Table, Floats]:
+    """The rows in the reference's form: every feature of the model, its predictions; and scores.
 
     The service's answers are taken as it gave them. Where the log hides columns, features that are
     computed from others cannot be had, and are left out.
@@ -177,17 +282,18 @@ def with_predictions(rows: CurrentRows, model: LoadedModel, hidden: set[str]) ->
     if PREDICTION not in rows.features.column_names:
         return add_predictions(complete_rows(rows.features, model.contract), model)
     if hidden:
-        return rows.features
+        return rows.features, rows.scores
     features = complete_rows(rows.features.drop_columns([PREDICTION]), model.contract)
-    return features.append_column(PREDICTION, rows.features[PREDICTION])
+    return features.append_column(PREDICTION, rows.features[PREDICTION]), rows.scores
 
 
-def add_predictions(features: pa.Table, model: LoadedModel) -> pa.Table:
-    """The features and what the model says about them, in the reference's form."""
+def add_predictions(features: pa.Table, model: LoadedModel) -> tuple[pa.Table, Floats]:
+    """The features and what the model says about them, in the reference's form; and scores."""
     predictions = model.predict(features)
     labels = model.contract.problem == "classification" and not model.contract.is_binary
     values = pa.array(predictions.values if labels else predictions.scores)
-    return features.append_column(PREDICTION, values)
+    scores = np.array(predictions.scores, dtype=np.float64)
+    return features.append_column(PREDICTION, values), scores
 
 
 def _require_champion(manager: MLflowManager, contract: Contract) -> ModelVersion:

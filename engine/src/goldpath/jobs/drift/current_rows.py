@@ -1,7 +1,7 @@
 """The rows that a drift check judges: what was just scored, or what `--source` names."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -11,13 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from goldpath.contract import EVENT_TIME, Contract
+from goldpath.domain import PYTHON_TYPES, Kind
+from goldpath.drift.bins import Floats
 from goldpath.drift.compared import PREDICTION
 from goldpath.drift.profile import DriftError
-from goldpath.drift.windows import Times
+from goldpath.drift.windows import Times, window_starts
 from goldpath.errors import NotEnoughDataError
+from goldpath.jobs.batch.days import is_day
 from goldpath.jobs.batch.training_rows import training_rows
 from goldpath.jobs.data.recipes import clean_file
-from goldpath.jobs.drift.served_predictions import predictions_since
+from goldpath.jobs.drift.history import JudgedWindow
+from goldpath.jobs.drift.kept_log import UNIT_SECONDS, KeptLog
+from goldpath.jobs.drift.new_lines import Log, NewLines, read_new
 from goldpath.jobs.upkeep.log_rows import ARROW_TYPES
 from goldpath.jobs.windows.model_windows import (
     gold_holds_windows,
@@ -62,6 +67,8 @@ class CurrentRows:
         training_rows: How many rows were left out because the champion was trained or judged on
             them.
         at: When the newest of them was scored.
+        scores: Of the service: the answers' scores, shape (rows,).
+        log: Of the service: `features` are those of its new lines, and what was counted before.
     """
 
     kind: SourceKind
@@ -71,11 +78,18 @@ class CurrentRows:
     rejected: int = 0
     training_rows: int = 0
     at: datetime = LONG_AGO
+    scores: Floats = field(default_factory=lambda: np.empty(0))
+    log: NewLines | None = None
+
+    @property
+    def count(self) -> int:
+        """All rows to judge, those that were counted before included."""
+        return int(self.features.num_rows) + (self.log.kept.rows if self.log else 0)
 
     @property
     def scored(self) -> int:
         """All rows, those of the training included."""
-        return int(self.features.num_rows) + self.training_rows
+        return self.count + self.training_rows
 
 
 @dataclass(frozen=True)
@@ -87,8 +101,12 @@ class Place:
         lakehouse: Where tables are.
         model: The champion's contract.
         champion: Its version.
-        hidden: Personal columns that the log does not hold.
+        hidden: The columns that the service leaves out of its log: personal ones, and what is
+            computed from them, by what the sources name personal now.
         now: When the check is made.
+        kept: What earlier checks have counted of the service's log.
+        earlier: What they said of its windows.
+        way: How they had to count for their counts to be added to.
     """
 
     settings: Settings
@@ -97,6 +115,9 @@ class Place:
     champion: ModelVersion
     hidden: Collection[str]
     now: datetime
+    kept: KeptLog = field(default_factory=KeptLog)
+    earlier: Sequence[JudgedWindow] = ()
+    way: str = ""
 
     @property
     def request(self) -> Contract:
@@ -107,6 +128,22 @@ class Place:
     def contract(self) -> Contract:
         """What is compared but for row features, which are computed again."""
         return self.model.recorded
+
+    @property
+    def log_since(self) -> datetime:
+        """The start of the first window that the log is read for.
+
+        Windows that have ended are judged once; the newest of them is judged again, as it is shown.
+        """
+        window = self.settings.monitoring.window
+        start: datetime = window_starts([self.now - LOOK_BACK[window]], window)[0].astype(object)
+        judged = [each.verdict.start for each in self.earlier if each.is_final]
+        return max([start.replace(tzinfo=UTC), *(each for each in judged if each)])
+
+    @property
+    def log_columns(self) -> list[str]:
+        """The features that the log holds."""
+        return [name for name in self.contract.feature_names if name not in self.hidden]
 
 
 def current_rows(place: Place, data: Path | None, source: Source) -> CurrentRows:
@@ -155,10 +192,8 @@ def typed_features(rows: Sequence[Mapping[str, Any]], contract: Contract) -> pa.
     return pa.table(columns)
 
 
-def _typed(value: Any, kind: str) -> Any:
-    if value is None:
-        return None
-    return {"number": float, "integer": int, "boolean": bool, "category": str}[kind](value)
+def _typed(value: Any, kind: Kind) -> Any:
+    return None if value is None else PYTHON_TYPES[kind](value)
 
 
 def _require_rows(place: Place, found: CurrentRows) -> CurrentRows:
@@ -214,12 +249,21 @@ def _new_rows(
 
 
 def _rows_of_log(place: Place) -> CurrentRows:
-    """The service's predictions of the last windows, with its answers as it gave them."""
-    contract, champion = place.contract, place.champion
-    since = place.now - LOOK_BACK[place.settings.monitoring.window]
-    rows = predictions_since(place.settings, contract, place.lakehouse, since, champion.version)
+    """The service's predictions of the windows to judge, with its answers as it gave them."""
+    contract, settings, since = place.contract, place.settings, place.log_since
+    unit = UNIT_SECONDS[settings.monitoring.window]
+    log = Log(
+        folder=settings.root / settings.serving.prediction_log,
+        lakehouse=place.lakehouse,
+        contract=contract,
+        version=place.champion.version,
+        first=int(since.timestamp()) // unit,
+        unit=unit,
+    )
+    found = read_new(log, place.kept)
+    rows = found.rows
     answers = "score" if contract.is_binary or not contract.target.classes else "prediction"
-    kept = [name for name in contract.feature_names if name not in place.hidden]
+    kept = place.log_columns
     missing = [name for name in kept if name not in rows.column_names]
     features = rows.select([name for name in kept if name not in missing])
     for name in missing:
@@ -227,17 +271,24 @@ def _rows_of_log(place: Place) -> CurrentRows:
         features = features.append_column(name, pa.nulls(rows.num_rows, kind))
     features = features.select(kept).append_column(PREDICTION, rows[answers])
     newest = pc.max(rows["predicted_at"]).as_py()
+    counted = [datetime.fromtimestamp(each.newest, UTC) for each in found.kept.units.values()]
     return CurrentRows(
         kind="service",
-        source=f"{rows.num_rows:,} predictions of the service since {since:%Y-%m-%d %H:%M}",
+        source=f"{rows.num_rows + found.kept.rows:,} predictions of the service since "
+        f"{since:%Y-%m-%d %H:%M}",
         features=features,
         times=_times(rows["predicted_at"]),
-        at=LONG_AGO if newest is None else newest.replace(tzinfo=UTC),
+        at=max([LONG_AGO if newest is None else newest.replace(tzinfo=UTC), *counted]),
+        scores=rows["score"].to_numpy(),
+        log=found,
     )
 
 
 def _rows_of_batch(place: Place) -> CurrentRows:
-    """The newest run's rows; earlier runs were judged by earlier checks."""
+    """The newest run's rows; earlier runs were judged by earlier checks.
+
+    Days are runs of one batch: of small ones so many are judged together as a verdict needs.
+    """
     lakehouse, contract, champion = place.lakehouse, place.contract, place.champion
     table = predictions_table(contract)
     nothing = CurrentRows("batch", "no batch run", typed_features([], contract))
@@ -245,17 +296,18 @@ def _rows_of_batch(place: Place) -> CurrentRows:
         return nothing
     scored = lakehouse.read(table)
     scored = scored.filter(scored.model_version == champion.version)
-    runs = scored.group_by("run_id").agg(finished=scored.predicted_at.max())
-    newest = lakehouse.collect(
-        runs.order_by([runs.finished.desc(), runs.run_id]).limit(1)
-    ).to_pylist()
-    if not newest:
-        return nothing
-    run_id, finished = newest[0]["run_id"], newest[0]["finished"]
     marks = [TRAINING_ROW] if TRAINING_ROW in scored.columns else []
+    new = (~scored[TRAINING_ROW].fill_null(False)).sum() if marks else scored.count()
+    runs = scored.group_by("run_id").agg(finished=scored.predicted_at.max(), new=new)
+    listed = lakehouse.collect(runs.order_by([runs.finished.desc(), runs.run_id])).to_pylist()
+    if not listed:
+        return nothing
+    finished = listed[0]["finished"]
+    names = _judged_together(listed, place.settings.monitoring.minimum_rows)
+    run_id = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
     has_time = contract.has_time and EVENT_TIME in scored.columns
     rows = lakehouse.collect(
-        scored.filter(scored.run_id == run_id).select(
+        scored.filter(scored.run_id.isin(names)).select(
             *contract.feature_names, *marks, *([EVENT_TIME] if has_time else [])
         )
     )
@@ -273,6 +325,25 @@ def _rows_of_batch(place: Place) -> CurrentRows:
         training_rows=known,
         at=finished.replace(tzinfo=UTC),
     )
+
+
+def _judged_together(runs: Sequence[Mapping[str, Any]], minimum: int) -> list[str]:
+    """The newest run; or the newest batch's days, and earlier days until there are enough rows.
+
+    Args:
+        runs: Of the champion, the newest first: `run_id`, `finished`, and the number of `new` rows.
+        minimum: Rows that a verdict needs.
+    """
+    newest = runs[0]
+    if not is_day(newest["run_id"]):
+        return [newest["run_id"]]
+    names, rows = [], 0
+    for run in (each for each in runs if is_day(each["run_id"])):
+        if run["finished"] != newest["finished"] and rows >= minimum:
+            break
+        names.append(run["run_id"])
+        rows += run["new"]
+    return sorted(names)
 
 
 def _told(source: str, known: int) -> str:

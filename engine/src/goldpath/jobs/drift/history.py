@@ -6,11 +6,12 @@ not read its rows again, and knows since when a shift lasts and how many rows ar
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from goldpath.drift.estimates.confidence import Estimate
 from goldpath.drift.window_verdict import Shift, WindowVerdict
 from goldpath.presentation import step
 
@@ -22,10 +23,30 @@ MOST_WINDOWS = 400
 
 @dataclass(frozen=True)
 class JudgedWindow:
-    """A window's verdict, and whether the window had ended when it was judged."""
+    """A window's verdict.
+
+    Attributes:
+        verdict: The verdict; one that was read from the history names only the shifts that count.
+        is_final: Whether the window had ended when it was judged.
+        distances: Of each column the effect and the limit of its most telling test. They are kept
+            for the monitoring page; a history of an older goldpath has none.
+        estimate: The quality to be expected by its probabilities; None where there is no estimate.
+    """
 
     verdict: WindowVerdict
     is_final: bool
+    distances: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    estimate: Estimate | None = None
+
+
+def judged_window(
+    verdict: WindowVerdict, *, is_final: bool, estimate: Estimate | None = None
+) -> JudgedWindow:
+    """A window that was judged now, with the distance of every column."""
+    distances: dict[str, tuple[float, float]] = {}
+    for shift in sorted(verdict.shifts, key=lambda each: each.effect / each.limit):
+        distances[shift.column] = (shift.effect, shift.limit)
+    return JudgedWindow(verdict, is_final, distances, estimate)
 
 
 @dataclass(frozen=True)
@@ -59,16 +80,16 @@ def read_history(reports: Path, kind: str, key: HistoryKey) -> list[JudgedWindow
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
         if values["key"] != asdict(key):
-            step(f"The history of {kind} begins anew: another version or other columns")
+            step(f"The history of {kind} starts over: another version or other columns")
             return []
         return [_read(entry) for entry in values["history"]]
     except (OSError, KeyError, TypeError, ValueError) as error:
-        step(f"{file.name} cannot be read, so the history of {kind} begins anew: {error!r}")
+        step(f"{file.name} cannot be read, so the history of {kind} starts over: {error!r}")
         return []
 
 
 def stored_history(windows: Sequence[JudgedWindow]) -> list[dict[str, Any]]:
-    """The windows as JSON values: of each only what drifted."""
+    """The windows as JSON values: what drifted, and how far each column is from its reference."""
     return [
         {
             **asdict(window.verdict),
@@ -76,13 +97,15 @@ def stored_history(windows: Sequence[JudgedWindow]) -> list[dict[str, Any]]:
             "shifts": [asdict(shift) for shift in window.verdict.drifted],
             "untested": [],
             "is_final": window.is_final,
+            "distances": window.distances,
+            "estimate": None if window.estimate is None else asdict(window.estimate),
         }
         for window in windows[-MOST_WINDOWS:]
     ]
 
 
 def _read(entry: Mapping[str, Any]) -> JudgedWindow:
-    values = {field.name: entry[field.name] for field in fields(WindowVerdict)}
+    values = {each.name: entry[each.name] for each in fields(WindowVerdict)}
     if entry["state"] not in ("ok", "alarm", "insufficient"):
         raise ValueError(f"unknown state {entry['state']!r}")
     detectable = entry["detectable"]
@@ -93,7 +116,16 @@ def _read(entry: Mapping[str, Any]) -> JudgedWindow:
         "detectable": float("nan") if detectable is None else float(detectable),
         "rows": int(entry["rows"]),
     }
-    return JudgedWindow(WindowVerdict(**values), bool(entry["is_final"]))
+    distances = {
+        str(name): (float(effect), float(limit))
+        for name, (effect, limit) in entry.get("distances", {}).items()
+    }
+    found = entry.get("estimate")
+    estimate = None
+    if found is not None:
+        low, high = found["interval"]
+        estimate = Estimate(float(found["value"]), (float(low), float(high)))
+    return JudgedWindow(WindowVerdict(**values), bool(entry["is_final"]), distances, estimate)
 
 
 def _required(start: datetime | None) -> datetime:

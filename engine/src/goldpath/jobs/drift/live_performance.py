@@ -1,34 +1,41 @@
 """`logs performance`: how good the service's predictions were, by the labels that came back.
 
 Predictions and labels are joined by the prediction's id; of several labels of one prediction, the
-one that was known last counts. `reports/feedback.json` holds the figures; Prometheus reads them.
+one that was known last counts. The label of a forecast is the main table's row of its time, too.
+`reports/feedback.json` holds the figures; Prometheus reads them.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldpath.contract import Contract
+from goldpath.contract import Contract, parse_contract
 from goldpath.errors import NotEnoughDataError
 from goldpath.jobs.drift.live_quality import (
     LiveQuality,
     insufficient,
+    interval_of,
     judge_quality,
     metric_of,
 )
+from goldpath.jobs.drift.live_value import PeriodValue, ValueOfDay, value_by_period
 from goldpath.jobs.drift.served_predictions import judged_since
 from goldpath.lake.connection import open_lakehouse
+from goldpath.learning.decision.choice import deciding_as
 from goldpath.learning.decision.chosen import with_chosen_metrics
+from goldpath.learning.decision.quality import decision_metrics
+from goldpath.learning.decision.value import VALUE
 from goldpath.learning.metrics import area_under_roc
 from goldpath.learning.predictions import Predictions
-from goldpath.presentation import console, print_json, show_rows
+from goldpath.presentation import console, print_json, show_rows, step
 from goldpath.privacy.erasure import uses_rows
 from goldpath.project import Model, naming
-from goldpath.registry.mlflow_manager import MLflowManager
+from goldpath.registry.layout import CONTRACT_FILE
+from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
 from goldpath.reports import write_report
 from goldpath.serving.report_metrics import write_textfile
 from goldpath.settings import Settings
@@ -51,6 +58,8 @@ class Performance:
         labelled: Predictions whose label came back.
         metrics: Figures on the labelled ones; one that is not defined there (the area under the
             curve with one class only) is left out.
+        interval: The 95 % interval of the metric that live quality is judged by; None where that
+            metric is not defined.
     """
 
     model_version: str
@@ -58,6 +67,7 @@ class Performance:
     predictions: int
     labelled: int
     metrics: dict[str, float]
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,8 @@ class LivePerformance:
         unmatched_labels: Labels whose prediction is not known: an id of another service, or one
             from before the first day.
         report: The JSON report.
+        values: What the decisions of each day and week were worth; empty without `decision.values`.
+        unit: Of these values, such as dollars.
     """
 
     since: str
@@ -82,6 +94,8 @@ class LivePerformance:
     labels: int
     unmatched_labels: int
     report: str
+    values: tuple[PeriodValue, ...] = ()
+    unit: str = ""
 
 
 @uses_rows
@@ -116,14 +130,22 @@ def live_performance(
         raise NotEnoughDataError(
             f"no label found its prediction since {since:%Y-%m-%d} "
             f"({sum(found.counts.values())} predictions, {len(latest)} labels)",
-            "send labels to POST /feedback, with the prediction_id of the answer",
+            "send labels to POST /feedback, with the prediction_id of the answer"
+            + ("; or bring the rows of the predicted times" if contract.forecast else ""),
         )
     definitions = with_chosen_metrics(
         settings.project.definitions, contract, settings.training, settings.decision
     )
 
+    brought = decision_metrics(settings.decision)
+    manager = MLflowManager(settings, contract)
+    contracts = {
+        version: _decided_contract(manager, contract, version) if brought else contract
+        for version in {version for version, _ in found.counts}
+    }
+
     def judged(version: str, day: str, count: int, rows: "pd.DataFrame") -> Performance:
-        return _performance(contract, definitions, version, day, count, rows)
+        return _performance(contracts[version], definitions, version, day, count, rows)
 
     by_day = [
         judged(version, day, count, _of(joined, model_version=version, _day=day))
@@ -139,15 +161,18 @@ def live_performance(
     file = settings.reports / REPORT
     result = LivePerformance(
         since=f"{since:%Y-%m-%d}",
-        quality=_quality(settings, contract, joined),
+        quality=_quality(settings, contract, manager, joined),
         versions=tuple(by_version),
         days=tuple(by_day),
         labels=len(latest),
         unmatched_labels=len(latest) - len(joined),
         report=settings.shown(file),
+        values=_values(by_day, f"{since:%Y-%m-%d}"),
+        unit=settings.decision.unit if settings.decision.values else "",
     )
-    write_report(file, {"checked_at": datetime.now(UTC).isoformat(), **asdict(result)})
-    write_textfile(settings.reports)
+    made = {"checked_at": datetime.now(UTC).isoformat(), "model_name": contract.model_name}
+    write_report(file, {**made, **asdict(result)})
+    write_textfile(settings.reports, settings.model)
     return result
 
 
@@ -159,10 +184,34 @@ def show_performance(result: LivePerformance, as_json: bool) -> None:
     console.print(result.quality.message, markup=False)
     show_rows(result.versions, f"Since {result.since}")
     show_rows(result.days, "By day")
+    if result.values:
+        unit = f" in {result.unit}" if result.unit else ""
+        show_rows(result.values, f"Worth of the decisions whose label came back{unit}")
 
 
-def _quality(settings: Settings, contract: Contract, joined: "pd.DataFrame") -> LiveQuality:
-    manager = MLflowManager(settings, contract)
+def _values(days: Sequence[Performance], since: str) -> tuple[PeriodValue, ...]:
+    known = (
+        ValueOfDay(each.day, each.predictions, each.labelled, each.metrics.get(VALUE, 0.0))
+        for each in days
+        if VALUE in each.metrics or not each.labelled
+    )
+    return value_by_period(known, since)
+
+
+def _decided_contract(manager: MLflowManager, contract: Contract, version: str) -> Contract:
+    """The contract with the version's threshold, band and interval."""
+    try:
+        run_id = manager.version(version).run_id
+        text = manager.download_artifact(run_id, CONTRACT_FILE).read_text(encoding="utf-8")
+    except RegistryError as error:
+        step(f"version {version}: its intervals and open decisions are not judged: {error}")
+        return contract
+    return deciding_as(contract, parse_contract(text))
+
+
+def _quality(
+    settings: Settings, contract: Contract, manager: MLflowManager, joined: "pd.DataFrame"
+) -> LiveQuality:
     champion = manager.champion_version()
     if champion is None:
         return insufficient(metric_of(contract), "", f"{contract.model_name} has no champion")
@@ -192,12 +241,14 @@ def _performance(
     labelled: "pd.DataFrame",
 ) -> Performance:
     figures: Mapping[str, float] = {}
+    interval = None
     if len(labelled):
+        interval = interval_of(contract, labelled)
         is_regression = contract.problem == "regression"
         figures = _of_values(labelled) if is_regression else _of_classes(contract, labelled)
         figures = {**figures, **_chosen(contract, definitions, labelled)}
     defined = {name: value for name, value in figures.items() if np.isfinite(value)}
-    return Performance(version, day, predictions, len(labelled), defined)
+    return Performance(version, day, predictions, len(labelled), defined, interval)
 
 
 def _chosen(contract: Contract, definitions: Model, rows: "pd.DataFrame") -> dict[str, float]:

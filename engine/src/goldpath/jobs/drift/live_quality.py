@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from goldpath.contract import Contract
+from goldpath.judging.champion import FEWEST_OF_A_CLASS, NORMAL_QUANTILE, delong_areas
+from goldpath.judging.fairness import rate_interval
 from goldpath.learning.metrics import area_under_roc
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 SAMPLES, LEVEL = 400, 0.95
 """Of the bootstrap interval."""
+FEWEST_OF_A_NUMBER = 10
+"""Fewer squared errors than this say too little about how much they vary."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,31 @@ def metric_of(contract: Contract) -> str:
     if contract.problem == "regression":
         return "rmse"
     return "roc_auc" if contract.is_binary else "accuracy"
+
+
+def interval_of(contract: Contract, labelled: "pd.DataFrame") -> tuple[float, float] | None:
+    """The 95 % interval of that metric on some labelled predictions; None where they are too few.
+
+    It is taken for each day, of which there may be many with many labels, so in closed form: by
+    DeLong for the area under the curve, by Wilson for accuracy, by the delta method for RMSE.
+    """
+    truth, rows = labelled["label"], len(labelled)
+    if contract.problem == "regression":
+        if rows < FEWEST_OF_A_NUMBER:
+            return None
+        squares = (labelled["prediction"].to_numpy("float64") - truth.to_numpy("float64")) ** 2
+        margin = NORMAL_QUANTILE * float(squares.std(ddof=1)) / rows**0.5
+        mean = float(squares.mean())
+        return max(0.0, mean - margin) ** 0.5, (mean + margin) ** 0.5
+    if not contract.is_binary:
+        right = int((labelled["prediction"].to_numpy(str) == truth.to_numpy(str)).sum())
+        return rate_interval(right, rows, NORMAL_QUANTILE)
+    positive = truth.to_numpy(str) == contract.target.classes[1]
+    if min(int(positive.sum()), int((~positive).sum())) < FEWEST_OF_A_CLASS:
+        return None
+    areas, variance = delong_areas(positive, labelled["score"].to_numpy("float64")[np.newaxis])
+    area, margin = float(areas[0]), NORMAL_QUANTILE * float(variance[0, 0]) ** 0.5
+    return max(0.0, area - margin), min(1.0, area + margin)
 
 
 def _newest(labelled: "pd.DataFrame", minimum: int) -> "pd.DataFrame":

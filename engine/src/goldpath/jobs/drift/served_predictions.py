@@ -1,4 +1,4 @@
-"""What the service predicted, wherever it is by now: in its segments, or in the lake.
+"""What the service predicted and was told, wherever it is by now: in its segments, or in the lake.
 
 Segments are read before the lake. What is moved meanwhile is then read twice, and counted once, by
 its id; the other way round it could be missed.
@@ -7,65 +7,47 @@ its id; the other way round it could be missed.
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from goldpath.contract import Contract
+from goldpath.contract import EVENT_TIME, Contract
 from goldpath.jobs.upkeep.log_rows import (
     FEEDBACK_KEY,
     MOMENT,
     PREDICTION_KEY,
+    TARGET_TIME,
     Rows,
     feedback_rows,
+    has_target_time,
     prediction_rows,
 )
 from goldpath.lake.lakehouse import Lakehouse, TableName
-from goldpath.lake.tables import DAY, LINE, feedback_table, served_table
+from goldpath.lake.tables import DAY, LINE, feedback_table, served_table, silver_table
 from goldpath.serving.log.segments import segments
 from goldpath.settings import Settings
 
+if TYPE_CHECKING:
+    import ibis
+
 PREDICTION_COLUMNS = (PREDICTION_KEY, DAY, "model_version", "prediction", "score")
 LABEL_COLUMNS = (FEEDBACK_KEY, PREDICTION_KEY, "label", "known_at", "received_at")
+_LABELS = pa.schema(
+    [
+        (FEEDBACK_KEY, pa.string()),
+        (PREDICTION_KEY, pa.string()),
+        ("label", pa.float64()),
+        ("known_at", MOMENT),
+        ("received_at", MOMENT),
+    ]
+)
+"""Of a regression."""
 
 
-def predictions_since(
-    settings: Settings, contract: Contract, lakehouse: Lakehouse, since: datetime, version: str
-) -> pa.Table:
-    """Every prediction of a version since a moment, each counted once.
-
-    Args:
-        settings: Where log and lake are.
-        contract: Names the features and their types.
-        lakehouse: The lake.
-        since: The first moment.
-        version: The model's version.
-
-    Returns:
-        The columns of `prediction_rows`; what does not fit the contract's types is null.
-    """
-    first = since.astimezone(UTC).replace(tzinfo=None)
-    rows = prediction_rows(contract)
-    # A segment may hold what was answered just after its day's end.
-    day = (first - timedelta(days=1)).date().isoformat()
-    for line in _lines(settings.root / settings.serving.prediction_log, day):
-        rows.add(line)
-    table = served_table(contract)
-    moved: list[pa.Table] = []
-    if lakehouse.exists(table):
-        held = lakehouse.read(table)
-        held = held.filter((held.model_version == version) & (held.predicted_at >= first))
-        moved = [_fitting(rows, lakehouse.collect(held))]
-    live = rows.table()
-    new = [part.filter(_is_not_in(part, live, PREDICTION_KEY)) for part in moved]
-    found = pa.concat_tables([live, *new])
-    is_newer = pc.greater_equal(found["predicted_at"], pa.scalar(first, MOMENT))
-    return found.filter(pc.and_(is_newer, pc.equal(found["model_version"], version)))
-
-
-def _fitting(rows: Rows, held: pa.Table) -> pa.Table:
+def fitting_rows(rows: Rows, held: pa.Table) -> pa.Table:
     """Rows of the lake in the log's form; a row with its whole line is read from the line."""
     has_line = pc.is_valid(held[LINE])
     for line in held[LINE].filter(has_line).to_pylist():
@@ -100,13 +82,16 @@ def judged_since(
 ) -> Judged:
     """Predictions and labels since a day, each counted once.
 
-    A prediction that has no label stays where it is: it is counted there.
+    A prediction that has no label stays where it is: it is counted there. A forecast has one as
+    soon as the main table has the row of the time that it predicted; a label that came by the
+    prediction's id was known later, and wins.
     """
     first = since.date().isoformat()
-    live = _live(settings.root / settings.serving.prediction_log, prediction_rows(contract), first)
-    live = live.select(list(PREDICTION_COLUMNS))
+    asked = _live(settings.root / settings.serving.prediction_log, prediction_rows(contract), first)
+    live = asked.select(list(PREDICTION_COLUMNS))
     new = _live(settings.root / settings.prediction_log.feedback, feedback_rows(contract), first)
     labels = _with_moved_labels(lakehouse, feedback_table(contract), new, first)
+    labels = pa.concat_tables([labels, *_labels_of_times(lakehouse, contract, asked, first)])
     ids = pa.table({PREDICTION_KEY: pc.unique(labels[PREDICTION_KEY])})
     counts: Counter[tuple[str, str]] = Counter()
     table = served_table(contract)
@@ -121,7 +106,7 @@ def judged_since(
             twice = lakehouse.collect(
                 staged.inner_join(rows.select(PREDICTION_KEY), PREDICTION_KEY)
             )
-        live = live.filter(_is_not_in(live, twice, PREDICTION_KEY))
+        live = live.filter(is_not_in(live, twice, PREDICTION_KEY))
         with lakehouse.staged(ids) as staged:
             matched = lakehouse.collect(
                 rows.inner_join(staged, PREDICTION_KEY).select(*PREDICTION_COLUMNS)
@@ -142,11 +127,47 @@ def _with_moved_labels(
         return live
     held = lakehouse.read(table)
     moved = lakehouse.collect(held.filter(held[DAY] >= first).select(*LABEL_COLUMNS))
-    live = live.filter(_is_not_in(live, moved, FEEDBACK_KEY))
+    live = live.filter(is_not_in(live, moved, FEEDBACK_KEY))
     return pa.concat_tables([moved.cast(live.schema), live])
 
 
-def _is_not_in(rows: pa.Table, others: pa.Table, key: str) -> pa.ChunkedArray:
+def _labels_of_times(
+    lakehouse: Lakehouse, contract: Contract, live: pa.Table, first: str
+) -> list[pa.Table]:
+    """The labels of forecasts whose time the main table has by now, as `_with_moved_labels`."""
+    forecast, silver = contract.forecast, silver_table(contract)
+    if forecast is None or not has_target_time(contract) or not lakehouse.exists(silver):
+        return []
+    truth = lakehouse.read(silver)
+    owner = [contract.entity] if forecast.per_entity and contract.entity else []
+
+    def labelled(asked: "ibis.Table") -> pa.Table:
+        own = [asked[TARGET_TIME] == truth[EVENT_TIME], *(asked[n] == truth[n] for n in owner)]
+        joined = asked.select(PREDICTION_KEY, TARGET_TIME, *owner).inner_join(truth, own)
+        found = joined.select(
+            **{
+                FEEDBACK_KEY: joined[PREDICTION_KEY],
+                PREDICTION_KEY: joined[PREDICTION_KEY],
+                "label": joined[contract.target.column].cast("float64"),
+                "known_at": joined[TARGET_TIME],
+                "received_at": joined[TARGET_TIME],
+            }
+        )
+        return lakehouse.collect(found).select(list(LABEL_COLUMNS)).cast(_LABELS)
+
+    found = []
+    table = served_table(contract)
+    if lakehouse.exists(table):
+        held = lakehouse.read(table)
+        if TARGET_TIME in held.columns:  # a log of before there was a forecast has none
+            found.append(labelled(held.filter(held[DAY] >= first)))
+    with lakehouse.staged(live.select([PREDICTION_KEY, TARGET_TIME, *owner])) as staged:
+        found.append(labelled(staged))
+    return found
+
+
+def is_not_in(rows: pa.Table, others: pa.Table, key: str) -> pa.ChunkedArray:
+    """Which rows have a key that the others lack."""
     return pc.invert(pc.is_in(rows[key], others[key].combine_chunks().cast(pa.string())))
 
 
@@ -158,11 +179,9 @@ def _live(folder: Path, rows: Rows, first: str) -> pa.Table:
     return found.filter(pc.greater_equal(found[DAY], first))
 
 
-def _lines(folder: Path, first_day: str = "") -> Iterable[bytes]:
-    """The lines of the segments since a day: their names begin with it."""
+def _lines(folder: Path) -> Iterable[bytes]:
+    """The lines of all segments."""
     for file in segments(folder):
-        if file.name[:10] < first_day:
-            continue
         try:
             with file.open("rb") as content:
                 yield from content

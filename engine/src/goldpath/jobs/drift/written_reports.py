@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,13 +12,17 @@ from goldpath.drift.plot import write_plot
 from goldpath.drift.report import Drawn, write_html
 from goldpath.drift.source_decision import SourceDecision
 from goldpath.jobs.drift.current_rows import CurrentRows
+from goldpath.jobs.drift.estimated_quality import QualityEstimate
 from goldpath.jobs.drift.history import HistoryKey, history_file, stored_history
 from goldpath.jobs.drift.judged_windows import JudgedSource
 from goldpath.learning.scoring import ModelVersion
 from goldpath.presentation import step
 from goldpath.reports import write_report
-from goldpath.serving.report_metrics import write_textfile
+from goldpath.serving.report_metrics import read_json, write_textfile
 from goldpath.settings import Settings
+
+LESS_SENSITIVE = 1.2
+"""From here on a larger smallest shift is said to be larger."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class DriftReport:
             taken as independent, and the floor is widened.
         detectable: The smallest shift of a typical column that four in five such windows would have
             shown; None where nothing was compared.
+        estimated_quality: What the newest window's probabilities say about quality, or why nothing.
         notes: What was left out, or judged otherwise than usual.
         report: The JSON report.
         html: Evidently's report, or None where it was not asked for.
@@ -60,11 +66,58 @@ class DriftReport:
     model_version: str
     calibration: str
     detectable: float | None
+    estimated_quality: str
     notes: tuple[str, ...]
     report: str
     html: str | None
     plot: str | None
     exit_code: int
+
+
+@dataclass(frozen=True)
+class FormerSensitivity:
+    """The smallest shift that could be seen with the champion before: its last check's.
+
+    After a retraining on rows from before and after a shift both kinds of windows are usual. Then
+    "no drift" is partly that less can be seen.
+
+    Attributes:
+        model_version: That version.
+        detectable: The shift of a typical column.
+        calibration: Whether its reference's windows said what is usual, or rows were independent.
+    """
+
+    model_version: str
+    detectable: float
+    calibration: str
+
+    def beside(self, detectable: float, version: str) -> str:
+        """What can be seen now beside it, as a sentence."""
+        change = detectable / self.detectable
+        told = (
+            f"{change:.1f} times as large a shift is needed now"
+            if change >= LESS_SENSITIVE
+            else "about as much or more can be seen now"
+        )
+        return (
+            f"smallest shift of a typical column that would be seen: {detectable:.2f} with version "
+            f"{version}, {self.detectable:.2f} with version {self.model_version} before "
+            f"(calibration: {self.calibration}); {told}"
+        )
+
+
+def read_former(reports: Path, kind: str, champion: ModelVersion) -> FormerSensitivity | None:
+    """What the last check of the champion before could see of this source."""
+    state = read_json(history_file(reports, kind))
+    if state.get("model_name") != champion.name:
+        return None
+    is_former = state.get("model_version") != champion.version
+    found = state if is_former else state.get("former")
+    if not isinstance(found, Mapping) or not isinstance(found.get("detectable"), float):
+        return None
+    return FormerSensitivity(
+        str(found["model_version"]), found["detectable"], str(found.get("calibration"))
+    )
 
 
 @dataclass(frozen=True)
@@ -78,6 +131,8 @@ class CheckedRows:
         champion: The version.
         left_out: Columns of the reference that the rows do not have.
         now: When the check was made.
+        estimate: What the newest window's probabilities say about quality.
+        former: What could be seen with the champion before; None where that is not known.
     """
 
     rows: CurrentRows
@@ -86,6 +141,8 @@ class CheckedRows:
     champion: ModelVersion
     left_out: tuple[str, ...]
     now: datetime
+    estimate: QualityEstimate
+    former: FormerSensitivity | None = None
 
     @property
     def decision(self) -> SourceDecision:
@@ -95,9 +152,13 @@ class CheckedRows:
     @property
     def notes(self) -> tuple[str, ...]:
         """What people must know beside the verdict."""
-        if not self.left_out:
-            return self.judged.notes
-        return (*self.judged.notes, f"not compared: {', '.join(self.left_out)}")
+        notes = self.judged.notes
+        if self.left_out:
+            notes = (*notes, f"not compared: {', '.join(self.left_out)}")
+        window = self.decision.window
+        if self.former is not None and window.detectable == window.detectable:
+            notes = (*notes, self.former.beside(window.detectable, self.champion.version))
+        return notes
 
     @property
     def window(self) -> str:
@@ -117,13 +178,15 @@ def write_reports(
         **values,
         "key": asdict(checked.key),
         "history": stored_history(checked.judged.history),
+        "former": asdict(checked.former) if checked.former else None,
     }
     _write_verdict(settings, values)
     write_report(history_file(settings.reports, checked.rows.kind), state)
-    write_textfile(settings.reports)
+    write_textfile(settings.reports, settings.model)
     file, page, plot = (settings.reports / f"drift.{suffix}" for suffix in ("json", "html", "png"))
     title = f"{checked.champion.name} version {checked.champion.version}: {checked.rows.source}"
-    drawn = Drawn(title, checked.window, checked.notes, reference, checked.judged.rows)
+    notes = (*checked.notes, checked.estimate.message)
+    drawn = Drawn(title, checked.window, notes, reference, checked.judged.rows)
     write_plot(plot, drawn, checked.decision)
     values["plot"] = settings.shown(plot)
     if html:
@@ -156,6 +219,7 @@ def write_nothing_new(
         "rejected_rows": rows.rejected,
         "training_rows": rows.training_rows,
         "reference_rows": reference_rows,
+        "model_name": champion.name,
         "model_version": champion.version,
         "source": rows.source,
         "kind": rows.kind,
@@ -169,6 +233,7 @@ def write_nothing_new(
         "p_value": None,
         "detectable": None,
         "sensitivity": "",
+        "estimate": None,
         "notes": (),
         "columns": [],
         "html": None,
@@ -191,6 +256,7 @@ def _values(checked: CheckedRows) -> dict[str, Any]:
         "rejected_rows": rows.rejected,
         "training_rows": rows.training_rows,
         "reference_rows": window.reference_rows,
+        "model_name": checked.champion.name,
         "model_version": checked.champion.version,
         "source": rows.source,
         "kind": rows.kind,
@@ -204,6 +270,7 @@ def _values(checked: CheckedRows) -> dict[str, Any]:
         "p_value": window.p_value,
         "detectable": None if detectable != detectable else detectable,
         "sensitivity": window.sensitivity,
+        "estimate": asdict(checked.estimate),
         "notes": checked.notes,
         "columns": [asdict(column) for column in decision.columns],
         "html": None,
@@ -238,6 +305,7 @@ def _report(settings: Settings, values: Mapping[str, Any]) -> DriftReport:
         model_version=values["model_version"],
         calibration=values["calibration"],
         detectable=values["detectable"],
+        estimated_quality=values["estimate"]["message"] if values["estimate"] else "",
         notes=values["notes"],
         report=settings.shown(settings.reports / "drift.json"),
         html=values["html"],

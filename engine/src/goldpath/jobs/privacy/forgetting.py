@@ -12,6 +12,7 @@ from goldpath.errors import NothingToDoError
 from goldpath.features.online.open_store import open_online_store
 from goldpath.features.views import load_views
 from goldpath.features.window.online import written_views
+from goldpath.jobs.drift.kept_log import forget_kept
 from goldpath.jobs.privacy.person import Held, find_person, person_views
 from goldpath.jobs.privacy.person_feedback import erase_feedback
 from goldpath.lake.connection import open_lakehouse
@@ -90,10 +91,11 @@ def forget(
         facts = _facts(held)
         write_audit(settings, "erasure begun", person, reason=reason, **facts)
         suppressed.add(entity)
-        erase_feedback(settings, contract, lakehouse, held.feedback)
+        for each in held.models:
+            erase_feedback(each.settings, each.contract, lakehouse, each.feedback)
         for holding in held.holdings:
             _erase_rows(lakehouse, holding, entity)
-        _erase_elsewhere(settings, contract, held, entity)
+        _erase_elsewhere(held, entity)
         step("verifying: looking for the person once more")
         _verify(find_person(settings, contract, lakehouse, entity))
         write_audit(settings, "erasure done", person, reason=reason, **facts)
@@ -130,16 +132,19 @@ def _erase_rows(lakehouse: Lakehouse, holding: Holding, entity: str) -> None:
     lakehouse.purge(table, [snapshot.snapshot_id for snapshot in holding.snapshots])
 
 
-def _erase_elsewhere(settings: Settings, contract: Contract, held: Held, entity: str) -> None:
+def _erase_elsewhere(held: Held, entity: str) -> None:
     step("online store, prediction log and reports")
-    store = open_online_store(settings)
-    views = person_views(settings, contract)
-    if views and len(views) == len(load_views(settings, contract)):
-        store.delete(entity)  # from views that are no longer in the configuration, too
-    else:
-        for name in (*(view.name for view in views), *written_views(store)):
-            store.delete(entity, name)
-    erase_lines(settings.root / settings.serving.prediction_log, entity)
+    for each in held.models:
+        settings, contract = each.settings, each.contract
+        store = open_online_store(settings)
+        views = person_views(settings, contract)
+        if views and len(views) == len(load_views(settings, contract)):
+            store.delete(entity)  # from views that are no longer in the configuration, too
+        else:
+            for name in (*(view.name for view in views), *written_views(store)):
+                store.delete(entity, name)
+        erase_lines(settings.root / settings.serving.prediction_log, entity)
+        forget_kept(settings.reports)
     for page in held.pages:
         page.unlink(missing_ok=True)
 
@@ -150,7 +155,7 @@ def _verify(left: Held) -> None:
             *(str(found.table) for found in left.holdings if found.rows or found.snapshots),
             *(f"online store: {view}" for view in left.online),
             *(["the prediction log"] if left.log_lines else []),
-            *(["the labels"] if left.feedback.count else []),
+            *(["the labels"] if left.labels else []),
             *(page.name for page in left.pages),
         ]
         raise PrivacyError(
@@ -170,7 +175,7 @@ def _facts(held: Held) -> dict[str, object]:
         "training_snapshots": _trainings(held),
         "online_store": list(held.online),
         "prediction_log_lines": held.log_lines,
-        "labels": held.feedback.count,
+        "labels": held.labels,
         "reports": [page.name for page in held.pages],
         "files_of_the_source": len(held.sources),
     }
@@ -209,7 +214,7 @@ def _result(settings: Settings, held: Held, state: Literal["planned", "forgotten
         training_snapshots=_trainings(held),
         online_store=tuple(held.online),
         prediction_log=held.log_lines,
-        feedback=held.feedback.count,
+        feedback=held.labels,
         reports=tuple(settings.shown(page) for page in held.pages),
         sources=held.sources,
         not_searched=tuple(map(str, held.tables.others)),

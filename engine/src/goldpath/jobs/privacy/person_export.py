@@ -67,12 +67,24 @@ def export_person(
     held = find_person(settings, contract, lakehouse, entity)
     if held.is_empty:
         raise NothingToDoError("nothing is held about this person", "check the id")
-    contracts = (contract, *load_sources(settings.root, contract.dataset))
+    contracts = (
+        *(each.contract for each in held.models),
+        *load_sources(settings.root, contract.base),
+    )
     personal = {
         "": set(contract.personal),
         **{each.dataset: set(each.personal) for each in contracts},
     }
-    log = lines_of(settings.root / settings.serving.prediction_log, entity)
+    log = [
+        line
+        for each in held.models
+        for line in lines_of(each.settings.root / each.settings.serving.prediction_log, entity)
+    ]
+    labels = [
+        label
+        for each in held.models
+        for label in labels_of(each.settings, each.contract, lakehouse, entity)
+    ]
     document = {
         "dataset": contract.dataset,
         "entity_column": contract.entity_column,
@@ -86,7 +98,7 @@ def export_person(
         },
         "online_store": {name: asdict(row) for name, row in held.online.items()},
         "prediction_log": log,
-        "feedback": labels_of(settings, contract, lakehouse, entity),
+        "feedback": labels,
         "files_of_the_source": held.sources,
         "not_searched": [str(name) for name in held.tables.others],
     }
@@ -116,7 +128,7 @@ def _result(settings: Settings, held: Held, output: Path) -> ExportResult:
         rows={str(found.table): found.rows for found in held.holdings if found.rows},
         online_store=tuple(held.online),
         prediction_log=held.log_lines,
-        feedback=held.feedback.count,
+        feedback=held.labels,
         not_searched=tuple(map(str, held.tables.others)),
     )
 

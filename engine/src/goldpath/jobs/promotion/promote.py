@@ -1,23 +1,24 @@
 """Promotion: a candidate becomes champion only if every check of the gate passes.
 
 One sequence: which version is champion now → the gate → the signature → the alias, if it is still
-where it was → the audit record → the webhook.
+where it was → the audit record → the webhook → alarms about the former champion end.
 """
 
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from goldpath.adoption.column_inference import FREE_TEXT
 from goldpath.contract import Contract, parse_contract
 from goldpath.errors import CheckFailedError, ProjectError
+from goldpath.jobs.drift.superseded import supersede_verdicts
 from goldpath.jobs.upkeep.materialization import materialize_version
 from goldpath.jobs.windows.model_windows import with_own_windows
 from goldpath.judging.validation_report import ValidationReport
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
 from goldpath.model_version import ModelVersion
-from goldpath.presentation import step
+from goldpath.presentation import FOR_SCRIPTS, step
 from goldpath.registry.alias_moves import AliasMovedError, Position, move_alias, position
 from goldpath.registry.layout import CONTRACT_FILE, SNAPSHOT_TAG
 from goldpath.registry.mlflow_manager import CHAMPION, MLflowManager, RegistryError
@@ -28,6 +29,12 @@ from goldpath.settings import Settings
 NOBODY = "none"
 ENOUGH_ROWS = "enough test rows"
 PROMOTED = "promoted"
+AUDITED_CHECKS = 40
+_FORMS = {
+    "CompiledModel": "compiled form",
+    "EncodedModel": "pipeline behind a compiled encoder",
+    "LoadedModel": "pipeline",
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class PromotionResult:
         promoted: Whether it has the alias now.
         previous_champion: What had it before; None where nothing did.
         checks: Each check's answer.
+        outcomes: How each check ended: passed, failed, warning or not enough data.
         alias: The alias, usually champion.
         audit_record: The number of the audit record; None where nothing was moved.
         webhook: What came of telling others.
@@ -50,6 +58,7 @@ class PromotionResult:
     promoted: bool
     previous_champion: str | None
     checks: dict[str, str]
+    outcomes: dict[str, str] = field(default_factory=dict, metadata=FOR_SCRIPTS)
     alias: str = CHAMPION
     audit_record: int | None = None
     webhook: str = ""
@@ -88,7 +97,7 @@ def promote(
     if start.version == candidate.version:
         step(f"version {candidate.version} is the {alias} already")
         return PromotionResult(
-            manager.model_name, candidate.version, True, start.version, {}, alias
+            manager.model_name, candidate.version, True, start.version, {}, alias=alias
         )
     report = run_gate(settings, manager, candidate)
     checks = {
@@ -96,7 +105,13 @@ def promote(
         for result in report.results
     }
     result = PromotionResult(
-        manager.model_name, candidate.version, report.passed, start.version, checks, alias
+        manager.model_name,
+        candidate.version,
+        report.passed,
+        start.version,
+        checks,
+        {each.name[:60]: str(each.status) for each in report.results},
+        alias,
     )
     gate = {"gate": "passed" if report.passed else "refused", "gate_checks": json.dumps(checks)}
     manager.tag_version(candidate.version, gate)
@@ -129,8 +144,9 @@ def _left_out_texts(contract: Contract) -> str:
     if not texts:
         return ""
     return (
-        f"; the free text of {', '.join(texts)} is left out: if it tells the outcome, derive "
-        "columns from it (a count, a topic, a flag)"
+        f"; the free text of {', '.join(texts)} is left out: if it tells the outcome, adopt the "
+        f"file again, or take it from `ignored` to the features of {contract.file}: "
+        f"{{name: {texts[0]}, type: text}}"
     )
 
 
@@ -138,8 +154,10 @@ def run_gate(
     settings: Settings, manager: MLflowManager, candidate: ModelVersion
 ) -> ValidationReport:
     """Every check, on the test rows of the snapshot that the candidate was trained on."""
+    from goldpath.judging.evidence import StoredForm
     from goldpath.judging.validation import log_report, validate_candidate, write_report_files
     from goldpath.learning.splitting import split_rows
+    from goldpath.serving.predictor import score_rows
 
     champion = manager.champion_version()
     rival = f"version {champion.version}" if champion else "the baseline"
@@ -150,7 +168,13 @@ def run_gate(
             f"(tag {SNAPSHOT_TAG}), so the gate has no test rows for it",
             "promote a version that make train-local registered",
         )
-    model = manager.load(candidate)
+    examined = manager.files.examine(candidate)
+    model, served = examined.model, examined.served
+    stored = StoredForm(
+        form=_FORMS[type(served).__name__],
+        size_bytes=examined.size_bytes,
+        answer=lambda row: score_rows(served, [dict(row)]),
+    )
     lakehouse = open_lakehouse(settings)
     rows = read_gold(lakehouse, model.contract, int(candidate.tags[SNAPSHOT_TAG]))
     split = split_rows(rows, model.contract, settings.training)
@@ -160,7 +184,16 @@ def run_gate(
             rival_model = with_own_windows(manager.load(champion), model.contract, lakehouse)
         except ProjectError as error:  # a champion that cannot be compared with blocks the gate
             fault = error
-    report = validate_candidate(settings, model, rival_model, split, model.contract, fault)
+    report = validate_candidate(
+        settings,
+        model,
+        rival_model,
+        split,
+        model.contract,
+        fault,
+        run=manager.run_record(candidate),
+        stored=stored,
+    )
     write_report_files(report, settings.reports)
     log_report(manager, candidate.run_id, report)
     return report
@@ -168,6 +201,8 @@ def run_gate(
 
 def _way_out(report: ValidationReport) -> str:
     """What to do about a refusal; where rows are missing, what a lower limit would cost."""
+    if fixes := [result.fix for result in report.results if result.fix and not result.passed]:
+        return "; ".join(fixes)
     few = next(
         (item for item in report.results if item.name == ENOUGH_ROWS and not item.passed), None
     )
@@ -197,11 +232,12 @@ def _carry_out(
     start: Position,
     result: PromotionResult,
 ) -> PromotionResult:
-    """Signature, alias, audit record, webhook."""
+    """Signature, alias, audit record, webhook, the end of alarms."""
     signature = manager.files.verify_model(candidate)
     details = {
         "gate": "passed",
         "checks": len(result.checks),
+        "results": dict(list(result.outcomes.items())[:AUDITED_CHECKS]),
         "run_id": candidate.run_id,
         "key_id": signature.key_id,
         "digest": signature.digest,
@@ -212,5 +248,7 @@ def _carry_out(
     done = replace(
         result, audit_record=record.sequence, webhook=announce(settings, event_of(record))
     )
+    if start.alias == CHAMPION:
+        supersede_verdicts(settings.reports, candidate.name, candidate.version, settings.model)
     write_report(settings.reports / "promotion.json", asdict(done))
     return done

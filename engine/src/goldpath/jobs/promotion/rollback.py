@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from goldpath.contract import Contract
 from goldpath.errors import NothingToDoError
+from goldpath.jobs.drift.superseded import supersede_verdicts
 from goldpath.registry.alias_moves import move_alias, position
 from goldpath.registry.ledger import ledger_records
 from goldpath.registry.mlflow_manager import CHAMPION, MLflowManager, RegistryError
@@ -80,6 +81,7 @@ def rollback(settings: Settings, contract: Contract, to: str | None = None) -> R
     record = move_alias(settings, manager.store, start, target, ROLLED_BACK)
     manager.note_succession(target, start.version)
     said = announce(settings, event_of(record))
+    supersede_verdicts(settings.reports, manager.model_name, target, settings.model)
     return RollbackResult(manager.model_name, target, start.version, record.sequence, said)
 
 

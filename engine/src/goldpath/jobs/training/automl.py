@@ -4,9 +4,10 @@ The other steps are training's, a project's own ones included, so a candidate of
 signature, card, drift reference and gate as any other.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.util import find_spec
@@ -21,15 +22,17 @@ from goldpath.automl.report import make_report
 from goldpath.automl.report_page import write_report_files
 from goldpath.automl.result import AutoMLResult, HistoryPoint
 from goldpath.automl.sharing import find_model_parallel
+from goldpath.automl.structure.findings import Finding
 from goldpath.contract import Contract
 from goldpath.features.learned import learned_contract
-from goldpath.jobs.training.automl_store import AUTOML, held_out_column, store_ensemble
+from goldpath.jobs.training.automl_store import AUTOML, held_out_scores, store_ensemble
 from goldpath.jobs.training.checks import rows_digest
 from goldpath.jobs.training.inputs import inputs_digest
 from goldpath.jobs.training.record import logged_result
 from goldpath.jobs.training.results import EnsembleSearch, Found, TrainingResult
 from goldpath.jobs.training.stages import preparing_steps, run_recipe
 from goldpath.jobs.training.work import TrainingError, TrainingWork, only_process
+from goldpath.judging.limits import require_gates
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.learning.decision.choice import require_tunable
@@ -37,6 +40,7 @@ from goldpath.learning.folds import make_folds
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.scoring import ModelVersion
 from goldpath.learning.splitting import row_groups, split_rule
+from goldpath.learning.text.sizes import sizes_of
 from goldpath.presentation import budget_progress, step
 from goldpath.privacy.erasure import uses_rows
 from goldpath.registry.mlflow_manager import MLflowManager
@@ -56,11 +60,13 @@ class SearchPlan:
         seconds: Wall time; None with `trials` alone, and then the same seed gives the same model.
         trials: The most configurations.
         processes: How many share the search.
+        latency_ms: That the model may take for one row; None for no limit.
     """
 
     seconds: float | None
     trials: int | None
     processes: int
+    latency_ms: float | None = None
 
     @property
     def budget(self) -> Budget:
@@ -84,6 +90,9 @@ class AutoMLTraining:
         ensemble: The members' weights by family.
         configurations: How many were tried.
         seconds: What the search took, of what it was given.
+        expected: Where the held-out score of new rows is expected, with 95 %.
+        latency_ms: What the ensemble takes for one row before it is compiled.
+        findings: What was found about the rows, what was done because of it, and what is asked.
         left_out: Families that could not be used, and why.
         split: How training and test rows were divided.
         n_train: Training rows.
@@ -106,6 +115,9 @@ class AutoMLTraining:
     configurations: int
     seconds: float
     budget_seconds: float | None
+    expected: tuple[float, float] | None
+    latency_ms: float | None
+    findings: tuple[str, ...]
     left_out: dict[str, str]
     split: str
     n_train: int
@@ -125,6 +137,7 @@ def run_automl(
     *,
     trials: int | None = None,
     processes: int | None = None,
+    latency_ms: float | None = None,
     run_key: str | None = None,
     on_progress: Progress | None = None,
 ) -> AutoMLTraining:
@@ -138,6 +151,8 @@ def run_automl(
         trials: The most configurations. Alone, without seconds, no clock decides anything, so the
             same data and seed give the same model.
         processes: How many share the search.
+        latency_ms: That the model may take for one row, before it is compiled; the setting's where
+            seconds are given.
         run_key: Name of this run; a second call with it goes on, or returns what is registered.
         on_progress: Called with the learning curve's newest point after each configuration.
 
@@ -148,7 +163,9 @@ def run_automl(
     """
     if budget_seconds is None and trials is None:
         budget_seconds = settings.automl.budget_seconds
-    plan = SearchPlan(budget_seconds, trials, processes or settings.automl.processes)
+    # Without seconds no clock decides anything, so the limit has to be asked for.
+    limit = latency_ms or (settings.automl.latency_ms if budget_seconds is not None else None)
+    plan = SearchPlan(budget_seconds, trials, processes or settings.automl.processes, limit)
     manager = MLflowManager(settings, contract)
     if run_key and (existing := manager.version_of_run_key(run_key)):
         step(f"run {run_key} registered version {existing.version} already")
@@ -167,6 +184,7 @@ def search_ensemble(
         return done
     divided, train, contract = work.divided, work.train_rows, work.contract
     require_tunable(contract, work.settings.decision, work.definitions)
+    require_gates(contract, work.settings, work.definitions)
     step(f"train: {_spoken(plan)} on {len(train)} rows")
     frame, target = model_frame(train, contract), target_values(train, contract)
     with budget_progress(plan.seconds) as show:
@@ -182,8 +200,11 @@ def search_ensemble(
             contract.problem,
             plan.budget,
             processes=plan.processes,
+            latency_ms=plan.latency_ms,
             metric="r2" if contract.problem == "regression" else "roc_auc",
             seed=work.settings.training.seed,
+            texts=contract.text_features,
+            text_sizes=sizes_of(work.settings.training),
             on_progress=after_each,
             **_folds(work),
         )
@@ -193,7 +214,7 @@ def search_ensemble(
     for entry in found.leaderboard:
         if entry.weight > 0:
             weights[entry.family] = weights.get(entry.family, 0.0) + round(entry.weight, 4)
-    threshold = work.chosen_threshold(lambda: held_out_column(contract, found))
+    decided = work.decided(lambda: held_out_scores(contract, found))
     states = Counter(entry.state for entry in found.leaderboard)
     result = Found(
         family=AUTOML,
@@ -215,8 +236,14 @@ def search_ensemble(
             seconds=found.seconds,
             budget_seconds=plan.seconds,
             left_out=dict(found.left_out),
+            findings=tuple(sentence_for_project(finding) for finding in found.findings),
+            expected=found.interval,
+            latency_ms=found.latency_ms,
         ),
-        threshold=threshold,
+        threshold=decided.threshold,
+        unsure=decided.unsure,
+        prediction_interval=decided.interval,
+        thresholds=decided.thresholds,
     )
     work.run.finish_stage("train", result)
     return result
@@ -225,13 +252,38 @@ def search_ensemble(
 def _folds(work: TrainingWork) -> dict[str, Any]:
     """Which rows judge: training's folds where time decides, whole groups where rows repeat.
 
-    Without either, the engine may split small tables several times, which makes larger bags.
+    Without either, the engine may split small tables several times, which makes larger bags, and
+    looks for an order and for groups itself, unless the settings say that rows are divided at
+    random.
     """
     train, contract, limits = work.train_rows, work.contract, work.settings.training
     if split_rule(train, contract, limits) == "time":
         return {"folds": make_folds(train, contract, limits)}
     groups = row_groups(train, contract, limits)
-    return {} if groups is None else {"groups": groups}
+    if groups is not None:
+        return {"groups": groups}
+    return {} if limits.split == "auto" else {"time_ordered": False, "groups": False}
+
+
+def sentence_for_project(finding: Finding) -> str:
+    """A finding with a project's own answer: there, settings are given and not arguments.
+
+    What was done by default is denied by `training.split`; a question is answered by the contract.
+    """
+    if not finding.option or finding.about not in ("order", "groups"):
+        return finding.sentence
+    if not finding.question:
+        option = re.sub(
+            r"^(time_ordered|groups)=False",
+            "split: stratified in config/training.yaml",
+            finding.option,
+        )
+        return replace(finding, option=option).sentence
+    role = "event_time" if finding.about == "order" else "entity"
+    option = f"{role}: {finding.column} in config/project.yaml"
+    if not finding.column or ", " in finding.column:
+        option = f"{role} in config/project.yaml, and add one column that holds it to the table"
+    return replace(finding, option=option).sentence
 
 
 def _report(work: TrainingWork, plan: SearchPlan, found: AutoMLResult) -> None:
@@ -303,6 +355,9 @@ def _answer(work: TrainingWork, result: TrainingResult) -> AutoMLTraining:
         configurations=found.trials,
         seconds=found.ensemble.seconds,
         budget_seconds=found.ensemble.budget_seconds,
+        expected=found.ensemble.expected,
+        latency_ms=found.ensemble.latency_ms,
+        findings=found.ensemble.findings,
         left_out=dict(found.ensemble.left_out),
         split=result.split,
         n_train=result.n_train,

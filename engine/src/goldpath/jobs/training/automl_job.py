@@ -56,6 +56,7 @@ def _run(
             contract,
             request.budget_seconds,
             trials=request.trials,
+            latency_ms=request.latency_ms,
             run_key=f"job-{job_id}",
             on_progress=on_progress,
         )
@@ -72,6 +73,8 @@ def _run(
         trials=request.trials,
         metric=request.metric,
         time_ordered=request.time_ordered,
+        groups=request.groups,
+        latency_ms=request.latency_ms or settings.automl.latency_ms,
         **options,
     )
     run_id = ""
@@ -84,10 +87,11 @@ def _run(
         # The model is kept all the same; only MLflow does not know of it.
         step(f"not tracked: {error.message}")
     values = results.to_dict()
-    left = ("leaderboard", "history", "folder")
+    left = ("leaderboard", "history", "options", "folder")
     return {
         "model_id": f"{results.experiment_id}.{results.run_id}",
         "mlflow_run_id": run_id,
+        "questions": list(results.questions),
         **{name: value for name, value in values.items() if name not in left},
     }
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from goldpath.contract import EVENT_TIME, dump_contract, parse_contract
+from goldpath.domain import common_words, words_of
 from goldpath.errors import ProjectError
 from goldpath.jobs.training.inputs import commit, lock_text
 from goldpath.jobs.training.results import TrainingResult
@@ -28,6 +29,7 @@ from goldpath.trust.signing_keys import signing_key
 
 CHANGELOG_FILE = "CHANGELOG.md"
 CHANGELOG_TITLE = "# Changelog\n\n"
+COMMON_WORDS = 8
 
 Tags = Mapping[str, str]
 MakeTags = Callable[[Mapping[str, Any]], Tags]
@@ -167,7 +169,7 @@ def _card_facts(work: TrainingWork, suggestion: VersionSuggestion) -> CardFacts:
     evaluation, contract, card = work.evaluation, work.contract, work.settings.card
     found = work.found
     return CardFacts(
-        contract=contract,
+        contract=work.decided_contract,
         version=suggestion.version,
         reason=suggestion.reason,
         created=datetime.now(UTC),
@@ -176,6 +178,8 @@ def _card_facts(work: TrainingWork, suggestion: VersionSuggestion) -> CardFacts:
         rows=(found.learned_rows, len(work.split.test)),
         period=_period(work),
         split_rule=work.split.rule,
+        searched_rows=found.searched_rows,
+        unlabelled_rows=work.extracted.unlabelled_rows,
         scores=(evaluation.score, *evaluation.others.values()),
         baseline=evaluation.baseline,
         other_baselines=evaluation.other_baselines,
@@ -183,7 +187,12 @@ def _card_facts(work: TrainingWork, suggestion: VersionSuggestion) -> CardFacts:
         slices=evaluation.slices,
         importances=evaluation.importances,
         validation=validate_candidate(
-            work.settings, work.model, work.champion, work.split, contract
+            work.settings,
+            work.model,
+            work.champion,
+            work.split,
+            contract,
+            run=work.manager.store.run(work.run.run_id),
         ),
         lineage=Lineage(
             run_id=work.run.run_id,
@@ -200,7 +209,21 @@ def _card_facts(work: TrainingWork, suggestion: VersionSuggestion) -> CardFacts:
         license=card.license,
         languages=card.languages,
         tags=card.tags,
+        texts={name: _described_text(work, name) for name in contract.text_features},
     )
+
+
+def _described_text(work: TrainingWork, name: str) -> str:
+    """How long the training rows' texts are, and their common words unless they are personal."""
+    texts = work.split.train[name].dropna()
+    if texts.empty:
+        return "no training row has one"
+    length = texts.map(lambda text: len(words_of(text))).mean()
+    said = f"{length:.1f} words in the mean"
+    if name in work.contract.personal:
+        return f"{said}; personal, so its words are not shown"
+    words = common_words(texts, COMMON_WORDS)
+    return f"{said}; common ones: {', '.join(word for word, _ in words)}"
 
 
 def _period(work: TrainingWork) -> tuple[str, str] | None:

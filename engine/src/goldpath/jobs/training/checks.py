@@ -7,9 +7,10 @@ import pandas as pd
 
 from goldpath.adoption.leakage import find_leaks
 from goldpath.contract import EVENT_TIME, Contract
-from goldpath.errors import CheckFailedError
-from goldpath.lake.lakehouse import Lakehouse
-from goldpath.lake.tables import quarantine_table, silver_table
+from goldpath.errors import CheckFailedError, NotEnoughDataError
+from goldpath.jobs.labels.label_events import rows_by_label
+from goldpath.lake.lakehouse import Lakehouse, Snapshot
+from goldpath.lake.tables import gold_table, quarantine_table, silver_table
 from goldpath.learning.frames import model_frame
 from goldpath.settings import Settings
 
@@ -23,7 +24,7 @@ def quarantine_share(lakehouse: Lakehouse, contract: Contract) -> float:
     return refused / max(refused + accepted, 1)
 
 
-def refuse_quarantined(share: float, settings: Settings) -> None:
+def refuse_quarantined(share: float, contract: Contract, settings: Settings) -> None:
     """Stop where so many rows were refused that the rest may not stand for the whole.
 
     Raises:
@@ -33,9 +34,34 @@ def refuse_quarantined(share: float, settings: Settings) -> None:
     if share > limit:
         raise CheckFailedError(
             f"{share:.1%} of the rows are in quarantine; at most {limit:.0%} may be",
-            "make data-report shows why; correct the source or config/project.yaml, or raise "
+            f"make data-report shows why; correct the source or {contract.file}, or raise "
             "training.maximum_quarantine_share",
         )
+
+
+def count_unlabelled(lakehouse: Lakehouse, contract: Contract, snapshot: Snapshot) -> int:
+    """How many rows of gold have no label yet, where the target is made from events.
+
+    Raises:
+        NotEnoughDataError: If the others are not of both classes; names the keys of the target.
+    """
+    target = contract.target
+    if not target.event:
+        return 0
+    gold = lakehouse.read(gold_table(contract), snapshot.snapshot_id)
+    counts = rows_by_label(lakehouse, gold, target)
+    unlabelled = counts.pop(None, 0)
+    if len(counts) < len(target.classes):
+        found = ", ".join(f"{rows:,} are {label}" for label, rows in counts.items())
+        others = f"of the others {found}" if found else "no row has one"
+        raise NotEnoughDataError(
+            f"target {target.column}: of {snapshot.rows:,} rows of gold {unlabelled:,} have no "
+            f"label, since the events of {target.event} are not known up to {target.within} "
+            f"(target.within) after their time; {others}",
+            "bring newer events, or rows that are older: make data; or correct target.within, "
+            f"target.where or target.observed_until in {contract.file}",
+        )
+    return unlabelled
 
 
 def refuse_future_rows(rows: pd.DataFrame, contract: Contract, committed_at: datetime) -> None:
@@ -74,13 +100,16 @@ def refuse_leaks(rows: pd.DataFrame, contract: Contract, settings: Settings) -> 
     """
     target = rows[contract.target.column]
     leaks = find_leaks(
-        model_frame(rows, contract), target, contract.problem, settings.training.leak_threshold
+        model_frame(rows, contract).drop(columns=contract.text_features),
+        target,
+        contract.problem,
+        settings.training.leak_threshold,
     )
     if leaks:
         found = "; ".join(f"{', '.join(leak.columns)} ({leak.reason})" for leak in leaks)
         raise CheckFailedError(
             f"features give the target {contract.target.column!r} away: {found}",
-            "move them from `features` to `ignored` in config/project.yaml and run make data; "
+            f"move them from `features` to `ignored` in {contract.file} and run make data; "
             "if they are truly known before the prediction, raise training.leak_threshold",
         )
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from goldpath.contract import Contract
+from goldpath.contract import EVENT_TIME, Contract
+from goldpath.domain import PYTHON_TYPES
 from goldpath.errors import CheckFailedError
+from goldpath.features.online.open_store import as_model
 from goldpath.features.online.sqlite import SqliteOnlineStore
 from goldpath.features.window.learned import definitions_in, values_of_nobody
 from goldpath.features.window.online import declare_empty
@@ -26,6 +28,7 @@ from goldpath.registry.layout import SNAPSHOT_TAG
 from goldpath.registry.mlflow_manager import STAGING, MLflowManager, RegistryError
 from goldpath.reports import write_report
 from goldpath.serving.process.loopback import LoopbackError, LoopbackService, loopback_service
+from goldpath.serving.schemas import example_row
 from goldpath.settings import Settings
 
 SMOKE_ROWS = 20
@@ -92,19 +95,23 @@ def smoke_test(
     snapshot = int(candidate.tags[SNAPSHOT_TAG])
     rows = read_gold(open_lakehouse(settings), model.contract, snapshot).tail(SMOKE_ROWS)
     instances = _json_features(rows, model.contract)
+    ahead = example_row(model.contract)
+    times = {EVENT_TIME: ahead[EVENT_TIME]} if model.contract.forecast else {}
     # Of nobody's windows: the online store holds those of now, and gold those of each row's time.
-    nobody = f"smoke-test-{secrets.token_hex(8)}" if model.contract.window_features else None
+    definitions = definitions_in(model.contract)
+    has_owners = any(each.entity for each in definitions)
+    nobody = f"smoke-test-{secrets.token_hex(8)}" if has_owners else None
     # Trial predictions have no place in the log from which drift is computed.
     with tempfile.TemporaryDirectory(prefix="smoke-") as folder:
         variables = {
             "MLOPS_SERVING__ALIAS": STAGING,
             "MLOPS_SERVING__PREDICTION_LOG": folder,
         }
-        if nobody is not None:
-            variables |= _empty_store(Path(folder) / "online.db", model.contract)
+        if definitions:
+            variables |= _empty_store(settings, Path(folder) / "online.db", model.contract)
         try:
             with loopback_service(settings, "smoke", variables) as service:
-                return _compare(service, model, candidate, instances, nobody)
+                return _compare(service, model, candidate, instances, nobody, times)
         except LoopbackError as error:
             raise CheckFailedError(
                 f"version {candidate.version} of {contract.model_name} failed its smoke test: "
@@ -113,10 +120,10 @@ def smoke_test(
             ) from error
 
 
-def _empty_store(file: Path, contract: Contract) -> dict[str, str]:
+def _empty_store(settings: Settings, file: Path, contract: Contract) -> dict[str, str]:
     """An online store that knows nobody, and the variables that name it."""
     now = datetime.now(UTC).replace(tzinfo=None)
-    declare_empty(SqliteOnlineStore(file), definitions_in(contract), now)
+    declare_empty(as_model(settings, SqliteOnlineStore(file)), definitions_in(contract), now)
     return {"MLOPS_FEATURES__ONLINE_STORE": "sqlite", "MLOPS_FEATURES__URL": str(file)}
 
 
@@ -126,11 +133,13 @@ def _compare(
     candidate: ModelVersion,
     instances: list[dict[str, Any]],
     entity: str | None,
+    times: Mapping[str, str],
 ) -> SmokeTest:
     key = {} if entity is None else {str(model.contract.entity): entity}
-    alone = [service.post("/predict", {**key, "features": features}) for features in instances]
+    sent = [{**times, **features} for features in instances]
+    alone = [service.post("/predict", {**key, "features": features}) for features in sent]
     if entity is None:
-        together = service.post("/predict/batch", {"instances": instances})
+        together = service.post("/predict/batch", {"instances": sent})
     else:  # a batch names no entities
         together = {"model_version": candidate.version, "predictions": alone}
     served = {str(answer["model_version"]) for answer in (together, *alone)}
@@ -168,12 +177,11 @@ def _difference(
 
 def _json_features(rows: pd.DataFrame, contract: Contract) -> list[dict[str, Any]]:
     """Rows as a client would send them."""
-    kinds = {"number": float, "integer": int, "boolean": bool, "category": str}
     return [
         {
             feature.name: None
             if pd.isna(row[feature.name])
-            else kinds[feature.type](row[feature.name])
+            else PYTHON_TYPES[feature.type](row[feature.name])
             for feature in contract.request.features
         }
         for row in rows.to_dict("records")

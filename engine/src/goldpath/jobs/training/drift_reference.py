@@ -1,5 +1,6 @@
 """What a version is compared with later: rows for people to look at, and the counts of all rows."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,10 +13,13 @@ from goldpath.drift.calibration import FEWEST_WINDOWS
 from goldpath.drift.compared import PREDICTION, compared_rows
 from goldpath.drift.reference import Reference, build_reference
 from goldpath.drift.stored_reference import write_reference
+from goldpath.drift.texts import known_words, measured
 from goldpath.drift.windows import Times, window_starts
+from goldpath.jobs.drift.estimated_quality import CALIBRATION, LOSS
 from goldpath.jobs.training.automl_store import stored_held_out
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.lake.tables import bronze_table, quarantine_table
+from goldpath.learning.metrics import expected_calibration_error
 from goldpath.learning.search import held_out_predictions
 from goldpath.presentation import step
 from goldpath.registry.layout import PROFILE_FILE, REFERENCE_FILE
@@ -38,23 +42,48 @@ def log_drift_reference(work: TrainingWork) -> None:
     columns = [*work.contract.feature_names, PREDICTION]
     whole = pa.Table.from_pandas(rows[columns], preserve_index=False)
     times = _times(rows) if work.contract.has_time else None
+    compared = compared_rows(whole, work.definitions.compared)
+    words = known_words(compared, work.contract.text_features)
     reference = build_reference(
-        compared_rows(whole, work.definitions.compared),
+        measured(compared, words, in_training=True),
         times,
         window=monitoring.window,
         season=monitoring.usual_season,
         minimum_rows=monitoring.minimum_rows,
         refused=_refused_share(work, len(rows)),
     )
+    reference = replace(reference, words=words)
     step(_told(reference, times, monitoring))
     with TemporaryDirectory() as folder:
         sample, profile = (
             Path(folder) / Path(file).name for file in (REFERENCE_FILE, PROFILE_FILE)
         )
-        shown.sort_index()[columns].to_parquet(sample, index=False)
+        _shown(work, shown.sort_index(), columns).to_parquet(sample, index=False)
         write_reference(profile, reference)
         for file, path in ((sample, REFERENCE_FILE), (profile, PROFILE_FILE)):
             work.manager.log_file(work.run.run_id, file, str(Path(path).parent))
+    if work.contract.problem == "classification" and not work.contract.is_binary:
+        _log_calibration(work)
+
+
+def _shown(work: TrainingWork, rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """The rows as they are stored: of a number with what its quality is estimated by later."""
+    if work.contract.problem != "regression":
+        return rows[columns]
+    errors = (rows[work.contract.target.column] - rows[PREDICTION]).abs()
+    return rows[columns].assign(**{LOSS: errors.astype("float64")})
+
+
+def _log_calibration(work: TrainingWork) -> None:
+    """How often the label that is most probable is right, beside its probability: test rows.
+
+    Two classes have this metric anyway; of more it says whether probabilities tell the accuracy.
+    """
+    predictions = work.evaluation.predictions
+    truth = work.split.test[work.contract.target.column].astype(str).to_numpy()
+    is_right = truth == np.array(predictions.values, dtype=str)
+    error = expected_calibration_error(is_right, np.array(predictions.scores))
+    work.manager.log_metrics(work.run.run_id, {f"test_{CALIBRATION}": error})
 
 
 def predicted_rows(work: TrainingWork) -> pd.DataFrame:
@@ -72,11 +101,11 @@ def predicted_rows(work: TrainingWork) -> pd.DataFrame:
         values = predictions.values if labels else predictions.scores
         return rows.assign(prediction=pd.Series(values, index=rows.index)).sort_index()
     if found.ensemble is not None:
-        known = stored_held_out(work.manager, work.run.run_id)
+        known = stored_held_out(work.manager, work.run.run_id, work.decided_contract)
         return rows.loc[known.index].assign(prediction=known).sort_index()
     return held_out_predictions(
         rows.sort_index(),
-        work.contract,
+        work.decided_contract,
         found.family,
         found.parameters,
         work.settings.training,
@@ -90,20 +119,25 @@ def _told(reference: Reference, times: Times | None, monitoring: MonitoringSetti
     rows = reference.whole.rows
     if reference.windows is not None and len(reference.windows) >= FEWEST_WINDOWS:
         return (
-            f"Drift reference: {rows:,} rows, {len(reference.windows)} windows of "
-            f"{monitoring.window} say how much windows differ"
+            f"Drift reference: {rows:,} rows; how much windows of {monitoring.window} differ is "
+            f"known from {len(reference.windows)} of them"
+        )
+    if times is None:
+        return (
+            f"Drift reference: {rows:,} rows without a time, so it is not known how much they "
+            "usually differ: drift checks need twice the difference"
         )
     found = len(reference.windows or ())
-    longer = None if times is None else longer_window(times, monitoring)
+    longer = longer_window(times, monitoring)
     advice = (
         ""
         if longer is None
-        else f"; {longer[1]} windows of {longer[0]} have enough: monitoring.window: {longer[0]}"
+        else f". Set monitoring.window: {longer[0]}, which gives {longer[1]} windows"
     )
     return (
-        f"Drift reference: {rows:,} rows, of which {found} windows of {monitoring.window} have "
-        f"{monitoring.minimum_rows} rows; with fewer than {FEWEST_WINDOWS} drift checks take rows "
-        f"as independent of each other, and double the floors{advice}"
+        f"Drift reference: {rows:,} rows. {found or 'No'} windows of {monitoring.window} have "
+        f"{monitoring.minimum_rows} rows; with fewer than {FEWEST_WINDOWS} it is not known how "
+        f"much windows usually differ, so drift checks need twice the difference{advice}"
     )
 
 

@@ -15,9 +15,12 @@ from goldpath.jobs.training.candidate_description import (
     version_description,
 )
 from goldpath.jobs.training.drift_reference import log_drift_reference
-from goldpath.jobs.training.results import Judged, TrainingResult
+from goldpath.jobs.training.results import Found, Judged, TrainingResult
 from goldpath.jobs.training.work import TrainingWork
+from goldpath.judging.baseline import baseline_name
 from goldpath.judging.evaluation import plot_evaluation
+from goldpath.learning.decision.choice import deciding_as
+from goldpath.learning.decision.interval import described
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.metrics import area_under_roc, metric_value
 from goldpath.learning.scoring import ModelVersion, Predictions
@@ -25,10 +28,12 @@ from goldpath.presentation import step
 from goldpath.registry.layout import (
     CARD_FILE,
     ENGINES_TAGS,
+    INTERVAL_TAG,
     RUN_KEY,
     SEMANTIC_TAG,
     SNAPSHOT_TAG,
     THRESHOLD_TAG,
+    UNSURE_TAG,
 )
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.registry.stored_result import result_as_json, result_from_json
@@ -72,6 +77,7 @@ def write_evaluation(work: TrainingWork) -> Judged:
         "others": {
             name: [score.value, *score.interval] for name, score in evaluation.others.items()
         },
+        "baseline_is": baseline_name(contract),
         "other_baselines": dict(evaluation.other_baselines),
         "importances": dict(evaluation.importances),
         "slices": [asdict(item) for item in evaluation.slices],
@@ -107,6 +113,12 @@ def training_result(work: TrainingWork) -> TrainingResult:
         plot=judged.plot,
         card=judged.card,
         threshold=found.threshold,
+        unsure=found.unsure,
+        prediction_interval=found.prediction_interval,
+        thresholds=found.thresholds,
+        baseline_is=baseline_name(work.contract),
+        others={name: score.value for name, score in judged.others.items()},
+        searched_rows=found.searched_rows,
     )
 
 
@@ -141,6 +153,7 @@ def log_candidate(work: TrainingWork, result: TrainingResult) -> ModelVersion:
     description = version_description(result, definitions.description)
     names = ("trials", "cv_folds", "test_fraction", "seed")
     search = {f"search_{name}": getattr(work.settings.training, name) for name in names}
+    search["search_rows"] = found.searched_rows or found.learned_rows
     manager.log_parameters(run_id, {"family": found.family, **found.parameters, **search})
     manager.log_metrics(run_id, _metrics(work, result))
     log_drift_reference(work)
@@ -160,8 +173,7 @@ def log_candidate(work: TrainingWork, result: TrainingResult) -> ModelVersion:
         SEMANTIC_TAG: described.semantic_version,
         "semantic_version_reason": described.reason,
     }
-    if found.threshold is not None:
-        tags[THRESHOLD_TAG] = f"{found.threshold:.9g}"
+    tags |= _decision_tags(found)
     manager.log_tags(run_id, tags)
     version = manager.register(
         run_id,
@@ -172,6 +184,21 @@ def log_candidate(work: TrainingWork, result: TrainingResult) -> ModelVersion:
     )
     manager.finish_run(run_id)
     return version
+
+
+def _decision_tags(found: Found) -> Mapping[str, str]:
+    """What lists of versions show of the decision; the contract has it in full."""
+    tags = {}
+    if found.threshold is not None:
+        tags[THRESHOLD_TAG] = f"{found.threshold:.9g}"
+    if found.thresholds is not None:
+        shown = (f"{name} {line:.9g}" for name, line in found.thresholds.items())
+        tags[THRESHOLD_TAG] = ", ".join(shown)
+    if found.unsure is not None:
+        tags[UNSURE_TAG] = "{:.9g} to {:.9g}".format(*found.unsure)
+    if found.prediction_interval is not None:
+        tags[INTERVAL_TAG] = described(found.prediction_interval)
+    return tags
 
 
 def predictions_digest(predictions: Predictions) -> str:
@@ -225,8 +252,9 @@ def _champion_value(work: TrainingWork, truth: np.ndarray) -> float | None:
         return None
     try:
         predictions = work.champion.predict(work.split.test)
+        contract = deciding_as(work.contract, work.champion.contract)
     except (ProjectError, KeyError, ValueError) as error:
         step(f"the champion cannot score these rows: {error}")
         return None
     own = work.definitions.metric
-    return metric_value(work.contract, truth, predictions, own, work.split.test)
+    return metric_value(contract, truth, predictions, own, work.split.test)

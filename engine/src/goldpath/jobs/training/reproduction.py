@@ -12,7 +12,10 @@ from goldpath.jobs.training.record import predictions_digest
 from goldpath.jobs.training.stages import preparing_steps
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.evaluation import evaluate
-from goldpath.learning.search import fit, held_out_predictions, search
+from goldpath.learning.decision.choice import Decided
+from goldpath.learning.search import fit, search, unseen_scores
+from goldpath.learning.splitting import rows_to_search
+from goldpath.learning.text.sizes import sizes_of
 from goldpath.presentation import step, trial_progress
 from goldpath.privacy.erasure import uses_rows
 from goldpath.registry.layout import CONTRACT_FILE
@@ -108,7 +111,12 @@ def _train_again(former: TrainingWork) -> Reproduction:
     found, judged, divided = former.found, former.judged, former.divided
     # The clock stopped that search; the number of its trials stops this one.
     limits = TrainingSettings(
-        **{**inputs["settings"], "trials": found.trials, "timeout_seconds": math.inf}
+        **{
+            "search_rows": found.searched_rows or max(found.learned_rows, 100),  # all, once
+            **inputs["settings"],
+            "trials": found.trials,
+            "timeout_seconds": math.inf,
+        }
     )
     # A run of before there were decisions has none.
     decision = DecisionSettings(**inputs.get("decision", {}))
@@ -120,28 +128,30 @@ def _train_again(former: TrainingWork) -> Reproduction:
             f"project's own before its search; now they are {', '.join(names) or 'none'}",
             f"git checkout {inputs['commit'] or 'of that day'}, make setup",
         )
-    contract = parse_contract(text)
+    contract = Decided().of(parse_contract(text))  # the search knew of no decision yet
     work = TrainingWork(settings, contract, manager, former.run, preparing, verify=False)
     definitions = work.definitions
     step(f"reading the snapshot {work.extracted.snapshot_id}")
     split, rows = work.split, work.train_rows
-    step(f"searching again: {limits.trials} trials on {len(rows)} rows")
+    searched = rows_to_search(rows, work.contract, limits)
+    step(f"searching again: {limits.trials} trials on {len(searched)} rows")
     with trial_progress(limits.trials) as show_trial:
         again = search(
-            rows,
+            searched,
             contract,
             limits,
             lambda trial, best: show_trial(trial.number + 1, best),
             definitions=definitions,
         )
     parameters = again.parameters
-    threshold = work.chosen_threshold(
-        lambda: held_out_predictions(rows, contract, again.family, parameters, limits, definitions)[
-            "prediction"
-        ]
+    decided = work.decided(
+        lambda: unseen_scores(
+            searched, work.contract, again.family, parameters, limits, definitions
+        )
     )
-    contract = contract.with_threshold(threshold)
-    model = fit(rows, contract, again.family, parameters, limits.seed, definitions)
+    contract = decided.of(contract)
+    sizes = sizes_of(limits)
+    model = fit(rows, contract, again.family, parameters, limits.seed, definitions, sizes)
     evaluation = evaluate(model, split.train, split.test, limits, definitions)
     now = library_versions()
     return Reproduction(

@@ -1,11 +1,14 @@
 """What each stage of a training leaves for the later ones, and for people."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from goldpath.contract import PredictionInterval
+from goldpath.learning.decision.choice import Decided
 from goldpath.learning.metrics import Figure, Score
+from goldpath.presentation import FOR_SCRIPTS
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,8 @@ class Extracted:
         rows: Its rows.
         committed_at: When the snapshot was written, in UTC.
         quarantine_share: Refused rows among all that were checked.
+        unlabelled_rows: Rows that have no label yet, where the target is made from events; they are
+            not learned from.
     """
 
     snapshot_id: int
@@ -25,6 +30,7 @@ class Extracted:
     rows: int
     committed_at: datetime
     quarantine_share: float
+    unlabelled_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,9 @@ class EnsembleSearch:
         seconds: What the search took.
         budget_seconds: What it was given; None where configurations were counted instead.
         left_out: Families that could not be used, and why.
+        findings: What was found about the rows, done and asked; a sentence each.
+        expected: Where the held-out score of new rows is expected, with 95 %.
+        latency_ms: What the ensemble takes for one row before it is compiled.
     """
 
     weights: Mapping[str, float]
@@ -65,6 +74,9 @@ class EnsembleSearch:
     seconds: float
     budget_seconds: float | None
     left_out: Mapping[str, str]
+    findings: tuple[str, ...] = ()
+    expected: tuple[Figure, Figure] | None = None
+    latency_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,10 +90,15 @@ class Found:
         fold_scores: The main metric on each fold.
         trials: Configurations that were tried.
         pruned: Of these, how many were given up after a fold.
-        learned_rows: Rows that the search learned from.
+        learned_rows: Rows that the winner learns from.
         learned_digest: SHA-256 of these rows.
         ensemble: Of an AutoML search.
         threshold: Where the winner decides for the positive class; None: the most probable class.
+        unsure: Around the threshold: where it leaves the decision open.
+        prediction_interval: Around the answers of a regression.
+        thresholds: Of several classes those that have one, by `decision`.
+        searched_rows: Of the rows to learn from, so many were drawn for the trials; None where
+            the trials looked at all of them.
     """
 
     family: str
@@ -94,6 +111,15 @@ class Found:
     learned_digest: str
     ensemble: EnsembleSearch | None
     threshold: float | None = None
+    unsure: tuple[float, float] | None = None
+    prediction_interval: PredictionInterval | None = None
+    thresholds: dict[str, float] | None = None
+    searched_rows: int | None = None
+
+    @property
+    def decided(self) -> Decided:
+        """What the version's contract has beside the project's."""
+        return Decided(self.threshold, self.unsure, self.prediction_interval, self.thresholds)
 
 
 @dataclass(frozen=True)
@@ -104,7 +130,8 @@ class Judged:
         metric: The main metric; more is better.
         value: Its value.
         interval: Its 95 % bootstrap interval.
-        baseline: The same metric of a model that ignores the features.
+        baseline: The same metric of a model that ignores the features; of a forecast, of the
+            seasonal-naive one.
         champion: The same metric of today's champion; None where there is none.
         search_score: What the search maximised, on its folds: the same metric, or the problem's
             usual one in an AutoML search.
@@ -166,7 +193,8 @@ class TrainingResult:
         metric: The main metric; more is better.
         value: On the test rows.
         interval: Its 95 % bootstrap interval.
-        baseline: The same metric of a model that ignores the features.
+        baseline: The same metric of a model that ignores the features; of a forecast, of the
+            seasonal-naive one.
         champion: The same metric of the champion of that moment; None where there was none.
         noise_ceiling: AUC of the true probabilities on the test rows; the generated sample only.
         family: The family that won the search.
@@ -186,6 +214,12 @@ class TrainingResult:
         card: The model card.
         threshold: Where it decides for the positive class, by `decision`; None: the most probable
             class.
+        baseline_is: What the baseline does.
+        unsure: Around the threshold: where the decision is left open.
+        prediction_interval: Around the answers of a regression.
+        thresholds: Of several classes those that have one.
+        others: Further metrics on the test rows, by name.
+        searched_rows: So many of the training rows were drawn for the trials; None: all.
     """
 
     problem_type: str
@@ -206,7 +240,13 @@ class TrainingResult:
     semantic_version: str
     run_id: str
     gold_snapshot: int
-    predictions_digest: str
+    predictions_digest: str = field(metadata=FOR_SCRIPTS)
     plot: str
     card: str
     threshold: float | None = None
+    baseline_is: str = ""
+    unsure: tuple[float, float] | None = None
+    prediction_interval: PredictionInterval | None = None
+    thresholds: dict[str, float] | None = None
+    others: Mapping[str, Figure] = field(default_factory=dict)
+    searched_rows: int | None = None

@@ -8,6 +8,7 @@ imported inside.
 """
 
 from goldpath.jobs.training.checks import (
+    count_unlabelled,
     quarantine_share,
     refuse_future_rows,
     refuse_leaks,
@@ -21,13 +22,14 @@ from goldpath.jobs.windows.model_windows import require_windows_of_gold
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.learning.decision.choice import require_tunable
 from goldpath.learning.metrics import main_metric
-from goldpath.learning.search import Trial, held_out_predictions, planned_trials, search
+from goldpath.learning.search import Trial, planned_trials, search, unseen_scores
+from goldpath.learning.splitting import rows_to_search
 from goldpath.learning.storable import require_storable_families
 from goldpath.learning.threads import sensible_threads
 from goldpath.presentation import step, trial_progress
-from goldpath.project import unused_definitions
 from goldpath.registry.files.own_classes import require_restorable
 from goldpath.registry.layout import RUN_KEY
+from goldpath.source_contract import unused_parts
 
 
 def extract(work: TrainingWork) -> Extracted:
@@ -39,13 +41,16 @@ def extract(work: TrainingWork) -> Extracted:
     """
     if done := work.run.stage("extract", Extracted):
         return done
-    if unused := unused_definitions(work.contract.dataset):
+    if unused := unused_parts(work.settings.root, work.contract.base):
         step(unused)
     step("extract: pinning the gold table's snapshot")
     snapshot = gold_snapshot(work.lakehouse, work.contract)
     require_windows_of_gold(work.lakehouse, work.contract, snapshot)
     share = quarantine_share(work.lakehouse, work.contract)
-    refuse_quarantined(share, work.settings)
+    refuse_quarantined(share, work.contract, work.settings)
+    unlabelled = count_unlabelled(work.lakehouse, work.contract, snapshot)
+    if unlabelled:
+        step(f"extract: {unlabelled:,} of {snapshot.rows:,} rows have no label yet, left out")
     work.lakehouse.tag(snapshot, f"train-{work.run.run_id}")
     extracted = Extracted(
         snapshot_id=snapshot.snapshot_id,
@@ -53,6 +58,7 @@ def extract(work: TrainingWork) -> Extracted:
         rows=snapshot.rows,
         committed_at=snapshot.committed_at,
         quarantine_share=share,
+        unlabelled_rows=unlabelled,
     )
     log_inputs(work.manager, work.run.run_id, work.settings, work.contract, work.preparing)
     work.run.finish_stage("extract", extracted)
@@ -89,6 +95,8 @@ def prepare_features(work: TrainingWork) -> Divided:
 
 def search_and_fit(work: TrainingWork) -> Found:
     """Search families and parameters by cross-validation on the rows to learn from."""
+    from goldpath.judging.limits import require_gates  # a service imports this module's names
+
     if done := work.run.stage("train", Found):
         return done
     divided, rows, definitions = work.divided, work.train_rows, work.definitions
@@ -97,22 +105,27 @@ def search_and_fit(work: TrainingWork) -> Found:
         rows, work.contract, definitions, limits.seed, limits.families, require_restorable
     )
     require_tunable(work.contract, work.settings.decision, definitions)
+    require_gates(work.contract, work.settings, definitions)
     known = work.run.trials()
     going_on = f", {len(known)} of them done" if known else ""
     trials = planned_trials(limits, definitions)
     more = ", one for each family" if trials > limits.trials else ""
-    step(f"train: {trials} trials{more}, on {len(rows)} rows{going_on}")
+    searched = rows_to_search(rows, work.contract, limits)
+    which = f"{len(rows)} rows"
+    if len(searched) < len(rows):
+        which = f"{len(searched)} drawn of {which} (training.search_rows); then a fit on all"
+    step(f"train: {trials} trials{more}, on {which}{going_on}")
     with trial_progress(trials, len(known)) as show_trial:
 
         def on_trial(trial: Trial, best: float) -> None:
             work.run.log_trial(trial, metric)
             show_trial(trial.number + 1, best)
 
-        best = search(rows, work.contract, limits, on_trial, known, definitions)
-    threshold = work.chosen_threshold(
-        lambda: held_out_predictions(
-            rows, work.contract, best.family, best.parameters, limits, definitions
-        )["prediction"]
+        best = search(searched, work.contract, limits, on_trial, known, definitions)
+    decided = work.decided(
+        lambda: unseen_scores(
+            searched, work.contract, best.family, best.parameters, limits, definitions
+        )
     )
     found = Found(
         family=best.family,
@@ -124,7 +137,11 @@ def search_and_fit(work: TrainingWork) -> Found:
         learned_rows=len(rows),
         learned_digest=rows_digest(rows) if work.preparing else divided.train_digest,
         ensemble=None,
-        threshold=threshold,
+        searched_rows=len(searched) if len(searched) < len(rows) else None,
+        threshold=decided.threshold,
+        unsure=decided.unsure,
+        prediction_interval=decided.interval,
+        thresholds=decided.thresholds,
     )
     work.run.finish_stage("train", found)
     return found

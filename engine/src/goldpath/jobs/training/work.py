@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from goldpath.contract import Contract
@@ -33,13 +34,15 @@ from goldpath.judging.evaluation import Evaluation, evaluate
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
 from goldpath.lake.lakehouse import Lakehouse
-from goldpath.learning.decision.choice import chosen_threshold
+from goldpath.learning.decision.choice import Decided, chosen_decision, needs_predictions
 from goldpath.learning.decision.chosen import with_chosen_metrics
+from goldpath.learning.decision.interval import described
 from goldpath.learning.frames import target_values
 from goldpath.learning.metrics import main_metric
 from goldpath.learning.scoring import LoadedModel
 from goldpath.learning.search import fit
 from goldpath.learning.splitting import Split, split_rows
+from goldpath.learning.text.sizes import sizes_of
 from goldpath.presentation import step
 from goldpath.project import Model, naming, place_of
 from goldpath.registry.mlflow_manager import MLflowManager
@@ -222,32 +225,44 @@ class TrainingWork:
                 "start another training (another --run-id)",
             )
 
-    def chosen_threshold(self, held_out: "Callable[[], pd.Series[Any]]") -> float | None:
-        """Where the settings draw the line between two decisions; None: where it is anyway.
+    def decided(self, held_out: "Callable[[], pd.Series[Any] | pd.DataFrame]") -> Decided:
+        """The threshold, the band around it or the interval that the settings ask for.
 
         Args:
-            held_out: Gives P(positive) of training rows by models that did not see them, by the
-                rows' index; called where the threshold depends on them.
+            held_out: Gives P(positive), the probabilities of several classes, or the value, of
+                rows that the models did not see, by their index; called where they are needed.
+
+        Raises:
+            TrainingError: If one of these is no finite number.
         """
-        decision = self.settings.decision
-        if not decision.decides or decision.threshold is not None:
-            return decision.threshold
-        step(f"choosing the threshold: decision.{decision.decides}")
+        decision, contract = self.settings.decision, self.contract
+        if not needs_predictions(decision):
+            fixed = decision.unsure if isinstance(decision.unsure, tuple) else None
+            return Decided(decision.threshold, fixed, thresholds=decision.thresholds or None)
+        is_number = decision.interval is not None
+        what = "the interval" if is_number else f"the threshold: decision.{decision.decides}"
+        step(f"choosing {what}")
         scores = held_out()
-        rows = self.train_rows.loc[scores.index]
-        return chosen_threshold(
-            self.contract,
+        _require_numbers(scores.to_numpy("float64"))
+        learned = self.train_rows
+        rows = learned.loc[scores.index]
+        found = chosen_decision(
+            contract,
             decision,
             self.definitions,
-            target_values(rows, self.contract),
+            target_values(rows, contract),
             scores.to_numpy("float64"),
             rows,
+            target_values(learned, contract),
         )
+        if found.interval is not None:
+            step(f"interval: {described(found.interval)}, by the errors on {len(scores):,} rows")
+        return found
 
     @property
     def decided_contract(self) -> Contract:
         """The contract that the version will have: with the threshold at which it decides."""
-        return self.contract.with_threshold(self.found.threshold)
+        return self.found.decided.of(self.contract)
 
     @cached_property
     def model(self) -> LoadedModel:
@@ -269,14 +284,9 @@ class TrainingWork:
                 "--run-id)",
             )
         step(f"fitting {found.family} on {len(rows)} rows")
-        return fit(
-            rows,
-            self.decided_contract,
-            found.family,
-            found.parameters,
-            self.settings.training.seed,
-            self.definitions,
-        )
+        seed, sizes = self.settings.training.seed, sizes_of(self.settings.training)
+        how = (found.family, found.parameters, seed, self.definitions, sizes)
+        return fit(rows, self.decided_contract, *how)
 
     @property
     def learned_otherwise(self) -> bool:
@@ -343,6 +353,16 @@ class TrainingWork:
         if result is None:
             raise not_done(stage)
         return result
+
+
+def _require_numbers(scores: np.ndarray) -> None:
+    """Refuse to choose by predictions of a model that has diverged."""
+    if strange := int((~np.isfinite(scores)).sum()):
+        raise TrainingError(
+            f"the winner of the search predicted no finite number for {strange} of {len(scores)} "
+            "rows that it had not seen, so nothing can be chosen by its errors on them",
+            "leave its family out (training.families), or narrow what the search draws for it",
+        )
 
 
 def not_done(stage: str) -> TrainingError:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from goldpath.contract import Contract
+from goldpath.domain import STORED
 from goldpath.lake.tables import DAY, LINE
 
 if TYPE_CHECKING:
@@ -21,12 +22,8 @@ if TYPE_CHECKING:
 ROWS_PER_BATCH = 20_000
 PREDICTION_KEY = "prediction_id"
 FEEDBACK_KEY = "feedback_id"
-ARROW_TYPES = {
-    "number": pa.float64(),
-    "integer": pa.int64(),
-    "boolean": pa.bool_(),
-    "category": pa.string(),
-}
+TARGET_TIME = "target_time"
+ARROW_TYPES = {kind: pa.type_for_alias(stored) for kind, stored in STORED.items()}
 MOMENT = pa.timestamp("us")
 _LARGEST = 2**63
 
@@ -76,6 +73,11 @@ class Rows:
         if len(self._columns[self.key]) >= ROWS_PER_BATCH:
             self._flush()
 
+    @property
+    def count(self) -> int:
+        """How many rows were added."""
+        return len(self._keys)
+
     def table(self) -> pa.Table:
         """What was added."""
         self._flush()
@@ -104,6 +106,14 @@ class Rows:
             self._columns = {}
 
 
+def has_target_time(contract: Contract) -> bool:
+    """Whether predictions have a column of the time that they are about.
+
+    A forecast's have, unless a feature of that name takes the column; the times are in the lines.
+    """
+    return contract.forecast is not None and TARGET_TIME not in contract.by_name
+
+
 def prediction_rows(contract: Contract, held: "ibis.Schema | None" = None) -> Rows:
     """Collects lines of the prediction log.
 
@@ -120,6 +130,8 @@ def prediction_rows(contract: Contract, held: "ibis.Schema | None" = None) -> Ro
         if feature.name != PREDICTION_KEY
         and _shares_type(held, feature.name, ARROW_TYPES[feature.type])
     }
+    has_time = has_target_time(contract)
+    target_time = [(TARGET_TIME, MOMENT)] if has_time else []
     schema = pa.schema(
         [
             (PREDICTION_KEY, pa.string()),
@@ -128,6 +140,7 @@ def prediction_rows(contract: Contract, held: "ibis.Schema | None" = None) -> Ro
             ("model_version", pa.string()),
             *entity,
             *features.items(),
+            *target_time,
             ("prediction", prediction),
             ("score", pa.float64()),
             (LINE, pa.string()),
@@ -144,6 +157,8 @@ def prediction_rows(contract: Contract, held: "ibis.Schema | None" = None) -> Ro
             "prediction": line["prediction"],
             "score": line["score"],
         }
+        if has_time and line.get(TARGET_TIME) is not None:
+            values[TARGET_TIME] = line[TARGET_TIME]
         person = line.get("entity")
         if person is not None:
             values[contract.entity or "entity"] = person

@@ -5,7 +5,8 @@ alias names, since a version is served with its own.
 """
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from goldpath.contract import Contract, parse_contract
@@ -13,10 +14,12 @@ from goldpath.errors import ProjectError
 from goldpath.features.feature_store import FeatureStore
 from goldpath.features.online.open_store import open_online_store
 from goldpath.features.online.store import OnlineStore
+from goldpath.features.views import has_views
 from goldpath.features.window.definition import WindowDefinition, parse_window
 from goldpath.features.window.learned import definitions_in
 from goldpath.features.window.materialized import WrittenTiles, retire_tiles, write_tiles
 from goldpath.features.window.online import TilesWritten, view_of, written_views
+from goldpath.jobs.every_model import for_every_model
 from goldpath.jobs.windows.model_windows import project_contract
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import Lakehouse
@@ -26,6 +29,7 @@ from goldpath.registry.layout import CONTRACT_FILE
 from goldpath.registry.mlflow_manager import CHAMPION, STAGING, MLflowManager
 from goldpath.registry.stages import CHALLENGER
 from goldpath.settings import Settings
+from goldpath.source_contract import unused_parts
 
 ALIASES = (CHAMPION, CHALLENGER, STAGING)
 ONLY_WHOLE = "untouched: --from and --to are for feature views"
@@ -42,6 +46,7 @@ class Materialized:
         removed: By feature view: entities whose rows are no longer in the lake.
         windows: By window feature: entities that are new or changed, and those without a row that
             a window reaches.
+        models: The same of each further model, by name.
         retired_windows: Window features that neither the project nor a version in use computes;
             they were taken out.
     """
@@ -52,6 +57,23 @@ class Materialized:
     removed: dict[str, int]
     windows: dict[str, WrittenTiles | str] = field(default_factory=dict)
     retired_windows: tuple[str, ...] = ()
+    models: Mapping[str, "Materialized"] = field(default_factory=dict)
+
+
+def materialize_all(
+    settings: Settings,
+    contract: Contract,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> Materialized:
+    """As `materialize`, and then the same of each further model.
+
+    Raises:
+        ProjectError: The first model's that has one, as `materialize`; the others' rows are up to
+            date then.
+    """
+    models = for_every_model(settings, contract, lambda own, its: materialize(own, its, start, end))
+    return replace(models.pop(settings.model), models=models)
 
 
 def materialize(
@@ -73,9 +95,10 @@ def materialize(
         LakehouseError: If a view's table does not exist.
         OnlineStoreError: If the store does not answer.
     """
+    if unused := unused_parts(settings.root, contract.base):
+        step(unused)
     lakehouse, store = open_lakehouse(settings), open_online_store(settings)
-    views = FeatureStore(settings, contract, lakehouse, store).materialize(start, end)
-    done = Materialized(views.online_store, views.until, views.written, views.removed)
+    done = _views(settings, contract, lakehouse, store, start, end)
     definitions, is_known = _in_use(settings, contract, store)
     if not definitions and not written_views(store):
         return done
@@ -102,6 +125,21 @@ def materialize_version(settings: Settings, lakehouse: Lakehouse, contract: Cont
     step(f"windows: bringing {', '.join(each.name for each in definitions)} into the online store")
     with rows_in_use(settings):
         write_tiles(lakehouse, open_online_store(settings), definitions, _now())
+
+
+def _views(
+    settings: Settings,
+    contract: Contract,
+    lakehouse: Lakehouse,
+    store: OnlineStore,
+    start: datetime | None,
+    end: datetime | None,
+) -> Materialized:
+    """The feature views; a series without an entity has none, and is asked by its times alone."""
+    if contract.forecast is not None and not has_views(contract):
+        return Materialized(settings.features.online_store, _now().isoformat(), {}, {})
+    views = FeatureStore(settings, contract, lakehouse, store).materialize(start, end)
+    return Materialized(views.online_store, views.until, views.written, views.removed)
 
 
 def _in_use(

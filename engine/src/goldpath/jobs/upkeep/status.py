@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from goldpath.contract import Contract, parse_contract
 from goldpath.errors import ProjectError
 from goldpath.features.learned import changed_features, learned_contract
+from goldpath.jobs.data.source_tables import noted_faults
+from goldpath.jobs.models.summaries import definitions_said, states_of_models
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import TableName
 from goldpath.lake.tables import (
@@ -16,13 +18,14 @@ from goldpath.lake.tables import (
     silver_table,
 )
 from goldpath.model_version import ModelVersion
+from goldpath.models.folders import with_model
 from goldpath.overlay import changed_keys, overlay_file
 from goldpath.project import unused_definitions
 from goldpath.registry.layout import CONTRACT_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.row_contract import RowContract
 from goldpath.settings import Settings
-from goldpath.source_contract import SourceContract, load_sources
+from goldpath.source_contract import SourceContract, load_sources, unused_parts
 
 SOURCE_LAYERS = (bronze_table, silver_table, quarantine_table)
 
@@ -39,8 +42,10 @@ class ProjectStatus:
         definitions: Whose families, steps and routes are used.
         row_features: What is computed from a request's columns.
         window_features: What is computed from the further sources, by entity and time.
+        broken_sources: Further sources that the last `data` left as they were, with what is wrong.
         environment: Which one, and the settings that its own file changes.
         servers: The background servers that run, with what had to be started again.
+        models: Each further model, with what it predicts and its champion.
         next_command: What to do now.
     """
 
@@ -51,8 +56,10 @@ class ProjectStatus:
     definitions: str
     row_features: tuple[str, ...]
     window_features: tuple[str, ...]
+    broken_sources: dict[str, str]
     environment: str
     servers: Mapping[str, str]
+    models: Mapping[str, str]
     next_command: str
 
 
@@ -69,17 +76,24 @@ def project_status(
         servers: The background servers that run, in words.
     """
     try:
-        sources, sources_next = load_sources(settings.root, contract.dataset), ""
+        sources, sources_next = load_sources(settings.root, contract.base), ""
+        unused = unused_parts(settings.root, contract.base)
     except ProjectError as error:
         sources, sources_next = (), f"{error.message}: {error.fix}"
+        unused = unused_definitions(contract.base)
     tables, lake_next = _tables(settings, contract, sources)
     try:
         learned, features_next = learned_contract(settings, contract), ""
     except ProjectError as error:
         learned, features_next = contract, f"correct project.py: {error.message}"
     champion, registry_next = _champion(settings, learned)
-    own = unused_definitions(contract.dataset) or f"those of {settings.project.name}"
-    following = features_next or sources_next or lake_next or registry_next or "make serve"
+    own = unused or f"those of {settings.project.name}"
+    if settings.model and not unused:
+        own = definitions_said(settings)
+    broken = _broken_sources(settings, sources)
+    sources_next = sources_next or "; ".join(broken.values())
+    models, models_next = states_of_models(settings)
+    following = features_next or sources_next or lake_next or registry_next or models_next
     return ProjectStatus(
         dataset=contract.dataset,
         problem=contract.problem,
@@ -88,10 +102,19 @@ def project_status(
         definitions=own,
         row_features=tuple(each.name for each in learned.row_features),
         window_features=tuple(each.name for each in learned.window_features),
+        broken_sources=broken,
         environment=_environment(settings),
         servers=servers or {},
-        next_command=following,
+        models=models,
+        next_command=with_model(following or "make serve", settings.model),
     )
+
+
+def _broken_sources(settings: Settings, sources: Sequence[SourceContract]) -> dict[str, str]:
+    try:
+        return noted_faults(open_lakehouse(settings), sources)
+    except ProjectError:
+        return {}  # that the lake does not answer is said of its tables
 
 
 def _environment(settings: Settings) -> str:

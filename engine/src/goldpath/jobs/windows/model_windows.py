@@ -5,7 +5,7 @@ sources' rows in the lake.
 """
 
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 from goldpath.contract import EVENT_TIME, Contract
@@ -17,6 +17,7 @@ from goldpath.lake.lakehouse import Lakehouse, LakehouseError, Snapshot, TableNa
 from goldpath.lake.run_log import is_same_contract, latest_by_subject, read_records
 from goldpath.learning.predictions import Predictions
 from goldpath.learning.scoring import LoadedModel
+from goldpath.presentation import step
 from goldpath.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,8 +55,11 @@ def gold_holds_windows(
     now = {each.name: each.window for each in learned.window_features}
     if any(now.get(each.name) != each.window for each in model.window_features):
         return False
-    if not model.window_features:
-        return True
+    return not model.window_features or _is_made_with(lakehouse, learned, snapshot)
+
+
+def _is_made_with(lakehouse: Lakehouse, learned: Contract, snapshot: Snapshot) -> bool:
+    """Whether all of gold was made with the project's present contract."""
     committed = snapshot.committed_at
     if committed.tzinfo is not None:
         committed = committed.astimezone(UTC).replace(tzinfo=None)
@@ -65,15 +69,21 @@ def gold_holds_windows(
 
 
 def require_windows_of_gold(lakehouse: Lakehouse, learned: Contract, snapshot: Snapshot) -> None:
-    """Refuse to learn from columns that another formula made.
+    """Refuse to learn from columns, or from labels of events, that another formula made.
 
     Raises:
-        LakehouseError: If gold is not made with the contract's window features.
+        LakehouseError: If gold is not made with the contract's window features and target.
     """
     if not gold_holds_windows(lakehouse, learned, learned, snapshot):
         names = ", ".join(names_in(learned))
         raise LakehouseError(
             f"gold was made with other features than the project has now: {names}",
+            "make data; after a rollback, name the days: data --from … --to …",
+        )
+    if learned.target.event and not _is_made_with(lakehouse, learned, snapshot):
+        raise LakehouseError(
+            f"gold was made with another contract than {learned.file} holds now, so its labels "
+            f"({learned.target.column}) may be other ones",
             "make data; after a rollback, name the days: data --from … --to …",
         )
 
@@ -94,7 +104,7 @@ def table_with_windows(lakehouse: Lakehouse, rows: "pa.Table", contract: Contrac
 
     if not contract.window_features:
         return rows
-    who, wanted = [contract.entity_column, EVENT_TIME], names_in(contract)
+    who, wanted = _asked(contract), names_in(contract)
     if lacking := [name for name in who if name not in rows.column_names]:
         raise LakehouseError(
             f"the rows lack {' and '.join(lacking)}, and the model takes what the sources say of "
@@ -102,13 +112,10 @@ def table_with_windows(lakehouse: Lakehouse, rows: "pa.Table", contract: Contrac
             "give the rows with whom they are about, and when",
         )
     times = rows[EVENT_TIME].cast(pa.timestamp("us"))
-    asked = pa.table(
-        {
-            who[0]: rows[who[0]].cast(pa.string()),
-            EVENT_TIME: times,
-            _PLACE: pa.array(range(rows.num_rows), pa.int64()),
-        }
-    )
+    _say_beyond(lakehouse, times, contract)
+    owner = {name: rows[name].cast(pa.string()) for name in who if name != EVENT_TIME}
+    numbers = {_PLACE: pa.array(range(rows.num_rows), pa.int64())}
+    asked = pa.table({**owner, EVENT_TIME: times, **numbers})
     with lakehouse.staged(asked) as questions:
         answers = with_window_columns(questions, contract, source_rows_of(lakehouse, contract))
         found = lakehouse.collect(answers).sort_by(_PLACE)
@@ -118,15 +125,45 @@ def table_with_windows(lakehouse: Lakehouse, rows: "pa.Table", contract: Contrac
     return kept
 
 
+def _say_beyond(lakehouse: Lakehouse, times: "pa.ChunkedArray", contract: Contract) -> None:
+    """Say which rows a forecast's horizon does not reach: the service would refuse them."""
+    import pyarrow.compute as pc
+
+    forecast, table = contract.forecast, TableName("silver", contract.dataset)
+    if forecast is None or not lakehouse.exists(table):
+        return
+    known = lakehouse.read(table)
+    newest = lakehouse.collect(known.aggregate(newest=known[EVENT_TIME].max()))["newest"][0].as_py()
+    if newest is None:
+        return
+    reach = newest + timedelta(seconds=forecast.horizon_seconds)
+    beyond = times.filter(pc.greater(times, reach))
+    if len(beyond):
+        first = pc.min(beyond).as_py()
+        step(
+            f"windows: {len(beyond):,} of {len(times):,} rows, from {first:%F %T} on, are more "
+            f"than {forecast.horizon} (forecast.horizon) after the newest row of "
+            f"{contract.dataset}, {newest:%F %T}: what they take of the series is not known yet "
+            "and is missing, so their predictions are worth little; bring newer rows (make data), "
+            "or leave them out"
+        )
+
+
 def frame_with_windows(
     lakehouse: Lakehouse, rows: "pd.DataFrame", contract: Contract
 ) -> "pd.DataFrame":
     """The same for a frame."""
     import pyarrow as pa
 
-    who = [name for name in (contract.entity_column, EVENT_TIME) if name in rows.columns]
+    who = [name for name in _asked(contract) if name in rows.columns]
     found = table_with_windows(lakehouse, pa.Table.from_pandas(rows[who]), contract).to_pandas()
     return rows.assign(**{name: found[name].to_numpy() for name in names_in(contract)})
+
+
+def _asked(contract: Contract) -> list[str]:
+    """What a row must say of itself: when, and whom it is about, unless the rows are one series."""
+    has_owners = any(each.entity for each in definitions_in(contract))
+    return [*([contract.entity_column] if has_owners else []), EVENT_TIME]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
 
 from goldpath.contract import Contract
 from goldpath.features.window.definition import WindowDefinition
@@ -22,8 +23,10 @@ from goldpath.source_contract import SourceContract
 if TYPE_CHECKING:
     import ibis
 
-Account = Mapping[str, RunRecord]
+Account: TypeAlias = Mapping[str, RunRecord]
 """The newest record of each interval of a source's silver."""
+
+NO_ACCOUNT: Account = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class WindowSources:
         """The intervals of each source with rows that may count in some intervals of gold."""
         found: dict[str, set[str]] = {each.source: set() for each in self.definitions}
         for interval in intervals:
-            period = _period(interval)
+            period = period_of(interval)
             if period is None:
                 continue
             for each in self.definitions:
@@ -62,9 +65,19 @@ class WindowSources:
 
 
 def window_sources(
-    lakehouse: Lakehouse, contract: Contract, sources: Sequence[SourceContract]
+    lakehouse: Lakehouse,
+    contract: Contract,
+    sources: Sequence[SourceContract],
+    own: Account = NO_ACCOUNT,
 ) -> WindowSources:
-    """What the lake holds of the sources that a contract's window features read."""
+    """What the lake holds of the sources that a contract's window features read.
+
+    Args:
+        lakehouse: Where the sources are.
+        contract: With the project's features.
+        sources: The further sources.
+        own: What the main table's intervals are made from, where features read its own rows.
+    """
     definitions = definitions_in(contract)
     read = {each.source for each in definitions}
     return WindowSources(
@@ -73,7 +86,8 @@ def window_sources(
             each.dataset: latest_by_subject(read_records(lakehouse, each, "silver"))
             for each in sources
             if each.dataset in read
-        },
+        }
+        | ({contract.dataset: own} if own else {}),
     )
 
 
@@ -88,12 +102,24 @@ def rows_reached(
     }
 
 
-def of_interval(sources: WindowSources, recipes: str) -> Callable[[str], str]:
-    """What an interval is made from beside its own rows: the recipes, and rows of the sources."""
+def of_interval(
+    sources: WindowSources, recipes: str, labels: Callable[[str], str] = lambda _: ""
+) -> Callable[[str], str]:
+    """What an interval is made from beside its own rows: the recipes, and rows of the sources.
+
+    Args:
+        sources: Of the window features.
+        recipes: What stands for the recipes.
+        labels: What stands for the events that an interval's labels are made from.
+    """
 
     def text(interval: str) -> str:
-        digest = sources.digest(interval)
-        parts = [recipes, f"windows {digest}" if digest else ""]
+        digest, events = sources.digest(interval), labels(interval)
+        parts = [
+            recipes,
+            f"windows {digest}" if digest else "",
+            f"labels {events}" if events else "",
+        ]
         return " ".join(part for part in parts if part)
 
     return text
@@ -114,7 +140,7 @@ def _reach(definition: WindowDefinition, start: date, end: date) -> tuple[date, 
     return first.date(), last.date() + timedelta(days=0 if whole else 1)
 
 
-def _period(interval: str) -> tuple[date, date] | None:
+def period_of(interval: str) -> tuple[date, date] | None:
     """The days of an interval, the second one after it; None where its rows have no time."""
     if interval in (UNKNOWN_INTERVAL, WHOLE_TABLE):
         return None

@@ -1,48 +1,194 @@
-"""Where to put the threshold, from predictions of rows that the model did not see."""
+"""Where to put the threshold and how wide intervals are, by rows that the model did not see."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldpath.contract import Contract
+from goldpath.contract import Contract, PredictionInterval
 from goldpath.errors import NotEnoughDataError
 from goldpath.learning.decision.chosen import metric_named
-from goldpath.learning.decision.threshold import DecisionRule
+from goldpath.learning.decision.interval import chosen_interval
+from goldpath.learning.decision.lines import tuned_thresholds
+from goldpath.learning.decision.threshold import UNSURE, DecisionRule
 from goldpath.learning.predictions import Predictions
 from goldpath.project import Model, ProjectDefinitionError
 from goldpath.settings import DecisionSettings
+from goldpath.settings.decision import without
+from goldpath.settings.section import file_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CANDIDATES = 200
 """How many thresholds are tried: quantiles of the scores."""
+DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a training adds to its version's contract.
+
+    Attributes:
+        threshold: Where it decides for the positive class; None: the most probable class.
+        unsure: Around the threshold: where it leaves the decision open.
+        interval: Around the answers of a regression.
+        thresholds: Of several classes those that have one.
+    """
+
+    threshold: float | None = None
+    unsure: tuple[float, float] | None = None
+    interval: PredictionInterval | None = None
+    thresholds: dict[str, float] | None = None
+
+    def of(self, contract: Contract) -> Contract:
+        """The version's contract."""
+        decided = contract.with_threshold(self.threshold, self.unsure)
+        return decided.with_parts(
+            prediction_interval=self.interval, decision_thresholds=self.thresholds
+        )
+
+
+def decided_by(contract: Contract) -> Decided:
+    """What a version's contract has beside the project's."""
+    return Decided(
+        contract.decision_threshold,
+        contract.decision_unsure,
+        contract.prediction_interval,
+        contract.decision_thresholds,
+    )
+
+
+def deciding_as(contract: Contract, version: Contract) -> Contract:
+    """A contract with the threshold, band and interval of a version, which has one of its own."""
+    return decided_by(version).of(contract)
+
+
+def as_trained(contract: Contract, decision: DecisionSettings) -> Contract:
+    """The contract of a version of these settings; what a training chooses is one half, or 0."""
+    if decision.interval is not None:
+        return contract.with_interval(PredictionInterval(decision.interval, 0.0))
+    if not decision.decides:
+        return contract
+    if not contract.is_binary:
+        even = dict.fromkeys(contract.target.classes[1:], 0.5)
+        return contract.with_parts(decision_thresholds=decision.thresholds or even)
+    band = (0.5, 0.5) if isinstance(decision.unsure, dict) else decision.unsure
+    return contract.with_threshold(decision.threshold or 0.5, band)
+
+
+def needs_predictions(decision: DecisionSettings) -> bool:
+    """Whether what is chosen depends on predictions, which cost a fit a fold."""
+    tuned = decision.decides in ("tune_for", "capacity")
+    return tuned or isinstance(decision.unsure, dict) or decision.interval is not None
 
 
 def require_tunable(contract: Contract, decision: DecisionSettings, definitions: Model) -> None:
     """Refuse a rule that cannot be applied, before anything is fitted.
 
     Raises:
-        ProjectDefinitionError: If the target has not two classes, or the metric to tune for is
-            unknown, or does not look at decisions.
+        ProjectDefinitionError: If the target has not two classes, or is no number where an interval
+            is asked for, or the metric to tune for is unknown, or does not look at decisions.
     """
+    classes, file = contract.target.classes, file_of("decision", contract.model)
+    if decision.interval is not None and contract.problem != "regression":
+        raise ProjectDefinitionError(
+            f"{file}: decision.interval={decision.interval:g} is for a target that "
+            f"is a number; {contract.target.column} has {len(classes)} classes",
+            f"{without('interval', contract.model)}: the probabilities say how sure the model is",
+        )
     if not decision.decides:
         return
-    if not contract.is_binary:
+    of_several = decision.decides in ("thresholds", "tune_for") and decision.unsure is None
+    if not contract.is_binary and not (of_several and classes):
+        wrong = "unsure" if decision.decides == "tune_for" and classes else decision.decides
+        fitting = "three classes or more" if wrong == "thresholds" else "two classes"
         raise ProjectDefinitionError(
-            f"config/decision.yaml: decision.{decision.decides} is for a target of two classes; "
-            f"{contract.target.column} has {len(contract.target.classes) or 'no'} classes",
-            f"leave {decision.decides} out: the most probable class is decided",
+            f"{file}: decision.{wrong} is for a target of {fitting}; "
+            f"{contract.target.column} has {len(classes) or 'no'} classes",
+            without(wrong, contract.model)
+            + (
+                ": the most probable class is decided, or those of decision.thresholds"
+                if classes
+                else ""
+            ),
+        )
+    if decision.thresholds:
+        _require_lines(contract, decision.thresholds, file)
+    if decision.unsure is not None and UNSURE in classes:
+        raise ProjectDefinitionError(
+            f"{file}: decision.unsure makes the decision {UNSURE!r}, and "
+            f"{contract.target.column} has a class of that name",
+            "rename the class: target.aliases in config/project.yaml maps its raw text",
         )
     if not decision.tune_for:
         return
     metric = metric_named(decision.tune_for, definitions, contract, "decision.tune_for")
     if metric is None or "decided" not in metric.inputs:
         raise ProjectDefinitionError(
-            f"config/decision.yaml: decision.tune_for={decision.tune_for!r} looks at "
+            f"{file}: decision.tune_for={decision.tune_for!r} looks at "
             "probabilities, so no threshold changes it",
             "name a metric of decisions, such as value, f1_macro or balanced_accuracy",
         )
+
+
+def _require_lines(contract: Contract, thresholds: Mapping[str, float], file: str) -> None:
+    """Refuse thresholds of classes that there are not, or of each class."""
+    classes, column = contract.target.classes, contract.target.column
+    said = f"{file}: decision.thresholds"
+    if contract.is_binary:
+        raise ProjectDefinitionError(
+            f"{said} is for a target of three classes or more; {column} has 2 classes",
+            f"{without('thresholds', contract.model)}; `threshold:` is the probability of "
+            f"{contract.target.positive}",
+        )
+    if strange := [name for name in thresholds if name not in classes]:
+        raise ProjectDefinitionError(
+            f"{said} names {', '.join(strange)}; {column} has the classes {', '.join(classes)}",
+            "correct the name",
+        )
+    if set(thresholds) == set(classes):
+        raise ProjectDefinitionError(
+            f"{said} names every class of {column}, and a row may reach no threshold",
+            "leave a class out: it is decided where no other is",
+        )
+
+
+def chosen_decision(
+    contract: Contract,
+    decision: DecisionSettings,
+    definitions: Model,
+    truth: np.ndarray,
+    scores: np.ndarray,
+    rows: "pd.DataFrame",
+    targets: np.ndarray | None = None,
+) -> Decided:
+    """What the settings ask for; the first arguments are those of `chosen_threshold`.
+
+    `scores` are the probabilities of all classes where there are more than two. `targets` are
+    those of all rows to learn from: `truth` where each of them has a score.
+
+    Raises:
+        NotEnoughDataError: If no threshold can be told apart, ties are too many for a band, or an
+            interval needs more rows.
+    """
+    if decision.interval is not None:
+        known = truth if targets is None else targets
+        return Decided(interval=chosen_interval(decision.interval, truth, scores, known))
+    if not contract.is_binary:
+        metric = metric_named(decision.tune_for, definitions, contract, "decision.tune_for")
+        if metric is None:  # `require_tunable` has refused it
+            raise TypeError(f"{decision.tune_for} does not look at decisions")
+        return Decided(thresholds=tuned_thresholds(contract, metric, truth, scores, rows))
+    threshold = chosen_threshold(contract, decision, definitions, truth, scores, rows)
+    band = decision.unsure
+    if threshold is None or band is None:
+        return Decided(threshold)
+    if isinstance(band, dict):
+        file = file_of("decision", contract.model)
+        band = _band_of_share(scores, threshold, band["share"], file)
+    return Decided(threshold, band)
 
 
 def chosen_threshold(
@@ -69,7 +215,8 @@ def chosen_threshold(
     if decision.threshold is not None:
         return decision.threshold
     if decision.capacity is not None:
-        return _by_capacity(scores, decision.capacity)
+        file = file_of("decision", contract.model)
+        return _by_capacity(scores, decision.capacity, file)
     if not decision.tune_for:
         return None
     metric = metric_named(decision.tune_for, definitions, contract, "decision.tune_for")
@@ -105,7 +252,7 @@ def _candidates(scores: np.ndarray) -> list[float]:
     return [0.5, *middles.tolist()]
 
 
-def _by_capacity(scores: np.ndarray, share: float) -> float:
+def _by_capacity(scores: np.ndarray, share: float, file: str) -> float:
     """The least threshold above which lies at most this share of the rows."""
     distinct, counts = np.unique(scores, return_counts=True)
     above = len(scores) - np.cumsum(counts)  # rows above each distinct score
@@ -114,6 +261,25 @@ def _by_capacity(scores: np.ndarray, share: float) -> float:
         raise NotEnoughDataError(
             f"decision.capacity={share:g} decides no row: {counts[-1]} of {len(scores)} rows share "
             f"the highest score, {distinct[-1]:.6g}",
-            "raise decision.capacity in config/decision.yaml, or bring more rows: make data",
+            f"raise decision.capacity in {file}, or bring more rows: make data",
         )
     return float((distinct[allowed] + distinct[allowed + 1]) / 2)
+
+
+def _band_of_share(
+    scores: np.ndarray, threshold: float, share: float, file: str
+) -> tuple[float, float]:
+    """The widest band around the threshold that holds at most this share of the rows."""
+    # Rounded: 0.41 and 0.39 are equally near to 0.4.
+    near = np.round(np.abs(scores - threshold), DIGITS)
+    distances, counts = np.unique(near, return_counts=True)
+    within = np.cumsum(counts)
+    held = int(np.searchsorted(within, share * len(scores), side="right"))
+    if held == 0:
+        raise NotEnoughDataError(
+            f"decision.unsure={{share: {share:g}}} leaves no row open: {counts[0]} of "
+            f"{len(scores)} rows are equally near to the threshold {threshold:.6g}",
+            f"raise the share in {file}, or write two probabilities: [0.4, 0.6]",
+        )
+    width = float(distances[held - 1] + distances[held]) / 2
+    return max(0.0, threshold - width), min(1.0, threshold + width)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from goldpath.contract import Contract
+from goldpath.learning.decision.quality import decision_metrics
 from goldpath.learning.decision.value import VALUE, value_metric
 from goldpath.learning.metric import Metric, only_on_rows
 from goldpath.learning.metrics import (
@@ -19,6 +20,7 @@ from goldpath.learning.metrics import (
 from goldpath.learning.predictions import Predictions
 from goldpath.project import Model, ProjectDefinitionError
 from goldpath.settings import DecisionSettings, TrainingSettings
+from goldpath.settings.section import file_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,23 +95,30 @@ def with_chosen_metrics(
         ProjectDefinitionError: If there is no such metric, or two have one name.
     """
     own = [each for each in (definitions.metric, *definitions.metrics) if each is not None]
+    file = file_of("decision", contract.model)
     if decision.values:
         if any(each.name == VALUE for each in own):
             raise ProjectDefinitionError(
-                f"project.py hands over a metric {VALUE!r}, and config/decision.yaml sets "
+                f"project.py hands over a metric {VALUE!r}, and {file} sets "
                 "decision.values, which makes one",
                 "rename the project's: @metric(name=…)",
             )
         own.append(value_metric(contract, decision.values, decision.unit))
+    brought = decision_metrics(decision)
+    if taken := {each.name for each in own} & {each.name for each in brought}:
+        raise ProjectDefinitionError(
+            f"project.py hands over a metric {min(taken)!r}, which {file} brings",
+            "rename the project's: @metric(name=…)",
+        )
     name = training.metric
     if not name:
         further = [each for each in own if each is not definitions.metric]
-        return replace(definitions, metrics=further)
+        return replace(definitions, metrics=[*further, *brought])
     main = _named(name, own, contract, "training.metric")
     if main is not None and not main.greater_is_better:
-        return replace(definitions, metric=negated(main), metrics=own)
+        return replace(definitions, metric=negated(main), metrics=[*own, *brought])
     further = [each for each in own if main is None or each.name != main.name]
-    return replace(definitions, metric=main, metrics=further)
+    return replace(definitions, metric=main, metrics=[*further, *brought])
 
 
 def metric_named(name: str, definitions: Model, contract: Contract, setting: str) -> Metric | None:
@@ -139,9 +148,9 @@ def _named(name: str, own: Sequence[Metric], contract: Contract, setting: str) -
         looked_at = "probability" if name in OF_PROBABILITY else "decided"
         more = name not in LESS_IS_BETTER
         return BuiltIn(name, only_on_rows, ("truth", looked_at), greater_is_better=more)
-    file = f"config/{setting.partition('.')[0]}.yaml"
+    file = file_of(setting.partition(".")[0], contract.model)
     fix = (
-        "set decision.values in config/decision.yaml"
+        f"set decision.values in {file_of('decision', contract.model)}"
         if name == VALUE
         else f"correct it in {file}, or hand the metric over in project.py: Model(metrics=[…])"
     )

@@ -11,6 +11,9 @@ import numpy as np
 
 from goldpath.contract import Contract
 
+UNSURE = "unsure"
+"""The decision of a row in the band."""
+
 
 @dataclass(frozen=True)
 class DecisionRule:
@@ -18,16 +21,30 @@ class DecisionRule:
 
     Attributes:
         threshold: Of two classes the positive one is decided where its probability is above this;
-            None: the most probable class.
+            None: the most probable class, or by the thresholds of several.
+        unsure: The probabilities of the positive class from and up to which, both included, the
+            decision is left to whoever asks; None: each row is decided.
+        by_class: Of several classes the threshold of each, in their order, None where it has none;
+            empty: the most probable class is decided. A class is decided where its probability is
+            above its threshold; of several such the one with the most times its threshold; where
+            there is none, the most probable class of those without a threshold.
     """
 
     threshold: float | None
+    unsure: tuple[float, float] | None = None
+    by_class: tuple[float | None, ...] = ()
 
     def label(self, answer: Sequence[float]) -> int:
         """The class of a row's probabilities, by its place in the contract's classes."""
-        if self.threshold is None:
-            return answer.index(max(answer))
-        return int(answer[1] > self.threshold)
+        if self.threshold is not None:
+            return int(answer[1] > self.threshold)
+        if self.by_class:
+            pairs = list(zip(answer, self.by_class, strict=True))
+            times = [each / line if line and each > line else 0.0 for each, line in pairs]
+            if any(times):
+                return times.index(max(times))
+            answer = [-1.0 if line else each for each, line in pairs]
+        return answer.index(max(answer))
 
     def labels(self, answers: np.ndarray) -> np.ndarray:
         """The same for many rows.
@@ -38,12 +55,42 @@ class DecisionRule:
         Returns:
             Places of the classes, shape (rows,).
         """
-        if self.threshold is None:
-            places: np.ndarray = answers.argmax(axis=1)
-            return places
-        return (answers[:, 1] > self.threshold).astype(np.intp)
+        if self.threshold is not None:
+            return (answers[:, 1] > self.threshold).astype(np.intp)
+        places: np.ndarray = answers.argmax(axis=1)
+        if self.by_class:
+            lines = np.array(self.by_class, dtype=np.float64)  # NaN where there is none
+            times = np.where(answers > lines, answers / lines, 0.0)
+            others = np.where(np.isnan(lines), answers, -1.0).argmax(axis=1)
+            places = np.where(times.any(axis=1), times.argmax(axis=1), others)
+        return places
+
+    def leaves_open(self, score: float) -> bool:
+        """Whether a row with this probability of the positive class is in the band."""
+        return self.unsure is not None and self.unsure[0] <= score <= self.unsure[1]
+
+    def left_open(self, scores: np.ndarray) -> np.ndarray:
+        """The same for many rows: booleans, shape (rows,)."""
+        if self.unsure is None:
+            return np.zeros(len(scores), dtype=bool)
+        return (self.unsure[0] <= scores) & (scores <= self.unsure[1])
 
 
 def rule_of(contract: Contract) -> DecisionRule:
     """The rule of a version, which its contract holds."""
-    return DecisionRule(contract.decision_threshold)
+    lines = contract.decision_thresholds or {}
+    by_class = tuple(map(lines.get, contract.target.classes)) if lines else ()
+    return DecisionRule(contract.decision_threshold, contract.decision_unsure, by_class)
+
+
+def scores_of(answers: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """P(positive) of two classes, P(decided) of more, or the value: shape (rows,).
+
+    Args:
+        answers: Shape (rows, classes or 1).
+        places: The decided classes, shape (rows,).
+    """
+    if answers.shape[1] == 2:
+        return answers[:, 1]
+    scores: np.ndarray = np.take_along_axis(answers, places[:, None], axis=1)[:, 0]
+    return scores

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from goldpath.contract import Contract
+from goldpath.learning.decision.threshold import rule_of
 from goldpath.learning.metric import Metric, only_on_rows
 from goldpath.learning.predictions import Predictions
 from goldpath.project import ProjectDefinitionError
-from goldpath.settings.decision import Outcome
+from goldpath.settings.decision import Outcome, without
+from goldpath.settings.section import file_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 VALUE = "value"
 """The name of the metric."""
+OPEN = 2
+"""The column of a row whose decision is left open."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,10 @@ class ValueMetric(Metric):
 
     Attributes:
         worth: What a decision is worth: rows are the truth (negative, positive), columns the
-            decision.
+            decision (negative, positive, unsure).
     """
 
-    worth: tuple[tuple[float, float], tuple[float, float]] = field(kw_only=True)
+    worth: tuple[tuple[float, float, float], tuple[float, float, float]] = field(kw_only=True)
 
     def on_rows(
         self,
@@ -40,8 +44,10 @@ class ValueMetric(Metric):
         rows: "pd.DataFrame | None",  # noqa: ARG002
     ) -> Callable[[np.ndarray | slice], float]:
         """The metric as a function of row numbers."""
+        decided = _is_positive(contract, np.asarray(predictions.values))
+        is_open = rule_of(contract).left_open(np.asarray(predictions.scores))
         worth = np.array(self.worth)[
-            _is_positive(contract, truth), _is_positive(contract, np.asarray(predictions.values))
+            _is_positive(contract, truth), np.where(is_open, OPEN, decided)
         ]
         return lambda chosen: float(worth[chosen].mean())
 
@@ -51,7 +57,7 @@ def value_metric(contract: Contract, values: Mapping[Outcome, float], unit: str)
 
     Args:
         contract: Names the positive class.
-        values: What `tp`, `fp`, `fn` and `tn` are worth; 0 where not named.
+        values: What `tp`, `fp`, `fn`, `tn` and `unsure` are worth; 0 where not named.
         unit: Of the values.
 
     Raises:
@@ -64,12 +70,14 @@ def value_metric(contract: Contract, values: Mapping[Outcome, float], unit: str)
             else f"has {len(contract.target.classes)} classes"
         )
         raise ProjectDefinitionError(
-            f"config/decision.yaml: decision.values names {', '.join(values)}, and the target "
-            f"{contract.target.column} {found}",
-            "leave values out, and write a @metric of `truth`, `decided` and `rows`",
+            f"{file_of('decision', contract.model)}: decision.values names "
+            f"{', '.join(values)}, and the target {contract.target.column} {found}",
+            f"{without('values', contract.model, '{}')}, and write a @metric of `truth`, "
+            "`decided` and `rows`",
         )
-    negative = (values.get("tn", 0.0), values.get("fp", 0.0))
-    positive = (values.get("fn", 0.0), values.get("tp", 0.0))
+    look = values.get("unsure", 0.0)
+    negative = (values.get("tn", 0.0), values.get("fp", 0.0), look)
+    positive = (values.get("fn", 0.0), values.get("tp", 0.0), look)
     return ValueMetric(
         name=VALUE,
         function=only_on_rows,

@@ -176,7 +176,7 @@ def find_class(name: str, known: OwnClasses, uri: str) -> StoredClass:
         RegistryError: If it is nowhere; says who stored it and what to do.
     """
     project = running_project()
-    _ = project.definitions  # imports the modules that define the families
+    _ = project.families_of_all  # imports the modules that define the families
     stored_as, why = known.classes[name], ""
     module = stored_as.path.rpartition(".")[0]
     if name not in stored_classes() and module.partition(".")[0] == project.name:

@@ -21,6 +21,7 @@ from goldpath.registry.stores.store import RegistryError
 
 ALWAYS = ("numpy", "pandas", "scikit-learn", "skops")
 BOOSTING = {"lightgbm": "lightgbm", "xgboost": "xgboost", "catboost": "catboost"}
+FIRST_ROWS = 1000
 OF_TREES = {"LightGBMTrees": "lightgbm", "XGBoostTrees": "xgboost"}
 """Whose trees the engine's own estimators hold."""
 
@@ -29,7 +30,7 @@ def trusted_types() -> tuple[str, ...]:
     """The types that a stored pipeline may hold: the engine's, and what the families declare."""
     from goldpath.learning import families
 
-    return families.trusted_types(running_project().definitions)
+    return families.trusted_types(running_project().families_of_all)
 
 
 def read_pipeline(file: Path, uri: str) -> Any:
@@ -107,6 +108,7 @@ def model_signature(pipeline: Any, example: Any, contract: Contract) -> Any:
     from mlflow.models import ModelSignature, infer_signature
     from mlflow.types.schema import AnyType, ColSpec, Schema
 
+    example = _telling_rows(example)
     found = infer_signature(example, pipeline.predict(example))
     numeric = {feature.name for feature in contract.features if feature.is_numeric}
     columns = [
@@ -116,6 +118,18 @@ def model_signature(pipeline: Any, example: Any, contract: Contract) -> Any:
         for column in found.inputs.inputs
     ]
     return ModelSignature(inputs=Schema(columns), outputs=found.outputs)
+
+
+def _telling_rows(frame: Any) -> Any:
+    """The first rows, and of each column one with a value and one without, where there are any.
+
+    MLflow looks at each value as a Python object; these rows tell it the same as all.
+    """
+    places = set(range(min(len(frame), FIRST_ROWS)))
+    for name in frame:
+        missing = frame[name].isna().to_numpy()
+        places |= {int(missing.argmax()), int(missing.argmin())}
+    return frame.iloc[sorted(places)]
 
 
 def model_requirements(pipeline: Any) -> list[str]:

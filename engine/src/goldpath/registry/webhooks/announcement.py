@@ -125,13 +125,13 @@ def event_of_mlflow(payload: Mapping[str, Any]) -> RegistryEvent:
 
 
 def announce(settings: Settings, event: RegistryEvent) -> str:
-    """Send an event to `registry.webhook_url`; what came of it, as a sentence.
+    """Send an event to `registry.webhook_url`; what came of it, as a sentence; empty without one.
 
     A receiver that is down undoes no promotion, so this raises nothing.
     """
     url = settings.registry.webhook_url.get_secret_value()
     if not url:
-        return "no webhook is set"
+        return ""
     body = json.dumps(render(event, settings.registry.webhook_format)).encode()
     try:
         deliver(url, body, settings.registry.webhook_secret.get_secret_value())
@@ -148,7 +148,7 @@ def deliver(url: str, body: bytes, secret: str) -> None:
     """
     headers = {"Content-Type": "application/json", **sign_message(body, secret)}
     if not url.startswith(("https://", "http://")):
-        raise MessageError("registry.webhook_url is no http(s) address", "correct it")
+        raise MessageError("the receiver's URL is no http(s) address", "correct it")
     request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310  # nosec B310

@@ -15,7 +15,7 @@ Each function below hands a part of the project to the engine and is called when
 needed, so its imports stand inside.
 """
 
-from goldpath import Data, Model, Project, RowFeature, Service
+from goldpath import Data, Model, Project, RowFeature, Service, WindowFeature
 
 
 def data() -> Data:
@@ -26,8 +26,8 @@ def data() -> Data:
     return Data(aws=aws_integration.names)
 
 
-def features() -> list[RowFeature]:
-    """What is computed of a row, in the lake, in batches and in the service."""
+def features() -> list[RowFeature | WindowFeature]:
+    """What is computed of a row and looked up in sources, in the lake, batches and the service."""
     return []  # of features/rows.py
 
 
@@ -72,7 +72,8 @@ gold, and is computed by the service of what a caller sends. Callers never send 
     def charge_rate(row: Row) -> Value:
         return row.charges / (row.months + 1)
 
-Then `return [rows.charge_rate]` in `features()` of project.py.
+Then `return [rows.charge_rate]` in `features()` of project.py. What is looked up in further tables
+(`make add-source`) is a window feature, in the same list: `docs features`.
 """
 ''',
     "src/PACKAGE/inference/api.py": '''\
@@ -223,11 +224,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from goldpath import Contract, Settings, load_contract, load_settings
+from goldpath import Contract, Model, Settings, load_contract, load_settings
 
 from PACKAGE.project import project
 
 ROOT = Path(__file__).resolve().parents[1]
+FURTHER = sorted(file.parent.name for file in ROOT.glob("models/*/project.yaml"))
+MODELS = ["", *FURTHER]
+"""The main model, which goes by no name here, and those that `make add-model` has added."""
+
+
+def definitions_of(model: str) -> Model:
+    """What `project.py` hands over for one of `MODELS`."""
+    return project.for_model(model, FURTHER).definitions
 
 
 @dataclass(frozen=True)
@@ -260,16 +269,25 @@ class Workplace:
 
 @pytest.fixture(scope="session")
 def contract() -> Contract:
-    """What a row of this project's data is."""
-    return load_contract(ROOT)
+    """What a row of this project's data is, as the main model reads it."""
+    return load_contract(ROOT, model="")
 
 
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     """A workplace without data."""
     root = tmp_path_factory.mktemp("workplace")
-    shutil.copytree(ROOT / "config", root / "config")
+    for folder in ("config", "models"):
+        if (ROOT / folder).is_dir():
+            shutil.copytree(ROOT / folder, root / folder)
     return Workplace(root)
+
+
+@pytest.fixture(scope="session")
+def checked(workplace: Workplace) -> dict[str, Any]:
+    """What `check` says of each of `MODELS`."""
+    found = workplace.run("check")
+    return {"": found, **found["models"]}
 ''',
 }
 
@@ -278,6 +296,7 @@ BARE: Mapping[str, str] = {"src/PACKAGE/project.py": PROJECT, **PLACES, **STEPS,
 
 REMOVED = (
     "src/PACKAGE/features/customers.py",
+    "src/PACKAGE/features/history.py",
     "tests/test_data_recipes.py",
     "tests/test_features.py",
     "tests/test_model.py",
@@ -286,13 +305,20 @@ REMOVED = (
 )
 """Every file that goes: the example's, and the tests of it."""
 
+DATASET = "customer_churn"
+SOURCES = {"payments": "data/sample/payments", "tickets": "data/sample/tickets"}
+"""The example's further sources by name, each with its path; a team's own of that name stays."""
+
+MODEL = "churn"
+"""What `project.py` calls the example's model."""
+
 DOCUMENTS = ("README.md", "docs/project.md")
 """Where parts between `<!-- example -->` and `<!-- end of the example -->` go."""
 
 EXAMPLES = frozenset(
     {
         *("data", "features", "churn", "service", "project"),  # project.py
-        *("charge_rate", "unbound_tickets"),
+        *("charge_rate", "unbound_tickets", "paid", "paid_above", "asked"),
         *("router", "CALL_FROM", "MAIL_FROM", "Customer", "Offer", "retention_offer"),
         *("choose_offer", "OFFERS"),
         *("MOST_BEHIND", "FEWEST_ROWS", "CERTAINTY", "NoRegionLeftBehind"),

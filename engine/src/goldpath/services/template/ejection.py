@@ -8,18 +8,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from goldpath.contract import load_contract
 from goldpath.errors import NothingToDoError, ProjectError
+from goldpath.models.folders import further_models
 from goldpath.services.template.bare_project import (
     BARE,
+    DATASET,
     DOCUMENTS,
     EXAMPLES,
     FEATURES,
+    MODEL,
     REMOVED,
+    SOURCES,
 )
 from goldpath.services.template.git import GitError, git
+from goldpath.source_contract import SourceContract, load_sources
 
 EXAMPLE_PART = re.compile(
-    r"<!-- example -->\n.*?<!-- end of the example -->\n\n?|^\| `eject-example` [^\n]*\n",
+    r"<!-- example -->\n.*?<!-- end of the example -->\n\n?|^\| `eject-example` [^\n]*\n"
+    r"|^\|[^\n]*`(?:features/history\.py|history\.\*)`[^\n]*\n|; history\.py: [^\n]*",
     re.DOTALL | re.MULTILINE,
 )
 
@@ -56,15 +63,20 @@ def eject_example(root: Path, package: str) -> Ejected:
     Raises:
         NothingToDoError: If the example has left before.
         EjectionError: If a file that would change is not in git as it is, or holds code that is
-            not the example's.
+            not the example's, or a target is made from one of the example's sources.
+        ContractError: If a contract or a source is wrong.
     """
     texts = {_named(file, package): _named(text, package) for file, text in BARE.items()}
     gone = [name for file in REMOVED if (root / (name := _named(file, package))).is_file()]
     if _named(REMOVED[0], package) not in gone:
         raise NothingToDoError("the example has left this project: features/customers.py is gone")
     texts |= _documents(root)
+    sources = _example_sources(root)
+    _require_no_target(root, sources)
+    gone += [each.file for each in sources]
     _require_in_git(root, [*gone, *(name for name in texts if (root / name).exists())])
     _require_examples(root, [name for name in (*gone, *texts) if name.startswith("src/")])
+    _require_one_model(root, _named("src/PACKAGE/project.py", package))
     for name, text in texts.items():
         draft = root / f"{name}.draft"
         draft.write_text(text, encoding="utf-8")
@@ -123,6 +135,46 @@ def _require_examples(root: Path, names: Sequence[str]) -> None:
             raise EjectionError(
                 f"{name} defines {', '.join(own)}, which is none of the example's",
                 "move it to a module of its own, and hand it over in project.py afterwards",
+            )
+
+
+def _require_one_model(root: Path, name: str) -> None:
+    """Insist that `project.py`, which is rewritten, hands over the example's model alone."""
+    handed = [
+        ast.unparse(key) if key else "**"
+        for node in ast.walk(ast.parse((root / name).read_text(encoding="utf-8")))
+        if isinstance(node, ast.keyword) and node.arg == "models"
+        for key in (node.value.keys if isinstance(node.value, ast.Dict) else [node.value])
+    ]
+    if own := [each for each in handed if each != repr(MODEL)]:
+        raise EjectionError(
+            f"{name}, which would be rewritten, hands over the models {', '.join(own)} beside "
+            f"{MODEL!r}",
+            "take them out of models= there and commit; hand them over again afterwards",
+        )
+
+
+def _example_sources(root: Path) -> list[SourceContract]:
+    """The further sources that are the example's, and not a team's own of the same name."""
+    return [
+        each
+        for each in load_sources(root)
+        if each.belongs_to == DATASET and SOURCES.get(each.dataset) == each.source.path
+    ]
+
+
+def _require_no_target(root: Path, sources: Sequence[SourceContract]) -> None:
+    """Insist that no model's target is made from a source that goes."""
+    going = {each.dataset: each.file for each in sources}
+    for model in ("", *further_models(root)):
+        contract = load_contract(root, model)
+        if file := going.get(contract.target.event):
+            raise EjectionError(
+                f"{contract.file}: target.event is {contract.target.event}, and {file} goes with "
+                "the example",
+                f"delete models/{model}, or give it another target"
+                if model
+                else "adopt your own data first: make adopt DATA=… TARGET=…",
             )
 
 

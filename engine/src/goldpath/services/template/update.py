@@ -30,7 +30,7 @@ from goldpath.services.vendored_engine import VENDOR, install_wheel, local_patch
 
 ENVIRONMENT = ".venv-update"
 UNMERGED = frozenset({"DD", "AU", "UD", "UA", "DU", "AA", "UU"})
-NEXT_STEPS = ("make setup", "make migrate", "make test", "git commit")
+NEXT_STEPS = ("make setup", "make migrate", "make describe", "make test", "git commit")
 
 
 class UpdateError(ProjectError):

@@ -43,7 +43,9 @@ class TrainBody(_Body):
     budget_seconds: float | None = Field(default=None, ge=1, allow_inf_nan=False)
     trials: int | None = Field(default=None, ge=1, le=10_000)
     metric: str | None = Field(default=None, max_length=40)
-    time_ordered: bool = False
+    time_ordered: bool | None = None
+    groups: Annotated[str, Field(min_length=1, max_length=200)] | Literal[False] | None = None
+    latency_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     # Only the first wrong row is described: describing thousands would hold up the service.
     rows: list[dict[str, Cell]] | None = Field(default=None, min_length=1, fail_fast=True)
     file: str | None = Field(default=None, min_length=1, max_length=500)
@@ -60,6 +62,16 @@ class TrainBody(_Body):
             raise ValueError("clusters are found in rows or a file; the gold table has a target")
         if own and self.problem_type != "clustering" and self.target is None:
             raise ValueError("target, the name of the column to predict, is missing")
+        told = self.time_ordered is not None or self.groups is not None
+        if told and (not own or self.problem_type == "clustering"):
+            raise ValueError(
+                "time_ordered and groups are of rows or a file with a target; for the gold table "
+                "the contract's event_time and entity say it"
+            )
+        if self.time_ordered and self.groups:
+            raise ValueError("time_ordered and groups were both given; one of them makes the folds")
+        if self.groups and self.groups == self.target:
+            raise ValueError("groups names the target; name the column that rows share")
         return self
 
 

@@ -77,6 +77,8 @@ class Desk:
             trials=body.trials,
             metric=body.metric,
             time_ordered=body.time_ordered,
+            groups=body.groups,
+            latency_ms=body.latency_ms,
             file=body.file,
             has_rows=body.rows is not None,
         )

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from goldpath.errors import ProjectError
+from goldpath.models.folders import VARIABLE
 from goldpath.reports import write_report
 from goldpath.settings import Settings
 
@@ -63,7 +64,9 @@ class JobRequest:
         budget_seconds: For the search.
         trials: The most configurations.
         metric: What to optimise.
-        time_ordered: Whether the rows are in the order of time.
+        time_ordered: Whether the rows are in the order of time; None: to be found out.
+        groups: Column whose rows stay together; False for none; None: to be found out.
+        latency_ms: Milliseconds that the model may take for one row.
         file: A file below `data/`.
         has_rows: Whether rows came with the request. Without rows and file: the gold table.
     """
@@ -74,7 +77,9 @@ class JobRequest:
     budget_seconds: float | None = None
     trials: int | None = None
     metric: str | None = None
-    time_ordered: bool = False
+    time_ordered: bool | None = None
+    groups: str | Literal[False] | None = None
+    latency_ms: float | None = None
     file: str | None = None
     has_rows: bool = False
 
@@ -234,7 +239,11 @@ class JobStore:
             shutil.rmtree(self.folder / job.job_id)
 
     def _start(self, folder: Path, job: Job) -> None:
-        environment = {**os.environ, "MLOPS_ROOT": str(self.settings.root)}
+        environment = {
+            **os.environ,
+            "MLOPS_ROOT": str(self.settings.root),
+            VARIABLE: self.settings.model,
+        }
         environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
         package = self.settings.project.name
         with (folder / ALIVE_FILE).open("w") as alive, (folder / LOG_FILE).open("wb") as log:

@@ -83,7 +83,8 @@ def install_problem_answers(app: FastAPI, contract: Contract) -> None:
             raise error
         request.app.state.metrics.validation_failed(route_of(request.scope))
         found = error.errors()
-        errors = [_field_problem(item, contract) for item in found[:SHOWN_ERRORS]]
+        asked = getattr(request.state, "contract", None) or contract
+        errors = [_field_problem(item, asked) for item in found[:SHOWN_ERRORS]]
         more = len(found) - len(errors)
         named = ", ".join(item["field"] for item in errors[:3])
         detail = f"{len(found)} wrong: {named}" + (", …" if len(found) > 3 else "")
@@ -131,8 +132,9 @@ def _field_problem(error: Mapping[str, Any], contract: Contract) -> dict[str, st
     """One wrong field: where it is, what is wrong with it, what it should be."""
     # A form's name stands behind `body`; a feature may be called the same.
     inside = list(error["loc"])[1:] if error["loc"][:1] == ("body",) else list(error["loc"])
-    if inside[:1] in ([BY_FEATURES], [BY_KEY]):
-        inside = inside[1:]
+    form = 1 if inside[:1] == ["instances"] else 0
+    if inside[form : form + 1] in ([BY_FEATURES], [BY_KEY]):
+        del inside[form]
     place = inside or ["body"]
     kind = str(error["type"])
     name = str(place[-1])

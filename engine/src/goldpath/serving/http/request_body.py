@@ -15,6 +15,7 @@ from goldpath.serving.security import API_KEY_HEADER
 from goldpath.settings import ServingSettings
 
 if TYPE_CHECKING:
+    from goldpath.contract import Contract
     from goldpath.serving.access.clients import Access
     from goldpath.serving.access.limits import Limits
     from goldpath.serving.access.roles import Client, Role
@@ -60,17 +61,20 @@ class KeyedRoute(APIRoute):
 class PredictionRoute(KeyedRoute):
     """A route whose key, media type, size and JSON are checked before FastAPI parses the body.
 
-    `bounds` are how much a body may hold; those of the app where not given.
+    `bounds` are how much a body may hold; those of the app where not given. `contract` says what a
+    wrong field should have been; the app's where not given.
     """
 
     bounds: Bounds | None = None
+    contract: "Contract | None" = None
 
     def handler_behind_key(self) -> Handler:
         """Wrap FastAPI's handler."""
         handler = super().handler_behind_key()
-        bounds = self.bounds
+        bounds, contract = self.bounds, self.contract
 
         async def checked(request: Request) -> Response:
+            request.state.contract = contract
             media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if media_type != "application/json":
                 raise ProblemError(

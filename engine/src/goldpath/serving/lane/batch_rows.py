@@ -13,6 +13,8 @@ import numpy as np
 from goldpath.compiled.form import CompiledForm
 from goldpath.compiled.json_rows import Field, JsonRows, LineParts, RowReader, RowWriter
 from goldpath.contract import Contract, Feature
+from goldpath.learning.decision.interval import ends
+from goldpath.learning.decision.threshold import UNSURE, DecisionRule, rule_of
 
 
 def batch_reader(
@@ -31,8 +33,12 @@ def batch_reader(
         most_rows: How many instances a request may hold.
         hidden: Features that are not logged.
     """
-    numbers = [feature.name for feature in contract.features if feature.is_numeric]
-    if {*numbers} != {*form.numbers} or {*contract.category_features} != {*form.categories}:
+    numbers = contract.numeric_features
+    if (
+        contract.text_features
+        or {*numbers} != {*form.numbers}
+        or {*contract.category_features} != {*form.categories}
+    ):
         return None
     return RowReader(
         [_field(feature, form, feature.name in hidden) for feature in contract.features],
@@ -64,15 +70,22 @@ class BatchWriter:
     """Writes what the log and the client get of a batch.
 
     Args:
-        classes: The contract's, in the order of the probabilities; none for a regression.
+        contract: The version's: its classes are in the order of the probabilities, and it says
+            what an answer has beside the prediction.
         model_name: The registered model.
         model_version: Its version.
         library: Holds the writer.
     """
 
     def __init__(
-        self, classes: tuple[str, ...], model_name: str, model_version: str, library: Path
+        self,
+        contract: Contract,
+        model_name: str,
+        model_version: str,
+        library: Path,
     ) -> None:
+        classes, self._rule = contract.target.classes, rule_of(contract)
+        self._interval = contract.prediction_interval
         name, version = json.dumps(model_name), json.dumps(model_version)
         labels = tuple(json.dumps(label, ensure_ascii=False) for label in classes)
         starts = ["{", *[","] * (len(labels) - 1)]
@@ -80,14 +93,19 @@ class BatchWriter:
         if classes:
             probabilities[0] = f',"probabilities":{probabilities[0]}'
         behind = "}" if classes else ',"probabilities":null'
+        if self._interval is not None:
+            probabilities = ["", ',"lower":', ',"upper":']
+            behind = f',"interval":{self._interval.level!r}{behind}'
         parts = LineParts(
             line=('{"prediction_id":"', ',"prediction":', ',"score":', ',"entity":null}\n'),
             item=('{"prediction":', f'{behind},"prediction_id":"', '"}'),
             outputs=tuple(probabilities),
             labels=labels,
             score={0: 0, 2: 1}.get(len(classes)),
+            others=_decisions(labels, self._rule),
         )
-        self._writer = RowWriter(parts, len(classes) or 1, library)
+        self._labels = len(labels) if parts.others else 0
+        self._writer = RowWriter(parts, len(probabilities) or 1, library)
         head = f'"model_name":{name},"model_version":{version},"predictions":['
         self._head = b"{" + head.encode()
         self._behind_time = f'","model_version":{version},"features":'
@@ -105,7 +123,34 @@ class BatchWriter:
             first_id: The first row's id; the others are counted on.
             at: When, ISO 8601.
         """
+        shown = best + self._labels
+        if self._rule.unsure is not None:
+            shown += self._labels * self._rule.left_open(answers[:, 1])
+        if self._interval is not None:
+            answers = np.column_stack([answers, *ends(self._interval, answers[:, 0])])
         floats = self._encode(answers.ravel().tolist())[1:-1] + b","
         stamp = f'","at":"{at}{self._behind_time}'.encode()
-        lines, items = self._writer.write(rows, best, floats, first_id, stamp)
+        lines, items = self._writer.write(rows, shown, floats, first_id, stamp)
         return lines, b"%b%b]}" % (self._head, items)
+
+
+def _decisions(labels: tuple[str, ...], rule: DecisionRule) -> tuple[str, ...]:
+    """What an item shows in a label's place: each label decided, then each label left open.
+
+    Args:
+        labels: As JSON.
+        rule: Shows nothing where it has no threshold, and none of a class without one.
+    """
+    if rule.by_class:
+        lines = [f',"threshold":{line!r}' if line else "" for line in rule.by_class]
+        return tuple(
+            f'{label},"decision":{label}{line}' for label, line in zip(labels, lines, strict=True)
+        )
+    if rule.threshold is None:
+        return ()
+    decided = [(each, each) for each in labels]
+    left_open = [(each, f'"{UNSURE}"') for each in labels] if rule.unsure is not None else []
+    return tuple(
+        f'{label},"decision":{decision},"threshold":{rule.threshold!r}'
+        for label, decision in (*decided, *left_open)
+    )

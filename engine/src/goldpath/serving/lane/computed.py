@@ -29,9 +29,10 @@ class ComputedColumns:
         form: What the model takes.
 
     Attributes:
-        order: The features of a request, as a row's values are given.
-        request_form: The form's numbers and categories that a request sends; only its names and
-            codes are of use.
+        order: The features of a request and the columns of window features, as a row's values are
+            given.
+        request_form: The form's numbers and categories of these; only its names and codes are of
+            use.
         reads_codes: Whether codes tell all that the features read. A category that no row of the
             training had shares its code with others.
     """
@@ -41,7 +42,7 @@ class ComputedColumns:
         self._definitions = definitions_of(contract)
         read = columns_read(contract, self._definitions)
         self._numbers = [name for name, is_text in read.items() if not is_text]
-        sent = {feature.name: feature for feature in contract.request.features}
+        sent = {feature.name: feature for feature in contract.recorded.features}
         self.request_form = replace(
             form,
             numbers=tuple(name for name in form.numbers if name in sent),
@@ -58,6 +59,15 @@ class ComputedColumns:
         )
         # The code behind the known ones is of a text that is none of them, and is never read.
         self._texts = {name: known_texts([*known, None, None]) for name, known in texts.items()}
+        self._known = {name: frozenset(known) for name, known in texts.items()}
+
+    def knows(self, values: Mapping[str, Sequence[str]]) -> bool:
+        """Whether codes tell the texts that the features read apart.
+
+        Args:
+            values: The different texts of each category, in some rows.
+        """
+        return all(known.issuperset(values[name]) for name, known in self._known.items())
 
     def rows(self, rows: Sequence[Values]) -> list[Values]:
         """Rows with their features, in the order of the form's numbers and categories."""

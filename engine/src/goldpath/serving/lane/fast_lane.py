@@ -9,15 +9,18 @@ Two ways lead into it: `LaneProtocol`, straight from the connection, and ASGI, u
 
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from goldpath.serving.access.roles import Client
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.lane.batch_marks import BatchMarks
+from goldpath.serving.lane.entity_rows import EntityRows, lane_reader, left_to_app
 from goldpath.serving.lane.model import LaneModel
 from goldpath.serving.lane.request_heads import Head, RequestHeads, read_headers
 from goldpath.serving.lane.request_structs import DecodedRow
 from goldpath.serving.lane.turn import LaneTurn, Request
+from goldpath.serving.log.personal import HiddenColumns
 from goldpath.serving.monitoring import PREDICTION_ROUTES
 from goldpath.serving.predictor import Champion, NoModelError
 from goldpath.serving.security import JSON_HEADERS
@@ -57,12 +60,15 @@ class FastLane:
     """
 
     def __init__(self, app: "ASGIApp", core: "ServingCore") -> None:
-        settings = core.settings
+        self._settings = settings = core.settings
+        self._reader = lane_reader(settings, core.metrics)
+        self._hidden = HiddenColumns(settings, core.contract)
         self.app = app
         self.heads = RequestHeads(PREDICTION_ROUTES)
         self.turn = LaneTurn(self.done)
         self.read_seconds = settings.serving.read_seconds
         self._contract = core.contract
+        self._answer_fields = core.answer_fields
         self._access = core.access
         self._limits = core.limits
         self._proxies = core.proxies
@@ -111,8 +117,8 @@ class FastLane:
         """
         loaded = self._traffic.loaded_versions()
         prepared = {key: model for key, model in self._prepared.items() if key in loaded}
-        if champion.model.contract.window_features:
-            return  # the app answers for it
+        if left_to_app(champion.model, self._contract, self._settings):
+            return
         try:
             prepared[champion.version.version] = self._lane_model(champion)
         except Exception:
@@ -236,11 +242,11 @@ class FastLane:
             chosen = self._traffic.pinned(head.pin.decode("latin-1"))
         else:
             chosen = self._traffic.choose(body)
-        if chosen.model.contract.window_features:
-            raise ProblemError(501, "the app looks up what is known of the entity")
         version = chosen.version.version
         model = self._models.get(version)
         if model is None or model.champion is not chosen:
+            if left_to_app(chosen.model, self._contract, self._settings):
+                raise ProblemError(501, "the app looks up what is known of the entity")
             loaded = self._traffic.loaded_versions()
             self._models = {key: kept for key, kept in self._models.items() if key in loaded}
             prepared = self._prepared
@@ -251,9 +257,14 @@ class FastLane:
             if model is None or model.champion is not chosen:
                 model = self._lane_model(chosen)
             self._models[version] = model
+        if model.is_by_key and head.path != PREDICT:
+            raise ProblemError(501, "the app looks up what is known of many entities")
         return model
 
     def _lane_model(self, champion: Champion) -> LaneModel:
+        contract, entities = champion.model.contract, None
+        if contract.window_features:
+            entities = partial(EntityRows, self._reader, self._hidden.of(contract), contract)
         return LaneModel(
             champion,
             self._contract,
@@ -261,6 +272,9 @@ class FastLane:
             self._log,
             self._metrics.prediction_counters(champion.version.version),
             self._shadow,
+            entities,
+            self._answer_fields,
+            self._metrics.own.of_version(champion.version.version),
         )
 
 

@@ -7,6 +7,7 @@ where a row takes microseconds; a fitted pipeline in a thread, with whatever que
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -15,10 +16,13 @@ from goldpath.compiled.form import CompiledForm
 from goldpath.compiled.json_rows import JsonRows, RowReader
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import Contract
+from goldpath.serving.answers.metric_series import Measure
+from goldpath.serving.answers.own_fields import AnswerField
 from goldpath.serving.lane.answers import Answer, AnswerWriter
 from goldpath.serving.lane.batch_rows import BatchWriter, batch_reader
 from goldpath.serving.lane.batching import MicroBatcher
 from goldpath.serving.lane.computed import ComputedColumns
+from goldpath.serving.lane.entity_rows import EntityRows
 from goldpath.serving.lane.request_structs import DecodedBatch, DecodedRow, RequestDecoder, Values
 from goldpath.serving.lane.row_arrays import RowArrays
 from goldpath.serving.prediction_log import PredictionLog
@@ -42,9 +46,14 @@ class LaneModel:
         prediction_log: Gets a line a row, before the answer.
         counters: Count rows by their predicted label.
         shadow: May score the rows again.
+        entities: Completes the rows of a model with window features, of which it takes single ones
+            by key.
+        fields: The project's own fields of an answer.
+        measure: Counts each prediction in the project's own metrics.
 
     Attributes:
         champion: The model.
+        is_by_key: Whether it has window features.
         is_immediate: Whether it answers within microseconds, in the event loop.
     """
 
@@ -56,6 +65,9 @@ class LaneModel:
         prediction_log: PredictionLog,
         counters: Mapping[str, Callable[[float], None]],
         shadow: Shadow,
+        entities: Callable[[Sequence[str]], EntityRows] | None = None,
+        fields: Sequence[AnswerField] = (),
+        measure: Measure | None = None,
     ) -> None:
         self.champion = champion
         self._engine: _Compiled | _Batched
@@ -67,7 +79,9 @@ class LaneModel:
         if isinstance(model, CompiledModel):
             computed = ComputedColumns(model.contract, model.form) if has_own else None
             self._engine = _Computing(model, computed) if computed else _Compiled(model)
-            if computed is None or computed.reads_codes:
+            # A project's function reads Python values, which the reader in C does not make.
+            reads = bool(fields) or measure is not None
+            if not reads and (computed is None or computed.reads_codes):
                 form = computed.request_form if computed else model.form
                 self._reader, writer = _for_batches(
                     model, form, champion, contract, maximum_rows, prediction_log
@@ -76,14 +90,24 @@ class LaneModel:
             self._engine = encoded_engine(model)
         else:
             self._engine = _pipeline_engine(model, contract.feature_names)
-        self._decoder = RequestDecoder(contract, self._engine.order, maximum_rows)
+        order: Sequence[str] = self._engine.order
+        self._entities = entities(order) if entities else None
+        self.is_by_key = self._entities is not None
+        key = None
+        if self._entities is not None:
+            order, key = self._entities.sent, contract.entity
+        self._decoder = RequestDecoder(contract, order, maximum_rows, key)
         self._writer = AnswerWriter(
-            champion, contract, self._engine.order, prediction_log, counters, shadow, writer
+            *(champion, contract, self._engine.order, prediction_log, counters, shadow, writer),
+            fields,
+            measure,
         )
         self._shadow = shadow
 
     def row(self, body: bytes) -> DecodedRow | None:
         """The row of a request to `/predict`; None where the app has to look at it."""
+        if self.is_by_key and self._shadow.wants(self.champion):
+            return None  # the app completes the row for the shadow, too
         return self._decoder.single(body)
 
     def rows(self, body: bytes) -> JsonRows | DecodedBatch | None:
@@ -100,11 +124,23 @@ class LaneModel:
         Only where the model answers at once; see `is_immediate`.
         """
         try:
+            if self._entities is not None:
+                return self._answers_by_key(self._entities, rows)
             found = self._engine.now([row.values for row in rows])
             return self._writer.singles(rows, found)
         except Exception:
             log.exception("the fast lane failed; the app answers")
             return [None] * len(rows)
+
+    def _answers_by_key(
+        self, entities: EntityRows, rows: Sequence[DecodedRow]
+    ) -> Sequence[bytes | None]:
+        now = datetime.now(UTC)
+        complete = entities.complete(rows, now)
+        if complete is None:
+            return [None] * len(rows)
+        found = self._engine.now([row.values for row in complete])
+        return self._writer.singles(complete, found, now.isoformat())
 
     def ask(self, row: DecodedRow) -> "asyncio.Future[Sequence[Answer]]":
         """What will hold the answer to a row, by a model that takes its time; see `written`."""
@@ -227,7 +263,7 @@ def _for_batches(
     hidden = personal.columns if personal is not None else ()
     reader = batch_reader(contract, form, model.library, maximum_rows, hidden)
     version = champion.version
-    writer = BatchWriter(contract.target.classes, version.name, version.version, model.library)
+    writer = BatchWriter(model.contract, version.name, version.version, model.library)
     return reader, writer
 
 

@@ -29,10 +29,12 @@ class DecodedRow(NamedTuple):
     Attributes:
         struct: Encoded, it is the row by feature name.
         values: Its values in the decoder's order; None where missing.
+        entity: Whom it is about, where the decoder asks for it.
     """
 
     struct: Any
     values: Values
+    entity: str | None = None
 
 
 class DecodedBatch(NamedTuple):
@@ -54,9 +56,16 @@ class RequestDecoder:
         contract: What a row is.
         order: The features' names in the order in which a row's values are wanted.
         maximum_rows: How many instances a batch may hold.
+        entity: The key that a single request must have beside its features, of which none may be
+            left out then.
+
+    Attributes:
+        row_type: The struct of a row.
     """
 
-    def __init__(self, contract: Contract, order: Sequence[str], maximum_rows: int) -> None:
+    def __init__(
+        self, contract: Contract, order: Sequence[str], maximum_rows: int, entity: str | None = None
+    ) -> None:
         names = {
             feature.name: f"field_{number}" for number, feature in enumerate(contract.features)
         }
@@ -69,7 +78,14 @@ class RequestDecoder:
             forbid_unknown_fields=True,
             gc=False,
         )
-        single: Any = defstruct("Single", [("features", row)], forbid_unknown_fields=True)
+        self.row_type = row
+        self._single_names = ["features"] if entity is None else ["features", "entity_key"]
+        single: Any = defstruct(
+            "Single",
+            [("features", row), ("entity_key", _Key)][: len(self._single_names)],
+            rename={} if entity is None else {"entity_key": entity},
+            forbid_unknown_fields=True,
+        )
         batch: Any = defstruct(
             "Batch",
             [("instances", Annotated[list[row], Meta(min_length=1, max_length=maximum_rows)])],
@@ -79,7 +95,7 @@ class RequestDecoder:
         self._batch = msgspec.json.Decoder(batch).decode
         self._fields = [names[name] for name in order]
         self._values = _getter(self._fields)
-        texts = set(contract.category_features)
+        texts = {feature.name for feature in contract.features if not feature.is_numeric}
         self._nullable_texts = [
             place
             for place, name in enumerate(order)
@@ -97,18 +113,26 @@ class RequestDecoder:
     def single(self, body: bytes) -> DecodedRow | None:
         """The row of `{"features": {…}}`; None leaves the body to the other lane."""
         try:
-            row = self._single(body).features
+            asked = self._single(body)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
+        row, names = asked.features, len(self._single_names)
         values = self._values(row)
-        if UNSET in values or body.count(b":") != len(values) + 1 or b"\\" in body:
-            if not self._has_each_key_once(body, [row]):
+        if UNSET in values or body.count(b":") != len(values) + names or b"\\" in body:
+            if names > 1 and UNSET in values:
+                return None
+            if not self._has_each_key_once(body, [row], names):
                 return None
             values = self._values(row)
         for place in self._open:
             if not is_plain(values[place]):
                 return None
-        return DecodedRow(row, values)
+        if names == 1:
+            return DecodedRow(row, values)
+        key = asked.entity_key
+        if isinstance(key, float):
+            return None
+        return DecodedRow(row, values, str(key))
 
     def batch(self, body: bytes) -> DecodedBatch | None:
         """The rows of `{"instances": [{…}, …]}`; None leaves the body to the other lane."""
@@ -133,12 +157,17 @@ class RequestDecoder:
                 return None
         return DecodedBatch(rows, columns)
 
-    def _has_each_key_once(self, body: bytes, rows: list[Any]) -> bool:
+    def _has_each_key_once(self, body: bytes, rows: list[Any], outside: int = 1) -> bool:
         """Whether no key appears twice, of which msgspec would take the last.
 
         Also puts None where a key is not there. As many colons as keys settle it in most cases.
+
+        Args:
+            body: As it came.
+            rows: What was decoded.
+            outside: Keys of the body that are none of a row.
         """
-        expected = 1 + len(rows) * len(self._fields)
+        expected = outside + len(rows) * len(self._fields)
         for row in rows:
             values = self._values(row)
             if UNSET in values:
@@ -157,6 +186,11 @@ class RequestDecoder:
         """Whether reading it would hold up others only to refuse it: too many rows or keys."""
         allows = self._marks.counter()
         return not all(allows(body[at : at + LONG]) for at in range(0, len(body), LONG))
+
+
+_Text = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
+# A float is none, but 17.0 would pass for a whole number. Longer numbers may be too long as texts.
+_Key = _Text | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float
 
 
 def _no_key_appears_twice(body: bytes) -> bool:
@@ -197,4 +231,4 @@ def _annotation(domain: Domain) -> Any:
         return Annotated[float, Meta(ge=domain.minimum, le=domain.maximum)]
     if domain.categories is not None:
         return Literal[domain.categories]
-    return Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
+    return Annotated[str, Meta(min_length=1, max_length=domain.longest)]

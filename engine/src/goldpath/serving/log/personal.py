@@ -6,9 +6,11 @@ has the same hash, so that groups can still be counted; whoever has the key can 
 
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,12 @@ import msgspec
 
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
+from goldpath.features.row.learned import definitions_of
+from goldpath.features.window.learned import names_in, personal_windows
 from goldpath.settings import Settings
+from goldpath.source_contract import load_sources
+
+log = logging.getLogger(__name__)
 
 KEY_FILE = ".secrets/personal.key"
 PREFIX = "hashed:"
@@ -79,6 +86,54 @@ def hidden_columns(settings: Settings, contract: Contract) -> tuple[str, ...]:
     if settings.access.personal_values == "keep":
         return ()
     return tuple(name for name in contract.personal if name in contract.by_name)
+
+
+class HiddenColumns:
+    """The features of a version whose values are neither logged nor shown where they are looked up.
+
+    A version's contract says what was personal when it was trained; what a source's file names
+    `personal` since then counts, too.
+
+    Args:
+        settings: `access.personal_values`, and where `config/sources` is.
+        project: The project's present contract, whose own rows a forecast's windows read.
+    """
+
+    def __init__(self, settings: Settings, project: Contract) -> None:
+        self._settings, self._project = settings, project
+        self._held: dict[int, tuple[Contract, frozenset[str]]] = {}
+
+    @cached_property
+    def _by_source(self) -> dict[str, tuple[str, ...]] | None:
+        """The personal columns of each source; None where nobody can tell."""
+        try:
+            sources = load_sources(self._settings.root)
+            return {each.dataset: each.personal for each in (self._project, *sources)}
+        except ProjectError as error:
+            log.warning("window features are not logged: %s; fix: %s", error.message, error.fix)
+            return None
+
+    def of(self, contract: Contract) -> frozenset[str]:
+        """The names, of a version's contract."""
+        known, hidden = self._held.get(id(contract), (None, frozenset()))
+        if known is not contract:
+            hidden = frozenset(self._hidden(contract))
+            self._held = {**self._held, id(contract): (contract, hidden)}
+        return hidden
+
+    def _hidden(self, contract: Contract) -> set[str]:
+        if self._settings.access.personal_values == "keep":
+            return set()
+        found = {*hidden_columns(self._settings, contract)}
+        if contract.window_features:
+            sources = self._by_source
+            found |= {
+                *(names_in(contract) if sources is None else personal_windows(contract, sources))
+            }
+        for each in definitions_of(contract):  # each after those that it reads
+            if found & {*each.expression.columns}:
+                found.add(each.name)
+        return found
 
 
 def _key(settings: Settings) -> bytes:

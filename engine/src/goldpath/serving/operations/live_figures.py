@@ -82,7 +82,8 @@ def live_figures(metrics: Metrics, traffic: Traffic) -> LiveFigures:
     found: dict[str, list[Sample]] = defaultdict(list)
     for family in metrics.registry().collect():
         for sample in family.samples:
-            found[sample.name].append(sample)
+            if "model" not in sample.labels or not metrics.beside:  # those of the main model
+                found[sample.name].append(sample)
 
     def total(name: str) -> int:
         return int(sum(sample.value for sample in found[name]))

@@ -4,14 +4,15 @@ The form is made from the contract. The document holds its style and its script,
 hash in its Content-Security-Policy: nothing else runs, and nothing is loaded from elsewhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from goldpath.contract import Contract, Feature
-from goldpath.domain import LONGEST_TEXT, number_text
+from goldpath.domain import number_text
 from goldpath.pages.documents import render, source_hash, style_hash
-from goldpath.serving.schemas import example_features
+from goldpath.serving.schemas import example_row
 
 SCRIPT = "page.js"
 
@@ -74,22 +75,31 @@ def page_headers(*, script: bool = True) -> dict[str, str]:
     return {"Content-Security-Policy": "; ".join(rules)}
 
 
-def render_page(contract: Contract, *, needs_key: bool, has_swagger: bool = True) -> str:
+def render_page(
+    contract: Contract,
+    *,
+    needs_key: bool,
+    looked_up: Sequence[str] = (),
+    has_swagger: bool = True,
+) -> str:
     """The page as one document.
 
     Args:
         contract: The form's fields.
         needs_key: Whether the figures are shown only to those with a key.
+        looked_up: What the model takes of an entity, which the form then asks for.
         has_swagger: Whether `/docs` is Swagger's.
     """
     target = contract.target
-    example = example_features(contract)
+    example = example_row(contract)
     return render(
         "service.html",
         title=contract.dataset.replace("_", " ").capitalize(),
         target=target.column,
         what=" or ".join(target.classes) if len(target.classes) == 2 else contract.problem,
         needs_key=needs_key,
+        entity=contract.entity if looked_up else None,
+        looked_up=looked_up,
         has_swagger=has_swagger,
         fields=[
             _field(f"f{number}", feature, example[feature.name])
@@ -121,7 +131,7 @@ def _field(element: str, feature: Feature, example: object) -> FormField:
         nullable=feature.nullable,
         value=str(example).lower() if feature.type == "boolean" else str(example),
         options=_options(feature),
-        longest=LONGEST_TEXT,
+        longest=domain.longest,
         step="1" if is_whole else "any",
         minimum="" if domain.minimum is None else number_text(low),
         maximum="" if domain.maximum is None else number_text(high),

@@ -141,10 +141,11 @@ def _tables(name: str, form: Schema, parts: Schema) -> Iterable[FieldTable]:
         ),
     )
     for field, item in properties.items():
-        inner = _resolved(item, parts)
-        inner = _resolved(inner.get("items", inner), parts)
-        if inner.get("properties"):
-            yield from _tables(field, inner, parts)
+        for one in _one_of(_resolved(item, parts)) or [item]:
+            inner = _resolved(one, parts)
+            inner = _resolved(inner.get("items", inner), parts)
+            if inner.get("properties"):
+                yield from _tables(field, inner, parts)
 
 
 def _curl(method: str, path: str, content: Schema | None, parts: Schema, base_url: str) -> str:
@@ -170,11 +171,15 @@ def _answer(status: str, answer: Schema, parts: Schema) -> Answer:
 def _forms(schema: Schema, parts: Schema) -> list[tuple[str, Schema]]:
     """The forms that a body may have: one, or those of a `oneOf`."""
     found = _resolved(schema, parts)
-    several = found.get("oneOf") or found.get("anyOf")
-    if several:
+    if several := _one_of(found):
         return [(str(_resolved(one, parts).get("title", "")), _resolved(one, parts))
                 for one in several]  # fmt: skip
     return [("", found)] if found.get("properties") else []
+
+
+def _one_of(schema: Schema) -> list[Schema]:
+    several: list[Schema] = schema.get("oneOf") or schema.get("anyOf") or []
+    return several
 
 
 def _example(schema: Schema, parts: Schema) -> Any:
@@ -204,6 +209,6 @@ def _words(schema: Schema, parts: Schema) -> str:
     if item.get("enum"):
         return "one of " + ", ".join(map(str, item["enum"]))
     kind = item.get("type")
-    if kind is None and item.get("anyOf"):
-        return " or ".join(_words(one, parts) for one in item["anyOf"])
+    if kind is None and (several := _one_of(item)):
+        return " or ".join(_words(one, parts) for one in several)
     return f"list of {_words(item.get('items', {}), parts)}" if kind == "array" else str(kind or "")

@@ -1,5 +1,6 @@
 """The routes of the pages for people: `/` and `/reference`, which is `/docs` without Swagger."""
 
+from collections.abc import Sequence
 from functools import cache
 
 from fastapi import APIRouter, Request
@@ -10,20 +11,25 @@ from goldpath.serving.pages.home import page_headers, render_page
 from goldpath.serving.pages.reference import render_reference
 
 
-def page_router(contract: Contract, *, has_swagger: bool = True) -> APIRouter:
+def page_router(
+    contract: Contract, *, looked_up: Sequence[str] = (), has_swagger: bool = True
+) -> APIRouter:
     """The pages; they hold nothing that only some may see, so anybody may load them.
 
     All run in a thread: the first page imports Jinja2, and predictions do not wait for it.
 
     Args:
         contract: The form's fields.
+        looked_up: What the model takes of an entity, which the form then asks for.
         has_swagger: Whether `/docs` is Swagger's; else it is the reference.
     """
     router = APIRouter(include_in_schema=False)
 
     @cache
     def page(needs_key: bool) -> str:
-        return render_page(contract, needs_key=needs_key, has_swagger=has_swagger)
+        return render_page(
+            contract, needs_key=needs_key, looked_up=looked_up, has_swagger=has_swagger
+        )
 
     @router.get("/")
     def home(request: Request) -> HTMLResponse:

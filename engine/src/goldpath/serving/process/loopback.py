@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from goldpath.errors import ProjectError
+from goldpath.models.folders import VARIABLE
 from goldpath.serving.process.health import own_machine_opener
 from goldpath.settings import Settings
 
@@ -104,6 +105,7 @@ def loopback_service(
     environment = {
         **os.environ,
         "MLOPS_ROOT": str(settings.root),
+        VARIABLE: settings.model,
         "MLOPS_SERVING__HOST": "127.0.0.1",
         "MLOPS_SERVING__PORT": str(port),
         **variables,

@@ -72,7 +72,7 @@ def run_server(settings: Settings, production: bool, *, as_json: bool = False) -
         TracingError: If traces are asked for and their packages are missing.
         ServingError: If the port is taken, the host is not this machine's, or strangers could ask.
     """
-    contract = load_contract(settings.root)
+    contract = load_contract(settings.root, settings.model)
     require_credentials(settings)
     require_tracing(settings)
     tls = _tls(settings)
@@ -174,10 +174,12 @@ def create_worker(settings: Settings, contract: Contract, *, is_forked: bool) ->
         is_forked: Whether this process shares memory with others.
     """
     from goldpath.serving.lane.fast_lane import FastLane
+    from goldpath.serving.models.cores import add_further_models
     from goldpath.serving.process.late_app import LateApp
     from goldpath.serving.serving_core import ServingCore
 
     core = ServingCore(settings, contract, after_loading=partial(settle_memory, is_forked))
+    add_further_models(core)
     app = LateApp(partial(_make_app, core, is_forked), core.running, _give_up)
     return FastLane(app, core)
 

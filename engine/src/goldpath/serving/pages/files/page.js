@@ -101,7 +101,7 @@
     const text = input.value;
     if (text === "") return input.dataset.nullable ? null : undefined;
     if (input.dataset.type === "boolean") return text === "true";
-    return input.dataset.type === "category" ? text : Number(text);
+    return ["category", "text"].includes(input.dataset.type) ? text : Number(text);
   };
   const features = () => {
     const values = Object.create(null);
@@ -111,7 +111,11 @@
     }
     return values;
   };
-  const body = () => JSON.stringify({ features: features() });
+  const entity = find("entity");
+  const body = () => {
+    const key = entity && entity.value ? { [entity.dataset.key]: entity.value } : {};
+    return JSON.stringify({ ...key, features: features() });
+  };
   const showCurl = () => {
     const quoted = body().replaceAll("'", "'\\''");
     const key = credential || !mayAsk ? ' -H "X-API-Key: $API_KEY"' : "";
@@ -119,13 +123,19 @@
     set("curl", `curl -s ${url}${key} \\\n  -H 'Content-Type: application/json' \\\n  -d '${quoted}'`);
   };
   const showAnswer = (answer) => {
-    const value = answer.prediction;
-    set("prediction", typeof value === "number" ? number(value) : value);
+    const shown = (value) => (typeof value === "number" ? number(value) : value);
+    const decides = typeof answer.threshold === "number"; // a version with a threshold
+    const isOpen = decides && answer.decision !== answer.prediction;
+    set("prediction", decides ? answer.decision : shown(answer.prediction));
     const shares = Object.entries(answer.probabilities || {});
     find("probabilities").replaceChildren(
       ...shares.map(([name, share]) => barLine(name, percent(share), share)),
     );
     facts(find("answer-facts"), [
+      ["without the band", isOpen ? answer.prediction : ""],
+      ["threshold", decides ? number(answer.threshold) : ""],
+      ["interval", typeof answer.interval === "number"
+        ? `${number(answer.lower)} to ${number(answer.upper)} (level ${answer.interval})` : ""],
       ["model", answer.model_name],
       ["version", answer.model_version],
       ["prediction id", answer.prediction_id],
@@ -299,8 +309,10 @@
     find("drift").hidden = drift === null;
     if (drift === null) return;
     const words = { ok: "no drift", drift: "drift", insufficient: "too few rows" };
-    set("verdict", words[drift.verdict] || drift.verdict);
-    find("verdict").className = { ok: "good", drift: "bad" }[drift.verdict] || "";
+    // A check that found no new row has seen nothing, good or bad.
+    const verdict = drift.rows === 0 ? "nothing new to compare" : drift.verdict;
+    set("verdict", words[verdict] || verdict);
+    find("verdict").className = { ok: "good", drift: "bad" }[verdict] || "";
     const when = drift.checked_at ? new Date(drift.checked_at).toLocaleString() : "";
     const since = drift.since ? new Date(drift.since).toLocaleString() : "";
     facts(find("drift-facts"), [["what", drift.message], ["since", since], ["checked", when],

@@ -1,0 +1,1 @@
+"""How long a model takes for one row, and which ensemble is the best of those quick enough."""

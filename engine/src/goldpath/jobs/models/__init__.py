@@ -1,0 +1,1 @@
+"""Further models of a project: how one is added, and what is said of each."""

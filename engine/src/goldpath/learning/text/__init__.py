@@ -1,0 +1,1 @@
+"""Free text as numbers that any family of models can learn from."""

@@ -1,0 +1,1 @@
+"""The monitoring page: drift, quality, versions and alerts on one page, without Grafana."""

@@ -1,0 +1,1 @@
+"""Alertmanager: who is told of alerts, the messages, silences, and what alerts set off."""

@@ -1,0 +1,1 @@
+"""Answers to predictions, and the fields that a project adds to them."""
