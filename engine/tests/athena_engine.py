@@ -94,6 +94,10 @@ class AthenaEngine:
         except NoSuchTableError as error:
             raise AthenaError(f"TABLE_NOT_FOUND: Table {'.'.join(name)} does not exist") from error
 
+    def iceberg_of(self, found: dict[str, Any]) -> Table:
+        """What `find` found, without asking Glue again."""
+        return self._catalog._convert_glue_to_iceberg(found)
+
     def cached(self, table: Table, snapshot_id: int) -> pa.Table:
         key = (str(table.metadata.table_uuid) + str(table.metadata.current_schema_id), snapshot_id)
         rows = self._cache.get(key)
@@ -109,7 +113,7 @@ class _Statement:
         self.engine = engine
         self.database = database
         self.parameters = parameters
-        self.connection = duckdb.connect()
+        self.connection = duckdb.connect(config={"threads": 1})
         self.connection.execute("SET TimeZone = 'UTC'")
         for macro in MACROS:
             self.connection.execute(macro)
@@ -264,7 +268,7 @@ class _Statement:
             if table.args.get("version"):
                 raise AthenaError("NOT_SUPPORTED: This connector does not support versioned tables")
             return self._read_external(found)
-        iceberg = self.engine.iceberg(name)
+        iceberg = self.engine.iceberg_of(found)
         if kind:
             return self._inspect(iceberg, kind)
         snapshot_id = self._snapshot(iceberg, table.args.get("version"))
@@ -525,9 +529,10 @@ class _Statement:
         tree = tree.copy()
         target = tree.this
         name = self._target(target)
-        if not _is_iceberg(self.engine.find(name)):
+        found = self.engine.find(name)
+        if not _is_iceberg(found):
             raise AthenaError("NOT_SUPPORTED: Modifying Hive table rows is not supported")
-        table = self.engine.iceberg(name)
+        table = self.engine.iceberg_of(found)
         tasks = list(table.scan().plan_files())
         rows = self._rows_with_files(table, tasks)
         self.connection.register("__target_rows", rows)

@@ -123,7 +123,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 def make_project(root: Path) -> Settings:
     """Copy the configuration, with the sample's contract even where `adopt` wrote another."""
-    shutil.copytree(PROJECT / "config", root / "config")
+    # Without the example's further sources: who tests with some brings them.
+    shutil.copytree(PROJECT / "config", root / "config", ignore=shutil.ignore_patterns("sources"))
     shutil.copy(SAMPLE_CONTRACT, root / "config" / "project.yaml")
     # A million rows are for real models; test_compiled.py proves what finds the faults.
     training = root / "config" / "training.yaml"

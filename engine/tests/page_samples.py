@@ -1,16 +1,18 @@
 """Every page that goldpath makes, from values as real ones are."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
 from goldpath.automl import report_page
 from goldpath.automl.report import Dependence, Importance, Point, Report
-from goldpath.automl.result import HistoryPoint, LeaderboardEntry
+from goldpath.automl.result import HistoryPoint, LeaderboardEntry, Option
+from goldpath.automl.structure.findings import SPOKEN_FOLDS, Finding
 from goldpath.contract import Contract
 from goldpath.drift import report as drift_report
 from goldpath.drift.persistence import SourceVerdict
@@ -27,6 +29,16 @@ from goldpath.judging.validation_report import (
 from goldpath.lake.column_summary import ColumnSummary
 from goldpath.lake.lakehouse import Snapshot, TableName
 from goldpath.lake.run_log import RunRecord
+from goldpath.monitor import page as monitor_page
+from goldpath.monitor.drift_windows import SourceDrift
+from goldpath.monitor.lake_runs import Run, SourceFreshness
+from goldpath.monitor.predictions import Predictions, Scores
+from goldpath.monitor.quality import LiveQuality
+from goldpath.monitor.running import OpenAlert, OpenAlerts, ServiceTraffic
+from goldpath.monitor.state import MonitorState
+from goldpath.monitor.stores import Section
+from goldpath.monitor.written_reports import KnownReport, ReportFile
+from goldpath.serving.operations.registry_facts import Move, RegistryStats, VersionFacts
 from goldpath.serving.pages.home import render_page
 from goldpath.serving.pages.reference import render_reference
 
@@ -54,6 +66,8 @@ def samples() -> dict[str, Sample]:
         "data": Sample("data.html", _lake(), data_page.render_page),
         "data of one day": Sample("data.html", _small_lake(), data_page.render_page),
         "drift": Sample("drift.html", _drift(), _drift_page),
+        "monitor": Sample("monitor.html", _monitor(), _monitor_page),
+        "monitor of nothing": Sample("monitor.html", _monitor_of_nothing(), _monitor_page),
         "service": Sample("service.html", CONTRACT, _service_page),
         "service with keys": Sample("service.html", CONTRACT, _service_page_with_keys),
         "reference": Sample("reference.html", OPENAPI, _reference_page),
@@ -70,6 +84,10 @@ def _drift_page(decision: SourceDecision) -> str:
         current=nothing,
     )
     return drift_report.render_page(drawn, decision, 5000, frame_of(decision))
+
+
+def _monitor_page(state: MonitorState) -> str:
+    return monitor_page.render_page(state, reports="", is_live=False)
 
 
 def frame_of(decision: SourceDecision) -> str:
@@ -212,6 +230,30 @@ def _search() -> Report:
             ),
         ),
         points=(*points, Point("ensemble", 0.30123456, 600.0, True)),
+        interval=(0.281, 0.322),
+        judged_on=SPOKEN_FOLDS["time"],
+        findings=(
+            Finding(
+                "order",
+                "date",
+                "the rows rise with date",
+                "each fold is judged on newer",
+                option="time_ordered=False",
+            ),
+            Finding(
+                "groups",
+                "shop",
+                "shop has 30 values",
+                "the time decides",
+                "Has each new row a shop that is not known here?",
+                'groups="shop"',
+            ),
+        ),
+        options=(
+            Option(("boosting", "linear"), 20, 0.30123456, 8.4, False, True, True),
+            Option(("boosting",), 5, 0.31, 1.2, True, True, False),
+        ),
+        latency_ms=8.61,
     )
 
 
@@ -224,6 +266,9 @@ def _hurried() -> Report:
                 "budget_seconds": None,
                 "leaderboard": (),
                 "history": (),
+                "interval": None,
+                "findings": (),
+                "options": (),
                 "points": (Point("ensemble", math.nan, 1.0, False),),
                 "left_out": {},
                 "score": math.nan,
@@ -355,6 +400,188 @@ def _drift() -> SourceDecision:
             column("empty", 0.001, "no value on either side", test=None),
         ),
     )  # fmt: skip
+
+
+def _monitor() -> MonitorState:
+    return MonitorState(
+        model="",
+        dataset="customer_churn",
+        environment="production",
+        made_at=WHEN,
+        drift=(Section(_service_drift()), Section(_batch_drift())),
+        quality=Section(_live_quality()),
+        predictions=Section(_predictions(is_probability=True)),
+        registry=Section(
+            RegistryStats(
+                model_name="churn", versions=30, by_stage={}, aliases={"champion": "3"}, gate={},
+                newest=[
+                    VersionFacts(
+                        model_version=f"{number}", semantic_version=f"1.{number}.0", stage="None",
+                        aliases=["champion"] if number == 3 else [],
+                        gate="passed" if number % 2 else "refused",
+                        created=f"2026-11-{number:02}T10:00:00+00:00", signed_by="key",
+                        compiled=None, description="",
+                    )
+                    for number in range(4, 0, -1)
+                ],
+            )
+        ),
+        moves=Section(
+            [
+                Move(record=4, time="2026-11-03T10:11:12Z", actor="churn-team@build-server-7",
+                     action="promoted", alias="champion", before="1", after="3"),
+                Move(record=2, time="2026-11-01T10:11:12Z", actor="churn-team@build-server-7",
+                     action="promoted", alias="champion", before=None, after="1"),
+            ]
+        ),
+        alerts=Section(
+            OpenAlerts(
+                "Prometheus",
+                (OpenAlert("DriftDetected", "service", "firing", "2026-11-20T11:00:00",
+                           "Drift in the rows of service"),),
+                "Nobody is told of them: Alertmanager does not answer",
+            )
+        ),
+        traffic=Section(_service_traffic()),
+        sources=Section(
+            (
+                SourceFreshness("customer_churn", 81_204, 2150, WHEN, WHEN),
+                SourceFreshness("payments", None, 0, None, None),
+            )
+        ),
+        runs=(
+            Section((Run("data: gold", WHEN, "81,204 rows"),)),
+            Section(
+                (Run("gate", WHEN - timedelta(days=1), "version 4 was refused", "bad"),),
+            ),
+        ),
+        reports=(ReportFile("data.html", "Data: lineage, quarantine, columns", WHEN),),
+        missing=(KnownReport("automl.html", "AutoML: the last search", "make automl"),),
+        servers={},
+    )  # fmt: skip
+
+
+def _monitor_of_nothing() -> MonitorState:
+    """A regression whose registry and Prometheus are down, and that has nothing but predictions."""
+    return dataclasses.replace(
+        _monitor(),
+        drift=(Section(problem="reports/drift/service.json is no JSON", fix="make drift-check"),),
+        quality=Section(None),
+        predictions=Section(_predictions(is_probability=False)),
+        registry=Section(problem="the registry does not answer", fix="make mlflow-up"),
+        moves=Section([]),
+        alerts=Section(problem="Prometheus does not answer", fix="make monitoring-up"),
+        traffic=Section(problem="Prometheus does not answer", fix="make monitoring-up"),
+        sources=Section(problem="the catalog is damaged", fix="make restore"),
+        runs=(),
+        reports=(),
+    )
+
+
+def _service_drift() -> SourceDrift:
+    names = [f"{name}_{number}" for number in range(4) for name in ("charges", "tenure", "tickets")]
+    windows = []
+    for number in range(45):
+        start = WHEN.replace(hour=0, minute=0) - timedelta(days=45 - number)
+        distances = {
+            name: [0.02 + 0.005 * ((number * 7 + place * 5) % 13), 0.1]
+            for place, name in enumerate(names)
+        }
+        shifts = [{"column": "charges_0", "effect": 1.3, "limit": 0.1}] if number > 41 else []
+        few = number == 20
+        windows.append(
+            {
+                "start": start, "rows": 12 if few else 2000 + number,
+                "state": "alarm" if shifts else "insufficient" if few else "ok",
+                "message": "charges_0: mean 64.76 -> 83.21" if shifts else "no drift",
+                "shifts": shifts, "distances": {} if few or number < 3 else distances,
+                "estimate": None if few else {"value": 0.8, "interval": [0.77, 0.83]},
+            }
+        )  # fmt: skip
+    return SourceDrift.model_validate(
+        {
+            "kind": "service", "source": "31,022 predictions of the service", "verdict": "drift",
+            "message": "charges_0: mean 64.76 -> 83.21, since 2026-11-17 00:00, in 3 of the last 3",
+            "checked_at": WHEN, "model_version": "3", "rows": 2044, "window": "2026-11-19 to 20",
+            "calibration": "windows", "notes": ["120 rows are judged when their window has ended"],
+            "key": {"window": "1d"}, "history": windows,
+            "estimate": {"message": "roc_auc 0.8", "metric": "roc_auc", "reference": 0.82},
+            "columns": [
+                {"name": "charges_0", "effect": 1.3, "limit": 0.1, "drifted": True, "reason": "x"}
+            ],
+        }
+    )  # fmt: skip
+
+
+def _batch_drift() -> SourceDrift:
+    return SourceDrift.model_validate(
+        {
+            "kind": "batch", "source": "batch run night", "verdict": "ok", "message": "no drift",
+            "checked_at": WHEN, "model_version": "3", "rows": 5000, "calibration": "iid",
+            "columns": [
+                {"name": "a name of a column that is far longer than a phone is wide",
+                 "effect": 0.03, "limit": 0.2, "drifted": False},
+            ],
+        }
+    )  # fmt: skip
+
+
+def _live_quality() -> LiveQuality:
+    def quality(version: str, day: str, value: float, labelled: int) -> dict[str, Any]:
+        return {
+            "model_version": version, "day": day, "predictions": 2000, "labelled": labelled,
+            "metrics": {"roc_auc": value} if labelled else {},
+            "interval": [value - 0.03, value + 0.03] if labelled else None,
+        }  # fmt: skip
+
+    days = [f"2026-11-{number:02}" for number in range(1, 19)]
+    return LiveQuality.model_validate(
+        {
+            "checked_at": WHEN, "since": "2026-11-01", "labels": 20_000, "unmatched_labels": 12,
+            "quality": {
+                "verdict": "low", "message": "roc_auc 0.7012", "metric": "roc_auc",
+                "model_version": "3", "value": 0.7012, "interval": [0.68, 0.72], "limit": 0.78,
+                "tested": 0.82, "labelled": 900,
+            },
+            "versions": [quality("1", "all", 0.8, 9000), quality("3", "all", 0.74, 11_000)],
+            "days": [
+                *(quality("1", day, 0.80, 800) for day in days[:6]),
+                *(quality("3", day, 0.82 - 0.01 * at, 800) for at, day in enumerate(days[4:])),
+                quality("3", "2026-11-19", 0.0, 0),
+            ],
+        }
+    )  # fmt: skip
+
+
+def _predictions(*, is_probability: bool) -> Predictions:
+    today = WHEN.date()
+    by_source: dict[str, dict[date, Scores]] = {"service": {}, "batch": {}}
+    for number in range(30):
+        scores = Scores()
+        for place in range(40 + number):
+            scores.add((place * 7 % 41) / 41 if is_probability else 900.0 + place)
+        by_source["batch" if number % 7 == 0 else "service"][today - timedelta(days=number)] = (
+            scores
+        )
+    return Predictions(
+        days=tuple(today - timedelta(days=29 - number) for number in range(30)),
+        by_source=by_source,
+        is_probability=is_probability,
+        uncounted=80 << 20,
+        unreadable=2,
+    )
+
+
+def _service_traffic() -> ServiceTraffic:
+    times = tuple(WHEN - timedelta(minutes=5 * (72 - number)) for number in range(73))
+    nothing = (math.nan,) * 10
+    return ServiceTraffic(
+        is_up=True,
+        times=times,
+        requests=(*nothing, *(3 + math.sin(number / 9) for number in range(63))),
+        errors=(*nothing, *(0.0 for _ in range(63))),
+        latency=(*nothing, *(4.0 + number % 5 for number in range(63))),
+    )
 
 
 CONTRACT = Contract.model_validate(

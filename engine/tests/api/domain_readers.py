@@ -58,11 +58,11 @@ class Readers:
         self.domain = feature.domain
         known = feature.categories or tuple(dict.fromkeys(seen))
         self.form = _form({NAME: known} if feature.type == "category" else {})
-        self._models = request_models(self.contract, 1, by_key=False)
+        models = request_models(self.contract, by_key=False)
+        self._both = models.single("Single"), models.batch("Batch", 1)
         self._decoder = RequestDecoder(self.contract, [NAME], 1)
-        reader = batch_reader(self.contract, self.form, _library(), 1)
-        assert reader is not None
-        self._reader = reader
+        self._reader = batch_reader(self.contract, self.form, _library(), 1)
+        assert (self._reader is None) == (feature.type == "text")
 
     def texts(self, texts: Sequence[str | None]) -> list[Value | Refusal]:
         """What the checks between bronze and silver make of raw texts."""
@@ -90,7 +90,7 @@ class Readers:
         problems = {
             row: Refusal(text.removeprefix(f"{NAME}: ")) for row, text in checked.problems.items()
         }
-        if self.domain.kind == "category":
+        if self.domain.is_text:
             names = [*checked.values[NAME], None]
             found: list[Any] = [names[code] for code in checked.categories[NAME]]
         else:
@@ -109,7 +109,7 @@ class Readers:
         return self._structs(_row(value))
 
     def compiled(self, value: str) -> Value | Refusal:
-        """What the reader in C makes of it, or that it leaves it."""
+        """What the reader in C makes of it, or that it leaves it, as it does all free texts."""
         return self._compiled(_row(value))
 
     def left_out(self) -> tuple[Value | Refusal, Value | Refusal, Value | Refusal]:
@@ -119,7 +119,7 @@ class Readers:
     def _schema(self, row: str) -> Value | Refusal:
         """Alone and in a batch, which must be the same."""
         found: list[Value | Refusal] = []
-        models = (self._models.single, self._models.batch)
+        models = self._both
         for model, body in zip(models, _bodies(row), strict=True):
             try:
                 found.append(feature_rows(model.model_validate(parse_json(body)))[0][NAME])
@@ -139,7 +139,7 @@ class Readers:
         return self._of_its_type(single.values[0])
 
     def _compiled(self, row: str) -> Value | Refusal:
-        rows = self._reader.read(_bodies(row)[1])
+        rows = self._reader.read(_bodies(row)[1]) if self._reader else None
         if rows is None:
             return LEFT
         if self.domain.kind != "category":

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from goldpath.domain import MISSING, NO_CATEGORY, TOO_LONG, Refusal, Value
+from goldpath.domain import LONGEST_TEXT, MISSING, NO_CATEGORY, Refusal, Value
 
 # Each bound of `narrow` is one that DuckDB reads as the float64 beside it.
 LOW, HIGH = 0.9345623445013135, 0.9548410376609885
@@ -30,18 +30,19 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
         "categories": ["a.b", "c|d", "(", "\\", '"', "$", "a\tb", "'", "é", "1.0", "n", "*", "[x]"],
     },
     "open": {"type": "category"},
+    "message": {"type": "text", "maximum_length": LONGEST_TEXT},
 }
 LEAST_BOUNDED, MOST_BOUNDED = Refusal("is below -1.5"), Refusal("is above 1234567")
 LEAST_NARROW, MOST_NARROW = Refusal(f"is below {LOW}"), Refusal(f"is above {HIGH}")
 LEAST_SMALL, MOST_SMALL = Refusal("is below 0.5"), Refusal("is above 12.25")
 NO_NUMBER, NO_INTEGER = Refusal("is not a finite number"), Refusal("is not a whole number")
 NO_BOOLEAN, NO_TEXT = Refusal("is not true or false"), Refusal("is not text")
-UNKNOWN, LONG = Refusal(NO_CATEGORY), Refusal(TOO_LONG)
+UNKNOWN, LONG = Refusal(NO_CATEGORY), Refusal(f"is longer than {LONGEST_TEXT} characters")
 OF_OTHER_TYPE = {
     **dict.fromkeys(("number", "bounded", "narrow"), NO_NUMBER),
     **dict.fromkeys(("integer", "small"), NO_INTEGER),
     "boolean": NO_BOOLEAN,
-    **dict.fromkeys(("closed", "many", "open"), NO_TEXT),
+    **dict.fromkeys(("closed", "many", "open", "message"), NO_TEXT),
 }
 
 
@@ -98,6 +99,8 @@ class Row:
 
     def verdict(self, kind: str, *, typed: bool = False) -> Verdict:
         """What a kind makes of it in a form that it reads."""
+        if kind == "message":  # a free text of the same length is read as an open category is
+            kind = "open"
         if typed and kind in self.typed:
             return self.typed[kind]
         if kind in self.verdicts:

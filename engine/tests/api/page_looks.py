@@ -65,3 +65,22 @@ CONTRAST = """
   return least;
 }
 """
+
+# Of the texts that stand in the page's flow, pairs that cover each other.
+OVERLAPS = """
+() => {
+  const shown = [...document.querySelectorAll("h1, h2, h3, p, li, summary, .scroll, svg.chart, b")]
+    .filter((each) => each.offsetParent !== null || each instanceof SVGElement)
+    .filter((each) => !each.closest(".scroll") || each.classList.contains("scroll"));
+  const boxes = shown.map((each) => [each, each.getBoundingClientRect()])
+    .filter(([, box]) => box.width && box.height);
+  const found = [];
+  boxes.forEach(([one, a], at) => boxes.slice(at + 1).forEach(([other, b]) => {
+    if (one.contains(other) || other.contains(one)) return;
+    const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+    const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+    if (across > 1 && down > 1) found.push([one, other].map((each) => each.outerHTML.slice(0, 60)));
+  }));
+  return found;
+}
+"""

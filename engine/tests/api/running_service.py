@@ -97,7 +97,9 @@ def project_with_champion(root: Path, problem: str = "binary", family: str = "bo
 
 
 @contextlib.contextmanager
-def running(root: Path, *arguments: str, **variables: str) -> Iterator[RunningService]:
+def running(
+    root: Path, *arguments: str, program: str = "goldpath", **variables: str
+) -> Iterator[RunningService]:
     """`serve` until the block ends; nothing of it is left afterwards."""
     port = int(variables.get("MLOPS_SERVING__PORT") or free_port())
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLOPS_", "MLFLOW_"))}
@@ -108,7 +110,7 @@ def running(root: Path, *arguments: str, **variables: str) -> Iterator[RunningSe
     command = [
         sys.executable,
         "-m",
-        "goldpath",
+        program,
         "serve",
         *arguments,
     ]

@@ -22,6 +22,7 @@ from goldpath.serving.access.roles import ROLES
 from goldpath.serving.access.store import AccessStore, open_or_make
 from goldpath.serving.access.tables import AUDIT, faults
 from goldpath.serving.api import create_app, create_service
+from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.request_body import KeyedRoute
 from goldpath.serving.prediction_log import read_log
 from goldpath.settings import Settings, load_settings
@@ -559,6 +560,31 @@ def test_the_hot_path_reads_nothing_from_disk_or_database(
     assert threading.get_ident() not in looked_up
     assert access.known(b"authorization", key.encode()) is None
     assert access.known(b"x-api-key", b"mlops_wrong") is None
+
+
+def test_a_client_that_insists_on_a_wrong_key_costs_one_look_up_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(tmp_path, monkeypatch)
+    new_key(settings)
+    now = 100.0
+    access = Access(settings, lambda: now)
+    looked_up: list[float] = []
+
+    def nobody(header: bytes, value: bytes) -> tuple[None, float]:
+        looked_up.append(now)
+        return None, 0.0
+
+    monkeypatch.setattr(access, "_look_up", nobody)
+    request = FakeRequest([(b"x-api-key", b"mlops_wrong")])
+    try:
+        for now in (100.0, 100.5, 100.99, 101.0, 101.5):  # noqa: B007 the clock reads it
+            with pytest.raises(ProblemError) as refused:
+                asyncio.run(access.authenticate(request, "predict"))  # type: ignore[arg-type]
+            assert refused.value.status_code == 401
+    finally:
+        access.close()
+    assert looked_up == [100.0, 101.0]
 
 
 def test_postgresql_holds_keys_and_users_as_sqlite_does(

@@ -79,8 +79,8 @@ class Service:
     def wait(self, job_id: str, *states: str, seconds: float = 120) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         while (job := self.get(f"/jobs/{job_id}"))["state"] not in states:
-            assert job["state"] in ("queued", "running"), job
-            assert time.monotonic() < deadline, job
+            assert job["state"] in ("queued", "running"), json.dumps(job)  # whole, with its error
+            assert time.monotonic() < deadline, json.dumps(job)
             time.sleep(0.1)
         return job
 
@@ -169,7 +169,7 @@ def learnt(service: Service) -> dict[str, Any]:
         problem_type="classification",
         target="sold",
         rows=rows(),
-        budget_seconds=1.5,
+        budget_seconds=3,
     )
     return service.wait(job_id, "finished")
 
@@ -248,6 +248,27 @@ def test_a_model_is_trained_on_a_file_below_data(
     assert (service.settings.root / "data" / "shop.csv").is_file()
 
 
+def test_groups_are_found_said_and_denied(service: Service) -> None:
+    random = np.random.default_rng(0)
+    patients = np.repeat(np.arange(60), 4)
+    level = random.normal(size=60)[patients] + 0.3 * random.normal(size=240)
+    table = [
+        {"patient": f"P{number:03}", "dose": float(dose), "pressure": float(value)}
+        for number, dose, value in zip(patients, random.normal(size=240), level, strict=True)
+    ]
+    asked = {"problem_type": "regression", "target": "pressure", "rows": table, "trials": 1}
+
+    found = service.wait(service.start(**asked), "finished")["result"]
+    assert found["folds_by"] == "groups"
+    assert "all rows of one patient are in the same fold" in found["findings"][0]["done"]
+    assert found["findings"][0]["option"].startswith("groups=False")
+    assert found["interval"][0] < found["score"] < found["interval"][1]
+
+    told = service.wait(service.start(groups=False, **asked), "finished")["result"]
+    assert (told["folds_by"], told["findings"], told["questions"]) == ("random", [], [])
+    assert told["score"] < found["score"]
+
+
 def test_runs_of_two_jobs_are_compared(
     service: Service, learnt: dict[str, Any], learnt_from_file: dict[str, Any]
 ) -> None:
@@ -317,6 +338,20 @@ def test_a_job_whose_rows_cannot_be_learnt_says_why(service: Service) -> None:
         ({"file": "absent.csv", "problem_type": "clustering"}, 422, "there is no file"),
         ({"rows": [{"a": 1}] * 301, "problem_type": "clustering"}, 422, "301 rows"),
         ({"surprise": 1}, 422, "surprise"),
+        ({"time_ordered": True}, 422, "wrong"),
+        ({"groups": "a", "rows": [{"a": 1}], "problem_type": "clustering"}, 422, "wrong"),
+        (
+            {
+                "groups": "a",
+                "time_ordered": True,
+                "rows": [{"a": 1, "b": 2}],
+                "target": "b",
+                "problem_type": "regression",
+            },
+            422,
+            "wrong",
+        ),
+        ({"latency_ms": 0}, 422, "wrong"),
         (b"{", 400, "not JSON"),
         (b'{"budget_seconds": NaN}', 422, "wrong"),
         (b'{"file": "' + b"x" * 100_000 + b'"}', 413, "larger"),

@@ -121,7 +121,9 @@ def test_names_with_any_character_are_written_as_json(problem: str) -> None:
     assert rows is not None
     answers = np.linspace(0.1, 0.9, 3 * (len(classes) or 1)).reshape(3, -1)
     best = answers.argmax(axis=1)
-    writer = BatchWriter(classes, 'a "%s"', "1 %d", library())
+    target = contract.target.model_copy(update={"classes": classes})
+    renamed = contract.model_copy(update={"target": target})
+    writer = BatchWriter(renamed, 'a "%s"', "1 %d", library())
     lines, body = writer.write(rows, answers, best, "0" * 24 + "f" * 12, "2026-01-01")
     answer: dict[str, Any] = json.loads(body)
     assert (answer["model_name"], answer["model_version"]) == ('a "%s"', "1 %d")

@@ -29,7 +29,7 @@ class Reader:
         contract = contract_of(problem)
         self.names = contract.feature_names
         self.decoder = RequestDecoder(contract, self.names, MOST_ROWS)
-        self.models = request_models(contract, MOST_ROWS, by_key=False)
+        self.models = request_models(contract, by_key=False)
 
     def by_schema(self, body: bytes, model: Any) -> list[dict[str, Any]] | None:
         try:
@@ -59,7 +59,8 @@ def test_the_decoder_agrees_with_the_schema_on_mutated_bodies(problem: str, seve
     reader = Reader(problem)
     dice = random.Random(f"{problem} {several}")
     rows = random_rows(contract_of(problem), 40, seed=31)
-    model = reader.models.batch if several else reader.models.single
+    models = reader.models
+    model = models.batch("Batch", MOST_ROWS) if several else models.single("Single")
     taken = accepted = 0
     for _ in range(TRIES):
         content: Any = {"features": dice.choice(rows)}

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from goldpath.compiled.native import find_compiler
 from goldpath.contract import Feature
-from goldpath.domain import NULL_WORDS, PADDING, Refusal, Value
+from goldpath.domain import NULL_WORDS, PADDING, TEXT_KINDS, Refusal, Value
 from goldpath.serving.http.json_bodies import parse_json
 
 from .domain_readers import LEFT, NAME, WHOLE, Readers, same
@@ -53,7 +53,7 @@ def test_every_reader_makes_of_a_value_what_the_table_says(kind: str, nullable: 
 
 
 def _comparisons(readers: Readers, kind: str, row: Row) -> Iterator[Comparison]:
-    is_text = KINDS[kind]["type"] == "category"
+    is_text = KINDS[kind]["type"] in TEXT_KINDS
     if isinstance(row.json, str):
         is_read = not is_text or row.json == "null"
         yield from _of_json(readers, row.json, row.verdict(kind, typed=True) if is_read else WHOLE)
@@ -84,6 +84,7 @@ def _of_json(readers: Readers, text: str, verdict: Verdict) -> Iterator[Comparis
         ("compiled", readers.compiled(text)),
     ):
         is_left = is_refused or (isinstance(verdict, Left) and name in verdict.by)
+        is_left |= name == "compiled" and readers.domain.kind == "text"
         yield f"{name} of {text}", found, LEFT if is_left else expected
 
 
@@ -129,11 +130,13 @@ bounds = st.one_of(
 @st.composite
 def features(draw: st.DrawFn) -> Feature:
     facts: dict[str, Any] = {
-        "type": draw(st.sampled_from(["number", "integer", "boolean", "category"])),
+        "type": draw(st.sampled_from(["number", "integer", "boolean", "category", "text"])),
         "nullable": draw(st.booleans()),
     }
     if facts["type"] in ("number", "integer"):
         facts |= {"minimum": draw(bounds), "maximum": draw(bounds)}
+    if facts["type"] == "text":
+        facts["maximum_length"] = draw(st.integers(1, 8))
     if facts["type"] == "category" and draw(st.booleans()):
         words = st.one_of(texts, st.sampled_from(WORDS)).map(lambda text: text.strip(PADDING))
         facts["categories"] = draw(st.lists(words, min_size=1, max_size=15, unique=True))

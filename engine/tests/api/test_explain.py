@@ -2,12 +2,14 @@
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from goldpath.judging.explanation import Explainer, Explanation
-from goldpath.serving.explanations import MOST_ROWS, MOST_WAITING
+from goldpath.judging.explanation import Contribution, Explainer, Explanation
+from goldpath.serving.explanations import MOST_ROWS, MOST_WAITING, Explanations
+from goldpath.serving.stored_features import Asked
 
 from .conftest import MakeClient, until
 from .examples import (
@@ -27,6 +29,25 @@ class ShelfWithBackground(Shelf):
         model = super().load_for_serving(version)
         object.__setattr__(model, "background", tuple(random_rows(model.contract, 30, seed=4)))
         return model
+
+
+def test_what_is_personal_is_not_shown_of_a_series_without_a_key_either() -> None:
+    """Nobody names a series of all rows, and its lags may still be of a personal column."""
+    model = SimpleNamespace(contract=SimpleNamespace(window_features=["lag"]))
+    row = {"hour": 3, "lag": 71.5}
+    parts = tuple(Contribution(name, value, 0.0, 0.0) for name, value in row.items())
+    explainer = SimpleNamespace(explain=lambda _: Explanation(1.0, 1.0, 1.0, parts))
+    asked = SimpleNamespace(of=lambda *_, **__: Asked([row], None, [frozenset({"hour"})]))
+    windows = SimpleNamespace(
+        complete=lambda rows, *_: rows, hidden=lambda _: frozenset({"hour", "lag"})
+    )
+    explanations: Any = Explanations(None, asked, windows, lambda *_: None)  # type: ignore[arg-type]
+    champion: Any = SimpleNamespace(model=model)
+    explanations._explainer = (champion, explainer)
+
+    (found,) = explanations._explain(champion, None, None)
+
+    assert {each.feature: each.value for each in found.contributions} == {"hour": 3, "lag": None}
 
 
 def shelf_of(problem: str, *, compiled: bool = True) -> Shelf:

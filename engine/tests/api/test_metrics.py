@@ -29,6 +29,7 @@ DRIFT = {
     "window_start": "2026-11-19T00:00:00+00:00",
     "detectable": 0.17,
     "model_version": "1",
+    "estimate": {"metric": "roc_auc", "value": 0.81, "reference": 0.84},
 }
 FEEDBACK = {
     "checked_at": "2026-11-20T10:00:00+00:00",
@@ -38,6 +39,7 @@ FEEDBACK = {
         "torn",
     ],
     "quality": {"verdict": "ok", "model_version": "2", "metric": "roc_auc", "limit": 0.79},
+    "values": [{"period": "day", "labelled": 40, "mean": 12.5, "total": 500.0}],
 }
 
 

@@ -9,11 +9,14 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import REGISTRY, Counter
 from pydantic import BaseModel
 
+from goldpath.contract import load_contract
+from goldpath.jobs.own_definitions import check_definitions
 from goldpath.project import Project, ProjectDefinitionError, Service
 from goldpath.serving.api import create_app
 from goldpath.serving.own_routes import predict
 from goldpath.serving.prediction_log import read_log
 from goldpath.serving.schemas import example_features
+from goldpath.settings import Settings
 
 from .conftest import until
 from .examples import Shelf, TestClient, contract_of, fitted, settings_of
@@ -120,6 +123,28 @@ def test_a_route_that_shadows_one_of_the_services_is_refused(
     with pytest.raises(ProjectDefinitionError, match="mine answers POST /predict") as caught:
         service(tmp_path, monkeypatch, shadow)
     assert f"{Path(__file__).name}:" in caught.value.message
+
+
+def test_check_refuses_a_route_that_shadows_one_of_the_services(project: Settings) -> None:
+    shadow, fine = APIRouter(), APIRouter()
+
+    @shadow.post("/predict/batch")
+    def mine() -> None: ...
+
+    @fine.get("/hours")
+    def hours() -> str:
+        return "8 to 18"
+
+    contract = load_contract(project.root)
+    project._project = Project(name="shop", service=lambda: Service(routers=[fine]))
+    assert check_definitions(project, contract).routes == ["/hours"]
+    assert not (project.root / "run").exists(), "nothing of a service is left behind"
+
+    project._project = Project(name="shop", service=lambda: Service(routers=[fine, shadow]))
+    with pytest.raises(ProjectDefinitionError, match="mine answers POST /predict/batch") as caught:
+        check_definitions(project, contract)
+    assert f"{Path(__file__).name}:" in caught.value.message
+    assert caught.value.fix == "give it another path"
 
 
 def test_a_long_body_is_counted_and_its_sender_asked_before_it_is_read(

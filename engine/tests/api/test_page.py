@@ -94,6 +94,16 @@ def test_the_form_says_what_the_contract_says() -> None:
         assert item["aria-describedby"] == f"{item['id']}-hint {item['id']}-error"
 
 
+def test_the_form_asks_whom_window_features_are_looked_up_of() -> None:
+    contract = CONTRACT.model_copy(update={"entity": "client"})
+    elements = Elements(render_page(contract, needs_key=False, looked_up=["paid_total_30d"]))
+    (asked,) = [item for item in elements.of("input") if "data-key" in item]
+    assert (asked["id"], asked["data-key"]) == ("entity", "client")
+    assert "entity" in [label["for"] for label in elements.of("label")]
+    without = Elements(render_page(contract, needs_key=False))
+    assert not [item for item in without.of("input") if "data-key" in item]
+
+
 @pytest.mark.parametrize("path", ["/", "/reference"])
 def test_pages_load_nothing_and_run_only_what_they_hold(make_client: MakeClient, path: str) -> None:
     answer = make_client().get(path)
@@ -234,6 +244,48 @@ def test_the_form_predicts_what_the_api_answers(
     assert shown["prediction_id"] != expected["prediction_id"]
     assert percentages == [f"{100 * share:.1f} %" for share in expected["probabilities"].values()]
     assert json.loads(curl.partition("-d '")[2][:-1].replace("'\\''", "'")) == {"features": row}
+    assert visited.complaints == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("answer", "large", "facts"),
+    [
+        (
+            {"prediction": "yes", "decision": "unsure", "threshold": 0.5},
+            "unsure",
+            {"without the band": "yes", "threshold": "0.5"},
+        ),
+        (
+            {"prediction": "yes", "decision": "yes", "threshold": 0.3},
+            "yes",
+            {"threshold": "0.3"},
+        ),
+        (
+            {"prediction": 12.5, "lower": 9.25, "upper": 15.75, "interval": 0.9},
+            "12.5",
+            {"interval": "9.25 to 15.75 (level 0.9)"},
+        ),
+        ({"prediction": "no"}, "no", {}),
+    ],
+)
+def test_the_form_shows_the_decision_and_the_interval(
+    browser: "Browser",
+    service: RunningService,
+    answer: dict[str, Any],
+    large: str,
+    facts: dict[str, str],
+) -> None:
+    with visit(browser, service) as visited:
+        page = visited.page
+        page.route("**/predict", lambda route: route.fulfill(json={"model_name": "m", **answer}))
+        page.click("#predict")
+        page.wait_for_selector("#answer", state="visible")
+        names = page.locator("#answer-facts dt").all_inner_texts()
+        values = page.locator("#answer-facts dd").all_inner_texts()
+
+        assert page.inner_text("#prediction") == large
+        assert dict(zip(names, values, strict=True)) == {**facts, "model": "m"}
     assert visited.complaints == []
 
 

@@ -1,99 +1,31 @@
 """The service looks window features up by the request's entity, at the request's time."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
-from goldpath.contract import Contract, dump_contract
-from goldpath.features.learned import with_own_features
-from goldpath.features.online.sqlite import SqliteOnlineStore
-from goldpath.features.online.store import OnlineRow, microseconds
-from goldpath.features.row.complete import complete_rows
-from goldpath.features.row.tracing import Row, row_feature
-from goldpath.features.row.values import Value
-from goldpath.features.window.definition import WindowDefinition
-from goldpath.features.window.exact import UNIT_BITS
-from goldpath.features.window.feature import window_feature
-from goldpath.features.window.learned import definitions_in, values_of_nobody
-from goldpath.features.window.online import TILES, TilesWritten, view_of
-from goldpath.features.window.rows import Aggregate, Rows
-from goldpath.features.window.tiles import EntityTiles, values_at
-from goldpath.learning.families import FAMILIES
-from goldpath.learning.frames import model_frame
-from goldpath.learning.scoring import LoadedModel, ModelVersion
-from goldpath.project import Project
-from goldpath.serving.api import create_service
+from goldpath.contract import Contract
+from goldpath.features.online.store import microseconds
+from goldpath.features.window.learned import values_of_nobody
+from goldpath.features.window.tiles import values_at
 from goldpath.serving.prediction_log import read_log
-from goldpath.source_contract import SourceContract
 
-from .conftest import until
-from .examples import Shelf, TestClient, settings_of
-
-CONTRACT = Contract.model_validate(
-    {
-        "dataset": "small",
-        "problem": "classification",
-        "source": {"path": "rows.csv"},
-        "entity": "customer",
-        "event_time": {"column": "day"},
-        "target": {"column": "left", "classes": ["no", "yes"]},
-        "features": [
-            {"name": "age", "type": "integer", "minimum": 0},
-            {"name": "plan", "type": "category", "nullable": True},
-        ],
-    }
+from .examples import TestClient
+from .window_service import (
+    ROW,
+    ago,
+    counted,
+    definition_of,
+    fill,
+    fitted,
+    learned,
+    tiles_of,
+    window_service,
 )
-PAYMENTS = SourceContract.model_validate(
-    {
-        "dataset": "payments",
-        "source": {"path": "payments.csv"},
-        "entity": "payer",
-        "event_time": {"column": "paid_at"},
-        "columns": [{"name": "amount", "type": "number"}],
-        "personal": [],
-    }
-)
-ROW = {"age": 40, "plan": "basic"}
-
-
-@window_feature(source="payments", over=("30d", "90d"))
-def paid(payments: Rows) -> dict[str, Aggregate]:
-    return {"total": payments.amount.sum(), "count": payments.count()}
-
-
-@row_feature
-def paid_each(row: Row) -> Value:
-    return row.paid_total_90d / row.paid_count_90d
-
-
-def learned(personal: tuple[str, ...] = ()) -> Contract:
-    source = PAYMENTS.model_copy(update={"personal": personal})
-    return with_own_features(CONTRACT, Project(features=lambda: [paid_each, paid]), [source])
-
-
-def fitted(contract: Contract) -> LoadedModel:
-    rows: list[dict[str, Any]] = [
-        {
-            "age": 20 + each,
-            "plan": "basic",
-            "paid_total_30d": 1.0 * each,
-            "paid_count_30d": each % 5,
-        }
-        | {"paid_total_90d": 3.0 * each, "paid_count_90d": each % 7}
-        for each in range(200)
-    ]
-    target = pd.Series(["yes" if row["paid_total_30d"] > 80 else "no" for row in rows]).to_numpy()
-    pipeline = FAMILIES["linear"].build(contract, FAMILIES["linear"].defaults, 1)
-    pipeline.fit(model_frame(complete_rows(rows, contract), contract), target)
-    version = ModelVersion("small", "1", "run", ("champion",), {})
-    return LoadedModel(pipeline, contract, version, [])
-
 
 Start = Callable[..., TestClient]
 
@@ -104,56 +36,11 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     with ExitStack() as clients:
 
         def started(contract: Contract, compiled: bool = True, **features: str) -> TestClient:
-            for name, value in features.items():
-                monkeypatch.setenv(f"MLOPS_FEATURES__{name.upper()}", value)
-            settings = settings_of(tmp_path, monkeypatch)
-            file = tmp_path / "config" / "project.yaml"
-            file.write_text(dump_contract(CONTRACT), encoding="utf-8")
-            shelf = Shelf(compiled=compiled)
-            shelf.put(fitted(contract))
-            service = create_service(settings, CONTRACT, shelf)
-            client = clients.enter_context(TestClient(service, raise_server_exceptions=False))
-            until(lambda: client.get("/ready").status_code == 200)
-            return client
+            return clients.enter_context(
+                window_service(tmp_path, monkeypatch, contract, compiled=compiled, **features)
+            )
 
         yield started
-
-
-def definition_of(contract: Contract) -> WindowDefinition:
-    (definition,) = definitions_in(contract)
-    return definition
-
-
-def tiles_of(definition: WindowDefinition, paid_at: dict[datetime, float]) -> EntityTiles:
-    tiles = {}
-    for time, amount in sorted(paid_at.items()):
-        parts = {"total": int(amount) << UNIT_BITS, "rows": 1}
-        tile = definition.geometry.tile_of(microseconds(time))
-        tiles[tile] = tuple(parts[state.kind] for state in definition.states.values())
-    return EntityTiles(definition, tiles)
-
-
-def fill(root: Path, contract: Contract, until_: datetime, **entities: EntityTiles) -> None:
-    store, definition = SqliteOnlineStore(root / "lake" / "online.db"), definition_of(contract)
-    view = view_of(definition)
-    rows = [OnlineRow(name, until_, {TILES: each.dump()}) for name, each in entities.items()]
-    store.write_batch(view, rows)
-    state = TilesWritten(1, until_, until_, json.dumps(definition.dump()))
-    store.write_state(view, state.dump())
-
-
-def ago(days: float) -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)
-
-
-def counted(client: TestClient) -> dict[str, float]:
-    lines = client.get("/metrics").text.splitlines()
-    found = [each for each in lines if each.startswith("ml_window_lookups_total{")]
-    return {
-        each.partition('outcome="')[2].partition('"')[0]: float(each.rpartition(" ")[2])
-        for each in found
-        if float(each.rpartition(" ")[2])
-    }
 
 
 @pytest.mark.parametrize("compiled", [True, False])
@@ -258,15 +145,6 @@ def test_windows_of_personal_columns_are_not_logged(start: Start, tmp_path: Path
 
     (line,) = read_log(tmp_path / "logs" / "predictions", 10)
     assert line["features"] == {**ROW, "paid_count_30d": 0, "paid_count_90d": 0}
-
-
-def test_explanations_say_that_they_do_not_look_windows_up(start: Start, tmp_path: Path) -> None:
-    contract = learned()
-    fill(tmp_path, contract, ago(0))
-
-    answer = start(contract).post("/explain", json={"features": ROW})
-
-    assert answer.status_code == 409
 
 
 def test_the_service_says_what_it_looks_up(start: Start, tmp_path: Path) -> None:

@@ -20,6 +20,23 @@ from .test_metrics import samples
 
 pytestmark = pytest.mark.slow
 
+OWN = """
+from goldpath import Hooks, Project, run, service_metric
+
+@service_metric(buckets=[0.5])
+def probability(row, prediction):
+    return prediction.score
+
+@service_metric(kind="counter")
+def failing(row, prediction):
+    raise KeyError("nothing")
+
+@service_metric(kind="gauge")
+def newest(row, prediction):
+    return row["2nd call"]
+
+run(Project(name="shop", hooks=lambda: Hooks(metrics=[probability, failing, newest])))
+"""
 ROW = example_features(contract_of("binary"))
 POST = {"method": "POST", "route": "/predict"}
 
@@ -28,7 +45,11 @@ POST = {"method": "POST", "route": "/predict"}
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     root = tmp_path_factory.mktemp("workers")
     project_with_champion(root, family="linear")
-    with running(root, "--production", MLOPS_SERVING__WORKERS="2") as service:
+    (root / "shop").mkdir()
+    (root / "shop" / "__main__.py").write_text(OWN, encoding="utf-8")
+    path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+    workers = {"MLOPS_SERVING__WORKERS": "2", "PYTHONPATH": path}
+    with running(root, "--production", program="shop", **workers) as service:
         yield service
 
 
@@ -83,6 +104,10 @@ def test_sums_are_right_over_both_workers_and_after_one_is_killed(service: Runni
     predicted = samples(httpx.get(f"{service.url}/metrics").text)
     rows = sum(value for (name, _), value in predicted.items() if name == "ml_predictions_total")
     assert rows == 40
+    # The project's own metrics lie in the same folder, whichever worker counted.
+    assert figure(service, "probability_count", model_version="1") == 40
+    assert figure(service, "ml_own_metric_failures_total", metric="failing") == 40
+    assert figure(service, "newest", model_version="1") == ROW["2nd call"]
     # What the killed worker was doing is not in flight for ever: only this request is.
     assert figure(service, "ml_requests_in_flight") == 1
 

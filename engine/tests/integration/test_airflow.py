@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,15 +30,25 @@ from goldpath.services.processes import (
 )
 from goldpath.settings import Settings, load_settings
 
+from ..alert_receivers import Hooks, running
+from ..counts import times
 from ..locations import PROJECT
 from ..ports import free_port
+from ..postgres_server import postgres_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.airflow]
 
 RUN_SECONDS = 600
+PAGE = (PROJECT / "docs" / "airflow.md").read_text("utf-8")
+# The page's recipes: a run with a parameter, a backfill; DAGs of one's own.
+WITH_PARAMETERS, BACKFILL = re.findall(r"^```bash\n(.*?)^```", PAGE, re.M | re.S)
+OWN_DAGS = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+# SQLite, the default, is what the generated project's own path is tested with.
+DATABASES = ("postgresql", "sqlite") if times(0, 1) else ("postgresql",)
 SCHEDULES = """
 airflow:
   schedules: {data_pipeline: "@monthly", ml_batch_inference_pipeline: "@assets"}
+  deadline_minutes: {ml_training_pipeline: 0.05}
 """
 DOOR = """
 from goldpath import Model, Project, TrainingWork, run, training
@@ -69,9 +81,13 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
         pytest.skip(f"there is no {environment}: make airflow-setup")
     for folder in ("config", "airflow"):
         shutil.copytree(PROJECT / folder, tmp_path / folder)
+    (tmp_path / "config" / "sources" / "tickets.yaml").unlink()  # one is enough: a task a run
     lock = tmp_path / "requirements" / "airflow.txt"  # hashed, to migrate the database once for it
     lock.parent.mkdir()
     lock.write_text("apache-airflow\n")
+    for code in OWN_DAGS:
+        (name,) = re.findall(r'with dag\("(\w+)"', code)
+        (tmp_path / "airflow" / "dags" / f"{name}.py").write_text(code)
     # The DAGs run `python -m customer_churn`; this one is the engine with a step of its own.
     door = tmp_path / "src" / "customer_churn" / "__main__.py"
     door.parent.mkdir(parents=True)
@@ -160,7 +176,29 @@ def logs(instances: dict[str, dict[str, Any]]) -> str:
     return "\n".join(f"--- {name}\n{instance['log']}" for name, instance in instances.items())
 
 
-def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(settings: Settings) -> None:
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where Airflow keeps its state."""
+    if request.param == "sqlite":
+        yield ".airflow/airflow.db"
+        return
+    with postgres_server("airflow") as url:
+        monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", url)
+        yield url
+
+
+@pytest.fixture
+def alertmanager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hooks]:
+    """Keeps what the DAGs tell Alertmanager."""
+    hooks = Hooks()
+    with running(hooks):
+        monkeypatch.setenv("ALERTMANAGER_URL", f"http://127.0.0.1:{hooks.server_address[1]}")
+        yield hooks
+
+
+def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(
+    database: str, alertmanager: Hooks, settings: Settings
+) -> None:
     # There is no table and no model yet, and one file of the team's is broken.
     command(settings, "sample", "--rows", "3000")
     command(settings, "describe")
@@ -187,12 +225,15 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(settings: Sett
     assert data["state"] == "success", data["log"]
     assert data["result"]["new_batches"] == 1
     assert len(data["result"]["recomputed"]) > 2
+    payments = instances_of(api, "data_pipeline", scheduled)["source_payments"]
+    assert payments["result"]["silver_rows"] > 0, payments["log"]
 
     # Another scheduler goes on with what is asked for from now on.
     kill_and_await(settings, "scheduler")
     assert "scheduler ended once" in command(settings, "status")["servers"]["airflow"]
 
-    training = run_to_its_end(api, "ml_training_pipeline", {"trials": 1})
+    asked = as_the_page_says(settings, WITH_PARAMETERS, '30, "promote": false', "1")
+    training = instances_of(api, "ml_training_pipeline", asked["dag_run_id"])
     stages = ["extract", "features", "rows_seen", "train", "evaluate", "register", "deploy"]
     expected = dict.fromkeys(["data", *stages], "success")
     assert states(training) == expected, logs(training)
@@ -215,22 +256,47 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(settings: Sett
     assert set(events["customer_churn predictions"]) == {"run_id"}
 
     drift = run_to_its_end(api, "ml_drift_monitoring", {"source": "batch"})
-    expected = {"drift_check": "success", "decide": "success", "retrain": "skipped"}
-    assert states(drift) == expected, logs(drift)
+    expected = {"drift_check": "success", "decide": "success"}
+    skipped = dict.fromkeys(["admit", "retrain"], "skipped")
+    assert states(drift) == expected | skipped, logs(drift)
 
     check_what_is_refused(api)
-    check_backfill(api)
+    check_backfill(settings, api)
+    check_the_pages_own_dags(api)
+    check_who_is_told(alertmanager)
+    check_a_retraining_is_handed_over(settings, api, version)
 
     overlay = settings.root / "config" / "environments" / "development.yaml"
     overlay.write_text("airflow: {pool: lake}\n")
     again = start_airflow(load_settings(settings.root))
     assert again.state == "already running"
     assert "the tasks' pool lake" in again.message
+    own_file = settings.root / ".airflow" / "airflow.db"
+    assert own_file.exists() == (database == ".airflow/airflow.db")
     everything = Family(pid_file(settings).leaders)
     assert stop_server("airflow", settings.run_directory).state == "stopped"
     assert family.living() == []
     assert everything.living() == []
     require_free_port(settings.servers.airflow_port, "servers.airflow_port")
+
+
+def check_a_retraining_is_handed_over(settings: Settings, api: AirflowApi, version: str) -> None:
+    """Where Airflow runs, `retrain` asks the rules, and Airflow trains."""
+    # The batch was of training rows, so that there is no verdict of its own yet.
+    verdict = json.loads((settings.reports / "drift.json").read_text())
+    file = settings.reports / "drift" / "batch.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps({**verdict, "verdict": "drift", "model_version": version}))
+    (settings.root / "data" / "sample" / "customers.csv").unlink()
+    command(settings, "sample", "--rows", "3500")
+
+    result = command(settings, "retrain", "--source", "batch")
+
+    assert result["outcome"] == "handed over"
+    assert result["new_rows"] > 1000
+    (run_id,) = re.findall(r"Airflow's run (\S+) of ml_training_pipeline", result["message"])
+    run = api.get(f"dags/ml_training_pipeline/dagRuns/{quote(run_id)}")
+    assert run["state"] in ("queued", "running")
 
 
 def check_what_is_refused(api: AirflowApi) -> None:
@@ -243,10 +309,51 @@ def check_what_is_refused(api: AirflowApi) -> None:
     assert "it knows days" in failed["log"]
 
 
-def check_backfill(api: AirflowApi) -> None:
+def check_who_is_told(alertmanager: Hooks) -> None:
+    """Of the failed run, of the training that took longer than allowed, and of each success."""
+    alerts = [alert for (alert,) in alertmanager.of("/api/v2/alerts")]
+    now = datetime.now(UTC)
+    begun = [each for each in alerts if datetime.fromisoformat(each["endsAt"]) > now]
+    incidents = {(each["labels"]["alertname"], each["labels"]["source"]): each for each in begun}
+    assert set(incidents) == {
+        ("PipelineFailed", "ml_prediction_log_pipeline"),
+        ("PipelineLate", "ml_training_pipeline"),
+    }
+    failed = incidents["PipelineFailed", "ml_prediction_log_pipeline"]["annotations"]["summary"]
+    assert "compact_logs of ml_prediction_log_pipeline failed in manual__" in failed
+    late = incidents["PipelineLate", "ml_training_pipeline"]["annotations"]["summary"]
+    assert "has not ended in time" in late
+    over = {each["labels"]["source"] for each in alerts if each not in begun}
+    assert {"data_pipeline", "ml_training_pipeline", "ml_batch_inference_pipeline"} <= over
+
+
+def as_the_page_says(settings: Settings, block: str, given: str, instead: str) -> dict[str, Any]:
+    """What Airflow answers to the page's command, with another value in it."""
+    token, _, _ = WITH_PARAMETERS.partition("\ncurl")
+    commands = block if "TOKEN=" in block else f"{token}\n{block}"
+    passwords = json.loads((settings.root / ".airflow" / "passwords.json").read_text())
+    changes = {given: instead, "…": passwords["admin"]}
+    changes["127.0.0.1:8080"] = f"127.0.0.1:{settings.servers.airflow_port}"
+    for before, after in changes.items():
+        assert before in commands
+        commands = commands.replace(before, after)
+    done = subprocess.run(["bash", "-c", commands], check=True, capture_output=True, text=True)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def check_the_pages_own_dags(api: AirflowApi) -> None:
+    """Files beside the project's DAGs are DAGs, with a parameter of their own."""
+    nightly = run_to_its_end(api, "nightly")
+    assert states(nightly) == dict.fromkeys(["score", "check"], "success"), logs(nightly)
+    score = run_to_its_end(api, "regions", {"file": "data/sample/customers.csv"})["score"]
+    assert score["state"] == "success", score["log"]
+    assert score["result"]["source"] == "data/sample/customers.csv"
+
+
+def check_backfill(settings: Settings, api: AirflowApi) -> None:
     """Each run makes its own month anew, one after the other, however many runs Airflow starts."""
-    interval = {"from_date": "2025-01-01T00:00:00Z", "to_date": "2025-02-01T00:00:00Z"}
-    api.post("backfills", {"dag_id": "data_pipeline", **interval})
+    as_the_page_says(settings, BACKFILL, "2025-01-31", "2025-02-01")
     runs = runs_of(api, "data_pipeline", "backfill", 2)
     data = [instances_of(api, "data_pipeline", run)["data"] for run in runs]
     assert [each["state"] for each in data] == ["success", "success"], data[0]["log"]

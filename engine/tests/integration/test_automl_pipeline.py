@@ -66,7 +66,7 @@ def test_the_drift_reference_holds_predictions_of_unseen_rows(
 ) -> None:
     settings, found = searched
     manager = MLflowManager(settings, load_contract(settings.root))
-    known = stored_held_out(manager, found.run_id)
+    known = stored_held_out(manager, found.run_id, load_contract(settings.root))
     reference = pd.read_parquet(manager.download_artifact(found.run_id, REFERENCE_FILE))
     assert len(reference) == len(known)
     assert np.allclose(np.sort(reference["prediction"]), np.sort(known))

@@ -86,6 +86,36 @@ def test_an_experiment_finds_a_model_and_is_remembered(
     assert (Path(results.folder) / "report.html").is_file()
 
 
+def test_an_order_in_time_is_found_kept_and_denied(tmp_path: Path) -> None:
+    random = np.random.default_rng(4)
+    level = np.cumsum(random.normal(size=ROWS))
+    table = pd.DataFrame(
+        {"dia": pd.date_range("2025-01-01", periods=ROWS), "price": random.uniform(5, 50, ROWS)}
+    )
+    manager = ExperimentManager("demanda", tmp_path)
+    asked: dict[str, Any] = {
+        "experiment_id": "demand",
+        "X": table,
+        "y": level - table["price"] / 10,
+        "problem_type": "regression",
+        "trials": 1,
+        "families": ["linear"],
+    }
+    found = manager.run_basic_experiment(**asked)
+    assert found["folds_by"] == "time"
+    assert "the rows rise with dia" in found.findings[0].evidence
+    assert "What the rows show" in (Path(found.folder) / "report.html").read_text("utf-8")
+    again = manager.get_results("demand")
+    assert (again.findings, again.interval, again.options) == (
+        found.findings,
+        found.interval,
+        found.options,
+    )
+    denied = manager.run_basic_experiment(**asked, time_ordered=False, report=False)
+    assert (denied["folds_by"], denied.questions) == ("random", ())
+    assert denied["score"] < found["score"]
+
+
 def test_a_model_is_tuned(sales: tuple[pd.DataFrame, np.ndarray]) -> None:
     X_data, y_data = sales[0][["price"]], sales[1]  # noqa: N806
     tuner = HyperparameterTuner()
@@ -220,4 +250,5 @@ def test_the_example_of_the_documentation_runs() -> None:
     values: dict[str, Any] = {}
     exec(compile(example[1], "docs/automl.md", "exec"), values)  # noqa: S102  our own page
     assert values["results"]["metrics"]["r2"] > 0.5
+    assert (values["by_patient"].folds_by, values["by_time"].folds_by) == ("groups", "time")
     assert values["run_id"]

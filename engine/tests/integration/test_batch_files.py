@@ -1,6 +1,7 @@
 """Batch inference from Parquet to Parquet answers what the service answers, to the last bit."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +178,24 @@ def test_a_column_of_another_type_is_named(tmp_path: Path, out: Path) -> None:
         )
 
     assert not out.exists()
+
+
+@pytest.mark.parametrize("is_compiled", [True, False], ids=["compiled", "pipeline"])
+def test_a_threshold_adds_the_columns_of_the_decision(
+    tmp_path: Path, out: Path, is_compiled: bool
+) -> None:
+    contract = contract_of("binary")
+    file = write_rows(tmp_path / "rows.parquet", contract, random_rows(contract, 50))
+    model = compiled("binary") if is_compiled else fitted("binary")
+    decided = contract.with_threshold(0.3)
+    if isinstance(model, CompiledModel):
+        model = CompiledModel(model.form, decided, kernels=kernels())
+    else:
+        model = replace(model, contract=decided)
+
+    score_files(BatchScorer(model, contract, "1"), [file], out)
+
+    found = pq.read_table(out).to_pandas()
+    assert (found["threshold"] == 0.3).all()
+    assert (found["decision"] == found["prediction"]).all()
+    assert set(found["decision"][found["score"] > 0.3]) == {contract.target.positive}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import TypeVar
@@ -9,20 +10,23 @@ from typing import TypeVar
 import pyarrow.parquet as pq
 import pytest
 
+from goldpath import Aggregate, Rows, window_feature
 from goldpath.contract import Contract, ContractError, dump_contract
 from goldpath.errors import ProjectError
 from goldpath.jobs.data import silver, source_tables
-from goldpath.jobs.data.refresh import DataResult, refresh
+from goldpath.jobs.data.refresh import DataResult, refresh, refresh_source_alone
 from goldpath.jobs.data.report import write_data_report
 from goldpath.jobs.data.versions import diff_snapshots, list_versions, rollback
 from goldpath.jobs.own_definitions import check_definitions
 from goldpath.jobs.privacy.forgetting import forget
 from goldpath.jobs.privacy.person_export import export_person
 from goldpath.jobs.upkeep.status import project_status
-from goldpath.lake.lakehouse import TableName
+from goldpath.lake.connection import open_lakehouse
+from goldpath.lake.lakehouse import LakehouseError, TableName
 from goldpath.lake.local.lakehouse import LocalLakehouse
+from goldpath.lake.tables import gold_table
 from goldpath.project import Project
-from goldpath.settings import Settings
+from goldpath.settings import Settings, load_settings
 
 from ..prepared_projects import PreparedProjects
 
@@ -184,6 +188,26 @@ def killed_at_call(number: int, function: Callable[..., T]) -> Callable[..., T]:
     return call
 
 
+def test_a_file_that_returns_to_earlier_content_is_taken_in_again(
+    prepared_projects: PreparedProjects,
+) -> None:
+    project, _ = prepared_projects.restore(two_sources)
+    deliver(project, "pay/a.csv", JANUARY.replace(",10,", ",11,"))
+    refresh(project, contract())
+    assert amounts(project)["p1 2026-01"] == 11
+
+    deliver(project, "pay/a.csv", JANUARY)
+    result = refresh(project, contract())
+
+    assert amounts(project)["p1 2026-01"] == 10
+    assert result.sources["payments"].new_batches == 1
+    assert result.sources["payments"].bronze_rows == 9
+    assert result.sources["payments"].duplicate_rows == 4
+    before = state(project)
+    again = refresh(project, contract()).sources["payments"]
+    assert (again.new_batches, again.recomputed, state(project)) == (0, (), before)
+
+
 def test_a_row_whose_time_is_corrected_leaves_the_interval_that_it_was_in(
     prepared_projects: PreparedProjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,7 +295,7 @@ def test_without_a_key_each_row_of_the_files_that_are_there_stands(
         "no value that is needed in a new file",
     ],
 )
-def test_a_source_that_does_not_fit_leaves_every_table_as_it_was(
+def test_a_needed_source_that_does_not_fit_leaves_every_table_as_it_was(
     break_it: object, message: str, prepared_projects: PreparedProjects
 ) -> None:
     project, _ = prepared_projects.restore(two_sources)
@@ -280,10 +304,189 @@ def test_a_source_that_does_not_fit_leaves_every_table_as_it_was(
     deliver(project, "tick/b.csv", "c4,2026-02-01,low\n")
     break_it(project.root)  # type: ignore[operator]
     with pytest.raises(ProjectError) as caught:
-        refresh(project, contract())
+        refresh(needing_payments(project), contract())
     assert message in caught.value.message
     assert caught.value.message.startswith("config/sources/payments.yaml")
     assert state(project) == before
+
+
+@window_feature(source="payments", over="30d")
+def paid(payments: Rows) -> dict[str, Aggregate]:
+    return {"times": payments.count()}
+
+
+def needing_payments(settings: Settings) -> Settings:
+    return load_settings(settings.root, Project(features=lambda: [paid]))
+
+
+NO_PAYMENT = "p1,c1,2026-01-05,-10,card\np2,c1,2026-01-06,-20,cash\n"
+
+
+def test_a_needed_source_without_one_valid_row_leaves_silver_and_gold_as_they_were(
+    prepared_projects: PreparedProjects,
+) -> None:
+    project, _ = prepared_projects.restore(two_sources)
+    before = state(project)
+    deliver(project, "in/b.csv", "c4,2026-02-01,4,no\n")
+    # Without a key a file takes the place of the one that had this name.
+    without_key = PAYMENTS.replace("key: payment_id\n", "")
+    describe(project.root, "payments", without_key)
+    deliver(project, "pay/a.csv", NO_PAYMENT)
+
+    for _ in range(2):
+        with pytest.raises(ProjectError) as caught:
+            refresh(needing_payments(project), contract())
+
+        assert caught.value.message == (
+            "config/sources/payments.yaml: no row of pay fulfils it; reasons: "
+            "{'amount: is below 0': 2}"
+        )
+        assert caught.value.fix.startswith("correct the file, or run: make add-source")
+        now = state(project)
+        kept = [name for name in before if name.split(".")[0] in ("silver", "quarantine", "gold")]
+        assert {name: now[name] for name in kept} == {name: before[name] for name in kept}
+
+    deliver(project, "pay/a.csv", JANUARY)
+    mended = refresh(needing_payments(project), contract())
+    assert mended.silver_rows == 3
+    assert mended.sources["payments"].silver_rows == 2
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda root: (root / "pay" / "a.csv").unlink(), "pay holds no data file"),
+        (
+            lambda root: describe(root, "payments", PAYMENTS.replace("minimum: 0", "minimum: 99")),
+            "no row of pay fulfils it; reasons: {'amount: is below 99': 3}",
+        ),
+    ],
+    ids=["missing", "no row fulfils it"],
+)
+def test_a_source_that_nothing_needs_stops_nothing_and_is_said_until_it_is_mended(
+    break_it: Callable[[Path], object],
+    message: str,
+    prepared_projects: PreparedProjects,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    project, _ = prepared_projects.restore(two_sources)
+    before = state(project)
+    deliver(project, "in/b.csv", "c4,2026-02-01,4,no\n")
+    break_it(project.root)
+
+    result = refresh(project, contract())
+
+    assert result.silver_rows == 3
+    assert [*result.sources] == ["tickets"]
+    assert message in result.broken_sources["payments"]
+    assert "WARNING: the source payments is left as it was" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    now = state(project)
+    kept = [name for name in before if name.endswith(".payments") and name[0] != "_"]
+    assert {name: now[name] for name in kept} == {name: before[name] for name in kept}
+    status = project_status(project, contract())
+    assert message in status.broken_sources["payments"]
+    assert message in status.next_command
+    assert message in write_data_report(project, contract()).broken_sources["payments"]
+    assert "payments was left as it was" in (project.reports / "data.html").read_text("utf-8")
+    refresh(project, contract())
+    assert state(project) == now
+
+    describe(project.root, "payments", PAYMENTS)
+    deliver(project, "pay/a.csv", JANUARY)
+    assert refresh(project, contract()).broken_sources == {}
+    assert project_status(project, contract()).broken_sources == {}
+
+
+def contents(settings: Settings) -> dict[str, list[object]]:
+    """The rows of each layer's tables, without what differs from run to run."""
+    layers = ("bronze", "silver", "quarantine", "gold")
+    tables = [str(each) for each in LocalLakehouse(settings).tables() if each.layer in layers]
+    return {
+        table: [
+            {name: value for name, value in row.items() if name != "_ingested_at"}
+            for row in rows(settings, table)
+        ]
+        for table in tables
+    }
+
+
+def test_parts_of_a_refresh_in_any_order_and_at_once_make_the_tables_of_the_whole(
+    prepared_projects: PreparedProjects,
+) -> None:
+    def deliver_more(settings: Settings) -> Settings:
+        deliver(settings, "in/b.csv", "c4,2026-02-03,4,no\nc1,2026-02-01,9,yes\n")
+        deliver(settings, "pay/b.csv", "p4,c3,2026-03-01,40,card\np1,c1,2026-01-05,11,card\n")
+        deliver(settings, "tick/b.csv", "c4,2026-02-05,low\n")
+        return settings
+
+    whole = deliver_more(prepared_projects.restore(two_sources)[0])
+    refresh(whole, contract())
+    expected = contents(whole)
+    parts = deliver_more(prepared_projects.restore(two_sources)[0])
+
+    with ThreadPoolExecutor(3) as pool:
+        own = [
+            pool.submit(refresh_source_alone, parts, contract(), name)
+            for name in ("tickets", "payments")
+        ]
+        gold = pool.submit(refresh, parts, contract(), further_sources=False)
+
+    assert [each.result().new_batches for each in own] == [1, 1]
+    assert gold.result().new_batches == 1
+    assert gold.result().sources == {}
+    assert contents(parts) == expected
+    before = state(parts)
+    assert refresh(parts, contract()).recomputed == ()
+    assert refresh_source_alone(parts, contract(), "payments").recomputed == ()
+    assert state(parts) == before
+    january = refresh_source_alone(
+        parts, contract(), "payments", date(2026, 1, 1), date(2026, 2, 1)
+    )
+    assert january.recomputed == ("2026-01",)
+
+
+def test_gold_alone_is_refused_before_a_source_that_it_is_made_from(
+    project: Settings,
+) -> None:
+    describe(project.root, "payments", PAYMENTS)
+    deliver(project, "in/a.csv", "c1,2026-02-01,1,no\nc2,2026-02-01,2,yes\n")
+    deliver(project, "pay/a.csv", JANUARY)
+    needing = needing_payments(project)
+
+    with pytest.raises(LakehouseError, match="gold is made from payments, too") as refused:
+        refresh(needing, contract(), further_sources=False)
+    assert refused.value.fix == "first: data --only payments"
+    assert not open_lakehouse(project).exists(gold_table(contract()))
+
+    refresh_source_alone(needing, contract(), "payments")
+    assert refresh(needing, contract(), further_sources=False).silver_rows == 2
+
+
+def test_a_source_that_fails_alone_stops_what_needs_it_only(
+    prepared_projects: PreparedProjects,
+) -> None:
+    project, _ = prepared_projects.restore(two_sources)
+    (project.root / "pay" / "a.csv").unlink()
+    with pytest.raises(ProjectError, match="pay holds no data file"):
+        refresh_source_alone(needing_payments(project), contract(), "payments")
+    assert project_status(project, contract()).broken_sources == {}  # the commands stop instead
+
+    with pytest.raises(ProjectError, match="pay holds no data file"):
+        refresh_source_alone(project, contract(), "payments")
+
+    assert "pay holds no" in project_status(project, contract()).broken_sources["payments"]
+    refresh_source_alone(project, contract(), "tickets")
+    deliver(project, "in/b.csv", "c4,2026-02-01,4,no\n")
+    gold = refresh(project, contract(), further_sources=False)
+    assert gold.silver_rows == 3
+    assert "pay holds no data file" in gold.broken_sources["payments"]
+    deliver(project, "pay/a.csv", JANUARY)
+    refresh_source_alone(project, contract(), "payments")
+    assert refresh(project, contract(), further_sources=False).broken_sources == {}
+    with pytest.raises(ContractError, match="shop has no source bills"):
+        refresh_source_alone(project, contract(), "bills")
 
 
 def test_a_new_file_without_a_column_that_may_be_missing_is_taken_in_and_said(
@@ -350,6 +553,20 @@ def test_a_forgotten_person_is_out_of_every_source_and_stays_out(
     assert lake_files_with(project, "c1") == []
     again = refresh(project, contract())
     assert {source.recomputed for source in again.sources.values()} == {()}
+
+
+def test_a_file_of_forgotten_persons_alone_is_taken_in_once(
+    prepared_projects: PreparedProjects,
+) -> None:
+    project, _ = prepared_projects.restore(two_sources)
+    deliver(project, "pay/b.csv", "p9,c2,2026-01-09,9,card\n")
+    forget(project, contract(), "c1", yes=True)
+    deliver(project, "pay/a.csv", "p1,c1,2026-01-05,12,card\n")
+    first = refresh(project, contract()).sources["payments"]
+
+    again = refresh(project, contract()).sources["payments"]
+
+    assert (first.new_batches, again.new_batches) == (2, 0)
 
 
 def test_tables_of_a_source_that_is_described_no_more_are_named_as_not_searched(

@@ -79,9 +79,9 @@ def test_two_runs_at_once_take_a_file_in_once(
 ) -> None:
     deliver(project, "a.csv", JANUARY)
     other_came, held = threading.Event(), bronze._held_batches
-    looked: list[set[str]] = []
+    looked: list[object] = []
 
-    def after_the_other(*arguments: Any) -> set[str]:
+    def after_the_other(*arguments: Any) -> Any:
         """The first appends when the other has looked what bronze holds, or waits to look."""
         found = held(*arguments)
         looked.append(found)

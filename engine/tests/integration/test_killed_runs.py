@@ -104,7 +104,7 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
 
         moments = random.Random(20261121)
         killed, kills, projects = 0, 0, 0
-        while kills < KILLS:
+        while kills < KILLS or (killed < KILLS // 2 and kills < 3 * KILLS):
             # Four kills in a row in each project, so that a run also continues after several.
             settings = new_project(tmp_path / f"killed-{projects}")
             projects += 1
@@ -119,4 +119,4 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
             assert content(settings) == expected
             records = read_records(LocalLakehouse(settings), load_contract(settings.root), "gold")
             assert len({record.subject for record in records}) == 13
-    assert killed >= KILLS // 2, f"only {killed} of {KILLS} runs were hit"
+    assert killed >= KILLS // 2, f"only {killed} of {kills} runs were hit"

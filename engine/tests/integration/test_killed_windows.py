@@ -1,10 +1,14 @@
-"""`data` and `materialize` over two sources, killed at any moment: what they leave in the end."""
+"""`data` and `materialize`, killed at any moment: what they leave in the end.
+
+Window features are made of one further source, the target of the events of another one.
+"""
 
 import json
 import random
 import sqlite3
 import time
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -32,17 +36,25 @@ CONTRACT = Contract.model_validate(
         "source": {"path": "in"},
         "entity": "customer",
         "event_time": {"column": "day"},
-        "target": {"column": "bought", "classes": ["no", "yes"]},
+        "target": {"event": "cancellations", "within": "20d"},
         "features": [{"name": "age", "type": "integer"}],
     }
 )
-SOURCE = """\
+SOURCES = {
+    "payments": """\
 source: {path: pay}
 entity: payer
 event_time: {column: paid_at}
 key: payment_id
 columns: [{name: amount, type: number}, {name: method, type: category}]
-"""
+""",
+    "cancellations": """\
+source: {path: left}
+entity: who
+event_time: {column: at}
+columns: [{name: kind, type: category}]
+""",
+}
 IMPORTS = """
 from goldpath import Project, window_feature
 from goldpath.features.window import materialized
@@ -69,21 +81,34 @@ def new_project(root: Path) -> Path:
     add_empty_registry(make_project(root))
     (root / "config" / "project.yaml").write_text(dump_contract(CONTRACT), encoding="utf-8")
     (root / "config" / "sources").mkdir()
-    (root / "config" / "sources" / "payments.yaml").write_text(SOURCE, encoding="utf-8")
+    for name, text in SOURCES.items():
+        (root / "config" / "sources" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    # A few intervals at a time, so that there are several commits of gold to be killed between.
+    lake = root / "config" / "lake.yaml"
+    text = lake.read_text(encoding="utf-8")
+    lake.write_text(text.replace("rows_at_once: 2000000", "rows_at_once: 50"), encoding="utf-8")
     dice = random.Random(3)
     days = [TODAY - timedelta(days=dice.randint(1, 25)) for _ in range(PAYMENTS)]
-    rows = [f"c{n % PEOPLE},{days[n]},{n % 60},{('no', 'yes')[n % 2]}" for n in range(PEOPLE)]
-    write(root / "in" / "a.csv", "customer,day,age,bought", rows)
+    rows = [f"c{n % PEOPLE},{ago(dice.randint(1, 90))},{n % 60}" for n in range(PEOPLE)]
+    write(root / "in" / "a.csv", "customer,day,age", rows)
+    left = [f"c{n},{ago(dice.randint(40, 90))},left" for n in range(0, PEOPLE, 2)]
+    write(root / "left" / "a.csv", "who,at,kind", left)
     paid = [f"p{n},c{n * 7 % PEOPLE},{days[n]},{n % 90}.1,m{n % 5}" for n in range(PAYMENTS)]
     write(root / "pay" / "a.csv", "payment_id,payer,paid_at,amount,method", paid)
     return root
 
 
 def deliver_more(root: Path) -> None:
-    """Further payments, and some of the first that were another person's on another day."""
+    """Further events and payments, and some of the first that were another person's."""
+    left = [f"c{n},{ago(1 + n % 75)},left" for n in range(0, PEOPLE, 3)]
+    write(root / "left" / "b.csv", "who,at,kind", left)
     days = [TODAY - timedelta(days=1 + n % 25) for n in range(PAYMENTS)]
     paid = [f"p{n},c{n * 11 % PEOPLE},{days[n]},{n % 70}.3,m1" for n in range(0, PAYMENTS, 9)]
     write(root / "pay" / "b.csv", "payment_id,payer,paid_at,amount,method", paid)
+
+
+def ago(days: int) -> date:
+    return TODAY - timedelta(days=days)
 
 
 def write(file: Path, header: str, lines: list[str]) -> None:
@@ -95,7 +120,9 @@ def content(root: Path) -> dict[str, list[str]]:
     """Every row of every table and of the online store, without the moments of the runs."""
     lakehouse = LocalLakehouse(load_settings(root))
     tables = [TableName("gold", "shop"), TableName("silver", "shop")]
-    tables += [TableName(layer, "payments") for layer in ("bronze", "silver", "quarantine")]
+    tables += [
+        TableName(layer, name) for name in SOURCES for layer in ("bronze", "silver", "quarantine")
+    ]
     found = {}
     for table in tables:
         rows = lakehouse.collect(lakehouse.read(table))
@@ -108,8 +135,16 @@ def content(root: Path) -> dict[str, list[str]]:
             (INDEX,),
         ).fetchall()
     found["online"] = sorted(map(str, online))
-    assert json.loads(state[0])["snapshot"] == lakehouse.snapshot(tables[3]).snapshot_id  # type: ignore[union-attr]
+    silver = lakehouse.snapshot(TableName("silver", "payments"))
+    assert silver is not None
+    assert json.loads(state[0])["snapshot"] == silver.snapshot_id
     return found
+
+
+def labels(content: dict[str, list[str]]) -> Counter[str]:
+    """How many rows of gold have each label."""
+    rows = content["gold.shop"]
+    return Counter(row.partition("'cancellations_within_20d': ")[2].split(",")[0] for row in rows)
 
 
 def test_kills_at_random_moments(tmp_path: Path) -> None:
@@ -124,11 +159,14 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
         assert runner.run(undisturbed) == 0
         second = content(undisturbed)
         assert first["online"] != second["online"]
+        assert labels(first) == {"None": 66, "'no'": 27, "'yes'": 7}
+        assert labels(second) == {"None": 23, "'no'": 63, "'yes'": 14}
 
         moments = random.Random(20261129)
-        killed = 0
-        for number in range(KILLS // 4):
-            root = new_project(tmp_path / f"killed-{number}")
+        killed, projects = 0, 0
+        while projects < KILLS // 4 or (killed < KILLS // 2 and projects < KILLS):
+            root = new_project(tmp_path / f"killed-{projects}")
+            projects += 1
             for expected in (first, second):
                 for _ in range(2):
                     code = runner.run(root, moments.uniform(0, duration))
@@ -139,4 +177,4 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
                 assert content(root) == expected
                 if expected is first:
                     deliver_more(root)
-    assert killed >= KILLS // 2, f"only {killed} of {KILLS} runs were hit"
+    assert killed >= KILLS // 2, f"only {killed} of {4 * projects} runs were hit"

@@ -17,6 +17,7 @@ import pytest
 
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import Lakehouse, LakehouseError, Partitions, TableName
+from goldpath.monitor.predictions import scores_by_day
 from goldpath.settings import load_settings
 
 from ..aws_emulation import EmulatedAws, emulated_aws
@@ -372,3 +373,20 @@ def test_empty_append_makes_a_readable_table(at: Lake) -> None:
     snapshot = at.lake.append(at.table, people().slice(0, 0), partition_by="part")
     assert snapshot.rows == 0
     assert at.rows("n") == []
+
+
+def test_scores_are_counted_by_day_where_the_data_is(at: Lake) -> None:
+    moments = [datetime(2026, 11, day, 23, 59) for day in (1, 2, 2, 2, 3)]
+    scores = [0.5, 0.05, 1.0, None, 900.0]
+    rows = pa.table(
+        {"predicted_at": pa.array(moments, pa.timestamp("us")), "score": pa.array(scores)}
+    )
+    at.lake.append(at.table, rows)
+
+    found = scores_by_day(at.lake, at.table, date(2026, 11, 2))
+
+    assert {day.day: scores.count for day, scores in found.items()} == {2: 2, 3: 1}
+    second, third = (found[date(2026, 11, day)] for day in (2, 3))
+    assert second.bins == [1, *[0] * 8, 1]
+    assert second.mean == pytest.approx(0.525)
+    assert (third.mean, third.bins) == (900.0, [0] * 10), "what is no probability is in no tenth"

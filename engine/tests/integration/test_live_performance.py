@@ -21,6 +21,8 @@ from goldpath.jobs.upkeep.log_compaction import compact_logs
 from goldpath.jobs.upkeep.log_status import log_status
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.tables import feedback_table, served_table
+from goldpath.monitor.charts import quality_card
+from goldpath.monitor.quality import read_quality
 from goldpath.serving.feedback import FeedbackLog
 from goldpath.serving.monitoring import Metrics
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
@@ -89,6 +91,40 @@ def test_the_chosen_metric_and_the_value_are_computed_as_the_gate_does(project: 
 
     assert found.metrics["value"] == (80 - 10) / 4
     assert found.metrics["neg_log_loss"] == pytest.approx(-found.metrics["log_loss"])
+
+
+def test_money_is_told_by_day_and_week_and_by_what_it_is_about(project: Settings) -> None:
+    contract = load_contract(project.root)
+    predict(project, range(10))
+    predict(project, range(10, 14), version="2", days_ago=8)
+    predict(project, range(14, 17), days_ago=9)
+    label(
+        project, {number: "yes" if number < 4 else "no" for number in (*range(4), *range(10, 14))}
+    )
+    decision = DecisionSettings(values={"tp": 80, "fp": -10}, unit="dollars")
+
+    found = live_performance(project.model_copy(update={"decision": decision}), contract)
+
+    today, before = (f"{NOW - timedelta(days=days):%Y-%m-%d}" for days in (0, 8))
+    days = [each for each in found.values if each.period == "day"]
+    assert [
+        (each.start, each.predictions, each.labelled, each.mean, each.total) for each in days
+    ] == [
+        (before, 4, 4, -5.0, -20.0),
+        (today, 10, 4, 40.0, 160.0),
+    ]
+    weeks = [each for each in found.values if each.period == "week"]
+    assert sum(each.total for each in weeks) == 140.0
+    assert {datetime.fromisoformat(each.start).weekday() for each in weeks} == {0}
+    assert found.unit == "dollars"
+    text = Metrics(contract, project.reports).render().decode()
+    assert 'ml_live_value{period="day"} 160.0' in text
+    assert 'ml_live_value_mean{period="day"} 40.0' in text
+    assert 'ml_live_value_decisions{period="week"} 4.0' in text
+    read = read_quality(project.reports, contract.model_name)
+    assert read is not None
+    assert [each.start for each in quality_card(read).values][-2:] == [today, before]
+    assert live_performance(project, contract).values == ()
 
 
 def test_each_version_has_its_figures(project: Settings) -> None:

@@ -2,15 +2,17 @@
 
 import json
 import math
-import re
 import shutil
 import socket
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 import pytest
 
 from goldpath.contract import load_contract
+from goldpath.monitor.running import service_traffic
 from goldpath.services.processes import ServerError, stop_server
 from goldpath.services.prometheus_server import MonitoringError, start_prometheus, write_targets
 from goldpath.serving.monitoring import Metrics
@@ -62,6 +65,7 @@ def metrics_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         "window_start": "2026-01-30T00:00:00+00:00",
         "detectable": 0.2,
         "columns": columns,
+        "estimate": {"metric": "roc_auc", "value": 0.81, "reference": 0.84},
     }
     (reports / "drift").mkdir()
     for source, verdict in (("service", "drift"), ("batch", "ok")):
@@ -69,15 +73,22 @@ def metrics_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     (reports / "training.json").write_text(json.dumps({"metric": "roc_auc", "value": 0.84}))
     live = {"model_version": "3", "labelled": 40, "metrics": {"accuracy": 0.8}}
     quality = {"verdict": "low", "model_version": "3", "metric": "roc_auc", "limit": 0.8}
-    feedback = {"checked_at": checked, "versions": [live], "quality": quality}
+    worth = {"period": "day", "labelled": 40, "mean": 12.5, "total": 500.0}
+    feedback = {"checked_at": checked, "versions": [live], "quality": quality, "values": [worth]}
     (reports / "feedback.json").write_text(json.dumps(feedback))
     metrics = Metrics(load_contract(PROJECT), reports)
     metrics.model_loaded("3")
+    further = Metrics(
+        load_contract(PROJECT), tmp_path_factory.mktemp("none"), "revenue", "/models/revenue"
+    )
+    metrics.beside.append(further)
 
     class Service(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             for status in (200, 200, 200, 422, 500):
                 metrics.request_answered("/predict", "POST", status, 0.004)
+            metrics.request_answered("/metrics", "GET", 200, 3)
+            metrics.request_answered("/models/revenue/predict", "POST", 200, 0.2)
             metrics.predicted("3", ["no", "no", "yes"])
             metrics.validation_failed("/predict")
             metrics.log_failed(1)
@@ -109,7 +120,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> I
     nobody = free_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLOPS_ROOT", str(root))
-        patch.setenv("MLOPS_MONITORING__PROMETHEUS_PORT", str(free_port()))
+        use_free_ports(patch)
         patch.setenv("MLOPS_SERVING__PORT", str(nobody))
         settings = load_settings(root)
         start_prometheus(settings)
@@ -122,6 +133,11 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> I
             yield settings
         finally:
             stop_server("prometheus", settings.run_directory)
+
+
+def use_free_ports(patch: pytest.MonkeyPatch) -> None:
+    for server in ("PROMETHEUS", "ALERTMANAGER", "RECEIVER", "PAGE"):
+        patch.setenv(f"MLOPS_MONITORING__{server}_PORT", str(free_port()))
 
 
 def query(settings: Settings, expression: str) -> list[dict[str, Any]]:
@@ -184,6 +200,54 @@ def test_a_loss_of_live_quality_raises_the_alert(prometheus: Settings) -> None:
 
 @pytest.mark.slow
 @needs_prometheus
+def test_the_monitoring_page_shows_what_prometheus_knows(prometheus: Settings) -> None:
+    wait_for(prometheus, 'ALERTS{alertname="LiveQualityLow", alertstate="firing"}')
+
+    with direct.open(f"http://127.0.0.1:{prometheus.monitoring.page_port}/", timeout=60) as answer:
+        page = unescape(answer.read().decode())
+
+    assert "It answers." in page
+    assert 'aria-label="requests a second over time"' in page
+    assert "<td>LiveQualityLow</td>" in page
+    assert "<td>DriftDetected</td><td>service</td>" in page
+    assert "does not answer" not in page
+
+
+@pytest.mark.slow
+@needs_prometheus
+def test_the_traffic_of_a_model_is_of_its_own_predictions(prometheus: Settings) -> None:
+    later = datetime.now(UTC) + timedelta(minutes=1)  # the last time is a whole minute
+
+    main = service_traffic(prometheus, later)
+    other = service_traffic(prometheus.model_copy(update={"model": "revenue"}), later)
+
+    assert main.requests[-1] == pytest.approx(5 * other.requests[-1])
+    assert main.errors[-1] == pytest.approx(main.requests[-1] / 5)
+    assert main.latency[-1] < 10, "a scrape that takes seconds is no prediction"
+    assert 100 < other.latency[-1] < 1000
+    assert math.isnan(other.errors[-1])
+
+
+@pytest.mark.slow
+@needs_prometheus
+def test_the_page_is_left_out_where_others_have_accounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_free_ports(monkeypatch)
+    monkeypatch.setenv("MLOPS_MONITORING__PAGE", "false")
+    settings = load_settings(copy_of_project(tmp_path))
+    try:
+        status = start_prometheus(settings)
+
+        assert "No monitoring page" in status.message
+        with pytest.raises(urllib.error.URLError):
+            direct.open(f"http://127.0.0.1:{settings.monitoring.page_port}/ready", timeout=5)
+    finally:
+        stop_server("prometheus", settings.run_directory)
+
+
+@pytest.mark.slow
+@needs_prometheus
 def test_every_rule_is_evaluated_without_error(prometheus: Settings) -> None:
     groups = api(prometheus, "rules")["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
@@ -205,7 +269,7 @@ def test_prometheus_listens_on_this_machine_only(prometheus: Settings) -> None:
 def test_a_stopped_prometheus_leaves_its_port_free_and_starts_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLOPS_MONITORING__PROMETHEUS_PORT", str(free_port()))
+    use_free_ports(monkeypatch)
     settings = load_settings(copy_of_project(tmp_path / "project"))
     for _ in range(2):
         try:
@@ -221,7 +285,7 @@ def test_a_stopped_prometheus_leaves_its_port_free_and_starts_again(
 def test_a_broken_rule_file_is_shown_and_nothing_is_left_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLOPS_MONITORING__PROMETHEUS_PORT", str(free_port()))
+    use_free_ports(monkeypatch)
     settings = load_settings(copy_of_project(tmp_path / "project"))
     (settings.root / "infra" / "prometheus" / "rules" / "service.yml").write_text(
         "groups: [{name: x, rules: 1}]"
@@ -244,6 +308,7 @@ def test_without_the_program_the_error_says_how_to_get_it(
 
     assert "apt-get install prometheus" in error.value.fix
     assert "make docker-up" in error.value.fix
+    assert "make monitor-page ARGS=--serve" in error.value.fix
 
 
 def test_the_file_of_targets_is_replaced_in_one_step(tmp_path: Path) -> None:
@@ -283,7 +348,10 @@ def test_promtool_accepts_the_committed_files(arguments: tuple[str, ...]) -> Non
 def test_promtool_notices_an_alert_that_no_longer_fires(tmp_path: Path) -> None:
     folder = copy_of_project(tmp_path / "project") / "infra" / "prometheus"
     rules = folder / "rules" / "service.yml"
-    rules.write_text(re.sub(r"ml_drift_detected == 1", "ml_drift_detected == 2", rules.read_text()))
+    text = rules.read_text()
+    deaf = text.replace("(ml_drift_detected[2m]) == 1", "(ml_drift_detected[2m]) == 2")
+    assert deaf != text
+    rules.write_text(deaf)
 
     done = subprocess.run(
         ["promtool", "test", "rules", str(folder / "tests" / "service_test.yml")],

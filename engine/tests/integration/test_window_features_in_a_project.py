@@ -11,6 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from goldpath import Aggregate, Project, Row, Rows, Value, row_feature, window_feature
@@ -21,6 +23,9 @@ from goldpath.features.row.tracing import RowFeature
 from goldpath.features.window.feature import WindowFeature
 from goldpath.features.window.learned import values_of_nobody
 from goldpath.features.window.materialized import WrittenTiles
+from goldpath.jobs.batch import file_windows
+from goldpath.jobs.batch import files as batch_files
+from goldpath.jobs.batch.files import predict_file
 from goldpath.jobs.batch.table import predict_batch
 from goldpath.jobs.data.refresh import refresh
 from goldpath.jobs.drift.check import check_drift
@@ -32,8 +37,10 @@ from goldpath.jobs.upkeep.status import project_status
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.tables import gold_table, predictions_table
 from goldpath.serving.api import create_service
-from goldpath.serving.prediction_log import read_log
+from goldpath.serving.log.personal import HiddenColumns
+from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog, read_log
 from goldpath.settings import Settings, load_settings
+from goldpath.sources.files import SourceError
 
 from ..api.conftest import until
 from ..api.examples import TestClient
@@ -92,6 +99,14 @@ def paid_each(row: Row) -> Value:
     return (row.paid_total_90d / row.paid_count_90d).coalesce(0)
 
 
+@row_feature
+def plan_letters(row: Row) -> Value:
+    return row.plan.length()
+
+
+OWN = (paid_each, plan_letters, paid)
+
+
 def with_features(root: Path, *features: RowFeature | WindowFeature) -> Settings:
     return load_settings(root, Project(features=lambda: features))
 
@@ -126,7 +141,7 @@ def shop_with_champion(settings: Settings) -> None:
         patch.setenv("MLOPS_TRAINING__TRIALS", "1")
         patch.setenv("MLOPS_TRAINING__MINIMUM_TEST_ROWS", "100")
         patch.setenv("MLOPS_TRAINING__PARITY_ROWS", "1000")
-        own = with_features(root, paid_each, paid)
+        own = with_features(root, *OWN)
         refresh(own, CONTRACT)
         candidate = train(own, CONTRACT, "first")
         promote(own, CONTRACT, candidate.model_version)
@@ -136,7 +151,7 @@ def shop_with_champion(settings: Settings) -> None:
 @pytest.fixture
 def shop(prepared_projects: PreparedProjects) -> Settings:
     settings, _ = prepared_projects.restore(shop_with_champion)
-    return with_features(settings.root, paid_each, paid)
+    return with_features(settings.root, *OWN)
 
 
 def ago(days: float) -> datetime:
@@ -254,6 +269,56 @@ def test_gold_batch_and_service_say_the_same_of_an_entity_at_one_moment(shop: Se
     assert check_drift(edited, CONTRACT, None, html=False, source="table").verdict == "ok"
 
 
+@pytest.mark.parametrize("rows_a_look", [1 << 20, 100])
+def test_a_file_to_a_file_looks_windows_up_as_gold_does(
+    shop: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_a_look: int
+) -> None:
+    monkeypatch.setattr(file_windows, "ROWS_A_LOOK", rows_a_look)
+    monkeypatch.setattr(batch_files, "ROWS_A_CHUNK", 64)
+    dice = Random(3)
+    rows: list[dict[str, Any]] = [
+        {
+            "customer": f"c{dice.randrange(PEOPLE + 30)}",
+            "day": ago(dice.uniform(0, 100)),
+            "age": dice.randrange(18, 90),
+            "plan": dice.choice(["basic", "a plan that nobody was trained with", None]),
+        }
+        for _ in range(400)
+    ]
+    source = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), source)
+
+    predict_file(shop, CONTRACT, source, tmp_path / "out.parquet")
+    predict_batch(shop, CONTRACT, data=source, run_id="table")
+
+    written = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    of_table = scores(shop, "table")
+    assert [each["score"] for each in written] == [
+        of_table[each["customer"], each["day"]] for each in rows
+    ]
+    assert len({each["score"] for each in written}) > 100
+
+    # Times of another type; what is wrong with whom and when is said, row by row.
+    texts = [{**each, "day": each["day"].isoformat() + "Z"} for each in rows]
+    texts[3] |= {"day": "yesterday"}
+    texts[5] |= {"customer": None, "age": -1}
+    pq.write_table(pa.Table.from_pylist(texts), source)
+    found = predict_file(shop, CONTRACT, source, tmp_path / "out.parquet")
+    again = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert found.refused_rows == 2
+    assert again[3]["refused"] == "day: 'yesterday' is not a time"
+    assert again[5]["refused"] == "customer: missing; age: is below 0"
+    fine = [place for place in range(400) if place not in (3, 5)]
+    assert [again[place]["score"] for place in fine] == [written[place]["score"] for place in fine]
+
+    pq.write_table(pa.Table.from_pylist(rows).drop_columns(["day"]), source)
+    with pytest.raises(
+        SourceError, match=r"lacks day, and the champion takes what .*paid_total_30d"
+    ):
+        predict_file(shop, CONTRACT, source, tmp_path / "other.parquet")
+    assert not (tmp_path / "other.parquet").exists()
+
+
 def test_what_is_forgotten_or_paid_since_is_so_in_the_service_after_it_is_materialized(
     shop: Settings,
 ) -> None:
@@ -282,13 +347,45 @@ def test_what_is_forgotten_or_paid_since_is_so_in_the_service_after_it_is_materi
     assert {name: logged(shop, "c1")["features"][name] for name in nobody} == nobody
 
 
+def test_windows_of_a_column_that_became_personal_are_not_judged_and_no_drift(
+    shop: Settings,
+) -> None:
+    lakehouse = open_lakehouse(shop)
+    gold = lakehouse.collect(lakehouse.read(gold_table(CONTRACT))).to_pylist()
+    source = shop.root / "config" / "sources" / "payments.yaml"
+    source.write_text(f"{source.read_text()}personal: [amount]\n", encoding="utf-8")
+    since = with_features(shop.root, *OWN)
+    at = datetime.now(UTC) - timedelta(days=1)
+    log = PredictionLog(shop.root / shop.serving.prediction_log)
+    hidden = HiddenColumns(since, CONTRACT).of(learned_contract(shop, CONTRACT))
+    assert "paid_total_30d" in hidden
+    for number, row in enumerate(gold):  # as the service writes them now
+        kept = {name: row[name] for name in shown_names(shop) if name not in hidden}
+        log.write([LoggedPrediction(f"{number}", at.isoformat(), "1", kept, "no", 0.5)])
+    log.close()
+
+    report = check_drift(since, CONTRACT, None, html=False, source="service")
+
+    assert report.rows >= 500
+    assert not {name for name in report.drifted_columns if name.startswith("paid")}
+    (said,) = [note for note in report.notes if note.startswith("not compared")]
+    assert "paid_total_30d" in said
+    assert "paid_count_30d" not in said, "it reads no personal column"
+
+
+def shown_names(settings: Settings) -> list[str]:
+    """The columns of a row that the service logs: what is sent, and the windows."""
+    learned = learned_contract(settings, CONTRACT)
+    return [*REQUEST, *(each.name for each in learned.window_features)]
+
+
 def test_values_of_an_old_materialization_are_missing_and_counted(
     shop: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLOPS_FEATURES__WINDOW_TTL", "1s")
     time.sleep(1)
 
-    with service(with_features(shop.root, paid_each, paid)) as client:
+    with service(with_features(shop.root, *OWN)) as client:
         ask(client, "c1")
         metrics = client.get("/metrics").text
 

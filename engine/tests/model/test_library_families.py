@@ -145,7 +145,7 @@ def test_an_unknown_name_is_refused_with_all_that_there_are() -> None:
     ) as it:
         families_of(Model(), ("boosting", "forrest"))
 
-    assert "config/training.yaml" in it.value.fix
+    assert "training.yaml of config/" in it.value.fix
 
 
 def test_a_name_is_given_once() -> None:

@@ -1,5 +1,6 @@
 """`add-source`: a further source gets a contract that works, or an error that helps."""
 
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -8,11 +9,21 @@ from pathlib import Path
 import pytest
 
 from goldpath.adoption.infer import Adoption
-from goldpath.contract import load_contract
+from goldpath.contract import Contract, ContractError, load_contract
 from goldpath.errors import ProjectError
+from goldpath.jobs.data.refresh import refresh
 from goldpath.jobs.data.source_adoption import add_source
+from goldpath.sample.customers import write_sample
 from goldpath.settings import Settings
-from goldpath.source_contract import SourceContract, dump_source, load_sources, parse_source
+from goldpath.source_contract import (
+    SourceContract,
+    dump_source,
+    load_sources,
+    parse_source,
+    unused_parts,
+)
+
+from ..locations import PROJECT
 
 ROWS = 60
 PAYMENTS = "payment_id;client;paid_at;amount;method;note\n" + "".join(
@@ -30,7 +41,7 @@ def add(project: Settings) -> Add:
     folder.mkdir(parents=True)
     (folder / "payments.csv").write_text(PAYMENTS, encoding="utf-8")
 
-    def call(**options: str | None) -> Adoption:
+    def call(contract: Contract | None = None, **options: str | None) -> Adoption:
         said: dict[str, str | None] = {
             "name": "payments",
             "data": "data/raw/payments.csv",
@@ -38,14 +49,17 @@ def add(project: Settings) -> Add:
             "time": "paid_at",
             "key": "payment_id",
         }
-        return add_source(project, load_contract(project.root), **(said | options))  # type: ignore[arg-type]
+        of = contract or load_contract(project.root)
+        return add_source(project, of, **(said | options))  # type: ignore[arg-type]
 
     return call
 
 
 def test_a_file_of_payments_becomes_a_source(add: Add, project: Settings) -> None:
     added = add()
-    (payments,) = load_sources(project.root, "churn")
+    contract = load_contract(project.root)
+    (payments,) = load_sources(project.root, contract.dataset)
+    assert payments.belongs_to == contract.dataset
     assert added.contract_file == "config/sources/payments.yaml"
     assert (payments.dataset, payments.entity, payments.key) == (
         "payments",
@@ -71,6 +85,32 @@ def test_a_file_of_payments_becomes_a_source(add: Add, project: Settings) -> Non
         "note": "ignored",
     }
     assert any("taken for the same subjects" in note for note in added.notes)
+
+
+def test_a_source_cannot_have_the_tables_of_a_further_model(add: Add, project: Settings) -> None:
+    add_model_file(project, "calls")
+
+    with pytest.raises(ContractError, match="the tables of the model calls"):
+        add(name="customer_churn_calls")
+    assert not (project.root / "config/sources/customer_churn_calls.yaml").exists()
+
+
+def test_a_source_added_for_a_further_model_belongs_to_the_rows_of_all(
+    add: Add, project: Settings
+) -> None:
+    add_model_file(project, "calls")
+    main, further = load_contract(project.root), load_contract(project.root, "calls")
+
+    add(contract=further)
+
+    assert [each.belongs_to for each in load_sources(project.root)] == [main.dataset]
+    assert [each.dataset for each in load_sources(project.root, further.base)] == ["payments"]
+
+
+def add_model_file(project: Settings, name: str) -> None:
+    file = project.root / "models" / name / "project.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("problem: regression\ntarget: {column: calls}\n", encoding="utf-8")
 
 
 def test_the_file_says_what_becomes_of_duplicates(add: Add, project: Settings) -> None:
@@ -177,6 +217,44 @@ def test_another_source_is_not_replaced(add: Add, project: Settings) -> None:
         add(data="data/raw/more.csv")
 
 
+def test_a_source_of_another_dataset_is_not_read_and_said(add: Add, project: Settings) -> None:
+    add()
+    file = project.root / "config" / "sources" / "payments.yaml"
+    kept = file.read_text(encoding="utf-8")
+    assert [each.dataset for each in load_sources(project.root, "telco")] == []
+    assert [each.dataset for each in load_sources(project.root)] == ["payments"]
+    said = unused_parts(project.root, "telco")
+    assert "not read: config/sources/payments.yaml (customer_churn)" in said
+    assert unused_parts(project.root, "customer_churn") == ""
+
+    # As files were before: for whatever dataset.
+    file.write_text(kept.replace("dataset: customer_churn\n", ""), encoding="utf-8")
+    assert [each.dataset for each in load_sources(project.root, "telco")] == ["payments"]
+    assert unused_parts(project.root, "telco") == ""
+
+
+def test_a_source_of_another_dataset_is_not_replaced(add: Add, project: Settings) -> None:
+    add()
+    file = project.root / "config" / "sources" / "payments.yaml"
+    text = file.read_text(encoding="utf-8").replace("dataset: customer_churn", "dataset: telco")
+    file.write_text(text, encoding="utf-8")
+    (project.root / "data" / "raw" / "more.csv").write_text(PAYMENTS, encoding="utf-8")
+    with pytest.raises(ProjectError, match=r"is a source already, of data/raw/payments\.csv"):
+        add(data="data/raw/more.csv")
+    assert file.read_text(encoding="utf-8") == text
+
+
+def test_a_sample_without_its_history_says_how_to_get_it(project: Settings) -> None:
+    contract = load_contract(project.root)
+    write_sample(project.root / contract.source.path, 100, 7, {})
+    folder = project.root / "config" / "sources"
+    folder.mkdir()
+    shutil.copy(PROJECT / "config" / "sources" / "payments.yaml", folder)
+    said = refresh(project, contract).broken_sources["payments"]  # which no feature needs here
+    assert "data/sample/payments does not exist" in said
+    assert said.endswith("make sample writes both")
+
+
 SOURCE = """\
 source: {path: data/raw/payments.csv}
 entity: client
@@ -200,7 +278,7 @@ columns:
         (SOURCE.replace("paid_at", "client"), "'client' is both the entity and the event_time"),
         (SOURCE + "ignored: {amount: text}\n", "'amount' is ignored, and has a role too"),
         (SOURCE + "target: {column: amount}\n", "target: Extra inputs are not permitted"),
-        (SOURCE + "dataset: other\n", "dataset: 'other' is not said here, it is payments"),
+        (SOURCE + "dataset: Other\n", "dataset: String should match pattern"),
         (SOURCE.replace("name: amount", "name: prediction"), "reserved names cannot be columns"),
         ("source: {", "not valid YAML"),
     ],
@@ -222,6 +300,8 @@ def test_a_source_is_read_back_as_it_was_written() -> None:
     source = parse_source(SOURCE, "payments")
     assert parse_source(dump_source(source), "payments") == source
     assert SourceContract(**dict(source)) == source
+    other = parse_source(f"dataset: telco\n{SOURCE}", "payments")
+    assert parse_source(dump_source(other), "payments") == other != source
 
 
 @pytest.mark.parametrize(

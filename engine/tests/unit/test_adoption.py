@@ -196,6 +196,7 @@ def quoted(data: Columns) -> bytes:
         (quoted(columns(goal=range(ROWS))), {"problem": "classification"}, "400 different labels"),
         (quoted(columns()), {"problem": "regression"}, "is no number"),
         (quoted(columns()), {"problem": "clustering"}, "PROBLEM=clustering is not known"),
+        (quoted(columns()), {"problem": "forecasting"}, "is a regression that is asked ahead"),
         (quoted(columns()), {"id": "goal"}, "is the TARGET too"),
         (quoted(columns()), {"id": "colour"}, "ID=colour is not unique"),
         (quoted(columns()), {"id": "none such"}, "no such column"),
@@ -236,6 +237,9 @@ def test_names_that_are_near_are_suggested(adopt: Adopt) -> None:
     ("labels", "classes"),
     [
         (["yes", "no", "no"], ("no", "yes")),
+        (["Ja", "Ja", "Nein"], ("Nein", "Ja")),
+        (["sim", "sim", "não"], ("não", "sim")),
+        (["No", "Sí", "Sí"], ("No", "Sí")),
         (["0", "1", "1"], ("0", "1")),
         (["False", "True", "True"], ("False", "True")),
         (["stays", "stays", "leaves"], ("stays", "leaves")),

@@ -371,11 +371,38 @@ def test_names_that_are_changed_are_said(adopt: Adopt) -> None:
 # ---- what is not supported
 
 
-def test_free_text_is_left_out_loudly(adopt: Adopt) -> None:
+def test_free_text_is_a_feature_unless_it_is_said_to_be_something_else(adopt: Adopt) -> None:
     words = np.random.default_rng(2).choice(["broken", "love", "slow", "late"], (ROWS, 9))
-    adoption, contract = adopt(table(comment=[" ".join(row) for row in words]))
-    assert contract.ignored["comment"].startswith("free text")
-    assert "free text is not learned from yet" in notes(adoption)
+    data = table(comment=[" ".join(row) for row in words])
+    adoption, contract = adopt(data)
+    assert contract.by_name["comment"].type == "text"
+    assert "comment is read as free text" in notes(adoption)
+    assert "--as 'comment=ignored'" in notes(adoption)
+    asked = parse_answers(["comment=ignored"])
+    assert adopt(data, answers=asked)[1].ignored == {"comment": "left out, as asked"}
+    adoption, contract = adopt(data, answers=parse_answers(["comment=category"]))
+    assert contract.by_name["comment"].type == "category"
+    assert "free text" not in notes(adoption)
+
+
+def test_texts_that_are_longer_than_categories_are_not_offered_as_such(adopt: Adopt) -> None:
+    words = np.random.default_rng(2).choice(["broken", "love", "slow", "late"], (ROWS, 9))
+    short = [" ".join(row) for row in words]
+    data = table(comment=[*short[1:], "slow " * 50 + "end"], reply=short)
+    said = notes(adopt(data)[0])
+    assert "comment, reply are read as free text" in said
+    assert "cannot be compiled, so the slower pipeline scores rows" in said
+    assert "--as 'reply=category'" in said
+    assert "reply=category" not in notes(adopt(table(comment=data["comment"]))[0])
+    with pytest.raises(AdoptionError, match="the longest value has 253") as caught:
+        adopt(data, answers=parse_answers(["comment=category"]))
+    assert "--as 'comment=text'" in caught.value.fix
+
+
+def test_a_file_of_texts_alone_is_adopted(adopt: Adopt) -> None:
+    words = np.random.default_rng(2).choice(["broken", "love", "slow", "late"], (ROWS, 9))
+    data = {"comment": [" ".join(row) for row in words], "goal": table()["goal"]}
+    assert adopt(data)[1].text_features == ["comment"]
 
 
 def test_several_labels_in_one_text_are_refused(adopt: Adopt) -> None:

@@ -54,12 +54,14 @@ def test_untouched_log_is_intact(settings: Settings) -> None:
     report = verify(settings)
 
     assert report.intact
+    assert not report.torn
     assert report.records == 5
     assert [record.sequence for record in history(settings)] == [1, 2, 3, 4, 5]
 
 
 def test_log_that_was_never_written_is_intact(settings: Settings) -> None:
-    assert verify(settings).intact
+    report = verify(settings)
+    assert (report.intact, report.records, report.torn) == (True, 0, False)
 
 
 @pytest.fixture(scope="module")

@@ -39,21 +39,22 @@ def test_an_idle_batcher_scores_at_once_and_a_busy_one_gathers() -> None:
 
 
 def test_clients_that_are_answered_together_are_scored_together_again() -> None:
-    clients, rounds = 16, 20
+    clients, rounds = 16, 8
     sizes: list[int] = []
 
     def score(rows: Sequence[int]) -> Sequence[int]:
         sizes.append(len(rows))
-        time.sleep(0.02)
+        time.sleep(0.1)
         return rows
 
-    async def ask(batcher: MicroBatcher[int, int]) -> None:
+    async def ask(batcher: MicroBatcher[int, int], client: int) -> None:
         for row in range(rounds):
             await batcher.submit([row])
+            await asyncio.sleep(client * 0.0005)  # as long as an answer is under way
 
     async def main() -> None:
         batcher = MicroBatcher(score)
-        await asyncio.gather(*(ask(batcher) for _ in range(clients)))
+        await asyncio.gather(*(ask(batcher, client) for client in range(clients)))
 
     asyncio.run(main())
 

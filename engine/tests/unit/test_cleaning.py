@@ -65,6 +65,23 @@ def test_clean_all_keeps_your_data_secrets_answers_and_environments(settings: Se
     assert existing(settings.root, MINE) == MINE
 
 
+def test_clean_all_deletes_the_logs_of_every_model_wherever_they_are(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = settings.root / "models/calls/project.yaml"
+    model.parent.mkdir(parents=True)
+    model.write_text("problem: regression\ntarget: {column: calls}\n")
+    monkeypatch.setenv("MLOPS_SERVING__PREDICTION_LOG", "moved/predictions")
+    monkeypatch.setenv("MLOPS_PREDICTION_LOG__FEEDBACK", "moved/feedback")
+    folders = [f"moved/{log}{end}" for log in ("predictions", "feedback") for end in ("", "-calls")]
+    for folder in (*folders, "moved/predictions-gone"):  # of a model whose folder was deleted
+        (settings.root / folder).mkdir(parents=True)
+
+    clean_project(load_settings(settings.root), everything=True)
+
+    assert list((settings.root / "moved").iterdir()) == []
+
+
 def test_clean_says_how_much_it_freed(settings: Settings) -> None:
     (settings.reports / "big.html").write_bytes(b"x" * 3_000_000)
 

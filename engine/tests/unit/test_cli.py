@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from goldpath.cli import app as door
 from goldpath.settings import Settings
 
 PACKAGE = "goldpath"
@@ -51,6 +52,19 @@ def test_error_is_one_sentence_and_a_fix(project: Settings) -> None:
     assert "'colour' is not a numeric feature" in done.stderr
     assert "Fix:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_fault_of_our_own_is_no_checks_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(arguments: list[str]) -> None:
+        raise FileExistsError("reports/drift")
+
+    monkeypatch.setattr(door, "app", broken)
+    with pytest.raises(SystemExit) as ended:
+        door.run(arguments=["drift-check"])
+    assert ended.value.code == 2, "1 would be a drift"
+    assert "FileExistsError: reports/drift" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

@@ -87,14 +87,49 @@ def test_up_to_50_categories_are_listed_and_more_leave_the_set_open() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "asked", "longest"),
+    [
+        ([f"words and more {i}" for i in range(200)], None, 5_000),
+        (["long " * 100, "text"] * 50, None, 5_000),
+        (["long " * 1_000, "text"] * 50, None, 10_000),
+        ([f"word{i} late" for i in range(200)], "text", 5_000),
+    ],
+)
+def test_several_words_that_hardly_repeat_are_free_text(
+    values: list[str], asked: str | None, longest: int
+) -> None:
+    inference = infer_feature(profile(values), asked)
+    found = inference.feature
+    assert found is not None
+    assert (found.type, found.domain.longest) == ("text", longest)
+    assert inference.reason.startswith("free text: ")
+    assert "words and" in inference.reason
+    assert isinstance(found.domain.accept(found.example), str)
+
+
+def test_the_example_of_a_free_text_is_made_of_common_words_and_is_nobodys_own() -> None:
+    values = [f"call me, number {i} name{i * 7919}" for i in range(200)]
+    assert feature(values).example == "call me number"
+    assert feature([f"a{i} b{i} c{i} d{i}" for i in range(200)]).example is None
+    few = [f"a{i} b{i} {'secret' if i < 4 else 'shared'} {'x' * 4_000}" for i in range(200)]
+    assert feature(few).example == "shared"
+
+
+@pytest.mark.parametrize(
     ("values", "name", "reason"),
     [
         ([None, "", "NA", "?"], "x", "no row has a value"),
         (["a"] * 30, "x", "constant"),
         (["5"] * 30, "x", "constant"),
         ([f"level {i % 10_000}" for i in range(20_000)], "x", "10,000 categories"),
-        ([f"words and more {i}" for i in range(200)], "x", "free text"),
-        (["long " * 100, "text"] * 50, "x", "free text"),
+        (["long " * 20_001, "text"] * 50, "x", "free text: values of more than 100,000"),
+        ([f"Anna Maria Schmidt {i}" for i in range(200)], "name", "names or addresses"),
+        ([f"code{i * 7919}x" for i in range(200)], "x", "--as 'x=text'"),
+        (
+            [f"{i:064}" * 4 + "=" for i in range(200)],
+            "x",
+            "up to 257 characters, of fewer than 3 words",
+        ),
         ([str(i) for i in range(1, 101)], "x", "an identifier"),
         ([str(i * 7919 % 1000) for i in range(200)], "customerID", "an identifier"),
         ([f"2024-01-{i % 28 + 1:02}" for i in range(100)], "x", "a date"),

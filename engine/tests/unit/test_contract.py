@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from goldpath.contract import (
     Contract,
     ContractError,
-    dataset_name,
     dump_contract,
     load_contract,
     parse_contract,
 )
+from goldpath.jobs.data.adoption import dataset_name
 from goldpath.settings import Settings
 
 

@@ -10,8 +10,8 @@ import pytest
 from goldpath.contract import Contract
 from goldpath.errors import NotEnoughDataError
 from goldpath.judging.data_checks import check_data_quality
+from goldpath.judging.evidence import Evidence
 from goldpath.judging.validation_report import ValidationStatus
-from goldpath.judging.validators import Evidence
 from goldpath.learning.copies import copy_groups, share_of_copies
 from goldpath.learning.folds import divide_rows, make_folds
 from goldpath.learning.scoring import LoadedModel, Predictions

@@ -15,6 +15,7 @@ import pytest
 
 from goldpath.settings import TrainingSettings
 from goldpath.settings.section import variable
+from goldpath.settings.sources import _over
 
 from ..locations import PROJECT
 
@@ -24,11 +25,11 @@ PACKAGE = "customer_churn"
 TRAINING, INFERENCE = "ml_training_pipeline", "ml_batch_inference_pipeline"
 LOGS = "ml_prediction_log_pipeline"
 DATA, DRIFT = "data_pipeline", "ml_drift_monitoring"
-SCHEDULES = """
+# As the page's recipe has it, and more of each kind.
+(RECIPE,) = re.findall(r"^```yaml\n(.*?)^```", RECIPES.read_text("utf-8"), re.M | re.S)
+SCHEDULES = f"""
 owner: forecasts
-schedules:
-  data_pipeline: "@daily"
-  ml_training_pipeline: "30 4 * * 1"
+{RECIPE}
   ml_batch_inference_pipeline: "@assets"
   ml_prediction_log_pipeline: "@assets"
 catchup: true
@@ -37,9 +38,13 @@ pool: lake
 retries: 5
 retry_seconds: 7
 timeout_minutes: 3
-retrain_every_days: 30
+deadline_minutes: {{data_pipeline: 45, ml_training_pipeline: 90}}
 """
-DEVELOPMENT = "airflow: {retries: 1, schedules: {data_pipeline: '@hourly'}}"
+DEVELOPMENT = """airflow:
+  retries: 1
+  schedules: {data_pipeline: "@hourly"}
+  deadline_minutes: {data_pipeline: 1.5}
+"""
 
 # Runs in Airflow's environment and prints what Airflow read in each folder of DAGs.
 DESCRIBE = """
@@ -52,7 +57,8 @@ from airflow.sdk.execution_time import macros
 START, END = datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 3, 2, 5, tzinfo=UTC)
 
 def read(folder):
-    sys.modules.pop("steps", None)
+    for name in ("steps", "runners", "incidents"):
+        sys.modules.pop(name, None)
     sys.path.insert(0, folder)
     bag = BundleDagBag(folder, bundle_path=pathlib.Path(folder), bundle_name="dags-folder")
     sys.path.remove(folder)
@@ -76,6 +82,11 @@ def described(dag):
         "waits_for": waited_for(dag.timetable.asset_condition),
         "params": {name: param.schema for name, param in dag.params.items()},
         "defaults": dag.params.dump(),
+        "deadline": [
+            [each.interval.total_seconds(), each.reference.reference_name, each.callback.path]
+            for each in dag.deadline or []
+        ],
+        "on_success": dag.on_success_callback.__name__,
         "tasks": {task.task_id: task_of(dag, task) for task in dag.tasks},
     }
 
@@ -96,18 +107,22 @@ def task_of(dag, task):
         "skips": sorted(getattr(task, "skip_on_exit_code", [])),
         "command": getattr(task, "bash_command", ""),
         "folder": getattr(task, "cwd", ""),
-        "environment": getattr(task, "env", None) or {},
+        "environment": getattr(task, "variables", None) or {},
         "asked": {
             "nothing": rendered(dag, task, {}, "manual"),
             "all": rendered(dag, task, ALL, "manual"),
             "scheduled": rendered(dag, task, {}, "scheduled"),
             "backfill": rendered(dag, task, {}, "backfill"),
+            "asset_triggered": rendered(dag, task, {}, "asset_triggered"),
         },
         "refused": {
             "unknown": outcome(dag, task, {"dayz": 3}, "manual", {}),
             "backfill": outcome(dag, task, {}, "backfill", {}),
             "off": outcome(dag, task, {}, "manual", {"promote": False}),
         },
+        "executed_with": getattr(task, "variables", None) or {},
+        "on_failure": [each.__name__ for each in task.on_failure_callback],
+        "by_hand": by_hand(dag, task),
         "run": getattr(task, "trigger_run_id", None),
     }
 
@@ -120,14 +135,20 @@ def rendered(dag, task, given, run_type):
     environment = dag.get_template_env()
     values = {
         "params": {**dag.params.dump(), **given},
-        "dag_run": SimpleNamespace(run_type=run_type),
+        "dag_run": SimpleNamespace(run_type=run_type, run_id="manual__1"),
         "ti": SimpleNamespace(xcom_pull=lambda task_ids: {"model_version": "3"}),
         "macros": macros,
     }
     if run_type != "manual":
         values |= {"data_interval_start": START, "data_interval_end": END}
-    texts = (getattr(task, "env", None) or {}).items()
+    texts = (getattr(task, "variables", None) or {}).items()
     return {name: environment.from_string(text).render(values) for name, text in texts}
+
+def by_hand(dag, task):
+    if type(task).__name__ != "Step":
+        return ""
+    given = {name: value for name, value in rendered(dag, task, ALL, "manual").items() if value}
+    return task.said_by_hand({**given, "AIRFLOW_CTX_DAG_RUN_ID": "manual__1"})
 
 def outcome(dag, task, conf, run_type, params):
     if type(task).__name__ != "Step":
@@ -135,7 +156,7 @@ def outcome(dag, task, conf, run_type, params):
     task.bash_command, command = "exit 98", task.bash_command
     try:
         task.execute({
-            "dag_run": SimpleNamespace(conf=conf, run_type=run_type),
+            "dag_run": SimpleNamespace(conf=conf, run_type=run_type, run_id="manual__1"),
             "dag": dag,
             "params": {**dag.params.dump(), **params},
         })
@@ -171,11 +192,16 @@ def descriptions(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any
         (name,) = re.findall(r'with dag\("(\w+)"', code)
         (pipeline.parent / f"{name}.py").write_text(code)
     known = json.loads(pipeline.read_text())
-    known["sources"] = ["payments"]
+    known |= {"sources": ["payments", "tickets"], "needed_sources": ["payments"], "windows": []}
     known["training"].append({"task": "announce", "command": ["training", "run-step", "announce"]})
     pipeline.write_text(json.dumps(known))
     done = subprocess.run(
-        [str(python), "-c", DESCRIBE, str(DAGS), str(other / "airflow" / "dags")],
+        [
+            str(python),
+            "-c",
+            DESCRIBE,
+            *map(str, (DAGS, pipeline.parent, two_models(tmp_path_factory))),
+        ],
         cwd=home,
         env={
             "PATH": os.environ["PATH"],
@@ -190,6 +216,20 @@ def descriptions(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any
     assert done.returncode == 0, done.stderr
     answers: list[dict[str, Any]] = json.loads(done.stdout.rpartition("DESCRIPTION")[2])
     return answers
+
+
+def two_models(folders: pytest.TempPathFactory) -> Path:
+    """The DAG files of a project with a further model."""
+    folder = folders.mktemp("two")
+    for name in ("airflow", "config"):
+        shutil.copytree(PROJECT / name, folder / name)
+    pipeline = folder / "airflow" / "dags" / "pipeline.json"
+    known = json.loads(pipeline.read_text())
+    known["further"] = {
+        "revenue": {"dataset": "customer_churn_revenue", "training": known["training"][:2]}
+    }
+    pipeline.write_text(json.dumps(known))
+    return pipeline.parent
 
 
 @pytest.fixture
@@ -256,10 +296,12 @@ def words_of(task: dict[str, Any], echo: Path, asked: str) -> list[str]:
 
 @pytest.mark.parametrize("file", sorted(DAGS.glob("*.py")), ids=lambda file: file.stem)
 def test_a_dag_file_imports_airflow_and_the_standard_library_only(file: Path) -> None:
-    allowed = {"airflow", "steps"} | set(sys.stdlib_module_names)
+    allowed = {"airflow", "incidents", "runners", "steps"} | set(sys.stdlib_module_names)
     if file.name == "steps.py":
         allowed |= {"yaml"}  # Airflow needs PyYAML itself; config/airflow.yaml is read with it
-    imported = set()
+    if file.name == "runners.py":
+        allowed |= {"docker", "kubernetes"}  # Airflow's providers bring them
+    imported: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             imported |= {alias.name.partition(".")[0] for alias in node.names}
@@ -273,7 +315,8 @@ def test_every_file_imports_and_holds_the_dag_it_is_named_after(
     description: dict[str, Any],
 ) -> None:
     assert description["errors"] == {}
-    assert set(description["dags"]) == {file.stem for file in DAGS.glob("*.py")} - {"steps"}
+    without_a_dag = {"steps", "runners", "incidents"}
+    assert set(description["dags"]) == {file.stem for file in DAGS.glob("*.py")} - without_a_dag
     assert set(description["dags"]) == {DATA, TRAINING, INFERENCE, DRIFT, LOGS}
 
 
@@ -310,8 +353,30 @@ def test_the_steps_follow_each_other(description: dict[str, Any]) -> None:
     assert order[TRAINING] == {**follows, "deploy": []}
     assert order[INFERENCE] == {"batch_predict": ["drift_check"], "drift_check": []}
     assert order[LOGS] == {"compact_logs": ["live_performance"], "live_performance": []}
-    assert order[DRIFT] == {"drift_check": ["decide"], "decide": ["retrain"], "retrain": []}
-    assert order[DATA] == {"data": []}
+    drift = ["drift_check", "decide", "admit", "retrain"]
+    assert order[DRIFT] == {**{a: [b] for a, b in itertools.pairwise(drift)}, "retrain": []}
+    assert order[DATA] == {
+        "source_payments": ["data"],
+        "source_tickets": ["data"],
+        "data": ["materialize"],
+        "materialize": [],
+    }
+
+
+@pytest.mark.airflow
+def test_a_source_that_nothing_is_made_from_has_a_task_that_nothing_waits_for(
+    description: dict[str, Any], scheduled: dict[str, Any], echo: Path
+) -> None:
+    own = scheduled["dags"][DATA]["tasks"]
+    assert {name: task["next"] for name, task in own.items()} == {
+        "source_payments": ["data"],
+        "source_tickets": [],
+        "data": [],
+    }
+    source = description["dags"][DATA]["tasks"]["source_payments"]
+    asked = ["--from", "2025-01-01", "--to", "2025-02-01"]
+    assert words_of(source, echo, "all") == ["data", "--only", "payments", *asked]
+    assert words_of(source, echo, "scheduled") == ["data", "--only", "payments"]
 
 
 @pytest.mark.airflow
@@ -320,6 +385,7 @@ def test_work_is_retried_with_backoff_and_a_verdict_is_not(description: dict[str
         f"{TRAINING}.deploy",
         f"{INFERENCE}.drift_check",
         f"{DRIFT}.decide",
+        f"{DRIFT}.admit",
         f"{LOGS}.live_performance",
     }
     for name, task in tasks(description).items():
@@ -336,6 +402,7 @@ def test_too_little_data_skips_a_check_and_fails_the_others(
     skips = {name: task["skips"] for name, task in steps(description).items()}
     assert skips.pop(f"{INFERENCE}.drift_check") == [3, 99]
     assert skips.pop(f"{DRIFT}.drift_check") == [3, 99]
+    assert skips.pop(f"{DRIFT}.admit") == [1, 3, 99]  # the rules say no, which is no failure
     assert skips.pop(f"{LOGS}.live_performance") == [3, 99]
     assert set(map(tuple, skips.values())) == {(99,)}
 
@@ -350,6 +417,7 @@ def test_every_step_is_a_command_that_the_project_has(
 
     known = get_command(app).commands  # type: ignore[attr-defined]
     known_variables = {variable("training", name) for name in TrainingSettings.model_fields}
+    known_variables.add("MLOPS_MODEL")
     for name, task in steps(description).items():
         words = words_of(task, echo, "all")
         command = known[words[0]]
@@ -375,6 +443,33 @@ def test_a_hostile_value_stays_one_word_of_the_command(
 
 
 @pytest.mark.airflow
+def test_the_command_by_hand_is_the_tasks_with_the_values_of_its_run(
+    descriptions: list[dict[str, Any]], echo: Path
+) -> None:
+    folder = echo.parent / "by_hand"
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "bin" / "python").symlink_to(echo)
+    of_two_models = 0
+    for name, task in steps(descriptions[2]).items():
+        given = {key: value for key, value in task["asked"]["all"].items() if value}
+        words, seen = run_command(task, echo, given)
+        done = subprocess.run(
+            ["bash", "-c", task["by_hand"]],
+            cwd=folder,
+            env={},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        own_words, own = json.loads(done.stdout)
+        assert [*own_words, "--json"] == words, name
+        same = {key for key in seen if key.startswith("MLOPS_")}
+        assert {key: own[key] for key in same} == {key: seen[key] for key in same}, name
+        of_two_models += own.get("MLOPS_MODEL") == "revenue"
+    assert of_two_models > 5
+
+
+@pytest.mark.airflow
 def test_runs_are_named_after_airflows(description: dict[str, Any]) -> None:
     named = {
         name
@@ -382,7 +477,7 @@ def test_runs_are_named_after_airflows(description: dict[str, Any]) -> None:
         if '--run-id "$AIRFLOW_CTX_DAG_RUN_ID"' in task["command"]
     }
     stages = ("extract", "features", "churn_by_contract", "train", "evaluate", "register")
-    assert named == {*(f"{TRAINING}.{stage}" for stage in stages), f"{INFERENCE}.batch_predict"}
+    assert named == {f"{TRAINING}.{stage}" for stage in stages}
 
 
 @pytest.mark.airflow
@@ -391,11 +486,15 @@ def test_what_the_form_asks_for_reaches_the_command(
 ) -> None:
     found = steps(description)
     expected = {
-        f"{DATA}.data": ["data", "--from", "2025-01-01", "--to", "2025-02-01"],
+        f"{DATA}.data": [
+            *("data", "--only", PACKAGE, "--from", "2025-01-01", "--to", "2025-02-01"),
+        ],
         f"{INFERENCE}.batch_predict": [
-            *("batch-predict", "--run-id", "manual__1", "--data", "a file.csv"),
+            *("batch-predict", "--from", "2025-01-01", "--to", "2025-02-01"),
+            *("--data", "a file.csv"),
         ],
         f"{DRIFT}.drift_check": ["drift-check", "--source", "batch"],
+        f"{DRIFT}.admit": ["retrain", "--admit", "--source", "batch"],
         f"{LOGS}.live_performance": ["logs", "performance", "--days", "7"],
     }
     for name, words in expected.items():
@@ -405,7 +504,7 @@ def test_what_the_form_asks_for_reaches_the_command(
         assert asked["all"]["MLOPS_TRAINING__TRIALS"] == "5"
         assert asked["all"]["MLOPS_TRAINING__TIMEOUT_SECONDS"] == "1.5"
         assert asked["nothing"]["MLOPS_TRAINING__TRIALS"] == ""
-    assert words_of(found[f"{DATA}.data"], echo, "nothing") == ["data"]
+    assert words_of(found[f"{DATA}.data"], echo, "nothing") == ["data", "--only", PACKAGE]
     assert words_of(found[f"{LOGS}.live_performance"], echo, "nothing") == ["logs", "performance"]
     assert words_of(found[f"{TRAINING}.deploy"], echo, "nothing") == [
         *("training", "deploy", "--version", "3"),
@@ -419,7 +518,7 @@ def test_the_form_has_a_typed_field_for_each_parameter(description: dict[str, An
     assert fields == {
         DATA: {"from", "to"},
         TRAINING: {"trials", "budget_seconds", "promote"},
-        INFERENCE: {"data"},
+        INFERENCE: {"from", "to", "data"},
         DRIFT: {"source", "retrain"},
         LOGS: {"days"},
     }
@@ -460,8 +559,21 @@ def test_a_backfill_makes_its_days_anew_and_a_scheduled_run_what_changed(
     data = steps(description)[f"{DATA}.data"]
     # The interval ends on 2025-03-02 at five o'clock, so that day is in it.
     period = ["--from", "2025-03-01", "--to", "2025-03-03"]
-    assert words_of(data, echo, "backfill") == ["data", *period]
-    assert words_of(data, echo, "scheduled") == ["data"]
+    assert words_of(data, echo, "backfill") == ["data", "--only", PACKAGE, *period]
+    assert words_of(data, echo, "scheduled") == ["data", "--only", PACKAGE]
+
+
+@pytest.mark.airflow
+def test_a_backfill_scores_its_interval_and_every_other_run_all_of_gold(
+    description: dict[str, Any], echo: Path
+) -> None:
+    batch = steps(description)[f"{INFERENCE}.batch_predict"]
+    period = ["--from", "2025-03-01", "--to", "2025-03-03"]
+    assert words_of(batch, echo, "backfill") == ["batch-predict", *period]
+    for run_type in ("nothing", "scheduled", "asset_triggered"):
+        assert words_of(batch, echo, run_type) == ["batch-predict", "--run-id", "manual__1"]
+    skipped = steps(description)[f"{INFERENCE}.drift_check"]["refused"]["backfill"]
+    assert skipped.startswith("AirflowSkipException: a backfill is about the past")
 
 
 @pytest.mark.airflow
@@ -471,10 +583,10 @@ def test_a_backfill_of_what_has_no_interval_is_refused(description: dict[str, An
         for name, task in steps(description).items()
         if "AirflowFailException" in task["refused"]["backfill"]
     }
-    first = {"data", "batch_predict", "drift_check", "compact_logs"}
+    first = {"data", "drift_check", "admit", "compact_logs"}
     assert refused == {
-        *(f"{TRAINING}.data", f"{INFERENCE}.batch_predict"),
-        *(f"{DRIFT}.drift_check", f"{LOGS}.compact_logs"),
+        f"{TRAINING}.data",
+        *(f"{DRIFT}.drift_check", f"{DRIFT}.admit", f"{LOGS}.compact_logs"),
     }
     assert {name.partition(".")[2] for name in refused} == first
     assert "whatever the interval" in steps(description)[f"{TRAINING}.data"]["refused"]["backfill"]
@@ -498,9 +610,22 @@ def test_config_says_when_and_how_a_dag_runs(scheduled: dict[str, Any]) -> None:
     data = dags[DATA]["tasks"]["data"]
     assert (data["owner"], data["pool"]) == ("forecasts", "lake")
     assert (data["retries"], data["delay"], data["timeout"]) == (1, 7, 180)
-    assert (
-        dags[DRIFT]["tasks"]["retrain"]["run"] == "drift__{{ dag_run.run_after.toordinal() // 30 }}"
-    )
+    admitted = "{{ ti.xcom_pull(task_ids='admit')['id'] }}"
+    assert dags[DRIFT]["tasks"]["retrain"]["run"] == f"drift__{admitted}"
+
+
+@pytest.mark.airflow
+def test_each_failure_is_told_and_so_is_a_run_that_takes_longer_than_config_says(
+    description: dict[str, Any], scheduled: dict[str, Any]
+) -> None:
+    for name, task in tasks(description).items():
+        assert task["on_failure"] == ["tell_failure"], name
+    for dag_id, dag in description["dags"].items():
+        assert (dag["on_success"], dag["deadline"]) == ("tell_success", []), dag_id
+    deadlines = {dag_id: dag["deadline"] for dag_id, dag in scheduled["dags"].items()}
+    assert deadlines.pop(DATA) == [[90, "DagRunQueuedAtDeadline", "incidents.tell_late"]]
+    assert deadlines.pop(TRAINING)[0][0] == 90 * 60
+    assert set(map(str, deadlines.values())) == {"[]"}
 
 
 @pytest.mark.airflow
@@ -541,7 +666,7 @@ def test_a_step_of_the_teams_own_is_a_task_without_a_change_of_the_dag(
 
 @pytest.mark.airflow
 def test_the_dags_name_the_sources_and_the_model(scheduled: dict[str, Any]) -> None:
-    assert "Sources: customer_churn, payments." in scheduled["dags"][DATA]["doc"]
+    assert "Sources: customer_churn, payments, tickets." in scheduled["dags"][DATA]["doc"]
     assert "churn" in scheduled["dags"][TRAINING]["tags"]
 
 
@@ -568,3 +693,56 @@ def test_drift_is_a_result_for_decide_and_an_error_is_a_failure(
             ["bash", "-c", check["command"]], env=environment, capture_output=True, check=False
         )
         assert done.returncode == expected
+
+
+@pytest.mark.airflow
+def test_a_further_model_has_dags_of_its_own_whose_commands_are_about_it(
+    descriptions: list[dict[str, Any]], description: dict[str, Any], echo: Path
+) -> None:
+    two = descriptions[2]
+    own = {name: f"{name}_revenue" for name in (TRAINING, INFERENCE, DRIFT, LOGS)}
+    assert set(own.values()) <= set(two["dags"])
+    assert not set(own.values()) & set(description["dags"])
+    assert f"{DATA}_revenue" not in two["dags"]
+    tasks_of = {name: two["dags"][name]["tasks"] for name in own.values()}
+    for name, tasks in tasks_of.items():
+        for task in (each for each in tasks.values() if each["command"]):
+            _, seen = run_command(task, echo, {k: v for k, v in task["environment"].items() if v})
+            assert seen["MLOPS_MODEL"] == "revenue", name
+    for name in own:
+        for task in two["dags"][name]["tasks"].values():
+            assert task["executed_with"].get("MLOPS_MODEL", "") == "", name
+            if task["command"]:  # empty, so that neither the outer environment nor .env decides
+                _, seen = run_command(task, echo, task["executed_with"])
+                assert seen["MLOPS_MODEL"] == "", name
+    training = tasks_of[own[TRAINING]]
+    assert list(training) == ["data", "extract", "features", "deploy"]
+    assert training["data"]["renews"] == ["lake://gold/customer_churn_revenue"]
+    assert training["deploy"]["renews"] == ["mlflow://models/customer_churn_revenue/champion"]
+    data = two["dags"][DATA]["tasks"]["data"]
+    assert "lake://gold/customer_churn_revenue" in data["renews"]
+
+
+@pytest.mark.parametrize(
+    "stronger",
+    [
+        {"ecs": {"cluster": "prod"}, "schedules": {}},
+        {"schedules": {"data_pipeline": None}, "retries": 0},
+        {"ecs": {"subnets": ["c"]}, "docker": {"image": "x"}},
+        {},
+    ],
+)
+def test_the_dags_lay_an_environment_over_the_rest_as_the_engine_does(
+    stronger: dict[str, Any],
+) -> None:
+    weaker = {
+        "retries": 2,
+        "schedules": {"data_pipeline": "@daily"},
+        "ecs": {"cluster": "ml", "subnets": ["a", "b"]},
+    }
+    tree = ast.parse((PROJECT / "airflow" / "dags" / "steps.py").read_text("utf-8"))
+    (rule,) = [each for each in tree.body if getattr(each, "name", "") == "over"]
+    known: dict[str, Any] = {"Any": Any}
+    exec(compile(ast.Module([rule], []), "steps.py", "exec"), known)  # noqa: S102  our own file
+
+    assert known["over"](stronger, weaker) == _over(stronger, weaker)

@@ -28,6 +28,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     shutil.copytree(PROJECT / "config", root / "config")
     monkeypatch.setenv("MLOPS_ROOT", str(root))
     monkeypatch.setenv("AIRFLOW_ADMIN_PASSWORD", "chosen by a person")
+    monkeypatch.setenv("AIRFLOW_DATABASE_PASSWORD", "chosen by a person")
     monkeypatch.setenv("GRAFANA_ADMIN_PASSWORD", "chosen by a person")
     return load_settings(root)
 

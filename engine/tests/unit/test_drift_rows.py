@@ -16,7 +16,9 @@ PREDICTION_KINDS = {"binary": "number", "multiclass": "category", "regression": 
 def test_prediction_is_compared_as_what_it_is(problem: str) -> None:
     contract = contract_of(problem)
     reference, current = (
-        add_predictions(typed_features(random_rows(contract, 300, seed), contract), fitted(problem))
+        add_predictions(
+            typed_features(random_rows(contract, 300, seed), contract), fitted(problem)
+        )[0]
         for seed in (1, 2)
     )
 
@@ -30,11 +32,13 @@ def test_binary_prediction_is_the_probability_of_the_positive_class() -> None:
     contract = contract_of("binary")
     features = typed_features(random_rows(contract, 50), contract)
 
-    predicted = add_predictions(features, fitted("binary")).column("prediction").to_pylist()
+    table, scores = add_predictions(features, fitted("binary"))
+    predicted = table.column("prediction").to_pylist()
 
     probabilities = fitted("binary").predict(features).probabilities
     assert probabilities is not None
     assert predicted == pytest.approx(probabilities[:, 1])
+    assert predicted == scores.tolist()
 
 
 def test_logged_rows_get_the_types_of_the_gold_table() -> None:

@@ -27,6 +27,7 @@ from goldpath.jobs.drift.history import (
     stored_history,
 )
 from goldpath.jobs.drift.judged_windows import JudgedSource, judge_rows
+from goldpath.jobs.drift.written_reports import read_former
 from goldpath.jobs.training.drift_reference import longer_window
 from goldpath.model_version import ModelVersion
 from goldpath.reports import write_report
@@ -247,7 +248,7 @@ def test_history_is_kept_by_source_and_begins_anew_with_another_version(
     assert read[2].verdict.drifted == found.history[2].verdict.drifted
     assert read_history(tmp_path, "batch", KEY) == []
     assert read_history(tmp_path, "service", HistoryKey("4", "digest", "1d")) == []
-    assert "begins anew" in capsys.readouterr().err
+    assert "starts over" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"key": 3}', '{"history": [{}]}'])
@@ -259,7 +260,7 @@ def test_a_torn_history_is_said_and_begins_anew(
     file.write_text(text, encoding="utf-8")
 
     assert read_history(tmp_path, "service", KEY) == []
-    assert "history of service begins anew" in capsys.readouterr().err
+    assert "history of service starts over" in capsys.readouterr().err
 
 
 def test_fewer_columns_are_judged_as_if_the_reference_had_only_these() -> None:
@@ -357,3 +358,29 @@ def test_days_that_are_too_small_name_the_window_that_is_not() -> None:
     times = times_of(FIRST, [60] * 200)
     assert longer_window(times, MonitoringSettings()) == ("1w", 29)
     assert longer_window(times, MonitoringSettings(window="1w", minimum_rows=2_000)) is None
+
+
+@pytest.mark.parametrize(
+    ("detectable", "said"),
+    [(0.48, "4.0 times as large a shift is needed now"), (0.13, "about as much or more")],
+)
+def test_what_could_be_seen_with_the_champion_before_stands_beside(
+    tmp_path: Path, detectable: float, said: str
+) -> None:
+    old, new = (ModelVersion("churn", version, "run", (), {}) for version in ("3", "4"))
+    state = {
+        "model_name": "churn", "model_version": "3", "detectable": 0.12, "calibration": "windows"
+    }  # fmt: skip
+    write_report(history_file(tmp_path, "service"), state)
+
+    former = read_former(tmp_path, "service", new)
+
+    assert former is not None
+    assert f"{detectable:.2f} with version 4, 0.12 with version 3" in former.beside(detectable, "4")
+    assert said in former.beside(detectable, "4")
+    assert read_former(tmp_path, "service", old) is None
+    kept = {"model_name": "churn", "model_version": "4", "former": vars(former)}
+    write_report(history_file(tmp_path, "service"), kept)
+    assert read_former(tmp_path, "service", new) == former, "it stays as long as the version serves"
+    other = ModelVersion("revenue", "4", "run", (), {})
+    assert read_former(tmp_path, "service", other) is None

@@ -1,5 +1,6 @@
 """The example leaves a project only where git keeps it, and takes nobody's own code with it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from goldpath.services.template.bare_project import BARE, REMOVED
 from goldpath.services.template.ejection import EjectionError, eject_example
 from goldpath.services.template.git import git
 
+from ..locations import PROJECT
+
+PAYMENTS = "config/sources/payments.yaml"
 EXAMPLE = "def charge_rate(row):\n    return row.charges\n"
 README = """# Shop
 
@@ -36,6 +40,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "import pathlib, sys; pathlib.Path('described').write_text(sys.argv[1])"
     )
     (tmp_path / "README.md").write_text(README)
+    shutil.copytree(PROJECT / "config", tmp_path / "config")
     git(tmp_path, "init", "--quiet")
     commit(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "src"))
@@ -55,7 +60,8 @@ def state(root: Path) -> dict[str, str]:
 
 def test_the_example_goes_and_its_places_stay(shop: Path) -> None:
     ejected = eject_example(shop, "shop")
-    assert set(ejected.removed) == {name.replace("PACKAGE", "shop") for name in REMOVED}
+    examples = {name.replace("PACKAGE", "shop") for name in REMOVED}
+    assert set(ejected.removed) == {*examples, PAYMENTS, "config/sources/tickets.yaml"}
     assert not any((shop / name).exists() for name in ejected.removed)
     assert 'name="shop"' in (shop / "src" / "shop" / "project.py").read_text()
     assert not any("PACKAGE" in (shop / name).read_text() for name in ejected.written)
@@ -81,6 +87,48 @@ def test_code_of_ones_own_stays(shop: Path) -> None:
     metrics.write_text("LIMIT: int = 3\n\n\nclass Ours:\n    pass\n")
     commit(shop)
     refused(shop, r"model/metrics\.py defines LIMIT, Ours")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("path: data/sample/payments", "path: data/bank"),
+        ("dataset: customer_churn", "dataset: shop"),
+    ],
+)
+def test_a_source_of_ones_own_stays(shop: Path, old: str, new: str) -> None:
+    own = (
+        (shop / PAYMENTS)
+        .read_text()
+        .replace(f"\n{old}", f"\n{new}")
+        .replace(f"  {old}", f"  {new}")
+    )
+    (shop / PAYMENTS).write_text(own)
+    commit(shop)
+
+    ejected = eject_example(shop, "shop")
+
+    assert PAYMENTS not in ejected.removed
+    assert (shop / PAYMENTS).read_text() == own
+    assert not (shop / "config/sources/tickets.yaml").exists()
+
+
+def test_a_model_of_ones_own_stays(shop: Path) -> None:
+    file = shop / "src" / "shop" / "project.py"
+    file.write_text('project = Project(models={"churn": churn, "calls": calls})\n')
+    commit(shop)
+    refused(shop, r"project\.py, which would be rewritten, hands over the models 'calls'")
+    file.write_text('project = Project(models={"churn": churn})\n')
+    commit(shop)
+    eject_example(shop, "shop")
+
+
+def test_a_target_of_an_examples_events_keeps_them(shop: Path) -> None:
+    model = shop / "models" / "calls" / "project.yaml"
+    model.parent.mkdir(parents=True)
+    model.write_text("problem: classification\ntarget: {event: tickets, within: 30d}\n")
+    commit(shop)
+    refused(shop, r"models/calls/project\.yaml: target\.event is tickets")
 
 
 def test_without_git_nothing_goes(shop: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy import make_url
 
 from goldpath.serving.monitoring import METRIC_NAMES
 from goldpath.settings import ENVIRONMENT_PREFIX, Settings
@@ -167,7 +168,35 @@ def compose_config(environment: dict[str, str]) -> subprocess.CompletedProcess[s
     )
 
 
-CHOSEN = {"AIRFLOW_ADMIN_PASSWORD": "chosen", "GRAFANA_ADMIN_PASSWORD": "chosen"}
+CHOSEN = dict.fromkeys(
+    ("AIRFLOW_ADMIN_PASSWORD", "AIRFLOW_DATABASE_PASSWORD", "GRAFANA_ADMIN_PASSWORD"), "chosen"
+)
+AIRFLOW = {f"airflow-{name}" for name in ("api-server", "scheduler", "dag-processor", "triggerer")}
+# Published ports and passwords, which compose reads itself, and what has no meaning in a container.
+NOT_PASSED_ON = {
+    *CHOSEN,
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+    "AWS_PROFILE",
+    "MLOPS_SERVING__PORT",
+    "MLOPS_SERVING__TLS_CERTIFICATE",
+    "MLOPS_SERVING__TLS_KEY",
+    "MLOPS_SERVERS__MLFLOW_PORT",
+    "MLOPS_SERVERS__AIRFLOW_PORT",
+    "MLOPS_MONITORING__PROMETHEUS_PORT",
+    "MLOPS_MONITORING__GRAFANA_PORT",
+    "MLOPS_MONITORING__PAGE_PORT",
+}
+OF_THE_SERVICE = {
+    "MLOPS_MODEL",
+    "MLOPS_SERVING__WORKERS",
+    "MLOPS_SERVING__TRACING_ENDPOINT",
+}
+OF_ALERTMANAGER = (
+    "MLOPS_MONITORING__ALERT",
+    "MLOPS_MONITORING__RECEIVER",
+)
+"""Compose has none; nothing else needs its ports and secrets."""
+OF_THE_TASKS = {"ALERTMANAGER_URL", "MLOPS_REGISTRY__SIGNING_KEY"}
 
 
 def test_the_compose_file_fits_its_schema() -> None:
@@ -181,7 +210,56 @@ def test_docker_compose_accepts_the_compose_file() -> None:
 
     assert done.returncode == 0, done.stderr
     services = set(yaml.safe_load(done.stdout)["services"])
-    assert services == {"airflow", "api", "grafana", "mlflow", "prometheus"}
+    airflow = {*AIRFLOW, "airflow-database", "airflow-migrate"}
+    assert services == {*airflow, "api", "grafana", "mlflow", "prometheus"}
+
+
+def test_every_setting_of_the_example_reaches_the_containers_that_need_it() -> None:
+    services = read_yaml(COMPOSE)["services"]
+    wanted = {name for name in VARIABLES if not name.startswith(OF_ALERTMANAGER)} - NOT_PASSED_ON
+
+    assert wanted - OF_THE_TASKS <= set(services["api"]["environment"])
+    for name in AIRFLOW:
+        assert wanted - OF_THE_SERVICE <= set(services[name]["environment"]), name
+
+
+def test_a_password_of_airflows_database_may_hold_anything(tmp_path: Path) -> None:
+    password = "p@ss/w:rd %20 é"
+    done = subprocess.run(
+        [
+            *("sh", str(INFRA / "docker" / "airflow-entrypoint.sh")),
+            *("printenv", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"),
+        ],
+        env={
+            "PATH": os.environ["PATH"],
+            "AIRFLOW_ADMIN_PASSWORD": "chosen",
+            "AIRFLOW_DATABASE_PASSWORD": password,
+            "AIRFLOW_DATABASE_HOST": "airflow-database",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(tmp_path / "passwords.json"),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    url = make_url(done.stdout.strip())
+    assert (url.username, url.password) == ("airflow", password)
+    assert (url.host, url.database) == ("airflow-database", "airflow")
+    assert json.loads((tmp_path / "passwords.json").read_text()) == {"admin": "chosen"}
+    assert [file.name for file in tmp_path.iterdir()] == ["passwords.json"]
+
+
+def test_airflows_processes_start_when_what_they_need_is_there() -> None:
+    services = read_yaml(COMPOSE)["services"]
+    waits = {
+        name: {other: after["condition"] for other, after in services[name]["depends_on"].items()}
+        for name in (*AIRFLOW, "airflow-migrate")
+    }
+
+    assert waits["airflow-migrate"] == {"airflow-database": "service_healthy"}
+    assert waits["airflow-api-server"] == {"airflow-migrate": "service_completed_successfully"}
+    for name in AIRFLOW - {"airflow-api-server"}:
+        assert waits[name]["airflow-api-server"] == "service_healthy"
 
 
 @pytest.mark.parametrize("missing", sorted(CHOSEN))
@@ -194,11 +272,13 @@ def test_compose_refuses_to_run_without_a_password(missing: str) -> None:
 
 def test_containers_are_published_on_this_machine_only() -> None:
     for name, service in read_yaml(COMPOSE)["services"].items():
-        assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
 
 
 def test_every_container_says_whether_it_is_healthy() -> None:
     for name, service in read_yaml(COMPOSE)["services"].items():
+        if service["restart"] == "no":
+            continue  # it does one thing and ends; the others wait for that
         in_image = "build" in service and "HEALTHCHECK" in dockerfile(service).read_text()
         assert in_image or "healthcheck" in service, name
 

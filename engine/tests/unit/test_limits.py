@@ -116,6 +116,24 @@ def test_clients_do_not_use_up_each_others_share(tmp_path: Path) -> None:
     assert admitted == [True, True, False, False, True, False]
 
 
+def test_clients_that_ask_in_turn_take_many_requests_at_once_from_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Limits(tmp_path / "table", 1000, clock=Clock())
+    other = Client("other", frozenset())
+    takes: list[str] = []
+    take = limits._table.take
+
+    def counted(name: str, *given: int) -> tuple[int, int]:
+        takes.append(name)
+        return take(name, *given)
+
+    monkeypatch.setattr(limits._table, "take", counted)
+
+    assert all(limits.admit(SHOP) and limits.admit(other) for _ in range(900))
+    assert len(takes) < 100
+
+
 def test_what_is_given_back_can_be_used_again(tmp_path: Path) -> None:
     limits = Limits(tmp_path / "table", 1, clock=Clock())
 

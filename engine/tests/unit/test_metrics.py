@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import r2_score, roc_auc_score
 
 from goldpath.contract import Contract
+from goldpath.learning import metrics
 from goldpath.learning.metrics import (
     area_under_roc,
     bootstrap_difference,
     bootstrap_score,
     metric_value,
+    other_scores,
 )
 from goldpath.learning.scoring import Predictions
 
@@ -77,6 +79,28 @@ def test_interval_holds_the_value_and_shrinks_with_rows() -> None:
         return score.interval[1] - score.interval[0]
 
     assert width(4000) < width(200) / 2
+
+
+@pytest.mark.parametrize("share", [0.5, 0.02])
+def test_resamples_of_fewer_rows_give_the_interval_of_all(
+    share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "RESAMPLED_ROWS", 2000)
+    monkeypatch.setattr(metrics, "RESAMPLED_OF_A_CLASS", 60)
+    random = np.random.default_rng(3)
+    positive = random.random(6000) < share
+    truth = np.where(positive, "yes", "no")
+    scores = binary(np.clip(random.normal(0.4 + 0.2 * positive, 0.2), 0, 1))
+    fewer = bootstrap_score(BINARY, truth, scores, 300, 1)
+    others = other_scores(BINARY, truth, scores, 300, 1)["pr_auc"]
+    monkeypatch.setattr(metrics, "RESAMPLED_ROWS", 6000)
+    whole = bootstrap_score(BINARY, truth, scores, 300, 1)
+    whole_others = other_scores(BINARY, truth, scores, 300, 1)["pr_auc"]
+    for one, other in ((fewer, whole), (others, whole_others)):
+        assert one.value == other.value
+        assert one.interval != other.interval
+        width = other.interval[1] - other.interval[0]
+        assert one.interval == pytest.approx(other.interval, abs=width / 4)
 
 
 def test_difference_of_a_model_with_itself_is_zero() -> None:

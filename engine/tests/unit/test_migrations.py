@@ -117,7 +117,7 @@ def test_old_name_is_refused_with_the_command_that_renames_it(root: Path) -> Non
     write(root, OLD.format(value="warn"))
     with pytest.raises(SettingsError) as refused:
         load_settings(root)
-    assert "validation.drift (config/validation.yaml)" in str(refused.value)
+    assert "validation.drift (config/validation.yaml:3)" in str(refused.value)
     assert "validation.on_drift" in str(refused.value)
     assert "make migrate ARGS=--apply" in str(refused.value)
 

@@ -150,7 +150,7 @@ def test_adopting_a_file_tells_the_dags(
     adopting = ["adopt", "--data", "shop.csv", "--target", "bought"]
     with pytest.raises(SystemExit, match="0"):
         run(Project(name="churn"), adopting)
-    assert "pipeline.json is written anew" in capsys.readouterr().out
+    assert "pipeline.json was updated" in capsys.readouterr().out
     assert json.loads((dags / "pipeline.json").read_text())["dataset"] == "shop"
 
     shutil.rmtree(project.root / "airflow")

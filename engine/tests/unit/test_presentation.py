@@ -1,7 +1,8 @@
 """Tables in a terminal: a line a row, short ids, times to the second, whatever the width."""
 
 import io
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +12,7 @@ from goldpath import presentation
 from goldpath.adoption.column_profile import percentage
 from goldpath.jobs.data.versions import Version, Versions, show_versions
 from goldpath.jobs.promotion.registry_view import HistoryRow, VersionView, short_view
-from goldpath.presentation import show, show_rows
+from goldpath.presentation import FOR_SCRIPTS, show, show_rows
 from goldpath.registry.comparison import ComparedValue
 
 RUN = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
@@ -146,3 +147,50 @@ def test_short_tables_are_not_said_to_be_shortened(screen: Console) -> None:
 )
 def test_shares_have_no_exponent(count: int, said: str) -> None:
     assert percentage(count, 1453) == said
+
+
+@dataclass(frozen=True)
+class Outcome:
+    rows: int
+    promoted: bool
+    champion: str | None
+    recomputed: tuple[str, ...]
+    sources: dict[str, dict[str, object]]
+    digest: str = field(default="abcdef", metadata=FOR_SCRIPTS)
+
+
+def test_people_see_no_empty_field_and_what_belongs_together_below_its_name(
+    screen: Console,
+) -> None:
+    months = tuple(f"2025-{month:02}" for month in range(1, 13))
+    show(
+        Outcome(0, True, None, (*months, "unknown"), {"payments": {"rows": 7, "left": {}}}),
+        as_json=False,
+    )
+
+    assert [line.rstrip() for line in lines(screen)] == [
+        "rows        0",
+        "promoted    yes",
+        "recomputed  2025-01 to 2025-12 (12), unknown",
+        "sources     payments:",
+        "              rows: 7",
+    ]
+
+
+def test_scripts_get_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    show(Outcome(0, True, None, ("2025-01",), {}), as_json=True)
+
+    assert json.loads(capsys.readouterr().out) == {
+        "rows": 0, "promoted": True, "champion": None, "recomputed": ["2025-01"], "sources": {},
+        "digest": "abcdef",
+    }  # fmt: skip
+
+
+def test_periods_are_a_range_only_where_none_is_missing() -> None:
+    def shown(months: list[int]) -> str:
+        return presentation._cell([f"2025-{month:02}" for month in months])
+
+    assert shown([1, 2, 3, 4, 5]) == "2025-01 to 2025-05 (5)"
+    assert shown([1, 2, 3, 4, 12]) == "2025-01, 2025-02, 2025-03, 2025-04, 2025-12"
+    days = [f"2026-02-{day}" for day in range(25, 29)]
+    assert presentation._cell([*days, "2026-03-01"]) == "2026-02-25 to 2026-03-01 (5)"

@@ -179,10 +179,8 @@ def test_definitions_belong_to_their_dataset(project: Settings, running: object)
     other = load_settings(project.root).project
     assert (other.name, other.definitions.families) == ("mine", ())
     assert other.row_features == ()
-    assert "and no row features" in unused_definitions("telco")
-    assert "definitions are for the dataset customer_churn; this one is telco" in (
-        unused_definitions("telco")
-    )
+    assert "without features, answer fields and hooks" in unused_definitions("telco")
+    assert "is written for the dataset customer_churn, not telco" in (unused_definitions("telco"))
 
 
 def test_a_fault_in_a_projects_code_is_named_by_file_and_line(project: Settings) -> None:
@@ -195,8 +193,12 @@ def test_a_fault_in_a_projects_code_is_named_by_file_and_line(project: Settings)
 
 
 def test_several_models_are_refused_by_name() -> None:
-    with pytest.raises(ProjectDefinitionError, match="names 2 models: a, b"):
-        _ = Project(models={"a": Model, "b": Model}).definitions
+    project = Project(models={"a": Model, "b": Model})
+    with pytest.raises(
+        ProjectDefinitionError, match=r"several models \(a, b\).*folder models/NAME"
+    ):
+        _ = project.definitions
+    assert project.for_model("", ["b"]).definitions == Model()
 
 
 def test_check_tries_every_family_and_lists_what_is_handed_over(project: Settings) -> None:

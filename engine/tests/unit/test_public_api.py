@@ -30,9 +30,11 @@ NAMES = {
     "Columns",
     "Contract",
     "Data",
+    "Evidence",
     "ExperimentManager",
     "Family",
     "FeatureStore",
+    "Gate",
     "HyperparameterTuner",
     "LoadedModel",
     "MLflowManager",
@@ -42,6 +44,7 @@ NAMES = {
     "ModelValidator",
     "NotEnoughDataError",
     "NothingToDoError",
+    "Prediction",
     "Project",
     "ProjectError",
     "Row",
@@ -49,6 +52,11 @@ NAMES = {
     "Rows",
     "Section",
     "Service",
+    "Hooks",
+    "PredictionRequest",
+    "RefusedError",
+    "ServiceMetric",
+    "service_metric",
     "Settings",
     "BatchWork",
     "TrainingWork",
@@ -62,16 +70,23 @@ NAMES = {
     "case",
     "create_app",
     "create_tracker",
+    "cyclic_cos",
+    "cyclic_sin",
     "family",
     "find_clusters",
     "find_model",
+    "gate",
+    "is_holiday",
+    "lag",
     "load_contract",
     "load_settings",
     "metric",
     "open_lakehouse",
     "predict",
+    "rolling_mean",
     "row_feature",
     "run",
+    "same_hour_last_week",
     "sql_recipe",
     "stored",
     "window_feature",
@@ -207,7 +222,9 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_what_project_py_imports_is_light() -> None:
-    assert loaded("from goldpath import Data, Model, Project, ProjectError, Service") == set()
+    assert (
+        loaded("from goldpath import Data, Hooks, Model, Project, ProjectError, Service") == set()
+    )
 
 
 def test_the_help_of_the_command_line_imports_nothing_heavy() -> None:

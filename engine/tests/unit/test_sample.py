@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from goldpath.cli.sources import sample
 from goldpath.learning.metrics import area_under_roc
 from goldpath.sample.customers import (
     SampleError,
@@ -24,6 +25,30 @@ def test_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     first = (tmp_path / "a.csv").read_bytes()
     assert first == (tmp_path / "b.csv").read_bytes()
     assert first != (tmp_path / "c.csv").read_bytes()
+
+
+def test_the_command_writes_the_history_of_the_default_file_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "project.yaml").write_text("")
+    monkeypatch.setenv("MLOPS_ROOT", str(tmp_path))
+    folder = tmp_path / "data" / "sample"
+    history = {"payments/customers.csv", "tickets/customers.csv"}
+
+    def written() -> set[str]:
+        return {path.relative_to(folder).as_posix() for path in folder.glob("*/*.csv")}
+
+    sample(rows=200, history=False)
+    assert written() == set()
+    sample(rows=200)
+    assert written() == history
+    kept = (folder / "payments" / "customers.csv").read_bytes()
+    sample(rows=200, drift=["monthly_charges=1"], output=Path("data/sample/shifted.csv"))
+    assert written() == history
+    assert (folder / "payments" / "customers.csv").read_bytes() == kept
+    sample(rows=200, seed=8, output=Path("data/sample/more.csv"), history=True)
+    assert written() == {*history, "payments/more.csv", "tickets/more.csv"}
 
 
 def test_ceiling_is_the_auc_of_the_true_probabilities(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_an_unknown_key_names_its_file_and_the_key_that_was_meant(project: Setti
     with pytest.raises(SettingsError) as caught:
         load_settings(project.root, CHURN)
 
-    assert "churn.call_cots (config/churn.yaml): unknown key, did you mean call_cost?" in str(
+    assert "churn.call_cots (config/churn.yaml:1): unknown key, did you mean call_cost?" in str(
         caught.value
     )
 
@@ -110,7 +110,7 @@ def test_a_wrong_value_is_shown_with_the_file_or_the_variable_that_set_it(
     project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(project, "churn.yaml", "call_cost: -1\n")
-    with pytest.raises(SettingsError, match=r"churn\.call_cost=-1 \(config/churn\.yaml\): "):
+    with pytest.raises(SettingsError, match=r"churn\.call_cost=-1 \(config/churn\.yaml:1\): "):
         load_settings(project.root, CHURN)
 
     monkeypatch.setenv("MLOPS_SERVING__PORT", "eighty")

@@ -1,9 +1,11 @@
 """A model loads only if it is, byte for byte, what a trusted key signed for its name."""
 
+import bz2
 import dataclasses
 import gzip
 import io
 import json
+import lzma
 import os
 import pickle
 import shutil
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -351,6 +354,10 @@ PICKLES = {
     "objects.npy": objects_file(),
     "objects.npz": archive_with("a.npy", objects_file()),
     "packed.bin": gzip.compress(pickle.dumps(Harmful())),
+    "packed_z.bin": zlib.compress(pickle.dumps(Harmful())),
+    "packed_bz.bin": bz2.compress(pickle.dumps(Harmful())),
+    "packed_xz.bin": lzma.compress(pickle.dumps(Harmful())),
+    "packed_lzma.bin": lzma.compress(pickle.dumps(Harmful()), lzma.FORMAT_ALONE),
     "MLmodel": MLMODEL.replace(
         "serialization_format: skops", "serialization_format: cloudpickle"
     ).encode(),

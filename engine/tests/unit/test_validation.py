@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -15,6 +16,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from goldpath.contract import Contract, ContractError, parse_contract
 from goldpath.contract import dump_contract as dumped
+from goldpath.judging.budgets import TIMED_PREDICTIONS
+from goldpath.judging.checks import RESERVED_NAMES
 from goldpath.judging.model_validator import ModelValidator
 from goldpath.judging.validation import validate_candidate, write_report_files
 from goldpath.judging.validation_report import (
@@ -24,7 +27,7 @@ from goldpath.judging.validation_report import (
     ValidationSeverity,
     ValidationStatus,
 )
-from goldpath.judging.validators import TIMED_PREDICTIONS, BaseValidator
+from goldpath.judging.validators import BaseValidator
 from goldpath.learning.families import FAMILIES
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.scoring import LoadedModel, ModelVersion, Predictions
@@ -119,6 +122,7 @@ def test_a_sound_model_passes_every_check_of_the_gate(
         "latency",
         "size",
     ]
+    assert {result.name for result in report.results} <= RESERVED_NAMES
 
 
 def test_few_test_rows_are_not_enough_data_with_the_number_that_is_needed(
@@ -272,7 +276,7 @@ def test_groups_must_be_features_of_the_contract() -> None:
     text = dumped(CONTRACT)
     assert parse_contract(text + "fairness_groups: [plan]\n").fairness_groups == ("plan",)
     for wrong in ("[churned]", "[gender]", "[plan, plan]"):
-        with pytest.raises(ContractError, match="fairness_groups must name features"):
+        with pytest.raises(ContractError, match="fairness_groups names features with groups"):
             parse_contract(text + f"fairness_groups: {wrong}\n")
 
 
@@ -382,7 +386,9 @@ def test_check_that_breaks_has_not_passed_and_the_others_are_made(model: LoadedM
     validator.add_validator("mine", Broken("mine"))
     report = validator.validate(model=model, validation_data=SPLIT.test)
     assert report.overall_status is FAILED
-    assert report.errors == ["mine: could not be made: KeyError: 'income'"]
+    (error,) = report.errors
+    assert error.startswith("mine: could not be made: KeyError: 'income' (")
+    assert re.search(r"test_validation\.py:\d+: validate, line \d+\)$", error)
     assert report.result("performance").passed
 
 

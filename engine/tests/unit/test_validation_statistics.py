@@ -7,9 +7,9 @@ import pytest
 from goldpath.contract import Contract
 from goldpath.judging.champion import check_champion, delong_areas, delong_difference, midranks
 from goldpath.judging.data_checks import check_drift, stability_index
+from goldpath.judging.evidence import Evidence
 from goldpath.judging.fairness import check_fairness, rate_interval
 from goldpath.judging.validation_report import ValidationResult, ValidationStatus
-from goldpath.judging.validators import Evidence
 from goldpath.learning.metrics import area_under_roc
 from goldpath.learning.scoring import LoadedModel, Predictions
 from goldpath.settings import TrainingSettings, ValidationSettings
