@@ -261,6 +261,15 @@ def workbench(installed: BakedProject, tmp_path: Path) -> BakedProject:
     return BakedProject(root, environment=clean_environment(PYTHONPATH=str(root / "src")))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked `alone`, unless the command names the mark."""
+    if "alone" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("alone")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A skipped test passes nothing: where CI has installed what tests need, it fails the run."""
     terminal = session.config.pluginmanager.get_plugin("terminalreporter")

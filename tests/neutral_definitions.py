@@ -25,6 +25,7 @@ from goldpath import (
     RowFeature,
     Service,
     ValidationStatus,
+    WindowFeature,
     create_app,
     load_contract,
     load_settings,
@@ -73,8 +74,15 @@ def offers() -> float:
     return sum(sample.value for sample in samples if sample.name.endswith("_total"))
 
 
-def neutral_features() -> list[RowFeature]:
-    return [replace(each, function=lambda row: row.age * 0) for each in project.row_features]
+def neutral_features() -> list[RowFeature | WindowFeature]:
+    windows = {
+        "paid": lambda payments: {"mean": (payments.amount * 0).mean()},
+        "asked": lambda tickets: {"cancellations": tickets.where(tickets.minutes < 0).count()},
+    }
+    return [
+        *(replace(each, function=windows[each.name]) for each in project.window_features),
+        *(replace(each, function=lambda row: row.age * 0) for each in project.row_features),
+    ]
 
 
 def neutral_model() -> Model:
@@ -121,12 +129,16 @@ def about(own: Project, folder: Path) -> dict[str, Any]:
     os.environ |= {**SMALL, "MLOPS_ROOT": str(folder)}
     settings = load_settings(folder, own)
     contract = load_contract(folder)
-    write_sample(folder / contract.source.path, ROWS, 7, {})
+    write_sample(folder / contract.source.path, ROWS, 7, {}, history=True)
     data = refresh(settings, contract)
     lakehouse = open_lakehouse(settings)
     gold = read_gold(lakehouse, contract)
     published = lakehouse.collect(lakehouse.read(gold_table(contract))).to_pandas()
-    computed = {each.name: float(published[each.name].mean()) for each in own.row_features}
+    columns = {"paid": "paid_mean_90d", "asked": "asked_cancellations_90d"}
+    computed = {
+        each.name: float(published[columns.get(each.name, each.name)].mean())
+        for each in own.own_features
+    }
     tried = search(gold, contract, settings.training, lambda *_: None, (), own.definitions)
     candidate = train(settings, contract)
     manager = MLflowManager(settings, contract)
@@ -141,7 +153,9 @@ def about(own: Project, folder: Path) -> dict[str, Any]:
     with TestClient(create_app(settings)) as client:
         rows = gold[contract.feature_names].head(40).to_json(orient="records")
         answers = [
-            client.post("/retention-offer", json={"features": row}).json()
+            client.post(
+                "/retention-offer", json={"customer_id": "C7-000001", "features": row}
+            ).json()
             for row in json.loads(rows)
         ]
         counted = "churn_offers_total{" in client.get("/metrics").text and offers() - before

@@ -47,9 +47,11 @@ TARGETS = set(
         "data-versions data-report data-maintain materialize forget init-aws "
         "compact-logs live-performance ship-logs "
         "reproduce automl rollback backup restore "
-        "help setup demo data sample adopt add-source train-local promote batch-predict "
-        "drift-check serve serve-prod traffic api-key mlflow-up mlflow-down init-mlflow "
-        "airflow-setup airflow-up airflow-down monitoring-up monitoring-down docker-up docker-down "
+        "help setup demo data sample adopt add-source add-model train-local promote batch-predict "
+        "drift-check serve serve-prod traffic alerts retrain demo-drift api-key "
+        "mlflow-up mlflow-down init-mlflow "
+        "airflow-setup airflow-up airflow-down airflow-logs monitoring-up monitoring-down "
+        "monitor-page docker-up docker-down "
         "status check describe test lint format typecheck security lock engine-unpack engine-build "
         "eject-example template-update migrate relocate clean clean-all"
     ).split()
@@ -118,6 +120,16 @@ def test_a_user_gets_no_more_to_own_than_a_team_can_read(
     assert len(files) <= MOST_FILES
     assert len(python) <= MOST_PYTHON_FILES
     assert lines <= MOST_PYTHON_LINES
+
+
+def test_the_engines_page_explains_the_window_features_that_are_shipped(
+    default_project: BakedProject,
+) -> None:
+    page = (TEMPLATE / "engine" / "docs" / "features.md").read_text(encoding="utf-8")
+    section = page.partition("\n### On the sample\n")[2].partition("\n## ")[0]
+    (shown,) = re.findall(r"^```python\n# features/history.py\n(.*?)^```", section, re.M | re.S)
+    (file,) = default_project.package.glob("features/history.py")
+    assert file.read_text(encoding="utf-8").endswith(shown)
 
 
 def test_no_file_is_empty(default_project: BakedProject) -> None:

@@ -10,14 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from goldpath import Contract, Settings, load_contract, load_settings
+import yaml  # type: ignore[import-untyped]
+from goldpath import Contract, Model, Settings, load_contract, load_settings
 
 from {{ cookiecutter.package_name }}.project import project
 
 ROOT = Path(__file__).resolve().parents[1]
+OWN_DATA = ROOT / "tests" / "data"
+"""A few rows of each source that `make add-source` has added, as in `data/`, which git leaves out."""
 SAMPLE_ROWS = 2_000
+FURTHER = sorted(file.parent.name for file in ROOT.glob("models/*/project.yaml"))
+MODELS = ["", *FURTHER]
+"""The main model, which goes by no name here, and those that `make add-model` has added."""
 # A small run: few trials, and a proof of the compiled form on few rows.
 SMALL = {"MLOPS_TRAINING__TRIALS": "3", "MLOPS_TRAINING__PARITY_ROWS": "5000"}
+
+
+def definitions_of(model: str) -> Model:
+    """What `project.py` hands over for one of `MODELS`."""
+    return project.for_model(model, FURTHER).definitions
 
 
 @dataclass(frozen=True)
@@ -50,18 +61,39 @@ class Workplace:
 
 @pytest.fixture(scope="session")
 def contract() -> Contract:
-    """What a row of this project's data is."""
-    return load_contract(ROOT)
+    """What a row of this project's data is, as the main model reads it."""
+    return load_contract(ROOT, model="")
 
 
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """A workplace with sample data in its source file, and nothing else."""
+    """A workplace with the sample, and what `tests/data` has for further sources."""
     root = tmp_path_factory.mktemp("workplace")
-    shutil.copytree(ROOT / "config", root / "config")
+    for folder in ("config", "models"):
+        if (ROOT / folder).is_dir():
+            shutil.copytree(ROOT / folder, root / folder)
+    if OWN_DATA.is_dir():
+        shutil.copytree(OWN_DATA, root / "data")
+    for file in (root / "config" / "sources").glob("*.yaml"):
+        read_query_from_file(file)
     place = Workplace(root)
     place.run("sample", "--rows", str(SAMPLE_ROWS))
     return place
+
+
+@pytest.fixture(scope="session")
+def checked(workplace: Workplace) -> dict[str, Any]:
+    """What `check` says of each of `MODELS`."""
+    found = workplace.run("check")
+    return {"": found, **found["models"]}
+
+
+def read_query_from_file(file: Path) -> None:
+    """Let a source that is a query of a database read `tests/data/NAME.csv` instead."""
+    contract = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if "query" in contract["source"]:
+        contract["source"] = {"path": f"data/{file.stem}.csv"}
+        file.write_text(yaml.safe_dump(contract), encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from {{ cookiecutter.package_name }}.project import project
 from conftest import ROOT, Workplace
 
 FOLDER = ROOT / "airflow" / "dags"
-DAGS = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "steps.py"})
+SHARED = {FOLDER / f"{name}.py" for name in ("steps", "runners", "incidents")}
+"""What DAG files import; they hold no DAG."""
+DAGS = sorted(set(FOLDER.glob("*.py")) - SHARED)
 
 
 def commands_of(file: Path) -> list[list[str]]:

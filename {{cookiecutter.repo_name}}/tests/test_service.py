@@ -10,6 +10,7 @@ from goldpath import create_app
 from {{ cookiecutter.package_name }}.inference.api import (
     choose_offer,
 )
+from {{ cookiecutter.package_name }}.project import project
 
 from conftest import Trained
 
@@ -19,6 +20,11 @@ CUSTOMER: dict[str, Any] = {
     "payment_method": "card", "internet_service": "fiber", "region": "north",
     "paperless_billing": True,
 }  # fmt: skip
+# Window features are looked up, so that a request says whom it is about.
+REQUEST: dict[str, Any] = {
+    **({"customer_id": "C000001"} if project.window_features else {}),
+    "features": CUSTOMER,
+}
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +41,9 @@ def test_who_is_likely_to_leave_is_called() -> None:
 
 
 def test_an_offer_agrees_with_the_prediction_and_is_counted(client: TestClient) -> None:
-    offered = client.post("/retention-offer", json={"features": CUSTOMER})
+    offered = client.post("/retention-offer", json=REQUEST)
     assert offered.status_code == 200, offered.text
-    predicted = client.post("/predict", json={"features": CUSTOMER}).json()
+    predicted = client.post("/predict", json=REQUEST).json()
     probability = predicted["probabilities"]["yes"]
     assert offered.json()["churn_probability"] == pytest.approx(probability)
     assert offered.json()["offer"] == choose_offer(probability)
@@ -48,15 +54,18 @@ def test_an_offer_agrees_with_the_prediction_and_is_counted(client: TestClient) 
 def test_row_features_are_the_services_to_compute_and_not_sent(client: TestClient) -> None:
     described = client.get("/model").json()["features"]
     computed = {name for name, words in described.items() if words.startswith("computed by")}
-    assert computed == set(described) - set(CUSTOMER)
+    looked_up = {name for name, words in described.items() if words.startswith("looked up")}
+    assert computed == {each.name for each in project.row_features}
+    assert bool(looked_up) == bool(project.window_features)
     assert "charge_rate" in computed
-    sent = client.post("/predict", json={"features": {**CUSTOMER, "charge_rate": 22.375}})
+    features = {**CUSTOMER, "charge_rate": 22.375}
+    sent = client.post("/predict", json={**REQUEST, "features": features})
     assert sent.status_code == 422
     assert "charge_rate" in sent.text
 
 
 def test_a_customer_that_the_contract_refuses_is_a_422(client: TestClient) -> None:
     wrong = {**CUSTOMER, "tenure_months": -1}
-    refused = client.post("/retention-offer", json={"features": wrong})
+    refused = client.post("/retention-offer", json={**REQUEST, "features": wrong})
     assert refused.status_code == 422
     assert "tenure_months" in refused.text

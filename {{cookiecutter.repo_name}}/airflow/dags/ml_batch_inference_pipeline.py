@@ -1,46 +1,47 @@
 """Score the gold table with the champion, then look for drift in what was scored.
 
-1. **batch_predict** writes one prediction a row to the predictions table, of gold or of the file
-   that `data` names. A second call with the same run id changes nothing.
+1. **batch_predict** writes one prediction a row to the predictions table: of the whole gold table,
+   late rows included, or of the file that `data` names; in a backfill of the interval's rows, and
+   with `from` and `to` of these days. A day's predictions replace its former ones, and a second
+   call with the same run id changes nothing.
 2. **drift_check** compares the scored rows with what the champion was trained on. It **fails**
    where it finds drift, and its log names the features; it is not retried, because the answer would
-   be the same. With too few rows for an honest answer it is skipped.
+   be the same. With too few rows for an honest answer it is skipped, and so it is in a backfill.
 
 It needs a champion: run `ml_training_pipeline` first. The same steps by hand: `make batch-predict`,
-then `make drift-check`.
+then `make drift-check`. Each model of `models/` has a DAG of its own, with `_NAME` behind.
 """
 
-from steps import (
-    CHAMPION,
-    GOLD,
-    NOT_ENOUGH_DATA,
-    NOTHING_TO_DO,
-    PREDICTIONS,
-    RUN_ID,
-    dag,
-    given,
-    step,
-)
+from runners import NOT_ENOUGH_DATA, NOTHING_TO_DO
+from steps import MODELS, dag, given, interval, step, unless_interval
 
 # Airflow reads a file that has the words airflow and dag in it.
-with dag(
-    "ml_batch_inference_pipeline",
-    __doc__,
-    tags=["ml", "inference", "drift"],
-    parameters=["data"],
-    assets=[GOLD, CHAMPION],
-):
-    batch_predict = step(
-        "batch_predict",
-        ["batch-predict", "--run-id", RUN_ID],
-        asked={"--data": given("data")},
-        backfills=False,
-        renews={"run_id": PREDICTIONS},
-    )
-    drift_check = step(
-        "drift_check",
-        ["drift-check"],
-        retries=0,
-        skip_on_exit_code=[NOTHING_TO_DO, NOT_ENOUGH_DATA],
-    )
-    batch_predict >> drift_check
+for each in MODELS:
+    with dag(
+        "ml_batch_inference_pipeline" + each.end,
+        __doc__,
+        tags=["ml", "inference", "drift", *each.tags],
+        parameters=["from", "to", "data"],
+        assets=[each.gold, each.champion],
+    ):
+        batch_predict = step(
+            "batch_predict",
+            ["batch-predict"],
+            asked={
+                **interval("backfill"),
+                **unless_interval("backfill"),
+                "--data": given("data"),
+            },
+            renews={"run_id": each.predictions},
+            model=each,
+        )
+        drift_check = step(
+            "drift_check",
+            ["drift-check"],
+            retries=0,
+            skips_backfills=True,
+            verdict_alert="DriftDetected",
+            skip_on_exit_code=[NOTHING_TO_DO, NOT_ENOUGH_DATA],
+            model=each,
+        )
+        batch_predict >> drift_check

@@ -4,10 +4,12 @@
    result, not a failure; with too few rows for an honest answer it is skipped, and all after it.
 2. **decide** says what follows: nothing, or a training. It **fails** where there is drift and
    `retrain` is off.
-3. **retrain** starts `ml_training_pipeline`, at most once in each period of `retrain_every_days`
-   (config/airflow.yaml): a second one within it is skipped. The gate decides on the candidate.
+3. **admit** asks the rules of `retrain` in config/monitoring.yaml: cooldown, budget, new rows with
+   a label. Where one says no, it says why, and is skipped.
+4. **retrain** starts `ml_training_pipeline`. The gate decides on the candidate.
 
-By hand: `make drift-check`, then `make data train-local`.
+By hand: `make drift-check`, then `make retrain`. Each model of `models/` has a DAG of its own,
+with `_NAME` behind.
 """
 
 from typing import Any
@@ -15,9 +17,8 @@ from typing import Any
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowFailException
-from steps import CHECK_SAYS_NO, NOT_ENOUGH_DATA, NOTHING_TO_DO, SETTINGS, dag, given, step
-
-DAYS = str(SETTINGS.get("retrain_every_days", 7))
+from runners import CHECK_SAYS_NO, NOT_ENOUGH_DATA, NOTHING_TO_DO
+from steps import MODELS, dag, given, step
 
 
 @task.short_circuit(retries=0)
@@ -31,20 +32,35 @@ def decide(found: dict[str, Any], params: dict[str, Any]) -> bool:
     return bool(found["verdict"] == "drift")
 
 
-with dag("ml_drift_monitoring", __doc__, tags=["ml", "drift"], parameters=["source", "retrain"]):
-    drift_check = step(
-        "drift_check",
-        ["drift-check"],
-        asked={"--source": given("source")},
-        accepted=CHECK_SAYS_NO,
-        backfills=False,
-        skip_on_exit_code=[NOTHING_TO_DO, NOT_ENOUGH_DATA],
-    )
-    retrain = TriggerDagRunOperator(
-        task_id="retrain",
-        trigger_dag_id="ml_training_pipeline",
-        # The same id for as many days as config/airflow.yaml says.
-        trigger_run_id="{% raw %}drift__{{ dag_run.run_after.toordinal() // DAYS }}{% endraw %}".replace("DAYS", DAYS),
-        skip_when_already_exists=True,
-    )
-    decide(drift_check.output) >> retrain
+for each in MODELS:
+    with dag(
+        "ml_drift_monitoring" + each.end,
+        __doc__,
+        tags=["ml", "drift", *each.tags],
+        parameters=["source", "retrain"],
+    ):
+        drift_check = step(
+            "drift_check",
+            ["drift-check"],
+            asked={"--source": given("source")},
+            accepted=CHECK_SAYS_NO,
+            backfills=False,
+            skip_on_exit_code=[NOTHING_TO_DO, NOT_ENOUGH_DATA],
+            model=each,
+        )
+        admit = step(
+            "admit",
+            ["retrain", "--admit"],
+            asked={"--source": given("source")},
+            retries=0,
+            backfills=False,
+            skip_on_exit_code=[CHECK_SAYS_NO, NOTHING_TO_DO, NOT_ENOUGH_DATA],
+            model=each,
+        )
+        retrain = TriggerDagRunOperator(
+            task_id="retrain",
+            trigger_dag_id="ml_training_pipeline" + each.end,
+            trigger_run_id="{% raw %}drift__{{ ti.xcom_pull(task_ids='admit')['id'] }}{% endraw %}",
+            skip_when_already_exists=True,
+        )
+        decide(drift_check.output) >> admit >> retrain

@@ -11,33 +11,41 @@
    skipped: a dry run.
 
 What a step printed is its log; its result is its XCom. The same steps by hand: `make data`, then
-`make train-local`.
+`make train-local`. Each model of `models/` has a DAG of its own, `ml_training_pipeline_NAME`.
 """
 
 from airflow.sdk import chain
-from steps import CHAMPION, GOLD, PIPELINE, RUN_ID, dag, given, step
+from steps import MODELS, RUN_ID, dag, given, step
 
-with dag(
-    "ml_training_pipeline",
-    __doc__,
-    tags=["ml", "training", *PIPELINE["models"]],
-    parameters=["trials", "budget_seconds", "promote"],
-):
-    search = {
-        "MLOPS_TRAINING__TRIALS": given("trials"),
-        "MLOPS_TRAINING__TIMEOUT_SECONDS": given("budget_seconds"),
-    }
-    data = step("data", ["data"], backfills=False, renews={"gold_snapshot": GOLD})
-    training = [
-        step(each["task"], [*each["command"], "--run-id", RUN_ID], variables=search)
-        for each in PIPELINE["training"]
-    ]
-    deploy = step(
-        "deploy",
-        ["training", "deploy", "--version", "$MODEL_VERSION"],
-        variables={"MODEL_VERSION": "{% raw %}{{ ti.xcom_pull(task_ids='register')['model_version'] }}{% endraw %}"},
-        only_if="promote",
-        renews={"model_version": CHAMPION},
-        retries=0,
-    )
-    chain(data, *training, deploy)
+for each in MODELS:
+    with dag(
+        "ml_training_pipeline" + each.end,
+        __doc__,
+        tags=["ml", "training", *each.tags],
+        parameters=["trials", "budget_seconds", "promote"],
+    ):
+        search = {
+            "MLOPS_TRAINING__TRIALS": given("trials"),
+            "MLOPS_TRAINING__TIMEOUT_SECONDS": given("budget_seconds"),
+        }
+        data = step("data", ["data"], backfills=False, renews=each.data, model=each)
+        training = [
+            step(
+                task["task"],
+                [*task["command"], "--run-id", RUN_ID],
+                variables=search,
+                model=each,
+            )
+            for task in each.training
+        ]
+        registered = "{% raw %}{{ ti.xcom_pull(task_ids='register')['model_version'] }}{% endraw %}"
+        deploy = step(
+            "deploy",
+            ["training", "deploy", "--version", "$MODEL_VERSION"],
+            variables={"MODEL_VERSION": registered},
+            only_if="promote",
+            renews={"model_version": each.champion},
+            retries=0,
+            model=each,
+        )
+        chain(data, *training, deploy)

@@ -1,4 +1,4 @@
-"""DAGs and tasks of this project: one task is one command, run by the project's own Python.
+"""DAGs and tasks of this project: one task is one command of the project, see runners.py.
 
 These files import Airflow and nothing of the project: Airflow lives in an environment of its own.
 What they know of the project stands in pipeline.json beside them (`make describe` writes it), and
@@ -10,14 +10,23 @@ import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
-from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable, Param
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk import (
+    DAG,
+    Asset,
+    CronDataIntervalTimetable,
+    DeadlineAlert,
+    DeadlineReference,
+    Param,
+    SyncCallback,
+)
+from incidents import tell_failure, tell_late, tell_success
+from runners import MODEL_VARIABLE, NOTHING_TO_DO, RUN_ID_VARIABLE, chosen_runner, step_class
 
 PROJECT_ROOT = os.environ.get("PROJECT_ROOT") or str(Path(__file__).resolve().parents[2])
 PIPELINE: dict[str, Any] = json.loads(Path(__file__).with_name("pipeline.json").read_text("utf-8"))
@@ -27,13 +36,62 @@ DATASET = PIPELINE["dataset"]
 GOLD = Asset(f"{DATASET} gold", f"lake://gold/{DATASET}")
 CHAMPION = Asset(f"{DATASET} champion", f"mlflow://models/{DATASET}/champion")
 PREDICTIONS = Asset(f"{DATASET} predictions", f"lake://predictions/{DATASET}")
+
+
+@dataclass(frozen=True)
+class ModelOfProject:
+    """A model that has DAGs: the main one, and each with a folder models/NAME.
+
+    Attributes:
+        name: Empty for the main one.
+        dataset: Names its tables and its registered model.
+        training: The tasks of its training.
+    """
+
+    name: str
+    dataset: str
+    training: Sequence[Mapping[str, Any]]
+
+    @property
+    def end(self) -> str:
+        """What the names of its DAGs end with."""
+        return f"_{self.name}" if self.name else ""
+
+    @property
+    def tags(self) -> list[str]:
+        """Its name, for Airflow's list of DAGs."""
+        return [self.name] if self.name else list(PIPELINE["models"])
+
+    @property
+    def gold(self) -> Asset:
+        """What its training reads."""
+        return Asset(f"{self.dataset} gold", f"lake://gold/{self.dataset}")
+
+    @property
+    def champion(self) -> Asset:
+        """The version that answers."""
+        return Asset(f"{self.dataset} champion", f"mlflow://models/{self.dataset}/champion")
+
+    @property
+    def predictions(self) -> Asset:
+        """What its batch inference writes."""
+        return Asset(f"{self.dataset} predictions", f"lake://predictions/{self.dataset}")
+
+    @property
+    def data(self) -> dict[str, Asset]:
+        """What the command `data` renews, by key of its result: for the main one, of all models."""
+        further = [] if self.name else FURTHER
+        names = {f"models.{each.name}.gold_snapshot": each.gold for each in further}
+        return {"gold_snapshot": self.gold, **names}
+
+
+# Without further models in pipeline.json there is the main one alone.
+FURTHER = [ModelOfProject(name, **each) for name, each in PIPELINE.get("further", {}).items()]
+MODELS = [ModelOfProject("", DATASET, PIPELINE["training"]), *FURTHER]
 WHEN_ASSETS_ARE_NEW = "@assets"  # as a schedule, besides Airflow's own
 
-# Airflow exports it to every command. A word that starts with $ is a shell variable, see `step`.
-RUN_ID = "$AIRFLOW_CTX_DAG_RUN_ID"
-
-# The commands' exit codes: the work was done before, a check says no, and too few rows.
-NOTHING_TO_DO, CHECK_SAYS_NO, NOT_ENOUGH_DATA = 99, 1, 3
+# Every command has this variable. A word that starts with $ is a shell variable, see `step`.
+RUN_ID = f"${RUN_ID_VARIABLE}"
 
 
 def read_settings(root: Path) -> dict[str, Any]:
@@ -42,9 +100,19 @@ def read_settings(root: Path) -> dict[str, Any]:
     own = root / "config" / "environments" / f"{environment}.yaml"
     settings = yaml.safe_load((root / "config" / "airflow.yaml").read_text("utf-8")) or {}
     overlay = (yaml.safe_load(own.read_text("utf-8")) or {}) if own.is_file() else {}
-    changes = overlay.get("airflow") or {}
-    schedules = {**(settings.get("schedules") or {}), **(changes.get("schedules") or {})}
-    return {**settings, **changes, "schedules": schedules}
+    merged: dict[str, Any] = over(overlay.get("airflow") or {}, settings)
+    return {**merged, **{name: merged.get(name) or {} for name in ("schedules", "deadline_minutes")}}
+
+
+def over(stronger: Any, weaker: Any) -> Any:
+    """Values over weaker ones as everywhere in config/: key by key; an empty mapping replaces."""
+    if not (isinstance(stronger, dict) and isinstance(weaker, dict)):
+        return stronger
+    changes = {
+        key: over(value, weaker[key]) if value and key in weaker else value
+        for key, value in stronger.items()
+    }
+    return {**weaker, **changes}
 
 
 SETTINGS = read_settings(Path(PROJECT_ROOT))
@@ -60,7 +128,9 @@ def dag(
     assets: Sequence[Asset] = (),
     schedule: Any = None,
 ) -> DAG:
-    """A DAG whose schedule, owner, pool and retries are those of config/airflow.yaml.
+    """A DAG whose schedule, owner, pool, retries and deadline are those of config/airflow.yaml.
+
+    Alertmanager is told of its failures and missed deadlines, see incidents.py.
 
     Args:
         name: Its id; `schedules` of config/airflow.yaml names it so.
@@ -86,6 +156,8 @@ def dag(
         max_active_runs=1,  # two runs at once would race for the same tables and the same alias
         is_paused_upon_creation=False,  # without a schedule, nothing starts until somebody asks
         params={**{each: parameter(each) for each in parameters}, **(params or {})},
+        deadline=deadline_of(name),
+        on_success_callback=tell_success,
         default_args={
             "owner": SETTINGS.get("owner") or PIPELINE["package"],
             "pool": SETTINGS.get("pool", "default_pool"),
@@ -96,8 +168,18 @@ def dag(
             "execution_timeout": timedelta(minutes=SETTINGS.get("timeout_minutes", 120)),
             # A backfill has a limit of runs of its own; this holds there, too.
             "max_active_tis_per_dag": 1,
+            "on_failure_callback": tell_failure,
         },
     )
+
+
+def deadline_of(name: str) -> DeadlineAlert | None:
+    """When a run of a DAG is late, by config/airflow.yaml; it is not ended then."""
+    minutes = SETTINGS["deadline_minutes"].get(name)
+    if not minutes:
+        return None
+    allowed = timedelta(minutes=minutes)
+    return DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, allowed, SyncCallback(tell_late))
 
 
 def schedule_of(name: str, assets: Sequence[Asset]) -> Any:
@@ -124,48 +206,8 @@ def parameter(name: str) -> Param:
     return Param(schema.pop("default"), title=name.replace("_", " "), **schema)
 
 
-class Step(BashOperator):
-    """A command of the project. A run that is asked for what its DAG does not know fails here."""
-
-    def __init__(
-        self,
-        *,
-        only_if: str = "",
-        backfills: bool = True,
-        renews: Mapping[str, Asset] | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(outlets=list((renews or {}).values()), **options)
-        self.only_if = only_if
-        self.backfills = backfills
-        self.renews = renews or {}
-
-    def execute(self, context: Context) -> Any:
-        """Run the command, where the run's parameters ask for it.
-
-        Raises:
-            AirflowFailException: If the run cannot be what was asked for; it is not tried again.
-            AirflowSkipException: If the parameter `only_if` is off.
-        """
-        run, known = context["dag_run"], sorted(context["dag"].params)
-        if unknown := sorted(set(run.conf or {}) - set(known)):
-            raise AirflowFailException(
-                f"conf has {', '.join(unknown)}, which {context['dag'].dag_id} does not know; "
-                f"it knows {', '.join(known) or 'no parameters'}"
-            )
-        if run.run_type == "backfill" and not self.backfills:
-            raise AirflowFailException(
-                f"{self.task_id} works on what is there now, whatever the interval: a backfill "
-                "would do the same again for each; backfill data_pipeline, then run this once"
-            )
-        if self.only_if and not context["params"][self.only_if]:
-            raise AirflowSkipException(f"the parameter {self.only_if} is off")
-        # What is empty leaves the outer environment as it is.
-        self.env = {name: value for name, value in (self.env or {}).items() if value}
-        result = super().execute(context)
-        for key, asset in self.renews.items():
-            context["outlet_events"][asset].extra = {key: result[key]}
-        return result
+RUNNER = chosen_runner(SETTINGS, PROJECT_ROOT)
+Step = step_class(RUNNER)
 
 
 def step(
@@ -175,9 +217,10 @@ def step(
     asked: Mapping[str, str] | None = None,
     variables: Mapping[str, str] | None = None,
     accepted: int | None = None,
+    model: ModelOfProject = MODELS[0],
     **options: Any,
-) -> Step:
-    """A task that runs `python -m PACKAGE COMMAND` in the project's folder.
+) -> Any:
+    """A task that runs `python -m PACKAGE COMMAND` in the project's folder, by the chosen runner.
 
     The command's JSON result, its last line, becomes the task's XCom. Values known only at run
     time come as shell variables, so that no value can be read as shell syntax.
@@ -189,30 +232,34 @@ def step(
             value is empty, the option is left out.
         variables: The command's environment, as Jinja; what is empty is left out.
         accepted: An exit code that counts as success, beside 0.
-        **options: Passed on to `Step`: `only_if` names a parameter that must be on; `backfills`
-            says whether a backfill makes sense; `renews` has the asset that is new after it, under
-            the key of the result that says which state it is in.
+        model: The model that the command is about.
+        **options: Passed on to the task: `only_if` names a parameter that must be on; `backfills`
+            says whether a backfill makes sense, `skips_backfills` leaves the task out of one;
+            `verdict_alert` is Prometheus' alert of a check that says no, so that nobody is told
+            twice; `renews` has the asset that is new after it, under
+            the key of the result (`a.b`: inside `a`) that says which state it is in.
 
     Returns:
         The operator.
     """
-    words = [f'"{word}"' if word.startswith("$") else shlex.quote(word) for word in command]
-    environment = {"PYTHONUNBUFFERED": "1", **(variables or {})}
+    quoted = [f'"{word}"' if word.startswith("$") else shlex.quote(word) for word in command]
+    environment = {"PYTHONUNBUFFERED": "1", MODEL_VARIABLE: model.name, **(variables or {})}
+    optional = {}
     for option, value in (asked or {}).items():
         name = f"ASKED_{option.strip('-').upper().replace('-', '_')}"
         environment[name] = value
-        words.append("${" + f'{name}:+{option} "${name}"' + "}")
-    line = ['"${PROJECT_PYTHON:-.venv/bin/python}"', "-m", PIPELINE["package"], *words, "--json"]
+        optional[option] = name
+        quoted.append("${" + f'{name}:+{option} "${name}"' + "}")
+    line = ['"${PROJECT_PYTHON:-.venv/bin/python}"', "-m", PIPELINE["package"], *quoted, "--json"]
     ending = ["exec", *line]
     if accepted is not None:
         ending = [*line, f"|| (code=$?; [ $code = {accepted} ] || exit $code)"]
     return Step(
         task_id=task_id,
-        bash_command=" ".join(ending),
-        cwd=PROJECT_ROOT,
-        env=environment,
-        append_env=True,
-        output_processor=read_result,
+        words=[".venv/bin/python", "-m", PIPELINE["package"], *command],
+        optional=optional,
+        variables=environment,
+        **RUNNER.options(task_id, " ".join(ending)),
         **{"skip_on_exit_code": [NOTHING_TO_DO], **options},
     )
 
@@ -222,20 +269,27 @@ def given(name: str) -> str:
     return "{% raw %}{{ params['NAME'] if params['NAME'] is not none else '' }}{% endraw %}".replace("NAME", name)
 
 
-def interval_or(name: str, edge: str) -> str:
-    """As `given`; in a backfill without it, the day on which the run's interval starts or ends."""
-    text = "{% raw %}{{ params['NAME'] or (EDGE | ds if dag_run.run_type == 'backfill' else '') }}{% endraw %}"
-    return text.replace("NAME", name).replace("EDGE", edge)
+def interval(*run_types: str) -> dict[str, str]:
+    """The options `--from` and `--to`: the parameters `from` and `to`, else the run's interval.
+
+    Args:
+        *run_types: Airflow's types of the runs that are about their interval, such as "backfill";
+            in others, and without the parameters, the options are left out.
+    """
+    edges = {"from": "data_interval_start", "to": INTERVAL_END}
+    text = "{% raw %}{{ params['NAME'] or (EDGE | ds if dag_run.run_type in TYPES else '') }}{% endraw %}"
+    text = text.replace("TYPES", str(run_types))
+    return {
+        f"--{name}": text.replace("NAME", name).replace("EDGE", edge)
+        for name, edge in edges.items()
+    }
 
 
-INTERVAL_START = "data_interval_start"
+def unless_interval(*run_types: str) -> dict[str, str]:
+    """The option `--run-id` of a run that is about no interval; see `interval`."""
+    text = "{% raw %}{{ '' if params['from'] or dag_run.run_type in TYPES else dag_run.run_id }}{% endraw %}"
+    return {"--run-id": text.replace("TYPES", str(run_types))}
+
+
 # An interval that ends within a day covers that day, too.
 INTERVAL_END = "(data_interval_end + macros.timedelta(days=1, microseconds=-1))"
-
-
-def read_result(line: str) -> Any:
-    """A command's last line as a value; as text where something was printed after the result."""
-    try:
-        return json.loads(line)
-    except ValueError:
-        return line

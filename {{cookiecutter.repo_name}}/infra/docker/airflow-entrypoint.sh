@@ -1,11 +1,23 @@
 #!/bin/sh
-# Write the admin's password before Airflow starts: it would make one up and print it into the log.
+# The admin's password and the database's address, before Airflow starts.
 set -eu
 umask 077
-: "${AIRFLOW_ADMIN_PASSWORD:?set it in .env}"
+: "${AIRFLOW_ADMIN_PASSWORD:?set it in .env}" "${AIRFLOW_DATABASE_PASSWORD:?set it in .env}"
+# Airflow would make a password up and print it into the log. The containers share the file.
 python3 -c '
 import json, os, pathlib
 path = pathlib.Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
-path.write_text(json.dumps({"admin": os.environ["AIRFLOW_ADMIN_PASSWORD"]}))
+wanted = json.dumps({"admin": os.environ["AIRFLOW_ADMIN_PASSWORD"]})
+if not path.is_file() or path.read_text() != wanted:
+    new = path.with_suffix(f".{os.getpid()}")
+    new.write_text(wanted)
+    new.replace(path)
 '
+# A password may hold what an address may not.
+AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=$(python3 -c '
+import os, urllib.parse
+password = urllib.parse.quote(os.environ["AIRFLOW_DATABASE_PASSWORD"], safe="")
+print("postgresql://airflow:%s@%s/airflow" % (password, os.environ["AIRFLOW_DATABASE_HOST"]))
+')
+export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN
 exec "$@"

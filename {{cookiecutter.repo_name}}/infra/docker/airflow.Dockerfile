@@ -25,10 +25,12 @@ COPY --from=environments /opt/airflow /opt/airflow
 COPY --from=environments /opt/environment /opt/environment
 COPY airflow/dags airflow/dags
 COPY config config
+# models/ is there only where the project has further models: a pattern may match nothing beside a file that exists.
+COPY config/project.yaml model[s] models/
 COPY src src
 COPY infra/docker/airflow-entrypoint.sh infra/docker/airflow-health.sh /usr/local/bin/
 # What tasks write; a named volume takes the owner of the folder that it is mounted over.
-RUN chmod -R a+rX airflow config src && folders=".airflow .secrets audit data/sample keys lake logs mlflow reports run" && mkdir -p $folders && chown app:app $folders
+RUN rm models/project.yaml && chmod -R a+rX airflow config models src && folders=".airflow .secrets audit data/sample keys lake logs mlflow reports run" && mkdir -p $folders && chown app:app $folders
 ENV PATH=/opt/airflow/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     GIT_PYTHON_REFRESH=quiet \
@@ -47,10 +49,8 @@ USER app
 # Not /app: Python would find its folder `airflow` there.
 WORKDIR /app/.airflow
 EXPOSE 8080
-# The answer is 200 even where the scheduler is dead; what it says about it is in the text.
-HEALTHCHECK --interval=15s --timeout=10s --start-period=180s --retries=5 \
-    CMD ["sh", "/usr/local/bin/airflow-health.sh"]
+# Which process a container runs, and how its health is asked, stands in compose.yaml.
 # On SIGTERM, Airflow's children outlive it; on Ctrl-C's signal they end cleanly.
 STOPSIGNAL SIGINT
 ENTRYPOINT ["sh", "/usr/local/bin/airflow-entrypoint.sh"]
-CMD ["airflow", "standalone"]
+CMD ["airflow", "api-server"]

@@ -21,10 +21,12 @@ RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin app
 WORKDIR /app
 COPY --from=environment /opt/environment /opt/environment
 COPY config config
+# models/ is there only where the project has further models: a pattern may match nothing beside a file that exists.
+COPY config/project.yaml model[s] models/
 COPY src src
 # What the service writes. A named volume takes the owner of the folder that it is mounted over.
 # Commands write for their own user only, also below config/; here another user has to read it.
-RUN chmod -R a+rX config src && python -m compileall -q src && mkdir -p .secrets keys logs reports run && chmod 700 .secrets && chown app:app .secrets keys logs reports run
+RUN rm models/project.yaml && chmod -R a+rX config models src && python -m compileall -q src && mkdir -p .secrets keys logs reports run && chmod 700 .secrets && chown app:app .secrets keys logs reports run
 COPY --from=environment --chown=app:app /opt/kernels run/kernels
 ENV PATH=/opt/environment/bin:$PATH \
     PYTHONUNBUFFERED=1 \

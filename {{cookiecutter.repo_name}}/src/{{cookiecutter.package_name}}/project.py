@@ -4,7 +4,7 @@ Each function below hands a part of the project to the engine and is called when
 needed, so its imports stand inside.
 """
 
-from goldpath import Data, Model, Project, RowFeature, Service
+from goldpath import Data, Model, Project, RowFeature, Service, WindowFeature
 
 
 def data() -> Data:
@@ -17,11 +17,17 @@ def data() -> Data:
     )
 
 
-def features() -> list[RowFeature]:
-    """What is computed of a row, in the lake, in batches and in the service."""
-    from .features import customers
+def features() -> list[RowFeature | WindowFeature]:
+    """What is computed of a row and looked up in sources, in the lake, batches and the service."""
+    from .features import customers, history
 
-    return [customers.charge_rate, customers.unbound_tickets]
+    return [
+        customers.charge_rate,
+        customers.unbound_tickets,
+        history.paid,
+        history.paid_above,
+        history.asked,
+    ]
 
 
 def churn() -> Model:

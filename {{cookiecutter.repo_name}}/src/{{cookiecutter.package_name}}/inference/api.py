@@ -18,6 +18,7 @@ class Customer(BaseModel):
     """A customer, with the features that `GET /model` names."""
 
     features: dict[str, Any]
+    customer_id: str | None = None  # whom window features are looked up of, where there are some
 
 
 class Offer(BaseModel):
@@ -31,7 +32,7 @@ class Offer(BaseModel):
 @router.post("/retention-offer")
 def retention_offer(customer: Customer, request: Request) -> Offer:
     """Call those who are likely to leave, write to those who might, leave the others alone."""
-    answer = predict(request, customer.features)
+    answer = predict(request, customer.features, customer.customer_id)
     probability = (answer.probabilities or {}).get("yes", 0.0)
     offer = choose_offer(probability)
     OFFERS.labels(offer).inc()
