@@ -111,7 +111,7 @@ def test_update_keeps_edits_and_calls_a_conflict_one(
     assert "config/serving.yaml: choose between the marked lines" in updated.output
     assert "R infra/README.md -> infra/GUIDE.md" in updated.output
     assert re.search(r"not in this project any more:\s+config/model_card.yaml", updated.output)
-    assert "Next: make setup, make migrate, make test" in updated.output
+    assert "Next: make setup, make migrate, make describe, make test" in updated.output
     serving = (project.folder / "config" / "serving.yaml").read_text()
     assert all(text in serving for text in ("<<<<<<<", "port: 8123", "port: 8001", ">>>>>>>"))
     training = yaml.safe_load((project.folder / "config" / "training.yaml").read_text())
