@@ -141,8 +141,14 @@ def tiles_of(definition: WindowDefinition, paid_at: dict[datetime, float]) -> En
     return EntityTiles(definition, tiles)
 
 
+_WRITERS: list[SqliteOnlineStore] = []
+"""They stay open: who opens a file next that its last user closed finds it locked for a moment, and
+the lane, which waits for nobody, would leave its first request to the app."""
+
+
 def fill(root: Path, contract: Contract, until_: datetime, **entities: EntityTiles) -> None:
     store, definition = SqliteOnlineStore(root / "lake" / "online.db"), definition_of(contract)
+    _WRITERS.append(store)
     view = view_of(definition)
     rows = [OnlineRow(name, until_, {TILES: each.dump()}) for name, each in entities.items()]
     store.write_batch(view, rows)

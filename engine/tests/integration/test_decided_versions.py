@@ -22,6 +22,7 @@ from goldpath.jobs.training.stages import train
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
 from goldpath.lake.tables import predictions_table
+from goldpath.learning import splitting
 from goldpath.learning.splitting import split_rows
 from goldpath.registry.layout import REFERENCE_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
@@ -120,8 +121,9 @@ def test_a_version_keeps_the_threshold_that_was_tuned_for_the_values(lake: Setti
 
 
 def test_many_rows_are_searched_on_a_draw_and_the_winner_learns_from_all(
-    lake: Settings, capsys: pytest.CaptureFixture[str]
+    lake: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(splitting, "FEWEST_SEARCHED", 100)  # of 1,200 rows
     contract = load_contract(lake.root)
     training = lake.training.model_copy(update={"search_rows": 500})
     tuned = deciding(lake.model_copy(update={"training": training}), tune_for="f1_macro")

@@ -101,7 +101,8 @@ def read_settings(root: Path) -> dict[str, Any]:
     settings = yaml.safe_load((root / "config" / "airflow.yaml").read_text("utf-8")) or {}
     overlay = (yaml.safe_load(own.read_text("utf-8")) or {}) if own.is_file() else {}
     merged: dict[str, Any] = over(overlay.get("airflow") or {}, settings)
-    return {**merged, **{name: merged.get(name) or {} for name in ("schedules", "deadline_minutes")}}
+    groups = ("schedules", "deadline_minutes")
+    return {**merged, **{name: merged.get(name) or {} for name in groups}}
 
 
 def over(stronger: Any, weaker: Any) -> Any:
