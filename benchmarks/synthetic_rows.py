@@ -46,3 +46,25 @@ def write_rows(file: Path, rows: int) -> None:
                    CASE WHEN (h // 11) % 4 = 0 THEN 'yes' ELSE 'no' END AS churned
             FROM numbers
         ) TO '{file}' (FORMAT parquet, COMPRESSION zstd)""")
+
+
+def write_payments(file: Path, rows: int, customers: int) -> None:
+    """Write a Parquet file of the customers' payments, as text; about 0.5 % break the contract."""
+    database = duckdb.connect()
+    database.sql("SET memory_limit = '2GB'")
+    database.sql("SET enable_progress_bar = false")
+    database.sql(f"""
+        COPY (
+            WITH numbers AS (
+                SELECT i, CAST(hash(i + 7) >> 1 AS BIGINT) AS h FROM range({rows}) t(i)
+            )
+            SELECT 'C' || lpad(CAST(h % {customers} AS VARCHAR), 9, '0') AS customer_id,
+                   CASE WHEN h % 1013 = 0 THEN 'soon' ELSE strftime(
+                       TIMESTAMP '2024-01-01' + to_seconds(i * {MONTHS * 30 * 86400} // {rows}),
+                       '%Y-%m-%d %H:%M:%S') END AS paid_at,
+                   CASE WHEN h % 251 = 0 THEN '-5' ELSE CAST((h % 40000) / 100 AS VARCHAR) END
+                       AS amount,
+                   list_value('bank-transfer', 'card', 'invoice', 'wallet', '')[1 + h % 5]
+                       AS method
+            FROM numbers
+        ) TO '{file}' (FORMAT parquet, COMPRESSION zstd)""")

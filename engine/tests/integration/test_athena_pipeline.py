@@ -185,18 +185,30 @@ def test_every_layer_is_the_same_as_on_this_machine(
     assert again.gold_snapshot == found.gold_snapshot
 
 
+DEMO = """
+from goldpath import run
+from tests.integration.test_athena_pipeline import OWN
+
+run(OWN, ["demo"])
+"""
+
+
 def test_demo_passes_with_nothing_but_other_variables(aws: EmulatedAws, tmp_path: Path) -> None:
+    """With both further sources and every kind of feature, from bronze to a batch and drift."""
     make_project(tmp_path)
+    shutil.copytree(PROJECT / "config" / "sources", tmp_path / "config" / "sources")
     before = set(aws.emulator.executions)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         **aws.environment,
         "MLOPS_ROOT": str(tmp_path),
         "MLOPS_TRAINING__TRIALS": "2",
-        "PYTHONPATH": os.pathsep.join([str(ENGINE / "src"), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join(
+            [str(ENGINE / "src"), str(ENGINE), os.environ.get("PYTHONPATH", "")]
+        ),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "goldpath", "demo"],
+        [sys.executable, "-c", DEMO],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -205,5 +217,8 @@ def test_demo_passes_with_nothing_but_other_variables(aws: EmulatedAws, tmp_path
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "the service looks up" in done.stderr
+    assert "payments" in done.stdout
+    assert "champion" in done.stdout
     assert not list((tmp_path / "lake").rglob("*.parquet"))
     assert len(set(aws.emulator.executions) - before) > 10
