@@ -34,6 +34,7 @@ from goldpath.jobs.promotion.promote import promote
 from goldpath.jobs.training.stages import train
 from goldpath.jobs.upkeep.materialization import materialize
 from goldpath.jobs.upkeep.status import project_status
+from goldpath.jobs.windows.model_windows import table_with_windows
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.tables import gold_table, predictions_table
 from goldpath.serving.api import create_service
@@ -45,6 +46,7 @@ from goldpath.sources.files import SourceError
 from ..api.conftest import until
 from ..api.examples import TestClient
 from ..conftest import forget_variables
+from ..counts import times
 from ..prepared_projects import PreparedProjects
 from ..ready_made import add_ready_made
 
@@ -317,6 +319,55 @@ def test_a_file_to_a_file_looks_windows_up_as_gold_does(
     ):
         predict_file(shop, CONTRACT, source, tmp_path / "other.parquet")
     assert not (tmp_path / "other.parquet").exists()
+
+
+@pytest.mark.soak
+def test_questions_by_key_are_answered_as_a_batch_answers_them(
+    shop: Settings, tmp_path: Path
+) -> None:
+    """To the last bit: windows, what row features make of them, and the score."""
+    dice, count = Random(11), times(200, 100_000)
+    names = [each.name for each in learned_contract(shop, CONTRACT).window_features]
+    questions: list[tuple[str, dict[str, Any]]] = [
+        (
+            f"c{dice.randrange(PEOPLE + 30)}",
+            {
+                "age": dice.randrange(18, 90),
+                "plan": dice.choice(["basic", "a plan that nobody was trained with", None]),
+            },
+        )
+        for _ in range(count)
+    ]
+    with service(shop) as client:
+        served: list[float] = []
+        for who, features in questions:
+            answer = client.post("/predict", json={"customer": who, "features": features})
+            served.append(answer.json()["probabilities"]["yes"])
+    lines = read_log(shop.root / shop.serving.prediction_log, count)[::-1]
+    assert [line["entity"] for line in lines] == [who for who, _ in questions]
+    rows = [
+        {"customer": who, "day": datetime.fromisoformat(line["at"]).replace(tzinfo=None)} | features
+        for (who, features), line in zip(questions, lines, strict=True)
+    ]
+    source = tmp_path / "asked.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), source)
+
+    predict_file(shop, CONTRACT, source, tmp_path / "out.parquet")
+
+    written = pq.read_table(tmp_path / "out.parquet")["score"].to_pylist()
+    assert [score.hex() for score in written] == [score.hex() for score in served]
+    assert len(set(served)) > count / 10
+    table = pa.table(
+        {
+            "customer": [row["customer"] for row in rows],
+            "event_time": pa.array([row["day"] for row in rows], pa.timestamp("us")),
+        }
+    )
+    known = table_with_windows(open_lakehouse(shop), table, learned_contract(shop, CONTRACT))
+    held = {(each["customer"], each["event_time"]): each for each in known.to_pylist()}
+    for row, line in zip(rows, lines, strict=True):
+        found = held[row["customer"], row["day"]]
+        assert {name: line["features"][name] for name in names} == {n: found[n] for n in names}
 
 
 def test_what_is_forgotten_or_paid_since_is_so_in_the_service_after_it_is_materialized(
