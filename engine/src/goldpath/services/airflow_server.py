@@ -14,6 +14,7 @@ from urllib.parse import quote
 from goldpath.presentation import progress_console, step
 from goldpath.services.airflow_api import AirflowApi, AirflowApiError
 from goldpath.services.alerting.alertmanager import alertmanager_url
+from goldpath.services.otlp import airflow_metrics
 from goldpath.services.processes import (
     HOST,
     ServerError,
@@ -22,6 +23,7 @@ from goldpath.services.processes import (
     require_free_port,
     server_status,
     start_server,
+    stop_server,
     tail,
 )
 from goldpath.settings import Settings
@@ -89,9 +91,17 @@ def start_airflow(settings: Settings) -> ServerStatus:
     environment = _environment(installation, Path(airflow[0]).parent)
     # Whom the DAGs tell of a failed run: the local Alertmanager, or the one of one's own.
     environment[ALERTS_VARIABLE] = os.environ.get(ALERTS_VARIABLE) or alertmanager_url(settings)
+    metrics_port = settings.servers.airflow_metrics_port
+    elsewhere = airflow_metrics.go_elsewhere()
+    receiver = {airflow_metrics.PORT_SETTING: metrics_port}
+    if elsewhere:
+        receiver = {}
+    else:
+        environment |= airflow_metrics.metrics_variables(metrics_port)
     if starting:
         _say_overruled(environment)
-    if starting:
+        for setting, number in receiver.items():
+            require_free_port(number, setting)
         _migrate(airflow, environment, installation, settings.run_directory)
     readiness = _Readiness(installation, password)
     # `airflow standalone` would do, but it leaves its children behind on SIGTERM, and the log
@@ -99,6 +109,11 @@ def start_airflow(settings: Settings) -> ServerStatus:
     spec = ServerSpec(
         name=NAME,
         commands={
+            **(
+                {airflow_metrics.NAME: airflow_metrics.metrics_command(metrics_port)}
+                if receiver
+                else {}
+            ),
             "api-server": [
                 *airflow,
                 "api-server",
@@ -124,10 +139,24 @@ def start_airflow(settings: Settings) -> ServerStatus:
         missing=readiness.missing,
         message=_sign_in(password),
         supervised=True,
+        further_ports=receiver,
     )
     status = start_server(spec, settings.run_directory)
+    airflow_metrics.show_to_prometheus(settings, is_up=bool(receiver))
+    if elsewhere:
+        step(f"{elsewhere} is set: Airflow's metrics are not shown to the local Prometheus")
     said = [*readiness.broken_files(), *readiness.missing_pool(settings.airflow.pool)]
     return replace(status, message="\n".join([status.message, *said]))
+
+
+def stop_airflow(settings: Settings) -> ServerStatus:
+    """Stop Airflow; Prometheus is told first, so that nobody is told of an Airflow that is down.
+
+    Raises:
+        ServerError: If a process survives.
+    """
+    airflow_metrics.show_to_prometheus(settings, is_up=False)
+    return stop_server(NAME, settings.run_directory)
 
 
 def running_airflow(settings: Settings, dag_id: str) -> AirflowApi | None:

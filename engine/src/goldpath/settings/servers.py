@@ -20,6 +20,9 @@ class ServersSettings(Section):
 
     mlflow_port: int = Field(default=5000, ge=1, le=65535)
     airflow_port: int = Field(default=8080, ge=1, le=65535)
+    airflow_metrics_port: int = Field(
+        default=9102, ge=1, le=65535, description="where Prometheus finds Airflow's metrics"
+    )
 
 
 class Runner(BaseModel):
