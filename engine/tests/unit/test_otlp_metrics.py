@@ -1,4 +1,4 @@
-"""Metrics that several processes push are one table for Prometheus; what cannot be added is said."""
+"""Metrics that several processes push are one table; what cannot be added is said."""
 
 import threading
 from collections.abc import Iterator

@@ -6,6 +6,7 @@ import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from urllib.parse import quote
 from goldpath.presentation import progress_console, step
 from goldpath.services.airflow_api import AirflowApi, AirflowApiError
 from goldpath.services.alerting.alertmanager import alertmanager_url
-from goldpath.services.otlp import airflow_metrics
+from goldpath.services.otlp.airflow_metrics import receiver_of, show_to_prometheus
 from goldpath.services.processes import (
     HOST,
     ServerError,
@@ -35,6 +36,10 @@ PASSWORD_VARIABLE = "AIRFLOW_ADMIN_PASSWORD"  # noqa: S105  a variable's name
 USERNAME = "admin"
 OWN_VARIABLE = "AIRFLOW__"
 ALERTS_VARIABLE = "ALERTMANAGER_URL"
+LINEAGE = "logs/openlineage.jsonl"
+"""Where OpenLineage's events go by default, if its provider is in Airflow's environment."""
+
+LINEAGE_VARIABLE = "AIRFLOW__OPENLINEAGE__TRANSPORT"
 # Whoever sets these otherwise gets an Airflow that airflow-up cannot sign in to, or that is not the
 # one at the printed address.
 OVERRULED = frozenset(
@@ -86,21 +91,16 @@ def start_airflow(settings: Settings) -> ServerStatus:
     if starting:
         require_free_port(port, PORT_SETTING)
     home.mkdir(mode=0o700, exist_ok=True)
+    (settings.root / LINEAGE).parent.mkdir(exist_ok=True)
     password = _password(installation.passwords, starting)
     airflow = [str(_airflow_python(settings.root)), "-m", "airflow"]
-    environment = _environment(installation, Path(airflow[0]).parent)
+    receiver = receiver_of(settings)
+    environment = _environment(installation, Path(airflow[0]).parent, receiver.variables)
     # Whom the DAGs tell of a failed run: the local Alertmanager, or the one of one's own.
     environment[ALERTS_VARIABLE] = os.environ.get(ALERTS_VARIABLE) or alertmanager_url(settings)
-    metrics_port = settings.servers.airflow_metrics_port
-    elsewhere = airflow_metrics.go_elsewhere()
-    receiver = {airflow_metrics.PORT_SETTING: metrics_port}
-    if elsewhere:
-        receiver = {}
-    else:
-        environment |= airflow_metrics.metrics_variables(metrics_port)
     if starting:
         _say_overruled(environment)
-        for setting, number in receiver.items():
+        for setting, number in receiver.ports.items():
             require_free_port(number, setting)
         _migrate(airflow, environment, installation, settings.run_directory)
     readiness = _Readiness(installation, password)
@@ -109,11 +109,7 @@ def start_airflow(settings: Settings) -> ServerStatus:
     spec = ServerSpec(
         name=NAME,
         commands={
-            **(
-                {airflow_metrics.NAME: airflow_metrics.metrics_command(metrics_port)}
-                if receiver
-                else {}
-            ),
+            **receiver.commands,
             "api-server": [
                 *airflow,
                 "api-server",
@@ -139,12 +135,10 @@ def start_airflow(settings: Settings) -> ServerStatus:
         missing=readiness.missing,
         message=_sign_in(password),
         supervised=True,
-        further_ports=receiver,
+        further_ports=receiver.ports,
     )
     status = start_server(spec, settings.run_directory)
-    airflow_metrics.show_to_prometheus(settings, is_up=bool(receiver))
-    if elsewhere:
-        step(f"{elsewhere} is set: Airflow's metrics are not shown to the local Prometheus")
+    show_to_prometheus(settings, is_up=bool(receiver.ports))
     said = [*readiness.broken_files(), *readiness.missing_pool(settings.airflow.pool)]
     return replace(status, message="\n".join([status.message, *said]))
 
@@ -155,7 +149,7 @@ def stop_airflow(settings: Settings) -> ServerStatus:
     Raises:
         ServerError: If a process survives.
     """
-    airflow_metrics.show_to_prometheus(settings, is_up=False)
+    show_to_prometheus(settings, is_up=False)
     return stop_server(NAME, settings.run_directory)
 
 
@@ -215,9 +209,13 @@ def _password(file: Path, starting: bool) -> str:
     return str(password if starting else known)
 
 
-def _environment(installation: _Installation, binaries: Path) -> dict[str, str]:
+def _environment(
+    installation: _Installation, binaries: Path, metrics: Mapping[str, str]
+) -> dict[str, str]:
     home, url = installation.home, installation.url
     own = {
+        **metrics,
+        **_lineage(installation.root),
         "AIRFLOW_HOME": str(home),
         # Airflow writes these paths into its airflow.cfg once; here they follow a moved project.
         # Its keys stay in that file, which only its owner can read.
@@ -252,6 +250,14 @@ def _environment(installation: _Installation, binaries: Path) -> dict[str, str]:
         if name.startswith(OWN_VARIABLE) and name not in OVERRULED
     }
     return {**own, **kept}
+
+
+def _lineage(root: Path) -> dict[str, str]:
+    """Where lineage goes; its client's own variables, `OPENLINEAGE_…`, come before."""
+    if any(name.startswith("OPENLINEAGE_") for name in os.environ):
+        return {}
+    transport = {"type": "file", "log_file_path": str(root / LINEAGE), "append": True}
+    return {LINEAGE_VARIABLE: json.dumps(transport)}
 
 
 def _say_overruled(environment: dict[str, str]) -> None:

@@ -2,8 +2,10 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from goldpath.presentation import step
 from goldpath.services.processes import HOST
 from goldpath.services.prometheus_server import write_groups
 from goldpath.settings import Settings
@@ -55,9 +57,29 @@ def metrics_variables(port: int) -> dict[str, str]:
     }
 
 
-def metrics_command(port: int) -> list[str]:
-    """Starts the receiver."""
-    return [sys.executable, "-m", "goldpath.services.otlp.receiver", str(port)]
+@dataclass(frozen=True)
+class Receiver:
+    """What Airflow is started with for its metrics; nothing where they go elsewhere.
+
+    Attributes:
+        commands: The receiver's command, by name.
+        variables: What makes Airflow's processes push to it.
+        ports: The receiver's port, by its setting.
+    """
+
+    commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[str, int] = field(default_factory=dict)
+
+
+def receiver_of(settings: Settings) -> Receiver:
+    """The receiver of Airflow's metrics; an empty one where a user sends them elsewhere."""
+    if name := go_elsewhere():
+        step(f"{name} is set: Airflow's metrics are not shown to the local Prometheus")
+        return Receiver()
+    port = settings.servers.airflow_metrics_port
+    command = [sys.executable, "-m", "goldpath.services.otlp.receiver", str(port)]
+    return Receiver({NAME: command}, metrics_variables(port), {PORT_SETTING: port})
 
 
 def show_to_prometheus(settings: Settings, *, is_up: bool) -> None:
