@@ -226,6 +226,7 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(
     (scheduled,) = runs_of(api, "data_pipeline", "scheduled", 1)
     data = instances_of(api, "data_pipeline", scheduled)["data"]
     assert data["state"] == "success", data["log"]
+    assert data["try_number"] == 1, "it was due before the API server answered, and waited"
     assert data["result"]["new_batches"] == 1
     assert len(data["result"]["recomputed"]) > 2
     payments = instances_of(api, "data_pipeline", scheduled)["source_payments"]

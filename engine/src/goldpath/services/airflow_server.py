@@ -109,7 +109,6 @@ def start_airflow(settings: Settings) -> ServerStatus:
     spec = ServerSpec(
         name=NAME,
         commands={
-            **receiver.commands,
             "api-server": [
                 *airflow,
                 "api-server",
@@ -123,6 +122,7 @@ def start_airflow(settings: Settings) -> ServerStatus:
             "scheduler": [*airflow, "scheduler", "--skip-serve-logs"],
             "dag-processor": [*airflow, "dag-processor"],
             "triggerer": [*airflow, "triggerer", "--skip-serve-logs"],
+            **receiver.commands,
         },
         port=port,
         ready_url=f"{installation.url}/api/v2/monitor/health",
@@ -236,6 +236,10 @@ def _environment(
         # A worker's call of the API server; on a small machine under load, the default of 5 s fails
         # tasks that are doing well.
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
+        # A schedule that is due, or what a stop interrupted, starts before the API server answers,
+        # and a killed one is back after a while: a task waits for a minute or two, not ten seconds.
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "20",
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "10",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "PROJECT_ROOT": str(installation.root),
         "PROJECT_PYTHON": sys.executable,
