@@ -8,7 +8,7 @@ import pytest
 from conftest import BakedProject
 
 NEUTRAL = Path(__file__).with_name("neutral_definitions.py")
-# Handed over by project.py or __main__.py, or made by Python: not functions that a team would change for effect.
+# Plumbing of project.py and __main__.py, or made by Python: nobody would change them for effect.
 PLUMBING = {"data", "definitions", "features", "churn", "service", "__init__"}
 
 
