@@ -233,8 +233,8 @@ def test_a_card_about_a_further_model_names_it(told: Settings) -> None:
     assert title["text"] == "Resolved: DriftDetected of revenue (batch)"
 
 
-def test_a_failed_run_and_an_airflow_that_is_down_are_one_message(settings: Settings) -> None:
-    rules = configuration(settings.monitoring, token_file(settings))["inhibit_rules"]
+def test_a_failed_run_and_an_airflow_that_is_down_are_one_message(told: Settings) -> None:
+    rules = configuration(told.monitoring, token_file(told))["inhibit_rules"]
     hidden = {
         (rule["source_matchers"][0], rule["target_matchers"][0]): rule["equal"] for rule in rules
     }
