@@ -105,8 +105,8 @@ class Command:
         require_whole_period(context["params"])
         if self.leaves_report and not self.shares_reports:
             raise AirflowFailException(
-                f"the runner {self.runner_name} leaves reports/ in each ended container: the next task "
-                "would find no verdict, and nothing would be trained again. Give the tasks a "
+                f"the runner {self.runner_name} leaves reports/ in each ended container: the next "
+                "task would find no verdict, and nothing would be trained again. Give the tasks a "
                 f"volume for reports/ and say so, shared_reports: true below {self.runner_name} in "
                 "config/airflow.yaml (docs/airflow.md, Where the commands run); or run them here, "
                 "runner: local"
