@@ -170,7 +170,7 @@ def _no_hooks() -> "Hooks | None":
     return None
 
 
-def _handed_over(what: str, make: Callable[[], Part]) -> Part:
+def handed_over(what: str, make: Callable[[], Part]) -> Part:
     """Call one of the project's functions; what is wrong in its code is named by file and line."""
     try:
         return make()
@@ -296,14 +296,14 @@ class Project(NotebookAccess):
     @cached_property
     def recipes(self) -> Data:
         """The data recipes."""
-        return _handed_over("data", self.data)
+        return handed_over("data", self.data)
 
     @cached_property
     def own_features(self) -> "tuple[RowFeature | WindowFeature, ...]":
         """The row features and the window features."""
         if self.model and (own := self.definitions.features) is not None:
             return tuple(own)
-        return tuple(_handed_over("the features", self.features))
+        return tuple(handed_over("the features", self.features))
 
     @property
     def row_features(self) -> "tuple[RowFeature, ...]":
@@ -336,7 +336,7 @@ class Project(NotebookAccess):
         if not self.models:
             return ENGINES_OWN
         (make,) = self.models.values()
-        definitions = _handed_over("the model", make)
+        definitions = handed_over("the model", make)
         of_further = (definitions.features, definitions.answer_fields or None, definitions.hooks)
         if not self.model and of_further != (None, None, None):
             raise ProjectDefinitionError(
@@ -355,7 +355,7 @@ class Project(NotebookAccess):
     @cached_property
     def families_of_all(self) -> Model:
         """The families of every model, for what is asked of any version in the registry."""
-        made = [_handed_over("the model", make) for make in self.models.values()]
+        made = [handed_over("the model", make) for make in self.models.values()]
         return Model(families=[family for each in made for family in each.families])
 
     @cached_property
@@ -363,17 +363,17 @@ class Project(NotebookAccess):
         """The functions of the answer fields."""
         if self.model:
             return tuple(self.definitions.answer_fields)
-        return tuple(_handed_over("the answer fields", self.answer_fields))
+        return tuple(handed_over("the answer fields", self.answer_fields))
 
     @cached_property
     def own_hooks(self) -> "Hooks | None":
         """What is done around each answer."""
-        return self.definitions.hooks if self.model else _handed_over("the hooks", self.hooks)
+        return self.definitions.hooks if self.model else handed_over("the hooks", self.hooks)
 
     @cached_property
     def extensions(self) -> Service:
         """What is added to the service."""
-        return _handed_over("the service", self.service)
+        return handed_over("the service", self.service)
 
 
 _running = Project()

@@ -16,12 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from urllib.request import urlopen
 
 import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 import goldpath as package
 from goldpath.services.airflow_api import AirflowApi, AirflowApiError
-from goldpath.services.airflow_server import start_airflow
+from goldpath.services.airflow_server import start_airflow, stop_airflow
 from goldpath.services.process_table import Family, PidFile
 from goldpath.services.processes import (
     ServerError,
@@ -102,6 +105,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
         "MLOPS_ROOT": str(tmp_path),
         "MLOPS_AIRFLOW_VENV": str(environment),
         "MLOPS_SERVERS__AIRFLOW_PORT": str(port),
+        "MLOPS_SERVERS__AIRFLOW_METRICS_PORT": str(free_port()),
         "MLOPS_TRAINING__TRIALS": "2",
         "AIRFLOW__CORE__PARALLELISM": "3",  # a user's own; airflow-up would say 4
         "PYTHONPATH": os.pathsep.join(
@@ -207,7 +211,7 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(
     status = start_airflow(settings)
     assert status.state == "started"
     family = Family(pid_file(settings).leaders)
-    assert len(pid_file(settings).leaders) == 5  # the supervisor is one
+    assert len(pid_file(settings).leaders) == 6  # supervisor and metrics are two
     assert "broken.py does not import" in status.message
     assert "a_library_that_is_not_there" in status.message
     assert "the tasks' pool" not in status.message
@@ -223,6 +227,7 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(
     (scheduled,) = runs_of(api, "data_pipeline", "scheduled", 1)
     data = instances_of(api, "data_pipeline", scheduled)["data"]
     assert data["state"] == "success", data["log"]
+    assert data["try_number"] == 1, "it was due before the API server answered, and waited"
     assert data["result"]["new_batches"] == 1
     assert len(data["result"]["recomputed"]) > 2
     payments = instances_of(api, "data_pipeline", scheduled)["source_payments"]
@@ -264,6 +269,7 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(
     check_backfill(settings, api)
     check_the_pages_own_dags(api)
     check_who_is_told(alertmanager)
+    check_metrics(settings)
     check_a_retraining_is_handed_over(settings, api, version)
 
     overlay = settings.root / "config" / "environments" / "development.yaml"
@@ -274,7 +280,8 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(
     own_file = settings.root / ".airflow" / "airflow.db"
     assert own_file.exists() == (database == ".airflow/airflow.db")
     everything = Family(pid_file(settings).leaders)
-    assert stop_server("airflow", settings.run_directory).state == "stopped"
+    assert stop_airflow(settings).state == "stopped"
+    assert json.loads((settings.run_directory / "prometheus" / "airflow.json").read_text()) == []
     assert family.living() == []
     assert everything.living() == []
     require_free_port(settings.servers.airflow_port, "servers.airflow_port")
@@ -325,6 +332,28 @@ def check_who_is_told(alertmanager: Hooks) -> None:
     assert "has not ended in time" in late
     over = {each["labels"]["source"] for each in alerts if each not in begun}
     assert {"data_pipeline", "ml_training_pipeline", "ml_batch_inference_pipeline"} <= over
+
+
+def check_metrics(settings: Settings) -> None:
+    """Airflow's processes push what the alert rules ask for; Prometheus is told where it is."""
+    file = PROJECT / "infra" / "prometheus" / "rules" / "airflow.yml"
+    (rules,) = yaml.safe_load(file.read_text("utf-8"))["groups"]
+    asked = set(re.findall(r"\bairflow_\w+", " ".join(rule["expr"] for rule in rules["rules"])))
+    (group,) = json.loads((settings.run_directory / "prometheus" / "airflow.json").read_text())
+    with urlopen(f"http://{group['targets'][0]}/metrics") as answer:
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    samples = [sample for family in families for sample in family.samples]
+    # Airflow counts no failure of a task that refuses its run, and there need not be another one.
+    known = {sample.name for sample in samples} | {"airflow_ti_failures_total"}
+    assert asked - known == set()
+    failed = {
+        sample.labels["dag_id"]: sample.value
+        for sample in samples
+        if sample.name == "airflow_dagrun_duration_failed_milliseconds_count"
+    }
+    assert failed == {"ml_prediction_log_pipeline": 1.0}
+    (beats,) = [each.value for each in samples if each.name == "airflow_scheduler_heartbeat_total"]
+    assert beats > 5
 
 
 def as_the_page_says(settings: Settings, block: str, given: str, instead: str) -> dict[str, Any]:

@@ -333,6 +333,8 @@ def test_the_file_of_targets_is_replaced_in_one_step(tmp_path: Path) -> None:
         ("check", "config", "infra/prometheus/prometheus.yml"),
         ("check", "rules", "infra/prometheus/rules/service.yml"),
         ("test", "rules", "infra/prometheus/tests/service_test.yml"),
+        ("check", "rules", "infra/prometheus/rules/airflow.yml"),
+        ("test", "rules", "infra/prometheus/tests/airflow_test.yml"),
     ],
     ids=" ".join,
 )

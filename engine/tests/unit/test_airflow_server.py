@@ -1,11 +1,13 @@
 """The local Airflow: a user's own variables count, save those that it needs itself."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from goldpath.services import airflow_server
-from goldpath.services.airflow_server import OVERRULED
+from goldpath.services.airflow_server import LINEAGE_VARIABLE, OVERRULED
+from goldpath.services.otlp.airflow_metrics import metrics_variables
 
 
 @pytest.fixture
@@ -24,11 +26,14 @@ def test_a_users_own_variables_come_before_ours(
     assert environment(installation)["AIRFLOW__CORE__PARALLELISM"] == "4"
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "9")
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql+psycopg2://x/airflow")
+    monkeypatch.setenv("AIRFLOW__METRICS__METRICS_ALLOW_LIST", "scheduler")
 
     ours = environment(installation)
 
     assert ours["AIRFLOW__CORE__PARALLELISM"] == "9"
     assert ours["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == "postgresql+psycopg2://x/airflow"
+    assert ours["AIRFLOW__METRICS__METRICS_ALLOW_LIST"] == "scheduler"
+    assert ours["AIRFLOW__METRICS__OTEL_ON"] == "True"
 
 
 def test_a_variable_that_would_lead_elsewhere_is_overruled_and_said(
@@ -47,5 +52,20 @@ def test_a_variable_that_would_lead_elsewhere_is_overruled_and_said(
     assert set(ours) >= OVERRULED
 
 
+def test_lineage_goes_to_a_file_unless_its_own_variables_say_otherwise(
+    installation: airflow_server._Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(LINEAGE_VARIABLE, raising=False)
+    transport = json.loads(environment(installation)[LINEAGE_VARIABLE])
+    assert transport["log_file_path"] == str(installation.root / "logs" / "openlineage.jsonl")
+
+    monkeypatch.setenv("OPENLINEAGE_URL", "http://marquez:5000")
+    assert LINEAGE_VARIABLE not in environment(installation)
+    monkeypatch.setenv(LINEAGE_VARIABLE, '{"type": "console"}')
+    assert environment(installation)[LINEAGE_VARIABLE] == '{"type": "console"}'
+
+
 def environment(installation: airflow_server._Installation) -> dict[str, str]:
-    return airflow_server._environment(installation, Path("/opt/airflow/bin"))
+    return airflow_server._environment(
+        installation, Path("/opt/airflow/bin"), metrics_variables(9102)
+    )

@@ -231,3 +231,14 @@ def test_a_card_about_a_further_model_names_it(told: Settings) -> None:
     (title, _) = teams_card(told, message)["attachments"][0]["content"]["body"]
 
     assert title["text"] == "Resolved: DriftDetected of revenue (batch)"
+
+
+def test_a_failed_run_and_an_airflow_that_is_down_are_one_message(told: Settings) -> None:
+    rules = configuration(told.monitoring, token_file(told))["inhibit_rules"]
+    hidden = {
+        (rule["source_matchers"][0], rule["target_matchers"][0]): rule["equal"] for rule in rules
+    }
+
+    assert hidden['alertname="PipelineFailed"', 'alertname=~"AirflowRunFailed"'] == ["source"]
+    down = 'alertname=~"AirflowSchedulerSilent|AirflowQueueStuck"'
+    assert hidden['alertname="AirflowDown"', down] == ["instance"]

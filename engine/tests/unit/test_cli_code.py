@@ -1,4 +1,7 @@
-"""The command line runs the code of the project that it is called in, or says that it does not."""
+"""The command line runs the code of the project that it is called in, or says that it does not.
+
+What is wrong in `project.py` is an error like others: exit code 1 would be a check's answer.
+"""
 
 import json
 import os
@@ -14,6 +17,18 @@ from goldpath.cli.own_code import ForeignCodeError, compare_folders
 PROGRAM = """from goldpath import Project, run
 
 run(Project(name="shop"))
+"""
+
+LAZY_PROGRAM = """from goldpath import Project, run
+
+
+def definitions() -> Project:
+    from .project import project
+
+    return project
+
+
+run(definitions)
 """
 
 
@@ -68,3 +83,39 @@ def test_installed_package_may_work_on_any_project(tmp_path: Path) -> None:
     installed.parent.mkdir(parents=True)
 
     compare_folders(installed, tmp_path / "one")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "error"),
+    [
+        ("from goldpath import Project\nproject = Project(name=)\n", 2, "SyntaxError"),
+        ("import a_library_that_is_not_there\n", 1, "ModuleNotFoundError"),
+        ("from goldpath import Project\n\nproject = Project(nam='shop')\n", 3, "TypeError"),
+        ("from goldpath import Project\n", 5, "ImportError: cannot import name 'project'"),
+    ],
+    ids=["syntax", "import", "argument", "no project"],
+)
+def test_what_is_wrong_in_project_py_is_an_error_with_its_line_and_no_verdict(
+    tmp_path: Path, text: str, line: int, error: str
+) -> None:
+    main = make_project(tmp_path)
+    main.write_text(LAZY_PROGRAM)
+    definitions = main.with_name("project.py")
+    definitions.write_text(text)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "shop", "drift-check", "--json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(main.parents[1]), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2, done.stderr
+    said = json.loads(done.stdout)
+    file = main if error.startswith("ImportError") else definitions
+    assert said["error"].startswith(f"{file}:{line}: Project(…) of project.py cannot be made: ")
+    assert error in said["error"]
+    assert "correct that line" in said["fix"]
+    assert "Traceback" not in done.stderr

@@ -119,7 +119,11 @@ def task_of(dag, task):
             "unknown": outcome(dag, task, {"dayz": 3}, "manual", {}),
             "backfill": outcome(dag, task, {}, "backfill", {}),
             "off": outcome(dag, task, {}, "manual", {"promote": False}),
+            "no end": outcome(dag, task, {}, "manual", {"from": "2025-01-01"}),
+            "no beginning": outcome(dag, task, {}, "manual", {"to": "2025-02-01"}),
+            "no day": outcome(dag, task, {}, "manual", {"from": "2025-02-01", "to": "2025-02-01"}),
         },
+        "decided": decided(task),
         "executed_with": getattr(task, "variables", None) or {},
         "on_failure": [each.__name__ for each in task.on_failure_callback],
         "by_hand": by_hand(dag, task),
@@ -149,6 +153,22 @@ def by_hand(dag, task):
         return ""
     given = {name: value for name, value in rendered(dag, task, ALL, "manual").items() if value}
     return task.said_by_hand({**given, "AIRFLOW_CTX_DAG_RUN_ID": "manual__1"})
+
+def decided(task):
+    if not hasattr(task, "python_callable") or task.task_id != "decide":
+        return None
+    answers = []
+    for found, retrain in (
+        ({"verdict": "drift", "message": "drift in 2 of 3", "report": "drift.html"}, True),
+        ({"verdict": "drift", "message": "drift in 2 of 3", "report": "drift.html"}, False),
+        ({"verdict": "ok", "message": "no drift"}, False),
+        ({"error": "no table"}, True),
+    ):
+        try:
+            answers.append(task.python_callable(found, {"retrain": retrain}))
+        except Exception as error:
+            answers.append(f"{type(error).__name__}: {error}")
+    return answers
 
 def outcome(dag, task, conf, run_type, params):
     if type(task).__name__ != "Step":
@@ -693,6 +713,37 @@ def test_drift_is_a_result_for_decide_and_an_error_is_a_failure(
             ["bash", "-c", check["command"]], env=environment, capture_output=True, check=False
         )
         assert done.returncode == expected
+
+
+@pytest.mark.airflow
+def test_drift_without_retraining_is_nothing_to_do_and_no_failure(
+    description: dict[str, Any],
+) -> None:
+    assert tasks(description)[f"{DRIFT}.decide"]["decided"] == [
+        True,
+        "AirflowSkipException: nothing to do: retrain is off; look at drift.html",
+        False,
+        "AirflowFailException: the check gave no verdict: {'error': 'no table'}",
+    ]
+
+
+@pytest.mark.airflow
+def test_a_period_without_an_end_is_refused_at_once_by_name(description: dict[str, Any]) -> None:
+    with_a_period = {
+        name
+        for name, task in steps(description).items()
+        if {"from", "to"} <= set(description["dags"][name.partition(".")[0]]["params"])
+    }
+    assert {f"{DATA}.data", f"{INFERENCE}.batch_predict"} <= with_a_period
+    for name in with_a_period:
+        refused = steps(description)[name]["refused"]
+        # Not tried again: AirflowFailException.
+        assert refused["no end"].startswith(
+            "AirflowFailException: from is 2025-01-01 and to is empty: a period has both."
+        ), name
+        assert "to is 2025-02-01 and from is empty" in refused["no beginning"]
+        assert "to is the first day after the period" in refused["no day"]
+        assert "AirflowFailException" not in refused["off"]
 
 
 @pytest.mark.airflow

@@ -250,3 +250,23 @@ def test_the_command_writes_or_only_checks(
 
 def write(project: Settings, text: str) -> None:
     (project.root / "config" / "airflow.yaml").write_text(text)
+
+
+@pytest.mark.parametrize("chosen_by", ["file", "variable"])
+def test_check_says_that_a_runner_keeps_no_reports_and_how_to_mend_it(
+    dags: Path, project: Settings, monkeypatch: pytest.MonkeyPatch, chosen_by: str
+) -> None:
+    file = project.root / "config" / "airflow.yaml"
+    text = file.read_text().replace("# docker: {", "docker: {")
+    if chosen_by == "file":
+        text = text.replace("runner: local", "runner: docker")
+    else:
+        monkeypatch.setenv("PIPELINE_RUNNER", "docker")
+    file.write_text(text)
+    contract = load_contract(project.root)
+    said = dags_state(load_settings(project.root), contract)
+    assert said.startswith("up to date; ml_drift_monitoring is refused by the runner docker")
+    assert "docker.shared_reports: true in config/airflow.yaml" in said
+
+    file.write_text(text.replace("docker: {", "docker: {shared_reports: true, "))
+    assert dags_state(load_settings(project.root), contract) == "up to date"

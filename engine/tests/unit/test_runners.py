@@ -117,6 +117,24 @@ for runner in runners:
             "skips": sorted(task.skip_on_exit_code),
             "providers": sorted({"docker", "kubernetes"} & set(sys.modules)),
         }
+
+# Where a runner's containers end with their reports; whatever provider it is made of.
+runners = sys.modules["runners"]
+runners.ecs = lambda own: runners.local("/app")
+os.environ["PIPELINE_RUNNER"] = "ecs"
+here = {key: "ml" for key in runners.NEEDED["ecs"]}
+answers["reports"] = {}
+for shared in (False, True):
+    chosen = runners.chosen_runner({"ecs": {**here, "shared_reports": shared}}, "/app")
+    with DAG("trial") as dag:
+        task = runners.step_class(chosen)(
+            task_id="check", words=[], optional={}, variables={}, leaves_report=True,
+            bash_command="exit 0",
+        )
+    try:
+        answers["reports"][str(shared)] = task.admit({"dag_run": run, "dag": dag, "params": {}})
+    except Exception as error:
+        answers["reports"][str(shared)] = f"{type(error).__name__}: {error}"
 print("ANSWERS" + json.dumps(answers))
 """
 
@@ -235,6 +253,9 @@ def test_a_runner_gets_its_place_and_resources_from_config(
         assert request["spec"]["serviceAccountName"] == "pipeline"
         assert main["resources"]["limits"] == {"cpu": "2", "memory": "4Gi"}
         assert main["envFrom"] == [{"secretRef": {"name": "mlflow"}}]
+        assert {"name": "ml-reports", "mountPath": "/app/reports"} in main["volumeMounts"]
+        claim = {"claimName": "ml-reports"}
+        assert {"name": "ml-reports", "persistentVolumeClaim": claim} in request["spec"]["volumes"]
 
 
 def test_the_examples_of_config_are_settings(project: Path) -> None:
@@ -246,13 +267,26 @@ def test_the_examples_of_config_are_settings(project: Path) -> None:
     assert airflow.ecs.subnets == ["subnet-1"]
     assert airflow.kubernetes is not None
     assert airflow.kubernetes.memory == "4Gi"
+    assert airflow.kubernetes.volumes == ["ml-reports:/app/reports"]
+    assert not airflow.kubernetes.shared_reports
+
+
+@pytest.mark.airflow
+def test_a_check_whose_report_the_next_task_cannot_see_is_refused_at_once(
+    started: dict[str, Any],
+) -> None:
+    refused = started["reports"]["False"]
+    assert refused.startswith("AirflowFailException: the runner ecs leaves reports/ in each ended")
+    assert "shared_reports: true below ecs in config/airflow.yaml" in refused
+    assert started["reports"]["True"] is None
 
 
 @pytest.mark.airflow
 def test_a_verdict_is_left_to_its_alert_where_its_report_can_be_seen(
     started: dict[str, Any],
 ) -> None:
-    for runner, answers in started.items():
+    for runner in RUNNERS:
+        answers = started[runner]
         here, *told = answers["accepted"]["told"]
         assert here is (runner == "local"), runner
         assert told == ["DriftDetected", ""], runner

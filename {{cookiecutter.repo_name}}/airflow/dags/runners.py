@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow.sdk import Asset, Context
@@ -24,6 +24,8 @@ SAID_NO = re.compile(rf"(exit[ _]?code|statuscode)\W+{CHECK_SAYS_NO}\b", re.IGNO
 RUN_ID_VARIABLE = "AIRFLOW_CTX_DAG_RUN_ID"
 # Which model a command is about; empty: the main one.
 MODEL_VARIABLE = "MLOPS_MODEL"
+# The parameters of a period: its first day, and the first day after it.
+FIRST, AFTER = "from", "to"
 XCOM_FILE = "/airflow/xcom/return.json"
 
 
@@ -36,12 +38,16 @@ class Runner:
         options: From the task's name and the command's line, the operator's options.
         hand_over: Gives the operator the command's variables, before it starts.
         runs_here: Whether the command writes its reports into this project's folder.
+        name: As config/airflow.yaml calls it.
+        shares_reports: Whether a command finds what the one before it left in reports/.
     """
 
     operator: type
     options: Callable[[str, str], dict[str, Any]]
     hand_over: Callable[[Any, dict[str, str]], None]
     runs_here: bool = False
+    name: str = "local"
+    shares_reports: bool = True
 
 
 class Command:
@@ -55,6 +61,8 @@ class Command:
     by_hand = ""
     told_by = ""
     runs_here = False
+    runner_name = "local"
+    shares_reports = True
 
     def __init__(
         self,
@@ -66,6 +74,7 @@ class Command:
         only_if: str = "",
         backfills: bool = True,
         skips_backfills: bool = False,
+        leaves_report: bool = False,
         renews: Mapping[str, Asset] | None = None,
         **options: Any,
     ) -> None:
@@ -77,6 +86,7 @@ class Command:
         self.only_if = only_if
         self.backfills = backfills
         self.skips_backfills = skips_backfills
+        self.leaves_report = leaves_report
         self.renews = renews or {}
 
     def admit(self, context: Context) -> None:
@@ -91,6 +101,15 @@ class Command:
             raise AirflowFailException(
                 f"conf has {', '.join(unknown)}, which {context['dag'].dag_id} does not know; "
                 f"it knows {', '.join(known) or 'no parameters'}"
+            )
+        require_whole_period(context["params"])
+        if self.leaves_report and not self.shares_reports:
+            raise AirflowFailException(
+                f"the runner {self.runner_name} leaves reports/ in each ended container: the next "
+                "task would find no verdict, and nothing would be trained again. Give the tasks a "
+                f"volume for reports/ and say so, shared_reports: true below {self.runner_name} in "
+                "config/airflow.yaml (docs/airflow.md, Where the commands run); or run them here, "
+                "runner: local"
             )
         if run.run_type == "backfill" and not self.backfills:
             raise AirflowFailException(
@@ -149,6 +168,8 @@ def step_class(runner: Runner) -> Any:
         template_fields = (*base.template_fields, "variables")
         hand_over = staticmethod(runner.hand_over)
         runs_here = runner.runs_here
+        runner_name = runner.name
+        shares_reports = runner.shares_reports
 
         def __init__(self, **options: Any) -> None:  # of its own: Airflow wraps it
             super().__init__(**options)
@@ -187,7 +208,8 @@ def chosen_runner(settings: Mapping[str, Any], root: str) -> Runner:
     own = settings.get(name) or {}
     if missing := [key for key in NEEDED[name] if not own.get(key)]:
         raise ValueError(f"config/airflow.yaml: {name} lacks {', '.join(missing)}")
-    return known[name](own)
+    shared = bool(own.get("shared_reports"))
+    return replace(known[name](own), name=name, shares_reports=shared)
 
 
 NEEDED = {
@@ -273,6 +295,19 @@ def kubernetes(own: Mapping[str, Any]) -> Runner:
     from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
     from kubernetes.client import models
 
+    def claimed(volumes: Sequence[str]) -> dict[str, Any]:
+        pairs = [each.split(":") for each in volumes]
+        source = models.V1PersistentVolumeClaimVolumeSource
+        return {
+            "volumes": [
+                models.V1Volume(name=claim, persistent_volume_claim=source(claim_name=claim))
+                for claim, _ in pairs
+            ],
+            "volume_mounts": [
+                models.V1VolumeMount(name=claim, mount_path=path) for claim, path in pairs
+            ],
+        }
+
     def options(task_id: str, line: str) -> dict[str, Any]:
         wanted = {key: str(own[key]) for key in ("cpu", "memory") if own.get(key)}
         secrets = [models.V1SecretEnvSource(name=name) for name in own.get("secrets") or []]
@@ -287,6 +322,7 @@ def kubernetes(own: Mapping[str, Any]) -> Runner:
                 requests=wanted or None, limits=wanted or None
             ),
             "env_from": [models.V1EnvFromSource(secret_ref=secret) for secret in secrets],
+            **claimed(own.get("volumes") or []),
             "do_xcom_push": True,
             "on_finish_action": "delete_pod",
             "deferrable": True,
@@ -296,6 +332,26 @@ def kubernetes(own: Mapping[str, Any]) -> Runner:
         task.env_vars = [models.V1EnvVar(name=name, value=variables[name]) for name in variables]
 
     return Runner(KubernetesPodOperator, options, hand_over)
+
+
+def require_whole_period(params: Mapping[str, Any]) -> None:
+    """Refuse a period that lacks an end, which the command would refuse again at each retry.
+
+    Raises:
+        AirflowFailException: Names the parameter, its value and what belongs there.
+    """
+    first, after = params.get(FIRST), params.get(AFTER)
+    if bool(first) != bool(after):
+        given, lacks = (FIRST, AFTER) if first else (AFTER, FIRST)
+        raise AirflowFailException(
+            f"{given} is {first or after} and {lacks} is empty: a period has both. {FIRST} is its "
+            f"first day and {AFTER} the first day after it; both empty: what changed"
+        )
+    if first and after and first >= after:
+        raise AirflowFailException(
+            f"{FIRST} is {first} and {AFTER} is {after}: {AFTER} is the first day after the "
+            f"period, so it is later than {FIRST}"
+        )
 
 
 def in_project(line: str) -> str:

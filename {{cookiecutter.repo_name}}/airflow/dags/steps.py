@@ -236,6 +236,7 @@ def step(
         model: The model that the command is about.
         **options: Passed on to the task: `only_if` names a parameter that must be on; `backfills`
             says whether a backfill makes sense, `skips_backfills` leaves the task out of one;
+            `leaves_report` that the next task reads what it leaves in reports/;
             `verdict_alert` is Prometheus' alert of a check that says no, so that nobody is told
             twice; `renews` has the asset that is new after it, under
             the key of the result (`a.b`: inside `a`) that says which state it is in.

@@ -40,7 +40,7 @@ from goldpath.cli.training import app as training_app
 from goldpath.cli.update import eject_example, migrate, template_update
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from goldpath.project import Project
 
@@ -112,14 +112,19 @@ app.command()(describe)
 app.command()(docs)
 
 
-def run(project: "Project | None" = None, arguments: "Sequence[str] | None" = None) -> NoReturn:
+def run(
+    project: "Project | Callable[[], Project] | None" = None,
+    arguments: "Sequence[str] | None" = None,
+) -> NoReturn:
     """Run the command line with a project: what its `__main__.py` does, and nothing else.
 
     An error that a person can mend is printed as text, or as one JSON object with `--json`, and
     never as a traceback. Any other is one, and ends with 2: it is no check's answer.
 
     Args:
-        project: Its definitions are used by the command; the engine's own where not given.
+        project: Its definitions are used by the command; the engine's own where not given. As a
+            function that imports and returns it, what is wrong in `project.py` is such an error,
+            too, and not the traceback and exit code 1 of an import that fails.
         arguments: Those of the command line where not given.
 
     Raises:
@@ -136,10 +141,8 @@ def run(project: "Project | None" = None, arguments: "Sequence[str] | None" = No
         SystemExit: 2
     """
     from goldpath.errors import ProjectError
-    from goldpath.project import run_as
+    from goldpath.project import handed_over, run_as
 
-    if project is not None:
-        run_as(project)
     _print_what_can_be_printed()
     given = sys.argv[1:] if arguments is None else list(arguments)
     mask = os.umask(OTHERS)
@@ -149,6 +152,8 @@ def run(project: "Project | None" = None, arguments: "Sequence[str] | None" = No
         os.umask(mask | OTHERS)
     try:
         require_own_code()
+        if project is not None:
+            run_as(handed_over("Project(…)", project) if callable(project) else project)
         app(given)
         sys.exit()
     except ProjectError as error:

@@ -52,7 +52,11 @@ def airflow_up(as_json: Json = False) -> None:
 
 def airflow_down(as_json: Json = False) -> None:
     """Stop Airflow."""
-    _stop("airflow", as_json)
+    from goldpath.presentation import show
+    from goldpath.services.airflow_server import stop_airflow
+    from goldpath.settings import load_settings
+
+    show(stop_airflow(load_settings()), as_json)
 
 
 def monitoring_up(as_json: Json = False) -> None:

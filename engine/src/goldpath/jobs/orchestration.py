@@ -5,6 +5,7 @@ steps, sources and parameters to `airflow/dags/pipeline.json`, which lies in git
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,12 +19,13 @@ from goldpath.jobs.every_model import further_contracts
 from goldpath.jobs.training.stages import STAGE_OF, training_steps
 from goldpath.jobs.training.steps import register_candidate
 from goldpath.models.folders import further_models
-from goldpath.settings import Settings
+from goldpath.settings import AirflowSettings, Settings
 from goldpath.settings.training import TrainingSettings
 from goldpath.source_contract import load_sources
 
 DAGS = "airflow/dags"
 FILE = f"{DAGS}/pipeline.json"
+RUNNER_VARIABLE = "PIPELINE_RUNNER"
 DAG_NAME = re.compile(r"\b[dD][aA][gG]\(\s*[\"']([\w.-]+)[\"'](\s*\+\s*\w+\.end)?")
 """A DAG's name; `dag("NAME" + each.end, …)` makes one for each model."""
 
@@ -192,7 +194,24 @@ def dags_state(settings: Settings, contract: Contract) -> str:
         return "told with the main model"
     require_known_schedules(settings)
     stale = staleness(settings, contract)
-    return f"{stale}; run make describe" if stale else "up to date"
+    state = f"{stale}; run make describe" if stale else "up to date"
+    return "; ".join(filter(None, [state, unshared_reports(settings.airflow)]))
+
+
+def unshared_reports(airflow: AirflowSettings) -> str:
+    """Why the chosen runner cannot do `ml_drift_monitoring`; empty where it can.
+
+    Its last steps read the report that its first one left.
+    """
+    name = os.environ.get(RUNNER_VARIABLE) or airflow.runner
+    own = {"docker": airflow.docker, "ecs": airflow.ecs, "kubernetes": airflow.kubernetes}.get(name)
+    if own is None or own.shared_reports:
+        return ""
+    return (
+        f"ml_drift_monitoring is refused by the runner {name}, which leaves reports/ in each ended "
+        f"container: give its tasks a volume for reports/ and set {name}.shared_reports: true in "
+        "config/airflow.yaml"
+    )
 
 
 def require_known_schedules(settings: Settings) -> None:
@@ -282,7 +301,7 @@ def _parameters() -> dict[str, dict[str, Any]]:
         "retrain": {
             "type": "boolean",
             "default": True,
-            "description": "Train again where there is drift. Off: the check fails instead.",
+            "description": "Train again where there is drift. Off: drift is only looked for.",
         },
         "days": _optional(
             "integer", "How many days back; empty: the project's setting.", minimum=1

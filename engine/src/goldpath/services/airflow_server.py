@@ -6,6 +6,7 @@ import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import quote
 from goldpath.presentation import progress_console, step
 from goldpath.services.airflow_api import AirflowApi, AirflowApiError
 from goldpath.services.alerting.alertmanager import alertmanager_url
+from goldpath.services.otlp.airflow_metrics import receiver_of, show_to_prometheus
 from goldpath.services.processes import (
     HOST,
     ServerError,
@@ -22,6 +24,7 @@ from goldpath.services.processes import (
     require_free_port,
     server_status,
     start_server,
+    stop_server,
     tail,
 )
 from goldpath.settings import Settings
@@ -33,6 +36,10 @@ PASSWORD_VARIABLE = "AIRFLOW_ADMIN_PASSWORD"  # noqa: S105  a variable's name
 USERNAME = "admin"
 OWN_VARIABLE = "AIRFLOW__"
 ALERTS_VARIABLE = "ALERTMANAGER_URL"
+LINEAGE = "logs/openlineage.jsonl"
+"""Where OpenLineage's events go by default, if its provider is in Airflow's environment."""
+
+LINEAGE_VARIABLE = "AIRFLOW__OPENLINEAGE__TRANSPORT"
 # Whoever sets these otherwise gets an Airflow that airflow-up cannot sign in to, or that is not the
 # one at the printed address.
 OVERRULED = frozenset(
@@ -84,14 +91,17 @@ def start_airflow(settings: Settings) -> ServerStatus:
     if starting:
         require_free_port(port, PORT_SETTING)
     home.mkdir(mode=0o700, exist_ok=True)
+    (settings.root / LINEAGE).parent.mkdir(exist_ok=True)
     password = _password(installation.passwords, starting)
     airflow = [str(_airflow_python(settings.root)), "-m", "airflow"]
-    environment = _environment(installation, Path(airflow[0]).parent)
+    receiver = receiver_of(settings)
+    environment = _environment(installation, Path(airflow[0]).parent, receiver.variables)
     # Whom the DAGs tell of a failed run: the local Alertmanager, or the one of one's own.
     environment[ALERTS_VARIABLE] = os.environ.get(ALERTS_VARIABLE) or alertmanager_url(settings)
     if starting:
         _say_overruled(environment)
-    if starting:
+        for setting, number in receiver.ports.items():
+            require_free_port(number, setting)
         _migrate(airflow, environment, installation, settings.run_directory)
     readiness = _Readiness(installation, password)
     # `airflow standalone` would do, but it leaves its children behind on SIGTERM, and the log
@@ -112,6 +122,7 @@ def start_airflow(settings: Settings) -> ServerStatus:
             "scheduler": [*airflow, "scheduler", "--skip-serve-logs"],
             "dag-processor": [*airflow, "dag-processor"],
             "triggerer": [*airflow, "triggerer", "--skip-serve-logs"],
+            **receiver.commands,
         },
         port=port,
         ready_url=f"{installation.url}/api/v2/monitor/health",
@@ -124,10 +135,22 @@ def start_airflow(settings: Settings) -> ServerStatus:
         missing=readiness.missing,
         message=_sign_in(password),
         supervised=True,
+        further_ports=receiver.ports,
     )
     status = start_server(spec, settings.run_directory)
+    show_to_prometheus(settings, is_up=bool(receiver.ports))
     said = [*readiness.broken_files(), *readiness.missing_pool(settings.airflow.pool)]
     return replace(status, message="\n".join([status.message, *said]))
+
+
+def stop_airflow(settings: Settings) -> ServerStatus:
+    """Stop Airflow; Prometheus is told first, so that nobody is told of an Airflow that is down.
+
+    Raises:
+        ServerError: If a process survives.
+    """
+    show_to_prometheus(settings, is_up=False)
+    return stop_server(NAME, settings.run_directory)
 
 
 def running_airflow(settings: Settings, dag_id: str) -> AirflowApi | None:
@@ -186,9 +209,13 @@ def _password(file: Path, starting: bool) -> str:
     return str(password if starting else known)
 
 
-def _environment(installation: _Installation, binaries: Path) -> dict[str, str]:
+def _environment(
+    installation: _Installation, binaries: Path, metrics: Mapping[str, str]
+) -> dict[str, str]:
     home, url = installation.home, installation.url
     own = {
+        **metrics,
+        **_lineage(installation.root),
         "AIRFLOW_HOME": str(home),
         # Airflow writes these paths into its airflow.cfg once; here they follow a moved project.
         # Its keys stay in that file, which only its owner can read.
@@ -209,6 +236,10 @@ def _environment(installation: _Installation, binaries: Path) -> dict[str, str]:
         # A worker's call of the API server; on a small machine under load, the default of 5 s fails
         # tasks that are doing well.
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
+        # A schedule that is due, or what a stop interrupted, starts before the API server answers,
+        # and a killed one is back after a while: a task waits for a minute or two, not ten seconds.
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "20",
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "10",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "PROJECT_ROOT": str(installation.root),
         "PROJECT_PYTHON": sys.executable,
@@ -223,6 +254,14 @@ def _environment(installation: _Installation, binaries: Path) -> dict[str, str]:
         if name.startswith(OWN_VARIABLE) and name not in OVERRULED
     }
     return {**own, **kept}
+
+
+def _lineage(root: Path) -> dict[str, str]:
+    """Where lineage goes; its client's own variables, `OPENLINEAGE_…`, come before."""
+    if any(name.startswith("OPENLINEAGE_") for name in os.environ):
+        return {}
+    transport = {"type": "file", "log_file_path": str(root / LINEAGE), "append": True}
+    return {LINEAGE_VARIABLE: json.dumps(transport)}
 
 
 def _say_overruled(environment: dict[str, str]) -> None:

@@ -209,16 +209,17 @@ def write_targets(file: Path, port: int, environment: str) -> None:
         port: The service's port on 127.0.0.1.
         environment: A label of every series.
     """
-    _write_groups(file, [{"targets": [f"{HOST}:{port}"], "labels": {"environment": environment}}])
+    write_groups(file, [{"targets": [f"{HOST}:{port}"], "labels": {"environment": environment}}])
 
 
 def write_alertmanagers(folder: Path, port: int | None) -> None:
     """Say where Alertmanager takes alerts; `prometheus.yml` names the file. None: nowhere."""
     groups = [] if port is None else [{"targets": [f"{HOST}:{port}"]}]
-    _write_groups(folder / "alertmanagers.json", groups)
+    write_groups(folder / "alertmanagers.json", groups)
 
 
-def _write_groups(file: Path, groups: list[dict[str, Any]]) -> None:
+def write_groups(file: Path, groups: list[dict[str, Any]]) -> None:
+    """Replace a file of addresses, which Prometheus may read at any moment, in one step."""
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_suffix(f".{os.getpid()}.draft")
     draft.write_text(json.dumps(groups) + "\n", encoding="utf-8")

@@ -20,12 +20,26 @@ class ServersSettings(Section):
 
     mlflow_port: int = Field(default=5000, ge=1, le=65535)
     airflow_port: int = Field(default=8080, ge=1, le=65535)
+    airflow_metrics_port: int = Field(
+        default=9102, ge=1, le=65535, description="where Prometheus finds Airflow's metrics"
+    )
 
 
-class DockerRunner(BaseModel):
-    """Tasks in containers of the machine's Docker."""
+class Runner(BaseModel):
+    """Tasks in containers that end with their command.
+
+    Attributes:
+        shared_reports: Whether they share a volume for `reports/`: the DAG `ml_drift_monitoring`
+            is refused otherwise, because its tasks read each other's reports.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shared_reports: bool = False
+
+
+class DockerRunner(Runner):
+    """Tasks in containers of the machine's Docker."""
 
     image: str = Field(min_length=1)
     network: str | None = None
@@ -35,10 +49,8 @@ class DockerRunner(BaseModel):
     pass_on: list[str] = Field(default_factory=list, description="variables of Airflow's own")
 
 
-class EcsRunner(BaseModel):
+class EcsRunner(Runner):
     """Tasks on ECS; what differs from the task definition."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cluster: str = Field(min_length=1)
     task_definition: str = Field(min_length=1)
@@ -55,10 +67,8 @@ class EcsRunner(BaseModel):
     log_prefix: str | None = None
 
 
-class KubernetesRunner(BaseModel):
+class KubernetesRunner(Runner):
     """Tasks in pods."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     image: str = Field(min_length=1)
     namespace: str = Field(min_length=1)
@@ -66,6 +76,9 @@ class KubernetesRunner(BaseModel):
     cpu: str | int | float | None = None
     memory: str | None = None
     secrets: list[str] = Field(default_factory=list, description="Secrets as variables")
+    volumes: list[Annotated[str, Field(pattern=r"^[a-z0-9.-]+:/[^:]*$")]] = Field(
+        default_factory=list, description="CLAIM:PATH, such as of reports/"
+    )
 
 
 class AirflowSettings(Section):

@@ -36,6 +36,15 @@ address of a webhook, which is a secret, to whoever asks."""
 HIDDEN_BY_DOWN = ("HighErrorShare", "HighLatency", "ModelLoadFailing", "PredictionLogFailing")
 """They look back over minutes, and would be further messages of a service that is down."""
 
+HIDDEN = (
+    ("ServiceDown", HIDDEN_BY_DOWN, "instance"),
+    ("AirflowDown", ("AirflowSchedulerSilent", "AirflowQueueStuck"), "instance"),
+    ("AirflowSchedulerSilent", ("AirflowQueueStuck",), "instance"),
+    # Airflow itself tells of a failed run; the metrics do where it could not.
+    ("PipelineFailed", ("AirflowRunFailed",), "source"),
+)
+"""An alert, those that would be further messages of it, and the label that they share."""
+
 TITLE = (
     '{{ if eq .Status "resolved" }}Resolved{{ else }}{{ or .CommonLabels.severity "alert" }}'
     "{{ end }}: {{ .GroupLabels.alertname }}"
@@ -95,10 +104,11 @@ def configuration(monitoring: MonitoringSettings, token: Path) -> dict[str, Any]
         "receivers": receivers,
         "inhibit_rules": [
             {
-                "source_matchers": ['alertname="ServiceDown"'],
-                "target_matchers": [f"alertname=~{_quoted('|'.join(HIDDEN_BY_DOWN))}"],
-                "equal": ["instance"],
+                "source_matchers": [f"alertname={_quoted(source)}"],
+                "target_matchers": [f"alertname=~{_quoted('|'.join(hidden))}"],
+                "equal": [label],
             }
+            for source, hidden, label in HIDDEN
         ],
     }
 

@@ -1,0 +1,1 @@
+"""Metrics that programs push by OpenTelemetry's protocol, as Prometheus reads them."""
