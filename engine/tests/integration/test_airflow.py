@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from goldpath.services.processes import (
 )
 from goldpath.settings import Settings, load_settings
 
+from ..airflow_pages import AirflowPages, airflow_pages
 from ..alert_receivers import Hooks, running
 from ..counts import times
 from ..locations import PROJECT
@@ -237,15 +239,16 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(
     kill_and_await(settings, "scheduler")
     assert "scheduler ended once" in command(settings, "status")["servers"]["airflow"]
 
-    asked = as_the_page_says(settings, WITH_PARAMETERS, '30, "promote": false', "1")
-    training = instances_of(api, "ml_training_pipeline", asked["dag_run_id"])
+    run_id, shown = trained_from_the_page(settings, api)
+    training = instances_of(api, "ml_training_pipeline", run_id)
     stages = ["extract", "features", "rows_seen", "train", "evaluate", "register", "deploy"]
     expected = dict.fromkeys(["data", *stages], "success")
     assert states(training) == expected, logs(training)
+    assert shown in ("Success", None)
     version = training["register"]["result"]["model_version"]
     assert training["deploy"]["result"]["model_version"] == version
     assert training["rows_seen"]["result"]["rows_seen"] > 1000
-    assert "train: 2 trials, one for each family" in training["train"]["log"]
+    assert "train: 2 trials, one for each family" in training["train"]["log"]  # 1 was asked for
 
     # Gold and the champion are new, so the batch runs by itself.
     (triggered,) = runs_of(api, "ml_batch_inference_pipeline", "asset_triggered", 1)
@@ -254,18 +257,27 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(
     assert states(inference) == expected, logs(inference)
     assert inference["batch_predict"]["result"]["model_version"] == version
     assert inference["drift_check"]["result"]["verdict"] == "ok"
+    with pages_of(settings) as pages:
+        said = pages and pages.watch("ml_batch_inference_pipeline", triggered, RUN_SECONDS)
+    assert said in ("Success", None)
 
     events = {event["name"]: event["extra"] for event in api.get("assets/events")["asset_events"]}
     assert events["customer_churn champion"] == {"model_version": version}
     assert set(events["customer_churn gold"]) == {"gold_snapshot"}
     assert set(events["customer_churn predictions"]) == {"run_id"}
 
+    # Over REST, as the page of the project says: a dry run.
+    dry = as_the_page_says(settings, WITH_PARAMETERS, '"trials": 30', '"trials": 1')
+    training = instances_of(api, "ml_training_pipeline", dry["dag_run_id"])
+    expected = dict.fromkeys(["data", *stages], "success") | {"deploy": "skipped"}
+    assert states(training) == expected, logs(training)
+
     drift = run_to_its_end(api, "ml_drift_monitoring", {"source": "batch"})
     expected = {"drift_check": "success", "decide": "success"}
     skipped = dict.fromkeys(["admit", "retrain"], "skipped")
     assert states(drift) == expected | skipped, logs(drift)
 
-    check_what_is_refused(api)
+    check_what_is_refused(settings, api)
     check_backfill(settings, api)
     check_the_pages_own_dags(api)
     check_who_is_told(alertmanager)
@@ -306,14 +318,35 @@ def check_a_retraining_is_handed_over(settings: Settings, api: AirflowApi, versi
     assert run["state"] in ("queued", "running")
 
 
-def check_what_is_refused(api: AirflowApi) -> None:
+def pages_of(settings: Settings) -> AbstractContextManager[AirflowPages | None]:
+    """Airflow's pages, signed in."""
+    passwords = json.loads((settings.root / ".airflow" / "passwords.json").read_text())
+    url = f"http://127.0.0.1:{settings.servers.airflow_port}"
+    return airflow_pages(url, passwords["admin"])
+
+
+def trained_from_the_page(settings: Settings, api: AirflowApi) -> tuple[str, str | None]:
+    """A training that was asked for with the form; its id, and how its page says that it ended."""
+    with pages_of(settings) as pages:
+        if pages is None:
+            return api.trigger("ml_training_pipeline", {"trials": 1}), None
+        run_id = pages.trigger("ml_training_pipeline", {"trials": "1"})
+        return run_id, pages.watch("ml_training_pipeline", run_id, RUN_SECONDS)
+
+
+def check_what_is_refused(settings: Settings, api: AirflowApi) -> None:
     """A parameter of the wrong type is refused at once, an unknown one by the run."""
     with pytest.raises(AirflowApiError, match="days"):
         api.trigger("ml_prediction_log_pipeline", {"days": "many"})
-    failed = run_to_its_end(api, "ml_prediction_log_pipeline", {"dayz": 3})["compact_logs"]
+    run = api.trigger("ml_prediction_log_pipeline", {"dayz": 3})
+    failed = instances_of(api, "ml_prediction_log_pipeline", run)["compact_logs"]
     assert (failed["state"], failed["try_number"]) == ("failed", 1)
     assert "conf has dayz, which ml_prediction_log_pipeline does not know" in failed["log"]
     assert "it knows days" in failed["log"]
+    with pages_of(settings) as pages:
+        if pages is not None:
+            shown = pages.log_of("ml_prediction_log_pipeline", run, "compact_logs")
+            assert "conf has dayz, which ml_prediction_log_pipeline does not know" in shown
 
 
 def check_who_is_told(alertmanager: Hooks) -> None:
