@@ -45,7 +45,7 @@ class Shard:
         key = rows[contract.entity_column].cast("string").fill_null("")
         if contract.has_time:
             key = key + "|" + rows[EVENT_TIME].strftime("%Y-%m-%d %H:%M:%S").fill_null("")
-        digest = key.hexdigest("md5").substr(0, DIGITS)
+        digest = key.hexdigest("md5")
         first, end = _edge(self.number - 1, self.count), _edge(self.number, self.count)
         return (digest >= first) & (digest < end) if end else digest >= first
 

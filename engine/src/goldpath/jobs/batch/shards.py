@@ -217,6 +217,8 @@ def complete_batch(settings: Settings, contract: Contract, run_id: str) -> Batch
             names it.
         NothingToDoError: If the project's own steps have left no row.
     """
+    import ibis
+
     lakehouse = open_lakehouse(settings)
     plan = plan_of(lakehouse, contract, run_id)
     records = records_of(lakehouse, contract, plan)
@@ -233,6 +235,15 @@ def complete_batch(settings: Settings, contract: Contract, run_id: str) -> Batch
     step(f"complete: {scored} rows of {len(plan.rows)} shards{left_out}")
     stored = prediction_shards_table(contract)
     rows = lakehouse.read(stored, partitions=Partitions(SHARD, tuple(plan.keys))).select(*columns)
+    counted = rows.aggregate(
+        mean=rows.score.mean(),
+        known=rows[TRAINING_ROW].cast("int64").sum(),
+        finished=rows.predicted_at.max(),
+    )
+    (figures,) = lakehouse.collect(counted).to_pylist()
+    # One time for all, by which drift checks know what was scored together.
+    finished = ibis.literal(figures["finished"]).cast(rows.predicted_at.type())
+    rows = rows.mutate(predicted_at=finished)
     if plan.days is not None:
         replace_days(lakehouse, contract, plan.days, rows)
     else:
@@ -240,8 +251,6 @@ def complete_batch(settings: Settings, contract: Contract, run_id: str) -> Batch
     done = ShardRecord(plan.plan_id, COMPLETION, scored, json.dumps(columns), _now())
     write_record(lakehouse, contract, done)
     _remove_former(lakehouse, contract, plan)
-    counted = rows.aggregate(mean=rows.score.mean(), known=rows[TRAINING_ROW].cast("int64").sum())
-    (figures,) = lakehouse.collect(counted).to_pylist()
     return BatchResult(
         source=str(gold_table(contract)),
         rows=scored,

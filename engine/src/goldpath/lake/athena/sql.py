@@ -306,14 +306,12 @@ def _md5(text: "Value") -> "Node":
 
     def to_utf8(text: Any) -> Any: ...
 
+    # To SQLGlot a function of this name gives text, which it writes as LOWER(TO_HEX(MD5(…))).
     def md5(content: Any) -> Any: ...
-
-    def to_hex(content: Any) -> Any: ...
 
     builtin = ibis.udf.scalar.builtin
     content = builtin(to_utf8, signature=(("string",), "binary"))(text.to_expr())
-    digest = builtin(md5, signature=(("binary",), "binary"))(content)
-    return builtin(to_hex, signature=(("binary",), "string"))(digest).lower().op()
+    return builtin(md5, signature=(("binary",), "string"))(content).op()
 
 
 # ---- the SQL tree: names, types and literals
