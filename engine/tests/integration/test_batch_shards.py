@@ -10,7 +10,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import ibis
 import pytest
 from typer.testing import CliRunner
 
@@ -25,7 +24,6 @@ from goldpath.jobs.drift.check import check_drift
 from goldpath.jobs.upkeep.status import project_status
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import LakehouseError, TableName
-from goldpath.lake.shards import Shard
 from goldpath.lake.tables import (
     SHARD,
     batch_records_table,
@@ -309,14 +307,3 @@ def test_a_plan_that_cannot_be_meant_is_refused(words: list[str], said: str) -> 
     result = CliRunner().invoke(app, ["batch", *words])
     assert result.exit_code == 2
     assert said in " ".join(result.output.replace("│", " ").split())
-
-
-def test_parts_are_disjoint_and_whole(trained: Trained) -> None:
-    lakehouse = open_lakehouse(trained.settings)
-    rows = lakehouse.read(gold_table(trained.contract))
-    for count in (1, 3, 100):
-        parts = [Shard(number, count) for number in range(1, count + 1)]
-        holders = ibis.literal(0)
-        for part in parts:
-            holders = holders + part.holds(rows, trained.contract).cast("int64")
-        assert lakehouse.collect(rows.filter(holders != 1)).num_rows == 0
