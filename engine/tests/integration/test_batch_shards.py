@@ -5,20 +5,25 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from typer.testing import CliRunner
 
 from goldpath import BatchWork, Model, Project
 from goldpath.cli.app import app
 from goldpath.errors import NothingToDoError
+from goldpath.jobs.batch.completion import complete_batch
 from goldpath.jobs.batch.days import Days
 from goldpath.jobs.batch.plans import BatchPlanError, plan_of
-from goldpath.jobs.batch.shards import complete_batch, plan_batch, score_shard
+from goldpath.jobs.batch.shards import plan_batch, score_shard
 from goldpath.jobs.batch.table import STEPS, predict_batch
 from goldpath.jobs.drift.check import check_drift
 from goldpath.jobs.upkeep.status import project_status
@@ -31,6 +36,7 @@ from goldpath.lake.tables import (
     prediction_shards_table,
     predictions_table,
 )
+from goldpath.privacy.person_rows import tables_of_person
 from goldpath.services.relocation import relocate_project
 from goldpath.settings import Settings, load_settings
 
@@ -190,6 +196,7 @@ def test_rows_that_a_shard_has_lost_are_named(copied: Settings, trained: Trained
     lakehouse, stored = open_lakehouse(copied), prediction_shards_table(trained.contract)
     key = plan_of(lakehouse, trained.contract, "nightly").keys[1]
     entity = trained.contract.entity_column
+    assert tables_of_person(lakehouse, trained.contract).searched[stored] == entity
     erased = next(r[entity] for r in rows_of(copied, stored) if r[SHARD] == key)
     lakehouse.delete(stored, entity, [erased])
 
@@ -238,23 +245,42 @@ def test_a_period_without_rows_has_no_plan(copied: Settings, trained: Trained) -
 
 def paying(work: BatchWork) -> BatchWork:
     """A step of one's own that leaves rows out."""
-    from dataclasses import replace
-
     return replace(work, rows=work.rows.slice(0, 5))
 
 
-def test_rows_that_own_steps_leave_out_are_not_missed(copied: Settings, trained: Trained) -> None:
-    load, *others = STEPS
-    project = Project(
-        name="customer_churn", models={"churn": lambda: Model(batch=[load, paying, *others])}
+def ranked(work: BatchWork) -> BatchWork:
+    """One that compares all rows of the run with each other."""
+    ranks = pc.rank(work.scored["score"], sort_keys="descending", tiebreaker="min")
+    return replace(work, scored=work.scored.append_column("rank", ranks.cast(pa.int64())))
+
+
+def test_own_steps_after_the_scoring_see_all_rows_and_those_before_it_their_shard(
+    copied: Settings, trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load, scoring, store = STEPS
+
+    def project(*steps: Callable[[BatchWork], BatchWork]) -> Settings:
+        model = Model(batch=steps)
+        return load_settings(
+            copied.root, Project("customer_churn", models={"churn": lambda: model})
+        )
+
+    settings = project(load, scoring, ranked, store)
+    predict_batch(settings, trained.contract, run_id="whole")
+    expected = [{**row, "run_id": "nightly"} for row in predicted(copied, trained, "whole")]
+    plan_batch(settings, trained.contract, "nightly", 2)
+    assert "rows of its shard" not in capsys.readouterr().err
+    score(settings, trained, 1, 2)
+    complete_batch(settings, trained.contract, "nightly")
+    assert predicted(copied, trained, "nightly") == expected
+
+    settings = project(load, paying, scoring, store)
+    plan_batch(settings, trained.contract, "few", 2)
+    assert "paying: before the scoring a step sees the rows of its shard only" in " ".join(
+        capsys.readouterr().err.split()
     )
-    settings = load_settings(copied.root, project)
-    plan_batch(settings, trained.contract, "nightly", SHARDS)
-    score(settings, trained, *range(1, SHARDS + 1))
-
-    done = complete_batch(settings, trained.contract, "nightly")
-
-    assert done.rows == 5 * SHARDS
+    score(settings, trained, 1, 2, run_id="few")
+    assert complete_batch(settings, trained.contract, "few").rows == 10
 
 
 def test_a_killed_shard_is_missing_until_it_is_scored_again(

@@ -188,7 +188,7 @@ def score(
 def complete(run_id: BatchKey, as_json: Json = False) -> None:
     """3. Move all shards to the predictions table; refuse, and name, what is missing."""
     from goldpath.contract import load_contract
-    from goldpath.jobs.batch.shards import complete_batch
+    from goldpath.jobs.batch.completion import complete_batch
     from goldpath.presentation import show
     from goldpath.settings import load_settings
 

@@ -7,15 +7,20 @@ same model, whatever is delivered or promoted meanwhile. A record counts for its
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
-from goldpath.jobs.batch.days import Days
-from goldpath.lake.lakehouse import Lakehouse, TableName
+from goldpath.jobs.batch.days import DAYS_AT_ONCE, Days
+from goldpath.lake.lakehouse import Lakehouse, Partitions, TableName
 from goldpath.lake.shards import Shard
-from goldpath.lake.tables import batch_plans_table, batch_records_table
+from goldpath.lake.tables import (
+    SHARD,
+    batch_plans_table,
+    batch_records_table,
+    prediction_shards_table,
+)
 
 COMPLETION = 0
 """As a record's shard: the run's rows are in the predictions table."""
@@ -186,6 +191,26 @@ def unfinished_run(lakehouse: Lakehouse, contract: Contract) -> str:
 def numbers(shards: list[int]) -> str:
     """Shards as people name them: shard 3; shards 3, 5."""
     return f"shard{'s' * (len(shards) > 1)} {', '.join(map(str, shards))}"
+
+
+def empty_shards(lakehouse: Lakehouse, contract: Contract, keys: list[str]) -> None:
+    """Remove the stored rows of some shards."""
+    import ibis
+
+    table = prediction_shards_table(contract)
+    if not keys or not lakehouse.exists(table):
+        return
+    rows = lakehouse.read(table)
+    held = {*lakehouse.collect(rows.select(SHARD).distinct())[SHARD].to_pylist()} & {*keys}
+    nothing, chosen = rows.filter(ibis.literal(False)), sorted(held)
+    for first in range(0, len(chosen), DAYS_AT_ONCE):
+        some = tuple(chosen[first : first + DAYS_AT_ONCE])
+        lakehouse.overwrite(table, nothing, Partitions(SHARD, some))
+
+
+def utc_now() -> datetime:
+    """As the lake holds times: in UTC, without an offset."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _rows_of(lakehouse: Lakehouse, table: TableName, plan_id: str = "") -> list[dict[str, Any]]:

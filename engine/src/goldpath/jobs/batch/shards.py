@@ -3,46 +3,38 @@
 1. `plan_batch` pins gold's snapshot and the champion, and counts the rows of each shard.
 2. `score_shard` scores the rows of one, and stores them apart from the predictions table. A shard
    that is scored again replaces its own rows and no others.
-3. `complete_batch` compares the stored rows with the plan, and moves them to the predictions table,
-   where the run then looks as if one task had scored it. Until then no reader sees a part of it.
+3. `complete_batch` (`completion.py`) compares the stored rows with the plan, and moves them to the
+   predictions table, where the run then looks as if one task had scored it. Until then no reader
+   sees a part of it.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from goldpath.contract import Contract
 from goldpath.errors import NothingToDoError
-from goldpath.jobs.batch.days import DAYS_AT_ONCE, Days, empty_days, replace_days, rows_of_days
+from goldpath.jobs.batch.days import Days, empty_days, rows_of_days
 from goldpath.jobs.batch.plans import (
-    COMPLETION,
     BatchPlan,
     BatchPlanError,
     PlannedShard,
     ShardRecord,
-    completed_plans,
-    missing_shards,
-    numbers,
+    empty_shards,
     plan_of,
-    read_plans,
-    records_of,
+    utc_now,
     write_record,
 )
-from goldpath.jobs.batch.table import STEPS, BatchResult
-from goldpath.jobs.batch.work import BatchWork, run_steps
+from goldpath.jobs.batch.table import STEPS, score_rows, store_predictions
+from goldpath.jobs.batch.work import BatchWork, run_each
+from goldpath.jobs.step_order import Step, checked_steps
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import gold_snapshot
-from goldpath.lake.lakehouse import Lakehouse, Partitions
+from goldpath.lake.lakehouse import Lakehouse
 from goldpath.lake.shards import MOST_SHARDS, Shard
 from goldpath.lake.tables import (
-    SHARD,
-    TRAINING_ROW,
     gold_table,
-    prediction_shards_table,
-    predictions_table,
 )
 from goldpath.presentation import step
 from goldpath.privacy.erasure import uses_rows
@@ -51,9 +43,6 @@ from goldpath.settings import Settings
 
 if TYPE_CHECKING:
     import ibis
-
-ABANDONED_AFTER = timedelta(days=7)
-"""The rows of a run that was never completed are removed by a later completion then."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +113,9 @@ def plan_batch(
         raise RegistryError(
             f"{contract.model_name} has no champion to score with", "make train-local"
         )
+    before, _ = divided_steps(settings)
+    if own := [each.__name__ for each in before if each not in STEPS]:
+        step(f"{', '.join(own)}: before the scoring a step sees the rows of its shard only")
     lakehouse = open_lakehouse(settings)
     gold = gold_snapshot(lakehouse, contract)
     if days is None:
@@ -146,7 +138,7 @@ def plan_batch(
         rows_by_shard=json.dumps(counts),
         first_day=str(days.start) if days else "",
         end_day=str(days.end) if days else "",
-        planned_at=_now(),
+        planned_at=utc_now(),
     )
     write_record(lakehouse, contract, plan)
     return PlanResult(
@@ -195,74 +187,9 @@ def score_shard(settings: Settings, contract: Contract, run_id: str, number: int
         run_id=run_id,
     )
     rows, columns = _score(begun, shard)
-    record = ShardRecord(plan.plan_id, number, rows, json.dumps(columns), _now())
+    record = ShardRecord(plan.plan_id, number, rows, json.dumps(columns), utc_now())
     write_record(lakehouse, contract, record)
     return ShardResult(run_id, str(shard.shard), rows, plan.model_version)
-
-
-@uses_rows
-def complete_batch(settings: Settings, contract: Contract, run_id: str) -> BatchResult:
-    """Move the rows of all shards to the predictions table, if none is missing.
-
-    The shards' rows of former runs are removed; those of this one stay, so that a shard can be
-    scored again and the run completed again.
-
-    Args:
-        settings: Where lake and registry are.
-        contract: What a row is.
-        run_id: Name of the run.
-
-    Raises:
-        BatchPlanError: If the run has no plan, or a shard is missing or has not all of its rows;
-            names it.
-        NothingToDoError: If the project's own steps have left no row.
-    """
-    import ibis
-
-    lakehouse = open_lakehouse(settings)
-    plan = plan_of(lakehouse, contract, run_id)
-    records = records_of(lakehouse, contract, plan)
-    _require_all(lakehouse, contract, plan, records)
-    columns = _columns(plan, records)
-    scored = sum(record.rows for number, record in records.items() if number != COMPLETION)
-    planned = sum(plan.rows)
-    if not scored:
-        raise NothingToDoError(
-            f"the project's own steps leave none of {planned} rows to score",
-            "look at what they leave out; nothing was written",
-        )
-    left_out = f"; the project's own steps leave {planned - scored} out" if scored < planned else ""
-    step(f"complete: {scored} rows of {len(plan.rows)} shards{left_out}")
-    stored = prediction_shards_table(contract)
-    rows = lakehouse.read(stored, partitions=Partitions(SHARD, tuple(plan.keys))).select(*columns)
-    counted = rows.aggregate(
-        mean=rows.score.mean(),
-        known=rows[TRAINING_ROW].cast("int64").sum(),
-        finished=rows.predicted_at.max(),
-    )
-    (figures,) = lakehouse.collect(counted).to_pylist()
-    # One time for all, by which drift checks know what was scored together.
-    finished = ibis.literal(figures["finished"]).cast(rows.predicted_at.type())
-    rows = rows.mutate(predicted_at=finished)
-    if plan.days is not None:
-        replace_days(lakehouse, contract, plan.days, rows)
-    else:
-        lakehouse.overwrite(predictions_table(contract), rows, Partitions("run_id", (run_id,)))
-    done = ShardRecord(plan.plan_id, COMPLETION, scored, json.dumps(columns), _now())
-    write_record(lakehouse, contract, done)
-    _remove_former(lakehouse, contract, plan)
-    return BatchResult(
-        source=str(gold_table(contract)),
-        rows=scored,
-        refused_rows=0,
-        refused_reasons={},
-        refused_file="",
-        table=str(predictions_table(contract)),
-        run_id=str(plan.days) if plan.days else run_id,
-        model_version=plan.model_version,
-        mean_score=figures["mean"],
-        training_rows=figures["known"],
-    )
 
 
 def _count(lakehouse: Lakehouse, contract: Contract, rows: "ibis.Table", shards: int) -> list[int]:
@@ -278,100 +205,24 @@ def _score(begun: BatchWork, shard: PlannedShard) -> tuple[int, list[str]]:
     """The number of rows that were stored, and their columns."""
     if not shard.rows:
         return 0, []
-    settings = begun.settings
+    before, _ = divided_steps(begun.settings)
     try:
-        work = run_steps(begun, tuple(settings.project.definitions.batch), STEPS)
+        work = run_each(begun, (*before, store_predictions), STEPS)
     except NothingToDoError as error:  # the project's own steps have left no row of this shard
         step(error.message)
-        _empty(begun.lakehouse, begun.contract, [shard.key])
+        empty_shards(begun.lakehouse, begun.contract, [shard.key])
         return 0, []
-    # A step after the storing one may have added more.
-    stored = begun.lakehouse.read(prediction_shards_table(begun.contract)).columns
-    return work.scored.num_rows, [name for name in work.scored.column_names if name in stored]
+    return work.scored.num_rows, work.scored.column_names
 
 
-def _require_all(
-    lakehouse: Lakehouse,
-    contract: Contract,
-    plan: BatchPlan,
-    records: Mapping[int, ShardRecord],
-) -> None:
-    """Refuse a run without a shard, or with one that lost rows, as by the erasure of a person."""
-    count, again = len(plan.rows), f"batch score --run-id {plan.run_id} --shard"
-    if missing := missing_shards(plan, records):
-        raise BatchPlanError(
-            f"the batch run {plan.run_id} is not complete: {numbers(missing)} of {count} missing",
-            f"score what is missing, then complete the run: {again} {missing[0]}",
-        )
-    stored = _stored_rows(lakehouse, contract, plan)
-    for number, key in enumerate(plan.keys, start=1):
-        expected = records[number].rows if number in records else 0
-        if stored.get(key, 0) != expected:
-            raise BatchPlanError(
-                f"the batch run {plan.run_id} is not complete: shard {number} of {count} has "
-                f"{stored.get(key, 0)} of {expected} rows",
-                f"score it again: {again} {number}; or, where gold has changed, plan the run again",
-            )
+def divided_steps(settings: Settings) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """The steps of a batch that each shard does, and those that the completion does once.
 
-
-def _stored_rows(lakehouse: Lakehouse, contract: Contract, plan: BatchPlan) -> dict[str, int]:
-    table = prediction_shards_table(contract)
-    if not lakehouse.exists(table):
-        return {}
-    rows = lakehouse.read(table, partitions=Partitions(SHARD, tuple(plan.keys)))
-    counted = lakehouse.collect(rows.group_by(SHARD).agg(rows=rows.count())).to_pylist()
-    return {row[SHARD]: row["rows"] for row in counted}
-
-
-def _columns(plan: BatchPlan, records: Mapping[int, ShardRecord]) -> list[str]:
-    """The columns that all shards have.
+    What follows the scoring may compare all rows of the run with each other.
 
     Raises:
-        BatchPlanError: If one has others, because the project has changed in between.
+        ProjectDefinitionError: If the order is wrong.
     """
-    by_shard = {
-        number: record.columns
-        for number, record in sorted(records.items())
-        if number != COMPLETION and record.rows
-    }
-    first = next(iter(by_shard.values()), "[]")
-    if others := [number for number, columns in by_shard.items() if columns != first]:
-        raise BatchPlanError(
-            f"the batch run {plan.run_id}: {numbers(others)} of {len(plan.rows)} has other columns "
-            "than the first one; the project was changed in between",
-            "score all shards again",
-        )
-    columns: list[str] = json.loads(first)
-    return columns
-
-
-def _remove_former(lakehouse: Lakehouse, contract: Contract, plan: BatchPlan) -> None:
-    """Remove the shards' rows of completed runs, of former plans of this one, and of abandoned."""
-    completed, oldest = completed_plans(lakehouse, contract), _now() - ABANDONED_AFTER
-    gone = [
-        key
-        for each in read_plans(lakehouse, contract)
-        if each.plan_id != plan.plan_id
-        and (each.plan_id in completed or each.run_id == plan.run_id or each.planned_at < oldest)
-        for key in each.keys
-    ]
-    _empty(lakehouse, contract, gone)
-
-
-def _empty(lakehouse: Lakehouse, contract: Contract, keys: list[str]) -> None:
-    """Remove the stored rows of some shards."""
-    import ibis
-
-    table = prediction_shards_table(contract)
-    if not keys or not lakehouse.exists(table):
-        return
-    rows = lakehouse.read(table)
-    held = {*lakehouse.collect(rows.select(SHARD).distinct())[SHARD].to_pylist()} & {*keys}
-    nothing, chosen = rows.filter(ibis.literal(False)), sorted(held)
-    for first in range(0, len(chosen), DAYS_AT_ONCE):
-        some = tuple(chosen[first : first + DAYS_AT_ONCE])
-        lakehouse.overwrite(table, nothing, Partitions(SHARD, some))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
+    steps = checked_steps(tuple(settings.project.definitions.batch), STEPS, "batch")
+    place = steps.index(score_rows) + 1
+    return steps[:place], steps[place:]

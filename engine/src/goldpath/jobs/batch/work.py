@@ -1,6 +1,6 @@
 """A batch inference between its steps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,7 +86,12 @@ def run_steps(
             one without a type; names its file and line.
         NothingToDoError: If a step of the project leaves no row to score.
     """
-    for each in checked_steps(handed_over, engine, "batch"):
+    return run_each(work, checked_steps(handed_over, engine, "batch"), engine)
+
+
+def run_each(work: BatchWork, steps: Sequence[Step], engine: Sequence[Step]) -> BatchWork:
+    """The same for some steps of a recipe that has been checked."""
+    for each in steps:
         work = each(work) if each in engine else _own(each, work)
     return work
 
