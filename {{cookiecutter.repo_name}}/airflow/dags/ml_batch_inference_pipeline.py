@@ -9,9 +9,9 @@
    be the same. With too few rows for an honest answer it is skipped, and so it is in a backfill.
 
 With `batch_shards` in config/airflow.yaml, three tasks stand in place of the first one:
-**batch_plan** pins gold's snapshot and the champion, **batch_predict** is a task for each shard, and
-**batch_complete** moves their rows to the predictions table, or fails and names what is missing. A
-file is not divided, so these runs know no `data`.
+**batch_plan** pins gold's snapshot and the champion, **batch_predict** is a task for each shard,
+and **batch_complete** moves their rows to the predictions table, or fails and names what is
+missing. A file is not divided, so these runs know no `data`.
 
 It needs a champion: run `ml_training_pipeline` first. The same steps by hand: `make batch-predict`,
 then `make drift-check`. Each model of `models/` has a DAG of its own, with `_NAME` behind.

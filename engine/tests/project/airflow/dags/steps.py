@@ -264,8 +264,9 @@ def step(
         "task_id": task_id,
         "words": [".venv/bin/python", "-m", PIPELINE["package"], *command],
         "optional": optional,
+        "skip_on_exit_code": [NOTHING_TO_DO],
         **RUNNER.options(task_id, " ".join(ending)),
-        **{"skip_on_exit_code": [NOTHING_TO_DO], **options},
+        **options,
     }
     if not shards:
         return Step(variables=environment, **of_task)
