@@ -5,6 +5,7 @@ and the resources that the environment and `config/aws_config.yaml` name; it run
 `pytest -m aws` only, writes tables whose names hold a random number, and deletes them.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -15,8 +16,10 @@ import ibis
 import pyarrow as pa
 import pytest
 
+from goldpath.contract import EVENT_TIME, load_contract
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import Lakehouse, LakehouseError, Partitions, TableName
+from goldpath.lake.shards import Shard
 from goldpath.monitor.predictions import scores_by_day
 from goldpath.settings import load_settings
 
@@ -390,3 +393,36 @@ def test_scores_are_counted_by_day_where_the_data_is(at: Lake) -> None:
     assert second.bins == [1, *[0] * 8, 1]
     assert second.mean == pytest.approx(0.525)
     assert (third.mean, third.bins) == (900.0, [0] * 10), "what is no probability is in no tenth"
+
+
+def test_each_row_is_in_the_shard_that_its_digest_says(at: Lake, tmp_path: Path) -> None:
+    contract = load_contract(tmp_path)
+    names = ["ann", "bob", "cid", "Zoë", "", *map(str, range(40))]
+    time = datetime(2025, 3, 1, 7, 5, 9, 123456)
+    given = pa.table(
+        {
+            contract.entity_column: names,
+            EVENT_TIME: pa.array([time] * len(names), pa.timestamp("us")),
+        }
+    )
+    at.lake.append(at.table, given)
+    rows = at.lake.read(at.table)
+
+    for count in (1, 3):
+        shards = [Shard(number, count) for number in range(1, count + 1)]
+        held = [
+            at.lake.collect(rows.filter(shard.holds(rows, contract)))[contract.entity_column]
+            for shard in shards
+        ]
+        keys = {name: f"{name}|2025-03-01 07:05:09".encode() for name in names}
+        digests = {name: hashlib.md5(key, usedforsecurity=False) for name, key in keys.items()}
+        expected = [
+            {
+                name
+                for name, digest in digests.items()
+                if number == int(digest.hexdigest()[:8], 16) * count // 16**8
+            }
+            for number in range(count)
+        ]
+        assert [{*each.to_pylist()} for each in held] == expected
+        assert sum(map(len, held)) == len(names)

@@ -1,5 +1,6 @@
 """What is sent to Athena means what it means on DuckDB, or is refused."""
 
+import hashlib
 from datetime import datetime
 
 import ibis
@@ -103,3 +104,18 @@ def test_writes_are_athena_sql_whatever_the_values_hold() -> None:
     ):
         assert isinstance(sqlglot.parse_one(sql, read="athena"), sqlglot.exp.Merge)
     assert text("o'x") == "'o''x'"
+
+
+def test_digest_is_written_as_on_duckdb() -> None:
+    """Athena's md5 is of bytes, and its hexadecimal digits are capital letters."""
+    digest = events()["Name"].hexdigest("md5")
+
+    sql = athena_sql(events().select(digest=digest), "lake")
+
+    assert 'LOWER(TO_HEX(MD5(TO_UTF8("t0"."name"))))' in sql
+    here = ibis.duckdb.connect().execute(ibis.literal("Zoë").hexdigest("md5"))
+    assert here == hashlib.md5("Zoë".encode(), usedforsecurity=False).hexdigest()
+    duckdb = sqlglot.transpile(
+        "SELECT LOWER(TO_HEX(MD5(TO_UTF8('Zoë'))))", read="athena", write="duckdb"
+    )
+    assert ibis.duckdb.connect().raw_sql(duckdb[0]).fetchall() == [(here,)]

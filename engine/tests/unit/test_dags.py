@@ -52,7 +52,9 @@ import json, pathlib, sys
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from airflow.dag_processing.dagbag import BundleDagBag
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.execution_time import macros
+from airflow.serialization.serialized_objects import DagSerialization
 
 START, END = datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 3, 2, 5, tzinfo=UTC)
 
@@ -87,8 +89,17 @@ def described(dag):
             for each in dag.deadline or []
         ],
         "on_success": dag.on_success_callback.__name__,
-        "tasks": {task.task_id: task_of(dag, task) for task in dag.tasks},
+        "tasks": {task.task_id: task_of(dag, task) for task in dag.tasks if not mapped(task)},
+        "mapped": {task.task_id: shards_of(dag, task) for task in dag.tasks if mapped(task)},
     }
+
+def mapped(task):
+    return isinstance(task, MappedOperator)
+
+def shards_of(dag, task):
+    DagSerialization.to_dict(dag)  # as the scheduler gets it
+    each = [task.unmap({"variables": values}) for values in task.expand_input.value["variables"]]
+    return [task_of(dag, one) for one in each]
 
 def waited_for(condition):
     return sorted(asset.uri for asset in getattr(condition, "objects", []))
@@ -221,6 +232,7 @@ def descriptions(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any
             "-c",
             DESCRIBE,
             *map(str, (DAGS, pipeline.parent, two_models(tmp_path_factory))),
+            str(in_shards(tmp_path_factory)),
         ],
         cwd=home,
         env={
@@ -250,6 +262,18 @@ def two_models(folders: pytest.TempPathFactory) -> Path:
     }
     pipeline.write_text(json.dumps(known))
     return pipeline.parent
+
+
+def in_shards(folders: pytest.TempPathFactory) -> Path:
+    """The DAG files of a project whose batch inference is divided."""
+    folder = folders.mktemp("shards")
+    for name in ("airflow", "config"):
+        shutil.copytree(PROJECT / name, folder / name)
+    file = folder / "config" / "airflow.yaml"
+    text = file.read_text()
+    assert "batch_shards: 1 " in text
+    file.write_text(text.replace("batch_shards: 1 ", "batch_shards: 3 "))
+    return folder / "airflow" / "dags"
 
 
 @pytest.fixture
@@ -797,3 +821,36 @@ def test_the_dags_lay_an_environment_over_the_rest_as_the_engine_does(
     exec(compile(ast.Module([rule], []), "steps.py", "exec"), known)  # noqa: S102  our own file
 
     assert known["over"](stronger, weaker) == _over(stronger, weaker)
+
+
+@pytest.mark.airflow
+def test_a_batch_in_shards_is_planned_scored_by_a_task_each_and_completed(
+    descriptions: list[dict[str, Any]], echo: Path
+) -> None:
+    whole, divided = descriptions[0]["dags"][INFERENCE], descriptions[3]["dags"][INFERENCE]
+    assert whole["mapped"] == {}
+    assert descriptions[3]["errors"] == {}
+    assert set(divided["params"]) == {"from", "to"}  # a file is not divided
+    found, shards = divided["tasks"], divided["mapped"]["batch_predict"]
+    assert (found["batch_plan"]["next"], shards[0]["next"]) == (
+        ["batch_predict"],
+        ["batch_complete"],
+    )
+    assert found["batch_complete"]["next"] == ["drift_check"]
+    assert found["batch_complete"]["renews"] == whole["tasks"]["batch_predict"]["renews"]
+    named = ["--run-id", "manual__1"]
+    period = ["--from", "2025-03-01", "--to", "2025-03-03"]
+    plan = ["batch", "plan", *named, "--shards", "3"]
+    for asked, words in (("scheduled", plan), ("backfill", [*plan, *period])):
+        assert words_of(found["batch_plan"], echo, asked) == words
+        assert words_of(found["batch_complete"], echo, asked) == ["batch", "complete", *named]
+        assert [words_of(shard, echo, asked) for shard in shards] == [
+            ["batch", "score", *named, "--shard", number] for number in ("1", "2", "3")
+        ]
+    for shard in shards:
+        # Each is tried again by itself, and all may run at once.
+        assert (shard["retries"], shard["at_once"], shard["renews"]) == (2, 3, [])
+        assert shard["on_failure"] == found["batch_plan"]["on_failure"]
+        assert shard["refused"]["unknown"].startswith("AirflowFailException: conf has dayz")
+    assert shards[1]["by_hand"].endswith("batch score --run-id manual__1 --shard 2")
+    assert found["batch_complete"]["at_once"] == 1

@@ -93,6 +93,9 @@ for runner in runners:
             ),
             "accepted": steps.step("accepted", ["drift-check"], accepted=1, retries=0),
         }
+        shards = steps.step("shards", ["batch", "score", "--run-id", steps.RUN_ID], shards=2)
+        for variables in shards.expand_input.value["variables"]:
+            made[f"shard {variables['SHARD']}"] = shards.unmap({"variables": variables})
     answers[runner] = {}
     for name, task in made.items():
         seen = {}
@@ -220,6 +223,13 @@ def test_every_runner_starts_the_same_command(
             {**run_id, "MLOPS_TRAINING__TRIALS": "7"},
         ),
         "accepted": ([*door, "drift-check", "--json"], run_id),
+        **{
+            f"shard {number}": (
+                [*door, "batch", "score", "--run-id", "manual__1", "--shard", number, "--json"],
+                run_id,
+            )
+            for number in ("1", "2")
+        },
     }
     for name, (words, variables) in expected.items():
         task = started[runner][name]

@@ -35,8 +35,10 @@ from goldpath.cli.registry import app as registry_app
 from goldpath.cli.servers import COMMANDS as SERVER_COMMANDS
 from goldpath.cli.servers import relocate
 from goldpath.cli.sources import add_model, add_source, adopt, sample
+from goldpath.cli.stages import batch as batch_app
+from goldpath.cli.stages import days_between
+from goldpath.cli.stages import training as training_app
 from goldpath.cli.traffic import app as traffic_app
-from goldpath.cli.training import app as training_app
 from goldpath.cli.update import eject_example, migrate, template_update
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ SERVERS = "Local servers"
 app.add_typer(data_app, name="data", rich_help_panel=DATA)
 app.add_typer(features_app, name="features", rich_help_panel=DATA)
 app.add_typer(training_app, name="training", rich_help_panel=MODEL)
+app.add_typer(batch_app, name="batch", rich_help_panel=MODEL)
 app.add_typer(registry_app, name="registry", rich_help_panel=MODEL)
 app.add_typer(logs_app, name="logs", rich_help_panel=SERVE)
 app.command(rich_help_panel=MODEL)(automl)
@@ -266,12 +269,9 @@ def batch_predict(
     """
     if (start or end) and (data or out or run_id):
         raise typer.BadParameter("--from and --to go without --data, --out and --run-id")
-    if (start is None) != (end is None):
-        raise typer.BadParameter("--from and --to go together: the first day, and the one after")
-    if start and end and start >= end:
-        raise typer.BadParameter(f"--to {end:%Y-%m-%d} is not after --from {start:%Y-%m-%d}")
+    days = days_between(start, end)
     from goldpath.contract import load_contract
-    from goldpath.jobs.batch.days import Days, is_day
+    from goldpath.jobs.batch.days import is_day
     from goldpath.jobs.batch.table import predict_batch
     from goldpath.presentation import show
     from goldpath.settings import load_settings
@@ -281,7 +281,6 @@ def batch_predict(
     settings = load_settings()
     contract = load_contract(settings.root)
     if out is None:
-        days = Days(start.date(), end.date()) if start and end else None
         show(predict_batch(settings, contract, data, run_id, days), as_json)
         return
     if data is None:

@@ -4,13 +4,17 @@ import pandas as pd
 
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.lake.lakehouse import Lakehouse, LakehouseError, Snapshot
+from goldpath.lake.shards import Shard
 from goldpath.lake.tables import gold_table
 
 
 def read_gold(
-    lakehouse: Lakehouse, contract: Contract, snapshot_id: int | None = None
+    lakehouse: Lakehouse,
+    contract: Contract,
+    snapshot_id: int | None = None,
+    shard: Shard | None = None,
 ) -> pd.DataFrame:
-    """Rows of the gold table, in the order of time and entity.
+    """Rows of the gold table, or of one part of it, in the order of time and entity.
 
     Where the target is made from events, rows that have no label yet are left out.
 
@@ -27,6 +31,8 @@ def read_gold(
     time = [EVENT_TIME] if contract.has_time else []
     if contract.target.event:
         expression = expression.filter(expression[contract.target.column].notnull())
+    if shard is not None:
+        expression = expression.filter(shard.holds(expression, contract))
     rows = expression.select(*time, *wanted).order_by(row_order(contract))
     frame: pd.DataFrame = lakehouse.collect(rows).to_pandas()
     return frame

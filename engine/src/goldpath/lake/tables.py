@@ -17,6 +17,8 @@ DAY = "_day"
 LINE = "_line"
 # Of the predictions: whether the champion was trained or judged on the row.
 TRAINING_ROW = "training_row"
+# The partition of what a shard of a batch inference wrote.
+SHARD = "_shard"
 # Quarantine's: why the row was refused.
 REASONS = "_reasons"
 
@@ -44,6 +46,21 @@ def gold_table(contract: RowContract) -> TableName:
 def predictions_table(contract: Contract) -> TableName:
     """What batch inference wrote."""
     return TableName("predictions", contract.dataset)
+
+
+def prediction_shards_table(contract: Contract) -> TableName:
+    """What the shards of batch inferences wrote, until their run is complete."""
+    return TableName("prediction_shards", contract.dataset)
+
+
+def batch_plans_table(contract: Contract) -> TableName:
+    """How batch inferences were divided into shards."""
+    return TableName("_batch_plans", contract.dataset)
+
+
+def batch_records_table(contract: Contract) -> TableName:
+    """Which shards of them were scored."""
+    return TableName("_batch_records", contract.dataset)
 
 
 def served_table(contract: Contract) -> TableName:

@@ -105,6 +105,9 @@ class AirflowSettings(Section):
     deadline_minutes: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict, description="by DAG: a run that takes longer is told of"
     )
+    batch_shards: int = Field(
+        default=1, ge=1, le=256, description="so many tasks score gold at once"
+    )
     runner: Literal["local", "docker", "ecs", "kubernetes"] = Field(
         default="local", description="where commands run; the variable PIPELINE_RUNNER comes before"
     )

@@ -15,6 +15,7 @@ from goldpath.lake.lakehouse import Lakehouse, Partitions
 from goldpath.lake.tables import INTERVAL, gold_table, predictions_table
 
 if TYPE_CHECKING:
+    import ibis
     import pyarrow as pa
 
 NAME = "day-"
@@ -53,8 +54,8 @@ def is_day(run_id: str) -> bool:
 
 def rows_of_days(
     lakehouse: Lakehouse, contract: Contract, days: Days, snapshot_id: int
-) -> "pa.Table":
-    """The rows of gold whose event time lies in the days.
+) -> "ibis.Table":
+    """The rows of gold whose event time lies in the days, as an expression.
 
     Raises:
         ContractError: If rows have no time.
@@ -69,7 +70,7 @@ def rows_of_days(
     held = Partitions(INTERVAL, tuple(intervals))
     rows = lakehouse.read(gold_table(contract), snapshot_id, held)
     start, end = (datetime.combine(day, time.min) for day in (days.start, days.end))
-    return lakehouse.collect(rows.filter(rows[EVENT_TIME] >= start, rows[EVENT_TIME] < end))
+    return rows.filter(rows[EVENT_TIME] >= start, rows[EVENT_TIME] < end)
 
 
 def day_names(rows: "pa.Table") -> "pa.Array":
@@ -79,16 +80,15 @@ def day_names(rows: "pa.Table") -> "pa.Array":
     return pa.array([f"{NAME}{moment.date()}" for moment in rows[EVENT_TIME].to_pylist()])
 
 
-def replace_days(lakehouse: Lakehouse, contract: Contract, days: Days, scored: "pa.Table") -> None:
+def replace_days(
+    lakehouse: Lakehouse, contract: Contract, days: Days, scored: "ibis.Table"
+) -> None:
     """Write the predictions of the days in place of those that the table has of them."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    named = {*pc.unique(scored["run_id"]).to_pylist(), *_stored_days(lakehouse, contract, days)}
-    names = sorted(named)
+    found = lakehouse.collect(scored.select("run_id").distinct())["run_id"].to_pylist()
+    names = sorted({*found, *_stored_days(lakehouse, contract, days)})
     for first in range(0, len(names), DAYS_AT_ONCE):
         some = tuple(names[first : first + DAYS_AT_ONCE])
-        chosen = scored.filter(pc.is_in(scored["run_id"], value_set=pa.array(some)))
+        chosen = scored.filter(scored.run_id.isin(some))
         lakehouse.overwrite(predictions_table(contract), chosen, Partitions("run_id", some))
 
 

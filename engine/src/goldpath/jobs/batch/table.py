@@ -24,8 +24,14 @@ from goldpath.jobs.windows.model_windows import (
 )
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import gold_snapshot
-from goldpath.lake.lakehouse import Partitions, Snapshot
-from goldpath.lake.tables import TRAINING_ROW, gold_table, predictions_table
+from goldpath.lake.lakehouse import LakehouseError, Partitions, Snapshot
+from goldpath.lake.tables import (
+    SHARD,
+    TRAINING_ROW,
+    gold_table,
+    prediction_shards_table,
+    predictions_table,
+)
 from goldpath.learning.decision.fields import fields_of
 from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.presentation import step
@@ -41,6 +47,7 @@ from goldpath.sources.dialect import detect_dialect
 from goldpath.sources.read import list_parts, read_raw, whole_digest
 
 if TYPE_CHECKING:
+    import ibis
     import pyarrow as pa
 
 REFUSED_FILE = "refused_rows.csv"
@@ -144,11 +151,12 @@ def load_rows(work: BatchWork) -> BatchWork:
     step("load: reading the rows")
     settings, contract, lakehouse = work.settings, work.contract, work.lakehouse
     if work.data is None:
-        snapshot = gold_snapshot(lakehouse, contract)
+        snapshot = _gold(work)
         source, digest = str(gold_table(contract)), str(snapshot.snapshot_id)
         if work.days is not None:
             return _with_rows_of_days(work, work.days, snapshot)
-        rows = lakehouse.collect(lakehouse.read(gold_table(contract), snapshot.snapshot_id))
+        held = lakehouse.read(gold_table(contract), snapshot.snapshot_id)
+        rows = lakehouse.collect(_of_shard(work, held))
     else:
         found = detect_dialect(work.data.resolve(), contract.source)
         suppression = SuppressionList(lakehouse, settings, contract).load()
@@ -169,7 +177,8 @@ def _with_rows_of_days(work: BatchWork, days: Days, gold: Snapshot) -> BatchWork
     Raises:
         NothingToDoError: If they have none; what was predicted for them before is removed then.
     """
-    rows = rows_of_days(work.lakehouse, work.contract, days, gold.snapshot_id)
+    held = rows_of_days(work.lakehouse, work.contract, days, gold.snapshot_id)
+    rows = work.lakehouse.collect(_of_shard(work, held))
     if rows.num_rows == 0:
         emptied = empty_days(work.lakehouse, work.contract, days)
         former = f"; the predictions of {', '.join(emptied)} are removed" if emptied else ""
@@ -178,6 +187,30 @@ def _with_rows_of_days(work: BatchWork, days: Days, gold: Snapshot) -> BatchWork
             "choose other days, or run: make data",
         )
     return replace(work, rows=rows, source=str(gold.table), run_id=str(days))
+
+
+def _gold(work: BatchWork) -> Snapshot:
+    """Gold's current snapshot; of a shard, the one that its plan names.
+
+    Raises:
+        LakehouseError: If there is none, or it was expired since.
+    """
+    if work.shard is None:
+        return gold_snapshot(work.lakehouse, work.contract)
+    planned, table = work.shard.plan.snapshot_id, gold_table(work.contract)
+    for snapshot in work.lakehouse.snapshots(table):
+        if snapshot.snapshot_id == planned:
+            return snapshot
+    raise LakehouseError(
+        f"{table} has lost snapshot {planned}, which {work.shard.plan.run_id} was planned on",
+        "plan the run again: batch plan",
+    )
+
+
+def _of_shard(work: BatchWork, rows: "ibis.Table") -> "ibis.Table":
+    if work.shard is None:
+        return rows
+    return rows.filter(work.shard.shard.holds(rows, work.contract))
 
 
 def _say_refused(work: BatchWork, source: str, divided: FileRows) -> BatchWork:
@@ -223,7 +256,8 @@ def score_rows(work: BatchWork) -> BatchWork:
     require_answers(fields, work.contract, model.contract)
     names = pa.repeat(work.run_id, rows.num_rows) if work.days is None else day_names(rows)
     scored = _score(rows, work.contract, model, work.champion, names, fields)
-    known = training_rows(rows, work.contract, work.lakehouse, work.champion)
+    shard = work.shard.shard if work.shard else None
+    known = training_rows(rows, work.contract, work.lakehouse, work.champion, shard)
     return replace(work, scored=scored.append_column(TRAINING_ROW, [known.tolist()]))
 
 
@@ -237,19 +271,28 @@ def _with_windows(work: BatchWork, rows: "pa.Table", model: Contract) -> "pa.Tab
         return rows
     if work.data is None:
         learned = project_contract(work.settings, work.contract)
-        snapshot = gold_snapshot(work.lakehouse, work.contract)
-        if gold_holds_windows(work.lakehouse, model, learned, snapshot):
+        if gold_holds_windows(work.lakehouse, model, learned, _gold(work)):
             return rows
     step(f"windows: what the sources say of {rows.num_rows} rows at their times")
     return table_with_windows(work.lakehouse, rows, model)
 
 
 def store_predictions(work: BatchWork) -> BatchWork:
-    """Write the scored rows to the predictions table, in place of those of the same run or days."""
-    step("store: writing the predictions table")
+    """Write the scored rows to the predictions table, in place of those of the same run or days.
+
+    Those of a shard wait in a table of their own, until the run is complete.
+    """
     scored = _table(work.scored, "score_rows")
+    if work.shard is not None:
+        step(f"store: writing shard {work.shard.shard}")
+        named = scored.append_column(SHARD, [[work.shard.key] * scored.num_rows])
+        own = Partitions(SHARD, (work.shard.key,))
+        work.lakehouse.overwrite(prediction_shards_table(work.contract), named, own)
+        return work
+    step("store: writing the predictions table")
     if work.days is not None:
-        replace_days(work.lakehouse, work.contract, work.days, scored)
+        with work.lakehouse.staged(scored) as rows:
+            replace_days(work.lakehouse, work.contract, work.days, rows)
         return work
     run = Partitions("run_id", (work.run_id,))
     work.lakehouse.overwrite(predictions_table(work.contract), scored, run)

@@ -12,6 +12,7 @@ from goldpath.contract import EVENT_TIME, Contract
 from goldpath.errors import ProjectError
 from goldpath.lake.gold_frame import read_gold
 from goldpath.lake.lakehouse import Lakehouse, LakehouseError
+from goldpath.lake.shards import Shard
 from goldpath.learning.frames import model_frame
 from goldpath.model_version import ModelVersion
 from goldpath.presentation import step
@@ -29,18 +30,26 @@ class UnknownTrainingRowsError(ProjectError):
 
 
 def training_rows(
-    rows: "pa.Table", contract: Contract, lakehouse: Lakehouse, champion: ModelVersion
+    rows: "pa.Table",
+    contract: Contract,
+    lakehouse: Lakehouse,
+    champion: ModelVersion,
+    shard: Shard | None = None,
 ) -> np.ndarray:
     """As `known_training_rows`; where nobody can tell, no row is, and that is said."""
     try:
-        return known_training_rows(rows, contract, lakehouse, champion)
+        return known_training_rows(rows, contract, lakehouse, champion, shard)
     except UnknownTrainingRowsError as error:
         step(f"no row is marked as the champion's own: {error.message}")
         return np.zeros(rows.num_rows, dtype=bool)
 
 
 def known_training_rows(
-    rows: "pa.Table", contract: Contract, lakehouse: Lakehouse, champion: ModelVersion
+    rows: "pa.Table",
+    contract: Contract,
+    lakehouse: Lakehouse,
+    champion: ModelVersion,
+    shard: Shard | None = None,
 ) -> np.ndarray:
     """Which rows were in the gold table when the champion was trained: booleans, shape (rows,).
 
@@ -49,6 +58,7 @@ def known_training_rows(
         contract: Names the columns.
         lakehouse: Where gold is.
         champion: The version that scores.
+        shard: Where the rows are those of a shard; then only its training rows are read.
 
     Raises:
         UnknownTrainingRowsError: If its data cannot be read, or lacks columns of the contract.
@@ -59,7 +69,9 @@ def known_training_rows(
             f"(tag {SNAPSHOT_TAG})"
         )
     try:
-        gold = read_gold(lakehouse, contract, int(champion.tags[SNAPSHOT_TAG]))
+        # A row without an entity may have had another number, and so another shard.
+        part = shard if contract.entity else None
+        gold = read_gold(lakehouse, contract, int(champion.tags[SNAPSHOT_TAG]), part)
     except LakehouseError as error:
         raise UnknownTrainingRowsError(
             f"the data that version {champion.version} was trained on cannot be compared with: "

@@ -1,6 +1,6 @@
 """A batch inference between its steps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from goldpath.contract import Contract
 from goldpath.errors import NothingToDoError
 from goldpath.jobs.batch.days import Days
+from goldpath.jobs.batch.plans import PlannedShard
 from goldpath.jobs.step_order import Step, checked_steps
 from goldpath.model_version import ModelVersion
 from goldpath.project import ProjectDefinitionError, naming, place_of
@@ -34,6 +35,7 @@ class BatchWork:
         champion: The version that scores.
         data: The file that is scored; None for the gold table.
         days: The days of gold that are scored; None for all rows.
+        shard: The part of a planned run that is scored; None for all of it.
         run_id: Name of the run; empty until the rows are loaded where nobody gave one.
         source: What was loaded, for people.
         refused_rows: Rows of a file that do not fulfil the contract.
@@ -62,6 +64,7 @@ class BatchWork:
     champion: ModelVersion
     data: Path | None = None
     days: Days | None = None
+    shard: PlannedShard | None = None
     run_id: str = ""
     source: str = ""
     refused_rows: int = 0
@@ -83,7 +86,12 @@ def run_steps(
             one without a type; names its file and line.
         NothingToDoError: If a step of the project leaves no row to score.
     """
-    for each in checked_steps(handed_over, engine, "batch"):
+    return run_each(work, checked_steps(handed_over, engine, "batch"), engine)
+
+
+def run_each(work: BatchWork, steps: Sequence[Step], engine: Sequence[Step]) -> BatchWork:
+    """The same for some steps of a recipe that has been checked."""
+    for each in steps:
         work = each(work) if each in engine else _own(each, work)
     return work
 

@@ -18,6 +18,7 @@ from goldpath.drift.profile import DriftError
 from goldpath.drift.windows import Times, window_starts
 from goldpath.errors import NotEnoughDataError
 from goldpath.jobs.batch.days import is_day
+from goldpath.jobs.batch.plans import unfinished_run
 from goldpath.jobs.batch.training_rows import training_rows
 from goldpath.jobs.data.recipes import clean_file
 from goldpath.jobs.drift.history import JudgedWindow
@@ -33,6 +34,7 @@ from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.lake.lakehouse import Lakehouse
 from goldpath.lake.tables import TRAINING_ROW, gold_table, predictions_table
 from goldpath.learning.scoring import ModelVersion
+from goldpath.presentation import step
 from goldpath.quality.file_rows import typed_frame
 from goldpath.settings import Settings
 from goldpath.settings.monitoring import WindowLength
@@ -292,6 +294,8 @@ def _rows_of_batch(place: Place) -> CurrentRows:
     lakehouse, contract, champion = place.lakehouse, place.contract, place.champion
     table = predictions_table(contract)
     nothing = CurrentRows("batch", "no batch run", typed_features([], contract))
+    if unfinished := unfinished_run(lakehouse, contract):
+        step(f"{table}: {unfinished}; what was scored before it is judged")
     if not lakehouse.exists(table):
         return nothing
     scored = lakehouse.read(table)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from goldpath.contract import Contract, parse_contract
 from goldpath.errors import ProjectError
 from goldpath.features.learned import changed_features, learned_contract
+from goldpath.jobs.batch.plans import unfinished_run
 from goldpath.jobs.data.source_tables import noted_faults
 from goldpath.jobs.models.summaries import definitions_said, states_of_models
 from goldpath.lake.connection import open_lakehouse
@@ -141,6 +142,8 @@ def _tables(
             tables[str(table)] = f"{snapshot.rows} rows" if snapshot else "missing"
             last = gold_table(contract) if of is contract else silver_table(of)
             missing = missing or (snapshot is None and table == last)
+        if unfinished := unfinished_run(lakehouse, contract):
+            tables[str(predictions_table(contract))] += f"; {unfinished}"
     except ProjectError as error:
         return {"lake": f"unknown: {error.message}"}, error.fix or "make data"
     return tables, "make data" if missing else ""

@@ -211,6 +211,8 @@ def _adapt(node: "Node", changes: Mapping[str, Any] | None) -> "Node":
     if isinstance(node, ops.RegexReplace) and isinstance(node.replacement, ops.Literal):
         replacement = re.sub(r"\\(\d)", r"$\1", node.replacement.value)
         return ops.RegexReplace(node.arg, node.pattern, replacement)
+    if isinstance(node, ops.HexDigest) and node.how == "md5":
+        return _md5(node.arg)
     return node
 
 
@@ -296,6 +298,20 @@ def _at_utc(moment: "Value") -> "Value":
 def _replace_pattern(text: "ibis.Value", pattern: str, form: str) -> "ibis.Value":
     _, regexp_replace = _builtins()
     return regexp_replace(text, pattern, form)
+
+
+def _md5(text: "Value") -> "Node":
+    """A text's digest as DuckDB writes it: Athena's is of bytes, and in capital letters."""
+    import ibis
+
+    def to_utf8(text: Any) -> Any: ...
+
+    # To SQLGlot a function of this name gives text, which it writes as LOWER(TO_HEX(MD5(…))).
+    def md5(content: Any) -> Any: ...
+
+    builtin = ibis.udf.scalar.builtin
+    content = builtin(to_utf8, signature=(("string",), "binary"))(text.to_expr())
+    return builtin(md5, signature=(("binary",), "string"))(content).op()
 
 
 # ---- the SQL tree: names, types and literals

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow.sdk import Asset, Context
+from airflow.sdk import Asset, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
 # The commands' exit codes: the work was done before, a check says no, and too few rows.
@@ -50,7 +50,7 @@ class Runner:
     shares_reports: bool = True
 
 
-class Command:
+class Command(BaseOperator):
     """A command of the project. A run that is asked for what its DAG does not know fails here.
 
     Attributes:
@@ -78,7 +78,9 @@ class Command:
         renews: Mapping[str, Asset] | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(outlets=list((renews or {}).values()), **options)
+        if renews:  # not else: a task that is mapped brings its own, empty ones
+            options["outlets"] = list(renews.values())
+        super().__init__(**options)
         self.words = words
         self.optional = optional
         self.variables = variables

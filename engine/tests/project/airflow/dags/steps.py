@@ -92,6 +92,7 @@ WHEN_ASSETS_ARE_NEW = "@assets"  # as a schedule, besides Airflow's own
 
 # Every command has this variable. A word that starts with $ is a shell variable, see `step`.
 RUN_ID = f"${RUN_ID_VARIABLE}"
+SHARD_VARIABLE = "SHARD"
 
 
 def read_settings(root: Path) -> dict[str, Any]:
@@ -117,6 +118,7 @@ def over(stronger: Any, weaker: Any) -> Any:
 
 
 SETTINGS = read_settings(Path(PROJECT_ROOT))
+BATCH_SHARDS = SETTINGS.get("batch_shards", 1)  # of a batch inference
 
 
 def dag(
@@ -219,6 +221,7 @@ def step(
     variables: Mapping[str, str] | None = None,
     accepted: int | None = None,
     model: ModelOfProject = MODELS[0],
+    shards: int = 0,
     **options: Any,
 ) -> Any:
     """A task that runs `python -m PACKAGE COMMAND` in the project's folder, by the chosen runner.
@@ -234,6 +237,7 @@ def step(
         variables: The command's environment, as Jinja; what is empty is left out.
         accepted: An exit code that counts as success, beside 0.
         model: The model that the command is about.
+        shards: So many tasks at once, each with its own retries: `--shard` says which one it is.
         **options: Passed on to the task: `only_if` names a parameter that must be on; `backfills`
             says whether a backfill makes sense, `skips_backfills` leaves the task out of one;
             `leaves_report` that the next task reads what it leaves in reports/;
@@ -244,6 +248,7 @@ def step(
     Returns:
         The operator.
     """
+    command = [*command, *(("--shard", f"${SHARD_VARIABLE}") if shards else ())]
     quoted = [f'"{word}"' if word.startswith("$") else shlex.quote(word) for word in command]
     environment = {"PYTHONUNBUFFERED": "1", MODEL_VARIABLE: model.name, **(variables or {})}
     optional = {}
@@ -256,14 +261,19 @@ def step(
     ending = ["exec", *line]
     if accepted is not None:
         ending = [*line, f"|| (code=$?; [ $code = {accepted} ] || exit $code)"]
-    return Step(
-        task_id=task_id,
-        words=[".venv/bin/python", "-m", PIPELINE["package"], *command],
-        optional=optional,
-        variables=environment,
+    of_task = {
+        "task_id": task_id,
+        "words": [".venv/bin/python", "-m", PIPELINE["package"], *command],
+        "optional": optional,
+        "skip_on_exit_code": [NOTHING_TO_DO],
         **RUNNER.options(task_id, " ".join(ending)),
-        **{"skip_on_exit_code": [NOTHING_TO_DO], **options},
-    )
+        **options,
+    }
+    if not shards:
+        return Step(variables=environment, **of_task)
+    each = [{**environment, SHARD_VARIABLE: str(number)} for number in range(1, shards + 1)]
+    limit = {"max_active_tis_per_dag": shards}
+    return Step.partial(**of_task, **limit).expand(variables=each)
 
 
 def given(name: str) -> str:
