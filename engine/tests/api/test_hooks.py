@@ -244,6 +244,22 @@ def test_a_hook_refuses_before_anything_is_scored_on_every_route_that_tells_a_pr
         assert value(client, "ml_requests_total", **refused) == 1
 
 
+def test_automls_routes_are_no_way_past_the_hooks_to_a_registered_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: Calls = []
+    monkeypatch.setenv("MLOPS_AUTOML__ROUTES", "true")
+    with service(tmp_path, monkeypatch, watching(calls)) as client:
+        body = {"model_id": "v1", "instances": ROWS[:2]}
+        answer = client.post("/api/automl/models/predict", json=body)
+        problem = answer.json()
+
+    assert answer.status_code == 409, answer.text
+    assert "v1 is a registered version" in problem["detail"]
+    assert "POST /predict/batch" in problem["fix"]
+    assert (calls, logged(tmp_path)) == ([], [])
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_hook_that_fails_is_a_problem_that_names_it_and_what_was_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
