@@ -31,8 +31,9 @@ def for_project(finding: Finding) -> Finding:
         if finding.about == "groups"
         else "the test rows are divided at random, so the test score is for rows of the same time"
     )
-    otherwise = f"{adopted} to divide the test rows so, too"
-    return replace(finding, done=f"{finding.done}; {test}", option=f"{denied}, or {otherwise}")
+    new = "they have new ones" if finding.about == "groups" else "they are newer"
+    option = f"{denied}; where {new}, {adopted}: the test rows are then divided so, too"
+    return replace(finding, done=f"{finding.done}; {test}", option=option)
 
 
 def _adopted(finding: Finding) -> str:
