@@ -95,8 +95,8 @@ def find_structure(
         asked = _without_key(groups, missing)
         return Structure("groups", None, codes, groups, repeating, asked)
     if groups is not None and groups is not False:
-        codes, missing = codes_of(pd.Series(groups))
-        asked = _without_key("the groups", int(missing.sum()))
+        codes, is_missing = codes_of(pd.Series(groups))
+        asked = _without_key("the groups", int(is_missing.sum()))
         return Structure("groups", None, codes, "", repeating, asked)
     target = signals(task)
     told = keys(features, repeating, target) if target else []
