@@ -1,6 +1,7 @@
 """A search sees from the table whether rows follow each other in time or belong to groups."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,12 @@ from goldpath.automl.structure.findings import Finding
 from goldpath.automl.structure.keys import never_come_back
 from goldpath.automl.structure.structure import Structure, find_structure
 from goldpath.automl.task import make_task
+from goldpath.contract import ROW_ID, Contract
 from goldpath.errors import ProjectError
-from goldpath.jobs.training.findings import for_project
+from goldpath.jobs.training.automl import _folds
+from goldpath.jobs.training.findings import for_project, in_project
+from goldpath.learning.frames import model_frame
+from goldpath.settings import Settings
 
 ROWS = 600
 Table = tuple[pd.DataFrame, np.ndarray]
@@ -265,6 +270,36 @@ def test_in_a_project_findings_name_settings_and_commands_that_do_what_they_say(
         assert "If so, say TIME=COLUMN to make adopt, with a column added" in several
     key = Finding("key", "v", "hardly a value", "v is no feature")
     assert for_project(key) == key
+
+
+def test_in_a_project_the_look_goes_on_where_rows_have_copies(project: Settings) -> None:
+    contract = Contract.model_validate(
+        {
+            "dataset": "visits",
+            "problem": "regression",
+            "source": {"path": "visits.csv"},
+            "target": {"column": "pressure"},
+            "features": [
+                {"name": "patient_id", "type": "category"},
+                {"name": "height", "type": "number"},
+                {"name": "x", "type": "number"},
+            ],
+        }
+    )
+    frame, target = grouped(0, "text")
+    rows = frame.assign(pressure=target, **{ROW_ID: np.arange(ROWS)})
+    rows.iloc[1, :4] = rows.iloc[0, :4]
+    work: Any = SimpleNamespace(train_rows=rows, contract=contract, settings=project)
+
+    told = _folds(work)
+    table = model_frame(rows, contract), rows["pressure"].to_numpy()
+    result = in_project(
+        find_model(*table, "regression", Budget(trials=1), families=["linear"], **told)
+    )
+
+    assert list(told) == ["together"]
+    assert result.folds_by == "groups"
+    assert "ID=patient_id to make adopt" in result.findings[0].option
 
 
 def test_a_key_whose_values_do_not_come_back_is_no_feature() -> None:

@@ -6,7 +6,7 @@ signature, card, drift reference and gate as any other.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.util import find_spec
@@ -25,7 +25,7 @@ from goldpath.contract import Contract
 from goldpath.features.learned import learned_contract
 from goldpath.jobs.training.automl_store import AUTOML, held_out_scores, store_ensemble
 from goldpath.jobs.training.checks import rows_digest
-from goldpath.jobs.training.findings import for_project
+from goldpath.jobs.training.findings import for_project, in_project
 from goldpath.jobs.training.inputs import inputs_digest
 from goldpath.jobs.training.record import logged_result
 from goldpath.jobs.training.results import EnsembleSearch, Found, TrainingResult
@@ -208,11 +208,7 @@ def search_ensemble(
             on_finding=lambda finding: step(for_project(finding).sentence),
             **_folds(work),
         )
-    found = replace(
-        found,
-        findings=tuple(map(for_project, found.findings)),
-        folds_by="time" if found.folds_by == "own" else found.folds_by,
-    )
+    found = in_project(found)
     store_ensemble(work.manager, work.run.run_id, contract, found)
     _report(work, plan, found)
     weights: dict[str, float] = {}

@@ -3,10 +3,20 @@
 import re
 from dataclasses import replace
 
+from goldpath.automl.result import AutoMLResult
 from goldpath.automl.structure.findings import Finding
 
 ROLES = {"order": "TIME", "groups": "ID"}
 """The option of `make adopt` that says it once for folds, test rows and service."""
+
+
+def in_project(found: AutoMLResult) -> AutoMLResult:
+    """A search's result as a project's report tells it: folds of its own are by time."""
+    return replace(
+        found,
+        findings=tuple(map(for_project, found.findings)),
+        folds_by="time" if found.folds_by == "own" else found.folds_by,
+    )
 
 
 def for_project(finding: Finding) -> Finding:
