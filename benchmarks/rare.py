@@ -5,7 +5,8 @@ settings and a fit of its winner. Theirs: LightGBM, whose trees, leaves, rate, r
 tree, regularisation and weight of the positive class Optuna tunes in 30 trials for the average
 precision over the same three folds. Both learn from the same 182 positive rows (seed 1). The ratio
 is that of the average precisions on the split's test rows; their 46 positive ones hardly tell two
-models apart, so `further_ratio` is that on a million further rows of the same kind.
+models apart, as its interval shows, so `further_ratio` is that on a million further rows of the
+same kind. Intervals are paired bootstraps over rows: both models see the same draw.
 
     python benchmarks/rare.py [--seed 1]
 """
@@ -20,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 RESULT = Path(__file__).parent / "results" / "rare.json"
-ROWS, FURTHER_ROWS, TRIALS = 200_000, 1_000_000, 30
+ROWS, FURTHER_ROWS, TRIALS, RESAMPLES = 200_000, 1_000_000, 30, 200
 NUMBERS = 8
 PLANS = ["basic", "plus", "family", "team"]
 
@@ -50,12 +51,14 @@ def main() -> int:
     theirs, parameters = tuned_lightgbm(split.train, folds, settings.seed)
     theirs_seconds = time.process_time() - started
 
+    tables = {"further": further, "test": split.test}
+    scores = {
+        name: {"project": np.asarray(model.predict(rows).scores), "lightgbm": theirs(rows)}
+        for name, rows in tables.items()
+    }
     found = {
-        name: {
-            "project": precision(rows, model.predict(rows).scores),
-            "lightgbm": precision(rows, theirs(rows)),
-        }
-        for name, rows in {"further": further, "test": split.test}.items()
+        name: {who: precision(tables[name], each) for who, each in of_rows.items()}
+        for name, of_rows in scores.items()
     }
 
     def ratio(rows: str) -> float:
@@ -68,6 +71,7 @@ def main() -> int:
         "n": ROWS,
         "details": {
             "further_ratio": ratio("further"),
+            "intervals": {name: interval(tables[name], scores[name]) for name in tables},
             "average_precision": found,
             "positive_rows": {
                 "train": int((split.train["y"] == "yes").sum()),
@@ -143,6 +147,22 @@ def precision(rows: pd.DataFrame, scores: Any) -> float:
     from sklearn.metrics import average_precision_score
 
     return round(float(average_precision_score(rows["y"] == "yes", np.asarray(scores))), 4)
+
+
+def interval(rows: pd.DataFrame, scores: dict[str, Any]) -> list[float]:
+    """Where the ratio lies with 95 %, had other rows been drawn: a paired Poisson bootstrap."""
+    from sklearn.metrics import average_precision_score
+
+    positive, random = rows["y"] == "yes", np.random.default_rng(0)
+    ratios = []
+    for _ in range(RESAMPLES):
+        weights = random.poisson(1, len(rows))
+        ours, theirs = (
+            average_precision_score(positive, scores[who], sample_weight=weights)
+            for who in ("project", "lightgbm")
+        )
+        ratios.append(ours / theirs)
+    return [round(float(each), 3) for each in np.percentile(ratios, [2.5, 97.5])]
 
 
 def tuned_lightgbm(train: pd.DataFrame, folds: Any, seed: int) -> tuple[Any, dict[str, Any]]:

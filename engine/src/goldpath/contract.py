@@ -87,7 +87,8 @@ class Contract(RowContract):
             Values of a category are the groups; a number is divided into quarters.
         decision_threshold: Of a model version: the positive class is decided where its probability
             is above this; None: the most probable class. `config/project.yaml` holds none.
-        decision_thresholds: Of a version of several classes: see `DecisionRule`.
+        decision_thresholds: Of a version of several classes: see `DecisionRule`. Empty: they were
+            tuned, and the most probable class was best.
         decision_unsure: Of a model version with a threshold: from the first to the second
             probability, both included, the decision is `unsure`.
         prediction_interval: Of a model version of a regression: what lies around its answers.

@@ -72,7 +72,7 @@ class Target(Part):
             raise ValueError("decision_thresholds is for a target of three classes or more")
         if strange := [name for name in thresholds if name not in self.classes]:
             raise ValueError(f"decision_thresholds names labels that are no classes: {strange}")
-        if not thresholds or not set(self.classes) - set(thresholds):
+        if not set(self.classes) - set(thresholds):
             raise ValueError("decision_thresholds must leave a class without one")
 
     @model_validator(mode="before")

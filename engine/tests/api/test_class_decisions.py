@@ -8,6 +8,7 @@ from starlette.testclient import TestClient as PlainClient
 
 from goldpath.compiled.json_rows import JsonRows
 from goldpath.compiled.native import find_compiler
+from goldpath.contract import Contract
 from goldpath.learning.decision.threshold import rule_of
 from goldpath.serving.lane.fast_lane import FastLane
 from goldpath.serving.lane.request_structs import DecodedBatch
@@ -28,20 +29,29 @@ def expected(rows: list[dict[str, object]]) -> list[str]:
 
 @pytest.fixture(params=["lane", "app"])
 def client(request: pytest.FixtureRequest, make_client: MakeClient) -> Iterator[PlainClient]:
+    yield from client_of(CONTRACT, request.param, make_client)
+
+
+@pytest.fixture(params=["lane", "app"])
+def without_lines(request: pytest.FixtureRequest, make_client: MakeClient) -> Iterator[PlainClient]:
+    """A version whose thresholds were tuned, and none was better than the most probable class."""
+    contract = contract_of("multiclass").with_parts(decision_thresholds={})
+    yield from client_of(contract, request.param, make_client)
+
+
+def client_of(contract: Contract, via: str, make_client: MakeClient) -> Iterator[PlainClient]:
     shelf = Shelf()
-    shelf.put(replace(fitted("multiclass"), contract=CONTRACT))
+    shelf.put(replace(fitted("multiclass"), contract=contract))
     fast = make_client("multiclass", shelf)
-    if request.param == "lane":
+    if via == "lane":
         yield fast
         return
     lane: FastLane = fast.app  # type: ignore[assignment]
     yield TestClient(lane.app, raise_server_exceptions=False)
 
 
-def names_of(decided: str) -> list[str]:
-    """The fields of an item: a class without a threshold shows none."""
-    shown = ["threshold"] if decided in LINES else []
-    return ["prediction", "decision", *shown, "probabilities", "prediction_id"]
+NAMES = ["prediction", "decision", "threshold", "probabilities", "prediction_id"]
+"""The fields of an item, whatever is decided: the threshold of a class without one is null."""
 
 
 @pytest.mark.parametrize("text", ["one", "never seen"], ids=["read in C", "decoded"])
@@ -61,9 +71,9 @@ def test_rows_are_decided_alike_alone_in_batches_and_by_mlflows_protocol(
     for answers in (alone, together):
         assert [each["prediction"] for each in answers] == wanted
         assert [each["decision"] for each in answers] == wanted
-        assert [each.get("threshold") for each in answers] == [LINES.get(each) for each in wanted]
-    assert [list(each) for each in together] == [names_of(each) for each in wanted]
-    assert [list(each)[:-2] for each in alone] == [names_of(each) for each in wanted]
+        assert [each["threshold"] for each in answers] == [LINES.get(each) for each in wanted]
+    assert [list(each) for each in together] == [NAMES] * len(wanted)
+    assert [list(each)[:-2] for each in alone] == [NAMES] * len(wanted)
     assert invoked == {
         "predictions": wanted,
         "decisions": wanted,
@@ -77,3 +87,28 @@ def test_rows_are_decided_alike_alone_in_batches_and_by_mlflows_protocol(
         request = client.build_request("POST", "/predict/batch", json=body)
         kind = JsonRows if text == "one" else DecodedBatch
         assert isinstance(model.rows(request.content), kind)
+
+
+@pytest.mark.parametrize("text", ["one", "never seen"], ids=["read in C", "decoded"])
+def test_a_version_that_tuned_and_kept_no_threshold_answers_with_the_same_fields(
+    without_lines: PlainClient, text: str
+) -> None:
+    rows = [row | {"free text": text} for row in ROWS]
+    wanted = fitted("multiclass").predict(rows).values
+    body = {"instances": rows}
+
+    alone = [without_lines.post("/predict", json={"features": row}).json() for row in rows[:3]]
+    together = without_lines.post("/predict/batch", json=body).json()["predictions"]
+    invoked = without_lines.post("/invocations", json=body).json()
+
+    assert [list(each) for each in together] == [NAMES] * len(rows)
+    assert [list(each)[:-2] for each in alone] == [NAMES] * 3
+    assert [(each["decision"], each["threshold"]) for each in together] == [
+        (each, None) for each in wanted
+    ]
+    assert invoked == {
+        "predictions": wanted,
+        "decisions": wanted,
+        "thresholds": [None] * len(rows),
+    }
+    assert without_lines.get("/model").json()["thresholds"] == {}

@@ -45,7 +45,7 @@ def test_what_is_personal_is_not_shown_of_a_series_without_a_key_either() -> Non
     champion: Any = SimpleNamespace(model=model)
     explanations._explainer = (champion, explainer)
 
-    (found,) = explanations._explain(champion, None, None)
+    (found,) = explanations._explain(explanations._ready(champion, None, None))
 
     assert {each.feature: each.value for each in found.contributions} == {"hour": 3, "lag": None}
 

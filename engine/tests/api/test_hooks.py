@@ -1,5 +1,6 @@
 """A project's hooks and metrics of its own: what they see, on which routes, and where they fail."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -28,6 +29,7 @@ from goldpath.project import ProjectDefinitionError
 from goldpath.serving.answers.metric_series import FAILURES
 from goldpath.serving.answers.own_fields import row_of
 from goldpath.serving.api import app_around, create_app
+from goldpath.serving.explanations import MOST_WAITING
 from goldpath.serving.lane.fast_lane import FastLane
 from goldpath.serving.lane.request_structs import DecodedBatch
 from goldpath.serving.prediction_log import read_log
@@ -242,6 +244,58 @@ def test_a_hook_refuses_before_anything_is_scored_on_every_route_that_tells_a_pr
         assert value(client, "probability_count", model_version="1") in (None, 0)
         refused = {"method": "POST", "route": "/predict", "status": "451"}
         assert value(client, "ml_requests_total", **refused) == 1
+
+
+def test_automls_routes_are_no_way_past_the_hooks_to_a_registered_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: Calls = []
+    monkeypatch.setenv("MLOPS_AUTOML__ROUTES", "true")
+    with service(tmp_path, monkeypatch, watching(calls)) as client:
+        body = {"model_id": "v1", "instances": ROWS[:2]}
+        answer = client.post("/api/automl/models/predict", json=body)
+        problem = answer.json()
+
+    assert answer.status_code == 409, answer.text
+    assert "v1 is a registered version" in problem["detail"]
+    assert "POST /predict/batch" in problem["fix"]
+    assert (calls, logged(tmp_path)) == ([], [])
+
+
+def test_a_slow_hook_holds_up_its_own_explanation_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, waiting = threading.Event(), threading.Semaphore(0)
+    slow = ROWS[0]
+
+    def asks_a_database(request: PredictionRequest) -> None:
+        if request.rows[0]["2nd call"] == slow["2nd call"]:
+            waiting.release()
+            assert go_on.wait(30)
+
+    other = next(row for row in ROWS if row["2nd call"] != slow["2nd call"])
+    with service(tmp_path, monkeypatch, Hooks(before=[asks_a_database]), shelf_of("binary")) as c:
+        statuses: list[int] = []
+        threads = [
+            threading.Thread(
+                target=lambda: statuses.append(
+                    c.post("/explain", json={"features": slow}).status_code
+                )
+            )
+            for _ in range(MOST_WAITING)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in threads:
+                assert waiting.acquire(timeout=10)
+            assert c.post("/explain", json={"features": other}).status_code == 200
+            assert statuses == []
+        finally:
+            go_on.set()
+            for thread in threads:
+                thread.join()
+    assert statuses == [200] * MOST_WAITING
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

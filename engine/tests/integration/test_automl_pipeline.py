@@ -104,6 +104,7 @@ def test_the_report_and_every_configuration_are_in_mlflow(
     )
     assert len(said["leaderboard"]) == 4
     assert said["rows_seen"] is False
+    assert said["judged_on"] == "rows newer than those learned from"
     children = manager.client.search_runs(
         [manager.experiment_id()], f"tags.`mlflow.parentRunId` = '{found.run_id}'"
     )

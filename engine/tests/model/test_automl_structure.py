@@ -1,6 +1,7 @@
 """A search sees from the table whether rows follow each other in time or belong to groups."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,12 @@ from goldpath.automl.structure.findings import Finding
 from goldpath.automl.structure.keys import never_come_back
 from goldpath.automl.structure.structure import Structure, find_structure
 from goldpath.automl.task import make_task
+from goldpath.contract import ROW_ID, Contract
 from goldpath.errors import ProjectError
-from goldpath.jobs.training.automl import sentence_for_project
+from goldpath.jobs.training.automl import _folds
+from goldpath.jobs.training.findings import for_project, in_project
+from goldpath.learning.frames import model_frame
+from goldpath.settings import Settings
 
 ROWS = 600
 Table = tuple[pd.DataFrame, np.ndarray]
@@ -210,18 +215,91 @@ def test_an_order_that_is_told_and_seems_to_be_backwards_is_asked_for() -> None:
     assert structure_of(ordered(0, "text"), time_ordered=True).findings == ()
 
 
-def test_in_a_project_the_split_denies_what_was_found_and_the_contract_answers_questions() -> None:
-    asked = structure_of(grouped(0, "number"), time_ordered=False).findings[0]
-    sentence = sentence_for_project(replace(asked, question="New ones?"))
-    assert sentence.endswith("If so, say entity: patient_id in config/project.yaml.")
-    for used in (asked, structure_of(ordered(0, "text")).findings[0]):
-        denied = sentence_for_project(used)
-        assert "Say split: stratified in config/training.yaml where the rows to predict" in denied
-        assert "project.yaml" not in denied
+def test_rows_without_a_key_are_each_a_group_of_their_own() -> None:
+    frame, target = grouped(0, "text")
+    lost = np.arange(0, ROWS, 15)
+    frame.loc[lost, "patient_id"] = None
+    frame["same"] = "of all"
+
+    found, told = structure_of((frame, target)), structure_of((frame, target), groups="patient_id")
+    values = structure_of((frame, target), groups=frame["patient_id"].to_numpy())
+
+    for one in (found, told, values):
+        assert one.folds == "groups"
+        assert one.groups is not None
+        sizes = np.bincount(one.groups)
+        assert sizes[one.groups[lost]].tolist() == [1] * len(lost)
+        assert len(sizes) == frame["patient_id"].nunique() + len(lost)
+    assert "80 values in 560 rows and none in 40" in found.findings[0].evidence
+    assert "each of the 40 rows without one being a group of its own" in found.findings[0].done
+    for one, name in ((told, "patient_id"), (values, "the groups")):
+        assert one.findings[0].sentence == (
+            f"{name} has no value in 40 rows; each of these rows is a group of its own."
+        )
+
+
+def test_copies_of_rows_stay_together_and_do_not_end_the_look_for_order_and_groups() -> None:
+    copies = np.arange(ROWS)
+    copies[1] = 0
+
+    grouped_rows = structure_of(grouped(0, "text"), together=copies)
+    plain = structure_of(independent(0), together=copies)
+    ordered_rows = structure_of(ordered(0, "text"), together=copies)
+
+    assert (grouped_rows.folds, grouped_rows.group_column) == ("groups", "patient_id")
+    assert (plain.folds, plain.groups is copies, plain.findings) == ("random", True, ())
+    assert (ordered_rows.folds, ordered_rows.groups) == ("time", None)
+
+
+def test_in_a_project_findings_name_settings_and_commands_that_do_what_they_say() -> None:
+    groups = structure_of(grouped(0, "number")).findings[0]
+    used = for_project(groups).sentence
+    assert "the test score is for values of patient_id that are known" in used
+    assert "Say split: stratified in config/training.yaml where the rows to predict" in used
+    assert used.endswith(
+        "where they have new ones, ID=patient_id to make adopt, then make data: the test rows are "
+        "then divided so, too."
+    )
+    asked = for_project(replace(groups, question="New ones?")).sentence
+    assert asked.endswith("New ones? If so, say ID=patient_id to make adopt, then make data.")
+    in_time = for_project(structure_of(ordered(0, "text")).findings[0]).sentence
+    assert "the test score is for rows of the same time" in in_time
     unnamed = structure_of(ordered(0, "unnamed")).findings[0]
     for column in ("", "year, month"):
-        several = sentence_for_project(replace(unnamed, column=column))
-        assert "If so, say event_time in config/project.yaml, and add one column" in several
+        several = for_project(replace(unnamed, column=column)).sentence
+        assert "If so, say TIME=COLUMN to make adopt, with a column added" in several
+    key = Finding("key", "v", "hardly a value", "v is no feature")
+    assert for_project(key) == key
+
+
+def test_in_a_project_the_look_goes_on_where_rows_have_copies(project: Settings) -> None:
+    contract = Contract.model_validate(
+        {
+            "dataset": "visits",
+            "problem": "regression",
+            "source": {"path": "visits.csv"},
+            "target": {"column": "pressure"},
+            "features": [
+                {"name": "patient_id", "type": "category"},
+                {"name": "height", "type": "number"},
+                {"name": "x", "type": "number"},
+            ],
+        }
+    )
+    frame, target = grouped(0, "text")
+    rows = frame.assign(pressure=target, **{ROW_ID: np.arange(ROWS)})
+    rows.iloc[1, :4] = rows.iloc[0, :4]
+    work: Any = SimpleNamespace(train_rows=rows, contract=contract, settings=project)
+
+    told = _folds(work)
+    table = model_frame(rows, contract), rows["pressure"].to_numpy()
+    result = in_project(
+        find_model(*table, "regression", Budget(trials=1), families=["linear"], **told)
+    )
+
+    assert list(told) == ["together"]
+    assert result.folds_by == "groups"
+    assert "ID=patient_id to make adopt" in result.findings[0].option
 
 
 def test_a_key_whose_values_do_not_come_back_is_no_feature() -> None:
@@ -251,8 +329,9 @@ def test_a_key_whose_values_do_not_come_back_is_no_feature() -> None:
 
 
 def search(table: Table, **told: Any) -> AutoMLResult:
-    families = ("lightgbm", "linear", "extra_trees")
-    return find_model(*table, "regression", Budget(trials=6), families=families, seed=3, **told)
+    # A line and trees: the folds decide here, and not how long was searched.
+    families = ("extra_trees", "linear")
+    return find_model(*table, "regression", Budget(trials=2), families=families, seed=3, **told)
 
 
 def error(result: AutoMLResult, table: Table) -> float:

@@ -1,11 +1,14 @@
 """Thresholds of several classes: one rule for a row and for many, tuned or fixed, and refused."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import metrics
 
+from goldpath import Model, metric
 from goldpath.contract import Contract, dump_contract, parse_contract
 from goldpath.jobs.models.differing_settings import _unfit
 from goldpath.judging.card import _decisions
@@ -17,8 +20,11 @@ from goldpath.learning.decision.choice import (
     needs_predictions,
     require_tunable,
 )
+from goldpath.learning.decision.chosen import metric_named
 from goldpath.learning.decision.fields import fields_of
+from goldpath.learning.decision.lines import _moving
 from goldpath.learning.decision.threshold import DecisionRule, rule_of, scores_of
+from goldpath.learning.decision.worth import MOST_ROWS, worth_of_decisions
 from goldpath.learning.families import FAMILIES
 from goldpath.learning.predictions import Predictions
 from goldpath.learning.search import held_out_predictions, unseen_scores
@@ -97,7 +103,6 @@ def test_a_contract_keeps_the_thresholds_and_refuses_what_cannot_be() -> None:
     for lines, said in (
         ({"d": 0.3}, "no classes"),
         ({"a": 0.1, "b": 0.1, "c": 0.1}, "leave a class without"),
-        ({}, "leave a class without"),
     ):
         with pytest.raises(ValueError, match=said):
             with_lines(lines)
@@ -147,7 +152,7 @@ def test_thresholds_are_tuned_for_a_metric_and_only_of_the_rarer_classes() -> No
     assert balanced(rule_of(found.of(SEVERAL))) > balanced(DecisionRule(None)) + 0.1
 
 
-def test_where_the_most_probable_class_is_best_there_are_no_thresholds() -> None:
+def test_where_the_most_probable_class_is_best_the_version_says_so_and_keeps_its_fields() -> None:
     truth = np.array(["a", "b", "c"] * 40)
     probabilities = np.eye(3)[[0, 1, 2] * 40] * 0.97 + 0.01
     found = chosen_decision(
@@ -158,7 +163,64 @@ def test_where_the_most_probable_class_is_best_there_are_no_thresholds() -> None
         probabilities,
         pd.DataFrame(index=range(len(truth))),
     )
-    assert found == Decided()
+    assert found == Decided(thresholds={})
+    version = parse_contract(dump_contract(found.of(SEVERAL)))
+    assert version.decision_thresholds == {}
+    assert rule_of(version).labels(probabilities).tolist() == [0, 1, 2] * 40
+    assert rule_of(version).label([0.3, 0.4, 0.3]) == 1
+    assert fields_of(version).names == fields_of(with_lines(LINES)).names
+    assert fields_of(version).of_row("b", 0.5) == ("b", None)
+    facts: Any = type("Facts", (), {"contract": version})
+    assert "most probable class is decided" in _decisions(facts)
+
+
+def test_the_sweep_over_a_class_decides_as_the_rule_does() -> None:
+    answers = np.random.default_rng(5).dirichlet([2.0, 1.0, 0.5, 0.5], 3_000).round(2)
+    for lines in ([None, 0.3, None, None], [None, 0.3, 0.2, 0.9], [0.5, None, 0.05, None]):
+        places_at = _moving(answers, lines, 2)
+        for line in (0.01, 0.1, 0.13, 0.5, 0.99):
+            rule = DecisionRule(None, by_class=(*lines[:2], line, *lines[3:]))
+            assert places_at(line).tolist() == rule.labels(answers).tolist()
+
+
+def test_a_metric_by_counts_is_the_metric_by_rows() -> None:
+    truth, probabilities = rare_classes(600)
+    places = probabilities.argmax(axis=1)
+    labels = np.array(SEVERAL.target.classes)[places]
+    for name, of_rows in (
+        ("accuracy", metrics.accuracy_score),
+        ("balanced_accuracy", metrics.balanced_accuracy_score),
+        ("f1_macro", partial(metrics.f1_score, average="macro")),
+    ):
+        metric = metric_named(name, ENGINES_OWN, SEVERAL, "decision.tune_for")
+        assert metric is not None
+        by_counts = worth_of_decisions(SEVERAL, metric, truth, probabilities, pd.DataFrame())
+        assert by_counts(places) == pytest.approx(of_rows(truth, labels))
+
+
+def test_a_metric_of_ones_own_sees_a_draw_of_many_rows_and_the_training_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    truth, probabilities = rare_classes(MOST_ROWS + 10_000)
+    seen: list[int] = []
+
+    def hits(truth: np.ndarray, decided: np.ndarray, rows: pd.DataFrame) -> float:
+        assert (rows["truth"].to_numpy() == truth).all(), "rows and truths belong together"
+        seen.append(len(truth))
+        return float(np.mean([(decided[truth == name] == name).mean() for name in "abc"]))
+
+    found = chosen_decision(
+        SEVERAL,
+        DecisionSettings(tune_for="hits"),
+        Model(metrics=[metric(hits)]),
+        truth,
+        probabilities,
+        pd.DataFrame({"truth": truth}),
+    )
+
+    assert set(seen) == {MOST_ROWS}
+    assert set(found.thresholds or ()) == {"b", "c"}
+    assert "hits is computed on 50,000 of 60,000 rows" in " ".join(capsys.readouterr().err.split())
 
 
 def test_rows_that_a_fold_holds_out_have_probabilities_and_labels_of_the_thresholds() -> None:

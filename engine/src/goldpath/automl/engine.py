@@ -25,6 +25,7 @@ from goldpath.automl.columns import check_table
 from goldpath.automl.folds import FEW_ROWS, RowNumbers
 from goldpath.automl.result import AutoMLResult, HistoryPoint
 from goldpath.automl.run import Run
+from goldpath.automl.structure.findings import Finding
 from goldpath.automl.structure.structure import Groups, find_structure
 from goldpath.automl.task import Problem, Task, make_task
 from goldpath.errors import ProjectError
@@ -60,6 +61,8 @@ def find_model(
     storage: "str | Path | BaseStorage | None" = None,
     study: str = "automl",
     on_progress: Callable[[HistoryPoint], None] | None = None,
+    on_finding: Callable[[Finding], None] | None = None,
+    together: np.ndarray | None = None,
 ) -> AutoMLResult:
     """Search a model for a table as it comes.
 
@@ -89,6 +92,9 @@ def find_model(
         storage: Where several processes or hosts share the search; see `sharing.open_storage`.
         study: Name of the shared search.
         on_progress: Called with the learning curve's newest point after each configuration.
+        on_finding: Called with each finding about the rows; they are printed otherwise.
+        together: One value a row: copies of rows, which stay together where nothing else decides;
+            unlike `groups` it is no answer to what is looked for.
 
     Returns:
         The fitted model with its score on held-out rows, the leaderboard and the learning curve.
@@ -129,8 +135,9 @@ def find_model(
         seed=seed,
         families=families,
         on_progress=on_progress,
+        together=together,
     )
-    run.say_findings()
+    run.say_findings(on_finding)
     run.search(storage, study, seed)
     return run.finish()
 
@@ -151,6 +158,7 @@ def run_of(
     seed: int = 42,
     families: Sequence[str] | None = None,
     on_progress: Callable[[HistoryPoint], None] | None = None,
+    together: np.ndarray | None = None,
 ) -> Run:
     """A search that is ready to start; its clock is running. See `find_model`."""
     stopwatch = Stopwatch(budget)
@@ -175,6 +183,7 @@ def run_of(
         has_folds=folds is not None,
         time_ordered=time_ordered,
         groups=groups,
+        together=together,
     )
     chosen = np.arange(len(features))
     if folds is None:

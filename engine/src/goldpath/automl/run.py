@@ -74,6 +74,7 @@ class Run:
         self.evaluator = Evaluator(some, self.task, known, stopwatch, (features, task.target))
         self.history: list[HistoryPoint] = []
         self.on_progress = on_progress
+        self._tell: Callable[[Finding], None] = lambda finding: step(finding.sentence)
         # Without seconds no decision depends on a clock, unless the caller wants it to.
         self.latency_ms = latency_ms or (LATENCY_MS if stopwatch.timed else np.inf)
         self._selected_at, self._selecting = 0.0, 0.0
@@ -105,15 +106,16 @@ class Run:
             )
             self.evaluator.add_repeat(repeat, again)
 
-    def say_findings(self) -> None:
-        """Print what was found about the table, on standard error."""
+    def say_findings(self, tell: Callable[[Finding], None] | None = None) -> None:
+        """Tell what was found about the table, now and later; printed where nobody is told."""
+        self._tell = tell or self._tell
         for finding in self.findings:
-            step(finding.sentence)
+            self._tell(finding)
 
     def _say(self, *findings: Finding) -> None:
+        self.findings += findings
         for finding in findings:
-            self.findings.append(finding)
-            step(finding.sentence)
+            self._tell(finding)
 
     def _keys(self, folds: list[Fold]) -> tuple[str, ...]:
         """Columns that are no features: the groups', and keys of which no value comes back."""

@@ -23,6 +23,7 @@ from goldpath.automl.engine import find_model, run_of
 from goldpath.automl.result import AutoMLResult, HistoryPoint
 from goldpath.automl.run import Run
 from goldpath.automl.storage import refuse_sqlite
+from goldpath.automl.structure.findings import Finding
 from goldpath.automl.task import Problem
 from goldpath.errors import ProjectError
 from goldpath.presentation import step
@@ -45,6 +46,7 @@ def find_model_parallel(
     processes: int,
     storage: str | Path | None = None,
     on_progress: Callable[[HistoryPoint], None] | None = None,
+    on_finding: Callable[[Finding], None] | None = None,
     **options: Any,
 ) -> AutoMLResult:
     """`find_model` with several processes of this machine that share one search.
@@ -60,6 +62,7 @@ def find_model_parallel(
         processes: How many; 1 is `find_model` itself.
         storage: A journal that the search goes on from; a temporary one by default.
         on_progress: Called with this process's points; workers do not report.
+        on_finding: Called with this process's findings in place of printing them.
         options: The other arguments of `find_model`.
 
     Raises:
@@ -77,6 +80,7 @@ def find_model_parallel(
             budget,
             storage=storage,
             on_progress=on_progress,
+            on_finding=on_finding,
             **options,
         )
     if budget.clock == "cpu":
@@ -90,7 +94,7 @@ def find_model_parallel(
     # A worker's clock starts when its libraries are imported; that must not prolong the search.
     until = None if budget.seconds is None else time.time() + SHARE_OF_SEARCH * budget.seconds
     run = run_of(features, target, problem, part, on_progress=on_progress, **options)
-    run.say_findings()
+    run.say_findings(on_finding)
     # A worker that is late may still hold its journal open.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         shared = str(storage or Path(folder) / "journal.log")

@@ -290,6 +290,8 @@ def _calibration(facts: CardFacts) -> str:
 def _decisions(facts: CardFacts) -> str:
     contract = facts.contract
     if contract.decision_thresholds is not None:
+        if not contract.decision_thresholds:
+            return "The most probable class is decided: no threshold was better."
         lines = [f"{plain(k)} above {line:.4g}" for k, line in contract.decision_thresholds.items()]
         return (
             f"Decided are: {', '.join(lines)}; of several the one with the most times its "

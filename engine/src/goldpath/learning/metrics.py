@@ -13,7 +13,7 @@ from pydantic import BeforeValidator
 
 from goldpath.contract import Contract
 from goldpath.learning.metric import Metric, probability_of
-from goldpath.learning.predictions import Predictions
+from goldpath.learning.predictions import BY_PAIRS, Predictions, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -254,37 +254,20 @@ def built_in_metrics(
     predicted = (np.asarray(predictions.values, dtype=str)[:, None] == labels[None, :]).argmax(
         axis=1
     )
-    right = true_class == predicted
 
-    def f1_macro(rows: np.ndarray) -> float:
-        pairs = np.bincount(
-            true_class[rows] * len(labels) + predicted[rows], minlength=len(labels) ** 2
-        ).reshape(len(labels), len(labels))
-        hits = np.diag(pairs)
-        found = pairs.sum(axis=0) + pairs.sum(axis=1)
-        return float(
-            np.mean(np.divide(2 * hits, found, out=np.zeros(len(labels)), where=found > 0))
-        )
+    def by_pairs(name: str) -> Callable[[Any], float]:
+        of_pairs = BY_PAIRS[name]
+        return lambda rows: of_pairs(counted(true_class[rows], predicted[rows], len(labels)))
 
-    def balanced_accuracy(rows: np.ndarray) -> float:
-        sizes = np.bincount(true_class[rows], minlength=len(labels))
-        hits = np.bincount(true_class[rows][right[rows]], minlength=len(labels))
-        return float(np.mean(hits[sizes > 0] / sizes[sizes > 0]))
-
-    metrics: dict[str, Callable[[Any], float]] = {
-        "accuracy": lambda rows: float(right[rows].mean()),
-        "balanced_accuracy": balanced_accuracy,
-        "f1_macro": f1_macro,
-    }
+    metrics = {name: by_pairs(name) for name in ("accuracy", "balanced_accuracy", "f1_macro")}
     if predictions.probabilities is None:
         return metrics
     losses = row_losses(contract, truth, predictions)
     metrics["log_loss"] = lambda rows: float(losses[rows].mean())
     if contract.is_binary:
         probabilities = predictions.probabilities[:, 1]
-        positive, called = one_hot[:, 1], predicted == 1
-        metrics["precision"] = lambda rows: _share(positive[rows][called[rows]])
-        metrics["recall"] = lambda rows: _share(called[rows][positive[rows]])
+        positive = one_hot[:, 1]
+        metrics |= {name: by_pairs(name) for name in ("precision", "recall")}
         metrics["pr_auc"] = lambda rows: average_precision(positive[rows], probabilities[rows])
         squares = (probabilities - one_hot[:, 1]) ** 2
         metrics["brier"] = lambda rows: float(squares[rows].mean())
@@ -336,10 +319,6 @@ def average_precision(positive: np.ndarray, scores: np.ndarray) -> float:
     hits = np.cumsum(positive[order])[last_of_a_score]
     gained = np.diff(hits, prepend=0) / positives
     return float(np.sum(gained * hits / (last_of_a_score + 1)))
-
-
-def _share(rows: np.ndarray) -> float:
-    return float(rows.mean()) if len(rows) else float("nan")
 
 
 def _metric(contract: Contract) -> Callable[[np.ndarray, np.ndarray], float]:

@@ -1,19 +1,22 @@
 """`POST /explain`: what each feature adds to a prediction.
 
 An explanation scores thousands of rows, so it is made in a thread of its own, one after another,
-and only so many requests may wait for it; predictions go on meanwhile.
+and only so many requests may wait for it; predictions go on meanwhile. Rows are read, and hooks
+called, where those of predictions are: in a thread of the request's, before it waits.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
 from goldpath.judging.explanation import Explainer, Explanation
 from goldpath.serving.http.problem_error import ProblemError
@@ -68,6 +71,21 @@ class ExplainBatchAnswer(BaseModel):
     explanations: list[ExplainedRow]
 
 
+@dataclass(frozen=True)
+class ReadyRows:
+    """What an explanation is made of.
+
+    Attributes:
+        champion: The model.
+        rows: Complete rows.
+        hidden: Of each row the features whose values are not shown.
+    """
+
+    champion: Champion
+    rows: Sequence[Mapping[str, Any]]
+    hidden: Sequence[AbstractSet[str]]
+
+
 class Explanations:
     """Explains with the model that serves.
 
@@ -111,6 +129,24 @@ class Explanations:
                 f"version {champion.version.version} was registered without background rows",
                 "train and promote it again: make train-local",
             )
+        self._require_room()
+        ready = await run_in_threadpool(self._ready, champion, body, wish)
+        self._require_room()  # others came while a hook took its time
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return champion, await loop.run_in_executor(self._thread, self._explain, ready)
+        except (ArithmeticError, ValueError) as error:
+            raise ProblemError(422, "the model cannot score these values", USUAL_SIZE) from error
+        finally:
+            self._waiting -= 1
+
+    def _require_room(self) -> None:
+        """Refuse where too many wait.
+
+        Raises:
+            ProblemError: 429.
+        """
         if self._waiting >= MOST_WAITING:
             raise ProblemError(
                 429,
@@ -118,31 +154,26 @@ class Explanations:
                 "ask again in a second",
                 {"Retry-After": "1"},
             )
-        self._waiting += 1
-        try:
-            loop = asyncio.get_running_loop()
-            found = loop.run_in_executor(self._thread, self._explain, champion, body, wish)
-            return champion, await found
-        except (ArithmeticError, ValueError) as error:
-            raise ProblemError(422, "the model cannot score these values", USUAL_SIZE) from error
-        finally:
-            self._waiting -= 1
 
-    def _explain(self, champion: Champion, body: BaseModel, wish: Wish) -> list[ExplainedRow]:
+    def _ready(self, champion: Champion, body: BaseModel, wish: Wish) -> ReadyRows:
+        """The rows of a request that no hook refuses."""
         contract = champion.model.contract
         asked = self._asked.of(body, looks_up=lambda: bool(contract.window_features))
         self._before(asked.rows, wish, asked.entities)
         rows = self._windows.complete(asked.rows, contract, asked.entities, datetime.now(UTC))
         hidden = self._windows.hidden(contract)
+        return ReadyRows(champion, rows, [hidden - sent for sent in asked.sent])
+
+    def _explain(self, ready: ReadyRows) -> list[ExplainedRow]:
         known = self._explainer
-        if known is None or known[0].model is not champion.model:
-            model: Any = champion.model
-            known = self._explainer = (champion, Explainer(model, model.background))
-        found = [known[1].explain(row) for row in rows]
+        if known is None or known[0].model is not ready.champion.model:
+            model: Any = ready.champion.model
+            known = self._explainer = (ready.champion, Explainer(model, model.background))
+        found = [known[1].explain(row) for row in ready.rows]
         for each in found:
             if not all(isfinite(part.contribution) for part in each.contributions):
                 raise ValueError("not a finite number")
-        return [_row(each, hidden - sent) for each, sent in zip(found, asked.sent, strict=True)]
+        return [_row(each, hidden) for each, hidden in zip(found, ready.hidden, strict=True)]
 
 
 def explanations(models: RequestModels, explained: Explanations) -> APIRouter:

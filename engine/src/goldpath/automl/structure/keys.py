@@ -38,8 +38,9 @@ class Key:
 
     Attributes:
         column: Its name.
-        codes: Number of each row's value, from 0.
+        codes: Number of each row's value, from 0; see `codes_of`.
         count: How many values there are.
+        missing: Rows without a value.
         share: Of the target's variance between them; 0 where that may be chance.
         is_named: Whether its name or its values are those of a key.
     """
@@ -47,13 +48,15 @@ class Key:
     column: str
     codes: np.ndarray
     count: int
+    missing: int
     share: float
     is_named: bool
 
     @property
     def is_certain(self) -> bool:
         """Whether it is a key beyond doubt, and not a category that new rows share."""
-        return self.is_named and len(self.codes) <= LARGEST_GROUPS * self.count
+        known = len(self.codes) - self.missing
+        return self.is_named and known <= LARGEST_GROUPS * self.count
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,33 @@ class Repeating:
 
     Attributes:
         column: Its name.
-        codes: Number of each row's value, from 0.
+        codes: Number of each row's value, from 0; see `codes_of`.
+        is_missing: Whether a row has no value.
         is_number: Whether it holds numbers.
         is_named: Whether its name or its values are those of a key.
     """
 
     column: str
     codes: np.ndarray
+    is_missing: np.ndarray
     is_number: bool
     is_named: bool
+
+
+def codes_of(column: "pd.Series[Any]") -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of a key's values; of missing ones nobody knows whether they are the same.
+
+    Args:
+        column: The key.
+
+    Returns:
+        A number for each row, from 0, where a row without a value has a number of its own behind
+        those of all values; and which rows these are. Both of shape (rows,).
+    """
+    codes = np.array(pd.factorize(column)[0])
+    is_missing = codes < 0
+    codes[is_missing] = codes.max(initial=-1) + 1 + np.arange(is_missing.sum())
+    return codes, is_missing
 
 
 def repeating_columns(features: pd.DataFrame, times: Collection[str]) -> tuple[Repeating, ...]:
@@ -80,13 +101,14 @@ def repeating_columns(features: pd.DataFrame, times: Collection[str]) -> tuple[R
         column = features[name]
         if str(name) in times or not _may_be_key(column):
             continue
-        codes, values = pd.factorize(column, use_na_sentinel=False)
-        sizes = np.bincount(codes)
+        codes, is_missing = codes_of(column)
+        sizes = np.bincount(codes[~is_missing])
         repeated = sizes[sizes > 1].sum()
-        if len(sizes) < FEWEST_GROUPS or repeated < REPEATED * len(codes):
+        if len(sizes) < FEWEST_GROUPS or repeated < REPEATED * sizes.sum():
             continue
         is_number = pd.api.types.is_numeric_dtype(column)
-        found.append(Repeating(str(name), codes, is_number, _is_named(name, values)))
+        is_named = _is_named(name, column[~is_missing].unique())
+        found.append(Repeating(str(name), codes, is_missing, is_number, is_named))
     return tuple(found)
 
 
@@ -97,15 +119,17 @@ def keys(
     by_name = {str(name): name for name in features.columns}
     found = []
     for one in repeating:
-        share = share_between(target, one.codes)
+        known = ~one.is_missing
+        codes, told = one.codes[known], [signal[known] for signal in target]
+        share = share_between(told, codes)
         if share < LEAST_SHARE:
             continue
-        column = features[by_name[one.column]]
-        if one.is_number and _is_smooth(column, one.codes, target):
+        column = features[by_name[one.column]][known]
+        if one.is_number and _is_smooth(column, codes, told):
             continue
-        count = int(one.codes.max()) + 1
+        count, missing = int(codes.max()) + 1, int(one.is_missing.sum())
         if one.is_named or one.is_number or count > FEW_CATEGORIES:
-            found.append(Key(one.column, one.codes, count, share, one.is_named))
+            found.append(Key(one.column, one.codes, count, missing, share, one.is_named))
     return sorted(found, key=lambda key: (not key.is_certain, not key.is_named, -key.share))
 
 
@@ -115,6 +139,7 @@ def never_come_back(
     """Columns of many values, of which the judged rows have hardly one that was learned.
 
     Numbers are meant only where they are named as keys: others mean something between the values.
+    A row without a value counts as one whose value is known: that it is missing may tell something.
 
     Args:
         repeating: Such columns.
@@ -123,9 +148,10 @@ def never_come_back(
     """
     found = []
     for one in repeating:
-        if (one.is_number and not one.is_named) or int(one.codes.max()) < FEW_CATEGORIES:
+        values = int(one.codes[~one.is_missing].max(initial=-1))
+        if (one.is_number and not one.is_named) or values < FEW_CATEGORIES:
             continue
-        codes = one.codes[rows]
+        codes = np.where(one.is_missing, -1, one.codes)[rows]
         known = [np.isin(codes[judged], codes[learned]).mean() for learned, judged in folds]
         if float(np.mean(known)) < COMES_BACK:
             found.append(one.column)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from goldpath.automl.structure.findings import Finding, Folds
-from goldpath.automl.structure.keys import Key, Repeating, keys, repeating_columns
+from goldpath.automl.structure.keys import Key, Repeating, codes_of, keys, repeating_columns
 from goldpath.automl.structure.likeness import (
     Likeness,
     is_sorted_by_target,
@@ -56,6 +56,7 @@ def find_structure(
     has_folds: bool,
     time_ordered: bool | None,
     groups: Groups,
+    together: np.ndarray | None = None,
 ) -> Structure:
     """What the folds are made by.
 
@@ -69,6 +70,7 @@ def find_structure(
         has_folds: Whether the caller has made folds, which then decide alone.
         time_ordered: Whether the rows are in the order of time; None: not said.
         groups: See `Groups`.
+        together: One value a row: copies, which stay together where nothing else decides.
 
     Raises:
         ProjectError: If the arguments contradict each other, or the groups' column is missing.
@@ -89,17 +91,22 @@ def find_structure(
         asked = _backwards(orders(features, times, ()))
         return Structure("time", np.arange(rows), repeating=repeating, findings=asked)
     if isinstance(groups, str):
-        codes = _codes(features, groups)
-        return Structure("groups", groups=codes, group_column=groups, repeating=repeating)
+        codes, missing = _told(features, groups)
+        asked = _without_key(groups, missing)
+        return Structure("groups", None, codes, groups, repeating, asked)
     if groups is not None and groups is not False:
-        return Structure("groups", groups=np.asarray(groups), repeating=repeating)
+        codes, is_missing = codes_of(pd.Series(groups))
+        asked = _without_key("the groups", int(is_missing.sum()))
+        return Structure("groups", None, codes, "", repeating, asked)
     target = signals(task)
     told = keys(features, repeating, target) if target else []
     key = told[0] if told else None
     found = Structure("random", repeating=repeating)
     if target and time_ordered is None:
         found = _with_order(found, features, task, target, times, key)
-    return found if key is None or groups is False else _with_groups(found, key)
+    if key is not None and groups is not False:
+        found = _with_groups(found, key)
+    return replace(found, groups=together) if found.folds == "random" else found
 
 
 def _with_groups(found: Structure, key: Key) -> Structure:
@@ -111,7 +118,8 @@ def _with_groups(found: Structure, key: Key) -> Structure:
         "groups",
         key.column,
         f"{_repeats(key)}, and it is named or written like a key",
-        f"all rows of one {key.column} are in the same fold, and {key.column} is no feature",
+        f"all rows of one {key.column} are in the same fold{_apart(key.missing)}, and "
+        f"{key.column} is no feature",
         option="groups=False where the rows to predict have values that are known here",
     )
     return replace(
@@ -249,6 +257,21 @@ def _groups_in_time(key: Key) -> Finding:
     )
 
 
+def _without_key(name: str, missing: int) -> tuple[Finding, ...]:
+    """Of groups that were told: rows that have none."""
+    if not missing:
+        return ()
+    evidence = f"{name} has no value in {missing:,} rows"
+    return (Finding("groups", name, evidence, "each of these rows is a group of its own"),)
+
+
+def _apart(missing: int) -> str:
+    """What is done with rows without a key."""
+    if not missing:
+        return ""
+    return f", each of the {missing:,} rows without one being a group of its own"
+
+
 def _perhaps_groups(key: Key) -> Finding:
     return Finding(
         "groups",
@@ -262,8 +285,9 @@ def _perhaps_groups(key: Key) -> Finding:
 
 def _repeats(key: Key) -> str:
     return (
-        f"{key.column} has {key.count:,} values in {len(key.codes):,} rows, and {key.share:.0%} "
-        "of the target's variance is between them"
+        f"{key.column} has {key.count:,} values in {len(key.codes) - key.missing:,} rows"
+        + (f" and none in {key.missing:,}" if key.missing else "")
+        + f", and {key.share:.0%} of the target's variance is between them"
     )
 
 
@@ -278,12 +302,13 @@ def _within(signal: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return freed
 
 
-def _codes(features: pd.DataFrame, name: str) -> np.ndarray:
+def _told(features: pd.DataFrame, name: str) -> tuple[np.ndarray, int]:
+    """Numbers of the groups that a column names, and how many rows have none."""
     named = [column for column in features.columns if str(column) == name]
     if not named:
         raise ProjectError(
             f"groups names the column {name!r}, and the features have none of this name",
             f"they have {', '.join(map(str, features.columns[:30]))}",
         )
-    codes, _ = pd.factorize(features[named[0]], use_na_sentinel=False)
-    return np.asarray(codes)
+    codes, is_missing = codes_of(features[named[0]])
+    return codes, int(is_missing.sum())

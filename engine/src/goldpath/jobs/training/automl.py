@@ -4,10 +4,9 @@ The other steps are training's, a project's own ones included, so a candidate of
 signature, card, drift reference and gate as any other.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.util import find_spec
@@ -22,11 +21,11 @@ from goldpath.automl.report import make_report
 from goldpath.automl.report_page import write_report_files
 from goldpath.automl.result import AutoMLResult, HistoryPoint
 from goldpath.automl.sharing import find_model_parallel
-from goldpath.automl.structure.findings import Finding
 from goldpath.contract import Contract
 from goldpath.features.learned import learned_contract
 from goldpath.jobs.training.automl_store import AUTOML, held_out_scores, store_ensemble
 from goldpath.jobs.training.checks import rows_digest
+from goldpath.jobs.training.findings import for_project, in_project
 from goldpath.jobs.training.inputs import inputs_digest
 from goldpath.jobs.training.record import logged_result
 from goldpath.jobs.training.results import EnsembleSearch, Found, TrainingResult
@@ -206,8 +205,10 @@ def search_ensemble(
             texts=contract.text_features,
             text_sizes=sizes_of(work.settings.training),
             on_progress=after_each,
+            on_finding=lambda finding: step(for_project(finding).sentence),
             **_folds(work),
         )
+    found = in_project(found)
     store_ensemble(work.manager, work.run.run_id, contract, found)
     _report(work, plan, found)
     weights: dict[str, float] = {}
@@ -236,7 +237,7 @@ def search_ensemble(
             seconds=found.seconds,
             budget_seconds=plan.seconds,
             left_out=dict(found.left_out),
-            findings=tuple(sentence_for_project(finding) for finding in found.findings),
+            findings=tuple(finding.sentence for finding in found.findings),
             expected=found.interval,
             latency_ms=found.latency_ms,
         ),
@@ -254,36 +255,18 @@ def _folds(work: TrainingWork) -> dict[str, Any]:
 
     Without either, the engine may split small tables several times, which makes larger bags, and
     looks for an order and for groups itself, unless the settings say that rows are divided at
-    random.
+    random. Copies of rows stay together then, and are no answer to what it looks for.
     """
     train, contract, limits = work.train_rows, work.contract, work.settings.training
-    if split_rule(train, contract, limits) == "time":
+    rule = split_rule(train, contract, limits)
+    if rule == "time":
         return {"folds": make_folds(train, contract, limits)}
     groups = row_groups(train, contract, limits)
-    if groups is not None:
+    if rule == "group":
         return {"groups": groups}
-    return {} if limits.split == "auto" else {"time_ordered": False, "groups": False}
-
-
-def sentence_for_project(finding: Finding) -> str:
-    """A finding with a project's own answer: there, settings are given and not arguments.
-
-    What was done by default is denied by `training.split`; a question is answered by the contract.
-    """
-    if not finding.option or finding.about not in ("order", "groups"):
-        return finding.sentence
-    if not finding.question:
-        option = re.sub(
-            r"^(time_ordered|groups)=False",
-            "split: stratified in config/training.yaml",
-            finding.option,
-        )
-        return replace(finding, option=option).sentence
-    role = "event_time" if finding.about == "order" else "entity"
-    option = f"{role}: {finding.column} in config/project.yaml"
-    if not finding.column or ", " in finding.column:
-        option = f"{role} in config/project.yaml, and add one column that holds it to the table"
-    return replace(finding, option=option).sentence
+    together = {} if groups is None else {"together": groups}
+    told = {} if limits.split == "auto" else {"time_ordered": False, "groups": False}
+    return {**together, **told}
 
 
 def _report(work: TrainingWork, plan: SearchPlan, found: AutoMLResult) -> None:

@@ -193,7 +193,7 @@ def _decision_tags(found: Found) -> Mapping[str, str]:
         tags[THRESHOLD_TAG] = f"{found.threshold:.9g}"
     if found.thresholds is not None:
         shown = (f"{name} {line:.9g}" for name, line in found.thresholds.items())
-        tags[THRESHOLD_TAG] = ", ".join(shown)
+        tags[THRESHOLD_TAG] = ", ".join(shown) or "the most probable class"
     if found.unsure is not None:
         tags[UNSURE_TAG] = "{:.9g} to {:.9g}".format(*found.unsure)
     if found.prediction_interval is not None:

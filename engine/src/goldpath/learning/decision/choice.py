@@ -12,7 +12,7 @@ from goldpath.learning.decision.chosen import metric_named
 from goldpath.learning.decision.interval import chosen_interval
 from goldpath.learning.decision.lines import tuned_thresholds
 from goldpath.learning.decision.threshold import UNSURE, DecisionRule
-from goldpath.learning.predictions import Predictions
+from goldpath.learning.decision.worth import worth_of_decisions
 from goldpath.project import Model, ProjectDefinitionError
 from goldpath.settings import DecisionSettings
 from goldpath.settings.decision import without
@@ -34,7 +34,8 @@ class Decided:
         threshold: Where it decides for the positive class; None: the most probable class.
         unsure: Around the threshold: where it leaves the decision open.
         interval: Around the answers of a regression.
-        thresholds: Of several classes those that have one.
+        thresholds: Of several classes those that have one; none: the most probable class is
+            decided, and answers say so; None: no threshold was asked for.
     """
 
     threshold: float | None = None
@@ -222,16 +223,12 @@ def chosen_threshold(
     metric = metric_named(decision.tune_for, definitions, contract, "decision.tune_for")
     if metric is None:  # `require_tunable` has refused it
         raise TypeError(f"{decision.tune_for} does not look at decisions")
-    probabilities, classes = np.column_stack([1 - scores, scores]), contract.target.classes
+    probabilities = np.column_stack([1 - scores, scores])
+    worth = worth_of_decisions(contract, metric, truth, probabilities, rows)
     best, found = None, -np.inf
     # The nearest to one half first: of equal ones it is kept.
     for threshold in sorted(_candidates(scores), key=lambda each: abs(each - 0.5)):
-        decided = DecisionRule(threshold).labels(probabilities)
-        predictions = Predictions(
-            [classes[place] for place in decided.tolist()], probabilities, scores.tolist()
-        )
-        value = metric.on_rows(contract, truth, predictions, rows)(slice(None))
-        value = value if metric.greater_is_better else -value
+        value = worth(DecisionRule(threshold).labels(probabilities))
         if np.isfinite(value) and value > found:
             best, found = threshold, value
     if best is None:

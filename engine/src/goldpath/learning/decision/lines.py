@@ -1,14 +1,15 @@
 """Thresholds of several classes that are best for a metric of decisions."""
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from goldpath.contract import Contract
 from goldpath.errors import NotEnoughDataError
-from goldpath.learning.decision.threshold import DecisionRule, scores_of
+from goldpath.learning.decision.threshold import DecisionRule
+from goldpath.learning.decision.worth import worth_of_decisions
 from goldpath.learning.metric import Metric
-from goldpath.learning.predictions import Predictions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +26,8 @@ def tuned_thresholds(
     truth: np.ndarray,
     probabilities: np.ndarray,
     rows: "pd.DataFrame",
-) -> dict[str, float] | None:
-    """The thresholds, found class by class; None where the most probable class is best.
+) -> dict[str, float]:
+    """The thresholds, found class by class; none where the most probable class is best.
 
     The most frequent class has none: it is decided where no other is. A class keeps none where no
     threshold of its own makes the metric better.
@@ -45,19 +46,9 @@ def tuned_thresholds(
     counts = [int((truth.astype(str) == name).sum()) for name in classes]
     tried = [place for place in np.argsort(counts).tolist() if place != int(np.argmax(counts))]
 
-    def worth(lines: list[float | None]) -> float:
-        rule = DecisionRule(None, by_class=tuple(lines) if any(lines) else ())
-        places = rule.labels(probabilities)
-        predictions = Predictions(
-            [classes[place] for place in places.tolist()],
-            probabilities,
-            scores_of(probabilities, places).tolist(),
-        )
-        value = float(metric.on_rows(contract, truth, predictions, rows)(slice(None)))
-        return value if metric.greater_is_better else -value
-
+    worth = worth_of_decisions(contract, metric, truth, probabilities, rows)
     lines: list[float | None] = [None] * len(classes)
-    best = worth(lines)
+    best = worth(probabilities.argmax(axis=1))
     if not np.isfinite(best):
         raise NotEnoughDataError(
             f"{metric.name} is not defined on {len(truth)} rows",
@@ -66,13 +57,35 @@ def tuned_thresholds(
     for _ in range(ROUNDS):
         before = best
         for place in tried:
+            places_at = _moving(probabilities, lines, place)
             for line in _candidates(probabilities[:, place]):
-                value = worth([*lines[:place], line, *lines[place + 1 :]])
+                value = worth(places_at(line))
                 if np.isfinite(value) and value > best:
                     best, lines[place] = value, line
         if best == before:
             break
-    return {classes[place]: line for place, line in enumerate(lines) if line} or None
+    return {classes[place]: line for place, line in enumerate(lines) if line}
+
+
+def _moving(
+    probabilities: np.ndarray, lines: Sequence[float | None], place: int
+) -> Callable[[float], np.ndarray]:
+    """The decisions as a function of one class's threshold, those of the others being fixed.
+
+    Args:
+        probabilities: Shape (rows, classes).
+        lines: The thresholds; that of the class is not looked at.
+        place: The class.
+
+    Returns:
+        As `DecisionRule.labels` decides, without its work for each threshold.
+    """
+    fixed = np.array([np.inf if other == place else line for other, line in enumerate(lines)])
+    fixed = fixed.astype(np.float64)  # NaN where there is none; nothing is above infinity
+    others = DecisionRule(None, by_class=tuple(fixed.tolist())).labels(probabilities)
+    times = np.where(probabilities > fixed, probabilities / fixed, 0.0).max(axis=1)
+    reached_below = probabilities[:, place] / np.maximum(times, 1.0)
+    return lambda line: np.where(reached_below > line, place, others)
 
 
 def _candidates(probabilities: np.ndarray) -> list[float]:

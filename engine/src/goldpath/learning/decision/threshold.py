@@ -78,8 +78,8 @@ class DecisionRule:
 
 def rule_of(contract: Contract) -> DecisionRule:
     """The rule of a version, which its contract holds."""
-    lines = contract.decision_thresholds or {}
-    by_class = tuple(map(lines.get, contract.target.classes)) if lines else ()
+    lines = contract.decision_thresholds
+    by_class = () if lines is None else tuple(map(lines.get, contract.target.classes))
     return DecisionRule(contract.decision_threshold, contract.decision_unsure, by_class)
 
 

@@ -4,47 +4,56 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializerFunctionWrapHandler,
+    create_model,
+    model_serializer,
+)
 
 from goldpath.serving.answers.own_fields import AnswerField
 
-
-def _is_absent(value: object) -> bool:
-    return value is None
+BESIDE = ("decision", "threshold", "lower", "upper", "interval")
+"""The fields that a version has or has not; those of one version are the same in each answer."""
 
 
 class BatchItem(BaseModel):
     """One row's prediction."""
 
     prediction: str | float = Field(description="The class, or the value of a regression.")
-    # Left out by themselves, since routes of a project's own answer with this, too.
     decision: str | None = Field(
         None,
         description="The class that the threshold decides, or `unsure` in the band around it; only "
         "with a threshold.",
-        exclude_if=_is_absent,
     )
     threshold: float | None = Field(
         None,
         description="The positive class, or of several the decided one, is decided above this "
-        "probability; left out where the version, or this class, has none.",
-        exclude_if=_is_absent,
+        "probability; null where this class has none, left out where the version has none.",
     )
     lower: float | None = Field(
         None,
         description="The lower end of the prediction's interval; only of a version with intervals.",
-        exclude_if=_is_absent,
     )
-    upper: float | None = Field(None, description="The upper end.", exclude_if=_is_absent)
+    upper: float | None = Field(None, description="The upper end.")
     interval: float | None = Field(
         None,
         description="The share of true values that intervals are meant to hold, such as 0.9.",
-        exclude_if=_is_absent,
     )
     probabilities: dict[str, float] | None = Field(
         description="Each class's probability; null for a regression."
     )
     prediction_id: str = Field(description="Names this prediction in the prediction log.")
+
+    # By itself, and not by an option of a route: routes of a project's own answer with this, too.
+    @model_serializer(mode="wrap")
+    def _leave_out_what_the_version_has_not(self, as_dictionary: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
+        found = as_dictionary(self)
+        for name in BESIDE:
+            if name not in self.model_fields_set:
+                found.pop(name, None)
+        return found
 
 
 class Answer(BatchItem):

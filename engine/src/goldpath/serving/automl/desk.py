@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from goldpath.automl.experiments.manager import ExperimentManager
     from goldpath.automl.experiments.results import ExperimentResults
     from goldpath.automl.experiments.tracking import ExperimentTracker
-    from goldpath.learning.scoring import LoadedModel
 
 MODELS_KEPT = 4
 
@@ -85,14 +84,25 @@ class Desk:
         return self.jobs.submit(request, body.rows)
 
     def predict(self, body: PredictBody) -> list[dict[str, Any]]:
-        """Each row's prediction, with probabilities where there are classes."""
+        """Each row's prediction by a model of an experiment, with probabilities of classes.
+
+        Raises:
+            ProblemError: 409 if the model is a registered version, which the project's hooks,
+                checks, decision and log belong to; 422 if it cannot score the rows.
+        """
+        if _is_version(body.model_id):
+            raise ProblemError(
+                409,
+                f"{body.model_id} is a registered version; this route asks models of experiments "
+                "only, since a version is asked with the project's checks, hooks, decision and log",
+                "ask POST /predict/batch; a version that is no champion is asked there with the "
+                "header X-Model-Version and the role admin, once it has the alias challenger",
+            )
         most = self.settings.serving.maximum_batch_rows
         if len(body.instances) > most:
             raise ProblemError(422, f"{len(body.instances)} rows; at most {most}", "send fewer")
         loaded = self._loaded(body.model_id)
         try:
-            if not isinstance(loaded, OwnModel):
-                return _of_version(loaded, body.instances)
             return loaded.predict(body.instances)
         except (KeyError, ValueError, TypeError) as error:
             raise ProblemError(
@@ -103,7 +113,7 @@ class Desk:
 
     def metrics(self, model_id: str) -> dict[str, Any]:
         """Metrics of an experiment's run, or of a registered version's."""
-        if not model_id.startswith("v") or "." in model_id:
+        if not _is_version(model_id):
             results = self._results(model_id)
             names = ("problem_type", "metric", "score", "best_single_score", "baseline_score")
             values = results.to_dict()
@@ -120,12 +130,7 @@ class Desk:
             "metrics": dict(run.data.metrics),
         }
 
-    def _load(self, model_id: str) -> "LoadedModel | OwnModel":
-        if model_id.startswith("v") and "." not in model_id:
-            from goldpath.registry.mlflow_manager import MLflowManager
-
-            manager = MLflowManager(self.settings, self.contract)
-            return manager.load(manager.version(model_id[1:]))
+    def _load(self, model_id: str) -> "OwnModel":
         return OwnModel(self._results(model_id))
 
     def _results(self, model_id: str) -> "ExperimentResults":
@@ -170,12 +175,6 @@ class OwnModel:
         ]
 
 
-def _of_version(model: "LoadedModel", instances: list[dict[str, Cell]]) -> list[dict[str, Any]]:
-    found = model.predict(instances)
-    if found.probabilities is None:
-        return [{"prediction": value} for value in found.values]
-    labels = model.contract.target.classes
-    return [
-        {"prediction": value, "probabilities": dict(zip(labels, map(float, row), strict=True))}
-        for value, row in zip(found.values, found.probabilities, strict=True)
-    ]
+def _is_version(model_id: str) -> bool:
+    """Whether an id is a registered version's, `v3`, and no experiment's, `shop.20261130T…`."""
+    return model_id.startswith("v") and "." not in model_id

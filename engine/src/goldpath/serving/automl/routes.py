@@ -105,7 +105,10 @@ def _add_models(reading: APIRouter, writing: APIRouter, desk: Desk) -> None:
 
     @writing.post("/models/predict")
     def predict(body: PredictBody) -> dict[str, Any]:
-        """Predictions of a model that a job has made."""
+        """Predictions of an experiment's model; a registered version is asked by `/predict`.
+
+        The project's hooks, decision and prediction log are of its registered versions.
+        """
         with answered():
             return {"model_id": body.model_id, "predictions": desk.predict(body)}
 

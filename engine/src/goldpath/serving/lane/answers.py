@@ -129,7 +129,6 @@ class AnswerWriter:
         classes, decide_one = self._classes, self._rule.label
         shown, fields, measure = self._answer, self._fields, self._measure
         beside = self._beside.of_row if self._beside.names else None
-        misses = bool(self._rule.by_class)
         lines: list[_Line] = []
         bodies: list[bytes | None] = []
         labels: list[str] = []
@@ -162,8 +161,6 @@ class AnswerWriter:
             lines.append(_Line(name, at, self._version, row.struct, value, score, row.entity))
             values.append(row.values)
             more = beside(value, score) if beside else ()
-            if misses:
-                more = tuple(map(_or_left_out, more))
             answered = shown(value, *more, probabilities, name, self._name, self._version, *own)
             bodies.append(self._encode(answered))
         if self._hide is not None:
@@ -212,8 +209,6 @@ class AnswerWriter:
             for row in rows.structs:
                 self._hide(row)
         beside = self._beside.of_rows(values, scores)
-        if self._rule.by_class:
-            beside = tuple(list(map(_or_left_out, column)) for column in beside)
         items = list(map(self._item, values, *beside, probabilities, names, *own))
         lines = list(
             map(
@@ -315,11 +310,6 @@ def _struct(
     own = {f"own_{place}": field.name for place, field in enumerate(fields)}
     names = ["prediction", *beside, *parts, *own]
     return defstruct(name, [(each, Any) for each in names], rename=own, gc=False)
-
-
-def _or_left_out(value: Any) -> Any:
-    """A field of an answer; one that is None is left out, as the app leaves it out."""
-    return msgspec.UNSET if value is None else value
 
 
 class _Clock:

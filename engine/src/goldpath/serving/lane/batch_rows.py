@@ -139,10 +139,12 @@ def _decisions(labels: tuple[str, ...], rule: DecisionRule) -> tuple[str, ...]:
 
     Args:
         labels: As JSON.
-        rule: Shows nothing where it has no threshold, and none of a class without one.
+        rule: Shows nothing where it has no threshold, and null of a class without one.
     """
     if rule.by_class:
-        lines = [f',"threshold":{line!r}' if line else "" for line in rule.by_class]
+        lines = [
+            f',"threshold":{line!r}' if line else ',"threshold":null' for line in rule.by_class
+        ]
         return tuple(
             f'{label},"decision":{label}{line}' for label, line in zip(labels, lines, strict=True)
         )
