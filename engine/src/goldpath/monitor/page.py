@@ -112,6 +112,13 @@ def notices_of(state: MonitorState) -> Iterator[Notice]:
     for found in state.drift_of_champion:
         if found.verdict == "drift" and found.kind != FILE:
             yield Notice("bad", f"Drift ({found.kind}): {found.message}", "make retrain")
+    for found in state.drift_of_champion:
+        nothing = found.nothing_compared
+        if nothing is not None and found.kind != FILE:
+            said = (
+                f"Drift ({found.kind}): nothing was compared at {nothing.checked_at:%Y-%m-%d %H:%M}"
+            )
+            yield Notice("warn", f"{said} UTC: {nothing.message}", "see docs/monitoring.md")
     quality = state.quality_of_champion
     if quality and quality.quality.verdict == "low":
         yield Notice("bad", f"Quality: {quality.quality.message}", "make retrain, or make rollback")

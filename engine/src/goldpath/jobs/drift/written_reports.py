@@ -30,7 +30,7 @@ class DriftReport:
     """What a drift check found, and where it is written.
 
     Attributes:
-        verdict: ok, drift or insufficient.
+        verdict: ok, drift or insufficient; the last also where nothing was compared.
         message: The verdict as a sentence: what changed, since when, and what could be seen.
         drifted_columns: What changed in the newest window, by column, the largest shift first.
         rows: Rows of the newest window.
@@ -50,7 +50,7 @@ class DriftReport:
         report: The JSON report.
         html: Evidently's report, or None where it was not asked for.
         plot: The picture; None where no rows were compared.
-        exit_code: 0 ok, 1 drift, 3 too few rows.
+        exit_code: 0 ok, 1 drift, 3 too few rows, or nothing to compare.
     """
 
     verdict: str
@@ -133,6 +133,7 @@ class CheckedRows:
         now: When the check was made.
         estimate: What the newest window's probabilities say about quality.
         former: What could be seen with the champion before; None where that is not known.
+        repeated: That the verdict is the last one, since nothing has come.
     """
 
     rows: CurrentRows
@@ -143,6 +144,7 @@ class CheckedRows:
     now: datetime
     estimate: QualityEstimate
     former: FormerSensitivity | None = None
+    repeated: tuple[str, ...] = ()
 
     @property
     def decision(self) -> SourceDecision:
@@ -152,7 +154,13 @@ class CheckedRows:
     @property
     def notes(self) -> tuple[str, ...]:
         """What people must know beside the verdict."""
-        notes = self.judged.notes
+        notes = (*self.judged.notes, *self.repeated)
+        if self.rows.log is not None and self.rows.log.copies:
+            notes = (
+                *notes,
+                f"{self.rows.log.copies:,} new lines of the log are copies of others, with the "
+                "same prediction ids: each is counted once",
+            )
         if self.left_out:
             notes = (*notes, f"not compared: {', '.join(self.left_out)}")
         window = self.decision.window
@@ -174,14 +182,16 @@ def write_reports(
 ) -> DriftReport:
     """The verdict first: a picture that cannot be drawn must not cost it."""
     values = _values(checked)
+    file = history_file(settings.reports, checked.rows.kind)
     state = {
         **values,
+        "judged_at": _judged_at(values, read_json(file)),
         "key": asdict(checked.key),
         "history": stored_history(checked.judged.history),
         "former": asdict(checked.former) if checked.former else None,
     }
-    _write_verdict(settings, values)
-    write_report(history_file(settings.reports, checked.rows.kind), state)
+    write_verdict(settings, values)
+    write_report(file, state)
     write_textfile(settings.reports, settings.model)
     file, page, plot = (settings.reports / f"drift.{suffix}" for suffix in ("json", "html", "png"))
     title = f"{checked.champion.name} version {checked.champion.version}: {checked.rows.source}"
@@ -194,53 +204,7 @@ def write_reports(
         write_html(page, drawn, checked.decision, rows=settings.monitoring.report_rows)
         values["html"] = settings.shown(page)
     write_report(file, values)
-    return _report(settings, values)
-
-
-def write_nothing_new(
-    settings: Settings,
-    rows: CurrentRows,
-    champion: ModelVersion,
-    reference_rows: int,
-    now: datetime,
-) -> DriftReport:
-    """The verdict on rows that the champion was trained or judged on, and hardly any others.
-
-    The state of the source stays: nothing was learned of it.
-    """
-    values: dict[str, Any] = {
-        "verdict": "ok",
-        "exit_code": 0,
-        "message": f"nothing new to compare: {rows.training_rows:,} of {rows.scored:,} rows are of "
-        "the data that the champion was trained and judged on; score new rows: batch-predict "
-        "--data FILE",
-        "checked_at": now.isoformat(timespec="seconds"),
-        "rows": 0,
-        "rejected_rows": rows.rejected,
-        "training_rows": rows.training_rows,
-        "reference_rows": reference_rows,
-        "model_name": champion.name,
-        "model_version": champion.version,
-        "source": rows.source,
-        "kind": rows.kind,
-        "window": "",
-        "window_start": None,
-        "since": None,
-        "alarms": 0,
-        "windows": 0,
-        "calibration": "none",
-        "reference_windows": 0,
-        "p_value": None,
-        "detectable": None,
-        "sensitivity": "",
-        "estimate": None,
-        "notes": (),
-        "columns": [],
-        "html": None,
-        "plot": None,
-    }
-    _write_verdict(settings, values)
-    return _report(settings, values)
+    return as_report(settings, values)
 
 
 def _values(checked: CheckedRows) -> dict[str, Any]:
@@ -278,14 +242,23 @@ def _values(checked: CheckedRows) -> dict[str, Any]:
     }
 
 
-def _write_verdict(settings: Settings, values: Mapping[str, Any]) -> None:
+def _judged_at(values: Mapping[str, Any], state: Mapping[str, Any]) -> str | None:
+    """When there was a verdict last; too few rows are none."""
+    if values["verdict"] != "insufficient":
+        return str(values["checked_at"])
+    before = state.get("judged_at")
+    return before if isinstance(before, str) else None
+
+
+def write_verdict(settings: Settings, values: Mapping[str, Any]) -> None:
     """An older verdict's pages must not stand beside the new verdict."""
     for suffix in ("html", "png"):
         (settings.reports / f"drift.{suffix}").unlink(missing_ok=True)
     write_report(settings.reports / "drift.json", values)
 
 
-def _report(settings: Settings, values: Mapping[str, Any]) -> DriftReport:
+def as_report(settings: Settings, values: Mapping[str, Any]) -> DriftReport:
+    """What `reports/drift.json` says, for whoever asked for the check."""
     return DriftReport(
         verdict=values["verdict"],
         message=values["message"],
