@@ -306,7 +306,7 @@ def test_a_copied_segment_is_found_by_the_ids_that_are_kept_of_many(
 ) -> None:
     monkeypatch.setattr("goldpath.jobs.drift.kept_log.MOST_IDS", 20)
     monkeypatch.setattr("goldpath.jobs.drift.counted_log.MOST_IDS", 20)
-    service.answer(log, MIDNIGHT + timedelta(hours=2), 140)
+    service.answer(log, MIDNIGHT + timedelta(hours=2), 280)
     noon = MIDNIGHT + timedelta(hours=12)
     service.both(noon)
     folder = service.settings.root / service.settings.serving.prediction_log
@@ -314,6 +314,6 @@ def test_a_copied_segment_is_found_by_the_ids_that_are_kept_of_many(
 
     file.with_name("2026-03-10-copy.jsonl").write_bytes(file.read_bytes())
 
-    assert rows_of(service.both(noon)) == [120]
+    assert rows_of(service.both(noon)) == [240]
     kept = read_kept(service.settings.reports, KEY, service.judge.reference.whole.bins)
     assert {len(unit.ids) for unit in kept.units.values()} <= {20, 0}

@@ -115,10 +115,12 @@ def notices_of(state: MonitorState) -> Iterator[Notice]:
     for found in state.drift_of_champion:
         nothing = found.nothing_compared
         if nothing is not None and found.kind != FILE:
-            said = (
-                f"Drift ({found.kind}): nothing was compared at {nothing.checked_at:%Y-%m-%d %H:%M}"
+            when = f"{nothing.checked_at:%Y-%m-%d %H:%M} UTC"
+            yield Notice(
+                "warn",
+                f"Drift ({found.kind}), {when}: {nothing.message}",
+                "score new rows, then: make drift-check",
             )
-            yield Notice("warn", f"{said} UTC: {nothing.message}", "see docs/monitoring.md")
     quality = state.quality_of_champion
     if quality and quality.quality.verdict == "low":
         yield Notice("bad", f"Quality: {quality.quality.message}", "make retrain, or make rollback")
@@ -203,7 +205,7 @@ def _tiles(state: MonitorState) -> list[Tile]:
     )
     return [
         Tile("champion", f"version {state.champion}" if state.champion else unknown),
-        Tile("drift", {"insufficient": "too few rows"}.get(worst, worst)),
+        Tile("drift", {"insufficient": "no verdict"}.get(worst, worst)),
         Tile(f"live {quality.metric}" if quality else "live quality", live),
         Tile("open alerts", firing),
         Tile("predictions, 30 days", "not known" if total is None else f"{total:,}"),

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,9 +51,10 @@ from goldpath.jobs.drift.written_reports import (
 from goldpath.lake.connection import open_lakehouse
 from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.presentation import step
-from goldpath.registry.layout import PROFILE_FILE, REFERENCE_FILE
+from goldpath.registry.layout import EVALUATION_FILE, PROFILE_FILE, REFERENCE_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.serving.log.personal import HiddenColumns, hidden_columns
+from goldpath.serving.report_metrics import read_json
 from goldpath.settings import MonitoringSettings, Settings
 
 NEWS = 0.01
@@ -68,10 +69,13 @@ class StoredReference:
     Attributes:
         profile: The counts of all of its rows.
         rows: Some of the rows, to be shown.
+        importances: What the metric lost on test rows when a feature was shuffled; empty where that
+            is not known.
     """
 
     profile: Reference
     rows: pa.Table
+    importances: Mapping[str, float] = field(default_factory=dict)
 
 
 def check_drift(
@@ -154,7 +158,9 @@ def check_drift(
     estimate = estimator.report(judged.tallies)
     former = read_former(settings.reports, rows.kind, champion)
     said = repeated(rows, judged, last)
-    checked = CheckedRows(rows, judged, key, champion, left_out, now, estimate, former, said)
+    checked = CheckedRows(
+        rows, judged, key, champion, left_out, now, estimate, former, said, reference.importances
+    )
     return write_reports(settings, checked, shown, html=html)
 
 
@@ -254,7 +260,21 @@ def fetch_reference(manager: MLflowManager, champion: ModelVersion) -> StoredRef
     with TemporaryDirectory(prefix="reference-") as folder:
         profile = read_reference(manager.files.document(champion, PROFILE_FILE, Path(folder)))
         rows = pq.read_table(manager.files.document(champion, REFERENCE_FILE, Path(folder)))
-    return StoredReference(profile, rows)
+        importances = _importances(manager, champion, Path(folder))
+    return StoredReference(profile, rows, importances)
+
+
+def _importances(manager: MLflowManager, champion: ModelVersion, folder: Path) -> dict[str, float]:
+    """What training found of each feature. It is not signed, and decides nothing."""
+    if not manager.runs.has(champion.run_id, EVALUATION_FILE):
+        return {}
+    found = read_json(manager.runs.download(champion.run_id, EVALUATION_FILE, folder))
+    values = found.get("importances")
+    return {
+        str(name): float(loss)
+        for name, loss in (values.items() if isinstance(values, dict) else ())
+        if isinstance(loss, int | float)
+    }
 
 
 def require_settings(

@@ -203,6 +203,8 @@ def _values(settings: Settings, nothing: NothingCompared) -> dict[str, Any]:
         "estimate": None,
         "notes": (),
         "columns": [],
+        "moved_and_matters": [],
+        "evidently": None,
         "html": None,
         "plot": None,
     }

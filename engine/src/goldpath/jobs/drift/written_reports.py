@@ -1,13 +1,14 @@
 """What a drift check leaves: `reports/drift.json`, picture and page, and each source's state."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from goldpath.drift.importance import WeightedShift, weigh
 from goldpath.drift.plot import write_plot
 from goldpath.drift.report import Drawn, write_html
 from goldpath.drift.source_decision import SourceDecision
@@ -21,6 +22,7 @@ from goldpath.reports import write_report
 from goldpath.serving.report_metrics import read_json, write_textfile
 from goldpath.settings import Settings
 
+TOLD_SHIFTS = 3
 LESS_SENSITIVE = 1.2
 """From here on a larger smallest shift is said to be larger."""
 
@@ -46,6 +48,9 @@ class DriftReport:
         detectable: The smallest shift of a typical column that four in five such windows would have
             shown; None where nothing was compared.
         estimated_quality: What the newest window's probabilities say about quality, or why nothing.
+        moved_and_matters: The columns whose shift matters most to the model: how many times their
+            limit they moved, and their share of importance. An order to look at, and no alarm.
+        evidently: What Evidently's preset counts by its own defaults; empty without its report.
         notes: What was left out, or judged otherwise than usual.
         report: The JSON report.
         html: Evidently's report, or None where it was not asked for.
@@ -67,6 +72,8 @@ class DriftReport:
     calibration: str
     detectable: float | None
     estimated_quality: str
+    moved_and_matters: dict[str, str]
+    evidently: str
     notes: tuple[str, ...]
     report: str
     html: str | None
@@ -134,6 +141,7 @@ class CheckedRows:
         estimate: What the newest window's probabilities say about quality.
         former: What could be seen with the champion before; None where that is not known.
         repeated: That the verdict is the last one, since nothing has come.
+        importances: What the model's metric lost on test rows when a feature was shuffled.
     """
 
     rows: CurrentRows
@@ -145,6 +153,12 @@ class CheckedRows:
     estimate: QualityEstimate
     former: FormerSensitivity | None = None
     repeated: tuple[str, ...] = ()
+    importances: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def moved(self) -> tuple[WeightedShift, ...]:
+        """What moved and matters, the most important first."""
+        return weigh(self.decision.columns, self.importances)
 
     @property
     def decision(self) -> SourceDecision:
@@ -161,6 +175,8 @@ class CheckedRows:
                 f"{self.rows.log.copies:,} new lines of the log are copies of others, with the "
                 "same prediction ids: each is counted once",
             )
+        if not self.moved and self.decision.window.shifts:
+            notes = (*notes, "what moved is not weighed: no importance of its columns is known")
         if self.left_out:
             notes = (*notes, f"not compared: {', '.join(self.left_out)}")
         window = self.decision.window
@@ -201,7 +217,9 @@ def write_reports(
     values["plot"] = settings.shown(plot)
     if html:
         step("Writing Evidently's report")
-        write_html(page, drawn, checked.decision, rows=settings.monitoring.report_rows)
+        shown = settings.monitoring.report_rows
+        count = write_html(page, drawn, checked.decision, rows=shown, moved=checked.moved)
+        values["evidently"] = {**asdict(count), "message": count.message}
         values["html"] = settings.shown(page)
     write_report(file, values)
     return as_report(settings, values)
@@ -237,6 +255,8 @@ def _values(checked: CheckedRows) -> dict[str, Any]:
         "estimate": asdict(checked.estimate),
         "notes": checked.notes,
         "columns": [asdict(column) for column in decision.columns],
+        "moved_and_matters": [asdict(each) for each in checked.moved],
+        "evidently": None,
         "html": None,
         "plot": None,
     }
@@ -279,6 +299,11 @@ def as_report(settings: Settings, values: Mapping[str, Any]) -> DriftReport:
         calibration=values["calibration"],
         detectable=values["detectable"],
         estimated_quality=values["estimate"]["message"] if values["estimate"] else "",
+        moved_and_matters={
+            each["name"]: f"{each['moved']:.2f} times its limit, {each['share']:.0%} of importance"
+            for each in values["moved_and_matters"][:TOLD_SHIFTS]
+        },
+        evidently=values["evidently"]["message"] if values["evidently"] else "",
         notes=values["notes"],
         report=settings.shown(settings.reports / "drift.json"),
         html=values["html"],
