@@ -16,7 +16,7 @@ SHOWN_COLUMNS = 25
 SHOWN_CATEGORIES = 8
 SHOWN_ROWS = 20_000
 REFERENCE, CURRENT, DRIFT, SEEN = "#7f8c99", "#e07b39", "#c0392b", "#1f5f8b"
-LINE, TITLE, NAMED = 110, 60, 4
+LINE, TITLE, NAMED = 110, 54, 4
 
 
 def write_plot(path: Path, drawn: Drawn, decision: SourceDecision) -> None:
