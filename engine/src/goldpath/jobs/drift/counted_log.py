@@ -78,8 +78,9 @@ def windows_of(kept: KeptLog, window: WindowLength, shown: int) -> list[Part]:
         by_window.setdefault(starts[number], []).append(kept.units[number])
     parts = []
     for start, units in by_window.items():
-        whole = units[0]
-        for unit in units[1:]:
+        # Which ids there were is asked of a unit only, and to merge them takes time.
+        whole, *others = (replace(unit, ids=unit.ids[:0]) for unit in units)
+        for unit in others:
             whole = whole + unit
         begin = np.datetime64(start, "s")
         rows = whole.drawn(shown)

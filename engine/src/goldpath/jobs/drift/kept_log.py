@@ -204,7 +204,13 @@ def write_kept(reports: Path, key: HistoryKey, kept: KeptLog, way: str = "") -> 
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as content:
-        pq.write_table(pa.Table.from_pylist(rows, schema), content, compression="zstd")
+        pq.write_table(
+            pa.Table.from_pylist(rows, schema),
+            content,
+            compression=dict.fromkeys(_COMPRESSED, "zstd"),
+            use_dictionary=list(_COMPRESSED),
+            write_statistics=False,
+        )
     part.replace(file)
 
 
@@ -252,6 +258,14 @@ _SCHEMA = pa.schema(
         ("ids", pa.binary()),
     ]
 )
+
+
+_COMPRESSED = (
+    *(f"{name}.list.element" for name in ("counts", "missing", "sums")),
+    *(f"{name}.list.element.list.element" for name in ("values", "value_counts")),
+    *("examples", "shown"),
+)
+"""Columns of the file; hashes of ids would only take the time."""
 
 
 def _stored_unit(number: int, unit: Unit) -> dict[str, Any]:
