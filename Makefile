@@ -115,7 +115,7 @@ bench-batch-scoring: setup  ## 5 M rows, Parquet to Parquet, against scikit-lear
 bench-drift: setup-engine  ## A drift check of 1 M rows against Evidently's preset (5 minutes; ARGS="--rows 10000000 --without-evidently")
 	@engine/.venv/bin/python benchmarks/drift.py $(ARGS)
 
-bench-drift-quality: setup-engine  ## False alarms and power of the drift check where days differ (25 minutes)
+bench-drift-quality: setup-engine  ## False alarms and power of the drift check where days differ (25 minutes; ARGS=--missing goes on)
 	@engine/.venv/bin/python benchmarks/drift_quality.py $(ARGS)
 
 bench-forecast: setup-engine  ## Bike sharing a day ahead against seasonal naive and a model by hand (2 minutes; DATA=hour.csv)

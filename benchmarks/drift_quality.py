@@ -7,7 +7,11 @@ weekends. Beside our decision, on the same windows: Benjamini-Hochberg over test
 Evidently's defaults (its own tests, an alarm where any column drifts); NannyML's univariate drift
 if the interpreter of an environment that has it is named.
 
-    python benchmarks/drift_quality.py [--nannyml PYTHON] [--only TEXT] [--references N] [--peers N]
+Each cell is written as soon as it is measured, so that a run that was broken off goes on with
+`--missing`.
+
+    python benchmarks/drift_quality.py [--nannyml PYTHON] [--only TEXT] [--missing] [--references N]
+        [--peers N]
 """
 
 import argparse
@@ -19,7 +23,7 @@ import sys
 import tempfile
 import time
 import warnings
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -69,34 +73,74 @@ def main() -> int:
     parser.add_argument(
         "--only", default="", help='cells whose name has this text, such as "iid"; others are kept'
     )
+    parser.add_argument(
+        "--missing", action="store_true", help="only cells without a result; others are kept"
+    )
     parser.add_argument("--references", type=int, default=REFERENCES, help="of each cell")
     parser.add_argument("--peers", type=int, default=PEER_REFERENCES, help="references for peers")
     arguments = parser.parse_args()
-    cells = [
-        (world, rows)
-        for world in WORLDS
-        for rows in SIZES
-        if arguments.only in f"{world.name}, {rows} rows"
-    ]
-    results: dict[str, Figures] = {}
-    if arguments.only and RESULT.exists():
-        results = json.loads(RESULT.read_text(encoding="utf-8"))["cells"]
+    keeps = arguments.only or arguments.missing
+    results = read_results() if keeps else {}
+    cells = cells_to_measure(
+        results, arguments.only, only_missing=arguments.missing, with_nannyml=arguments.nannyml
+    )
     tasks = [
         (world, rows, arguments.references, arguments.peers, arguments.nannyml)
         for world, rows in cells
     ]
     with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
-        for (world, rows), found in zip(cells, pool.map(_cell, tasks), strict=True):
-            results[f"{world.name}, {rows} rows"] = {
-                **results.get(f"{world.name}, {rows} rows", {}),
-                **found,
-            }
-            print(f"{world.name}, {rows} rows: {json.dumps(found)}", flush=True)
+        measured = {pool.submit(_cell, task): name_of(*task[:2]) for task in tasks}
+        for each in as_completed(measured):
+            name, found = measured[each], each.result()
+            results[name] = {**results.get(name, {}), **found}
+            write_results(results)
+            print(f"{name}: {json.dumps(found)}", flush=True)
     broken = list(_broken(results))
-    document = {"cells": results, "broken": broken, "cpu": os.cpu_count()}
-    RESULT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    left = len(WORLDS) * len(SIZES) - len(results)
+    if left:
+        print(f"{left} cells have no result yet: --missing measures them")
     print("\n".join(broken) or "every promise held")
     return 1 if broken else 0
+
+
+def name_of(world: World, rows: int) -> str:
+    """What a cell is called in the results."""
+    return f"{world.name}, {rows} rows"
+
+
+def cells_to_measure(
+    results: dict[str, Figures], only: str, *, only_missing: bool, with_nannyml: str | None
+) -> list[tuple[World, int]]:
+    """The cells whose name has the text; without those that have a result, if only these miss.
+
+    A cell that was measured without NannyML misses where NannyML is asked for.
+    """
+    needed = {"goldpath", "NannyML"} if with_nannyml else {"goldpath"}
+    return [
+        (world, rows)
+        for world in WORLDS
+        for rows in SIZES
+        if only in name_of(world, rows)
+        and not (only_missing and needed <= results.get(name_of(world, rows), {}).keys())
+    ]
+
+
+def read_results() -> dict[str, Figures]:
+    """What was measured so far."""
+    if not RESULT.exists():
+        return {}
+    found: dict[str, Figures] = json.loads(RESULT.read_text(encoding="utf-8"))["cells"]
+    return found
+
+
+def write_results(results: dict[str, Figures]) -> None:
+    """Replace the results as a whole: whoever breaks the run off loses no cell."""
+    names = [name_of(world, rows) for world in WORLDS for rows in SIZES]
+    ordered = {name: results[name] for name in names if name in results}
+    document = {"cells": ordered, "broken": _broken(ordered), "cpu": os.cpu_count()}
+    draft = RESULT.with_suffix(".part")
+    draft.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    draft.replace(RESULT)
 
 
 def _broken(results: dict[str, Figures]) -> list[str]:

@@ -130,4 +130,8 @@ def make_project(root: Path) -> Settings:
     training = root / "config" / "training.yaml"
     text = training.read_text(encoding="utf-8")
     training.write_text(text.replace("parity_rows: 1000000 ", "parity_rows: 5000 "), "utf-8")
+    # The sample has enough rows a week; tests of windows log days.
+    monitoring = root / "config" / "monitoring.yaml"
+    text = monitoring.read_text(encoding="utf-8")
+    monitoring.write_text(text.replace("window: 1w ", "window: 1d "), "utf-8")
     return load_settings(root)

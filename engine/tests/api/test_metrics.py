@@ -20,6 +20,7 @@ DRIFT = {
     "verdict": "drift",
     "exit_code": 1,
     "checked_at": "2026-11-20T12:00:00+00:00",
+    "judged_at": "2026-11-20T12:00:00+00:00",
     "columns": [
         {"name": "class", "effect": 0.5, "limit": 0.1, "p_value": 0.0, "drifted": True},
         {"name": 'a "b"\n', "effect": 0.0, "p_value": 1.0, "drifted": False},
@@ -160,6 +161,19 @@ def test_drift_and_training_figures_come_from_the_reports(
     assert value(client, "ml_drift_detectable", **of) == 0.17
     assert value(client, "ml_drift_rows", **of) == 500
     assert value(client, "ml_model_test_metric", metric="roc_auc") == 0.83
+
+
+def test_a_check_that_compared_nothing_is_a_check_and_no_verdict(
+    make_client: MakeClient, tmp_path: Path
+) -> None:
+    client = make_client()
+    nothing = {"checked_at": "2026-11-20T13:00:00+00:00", "message": "nothing new to compare"}
+    write_drift(tmp_path, "service", {**DRIFT, "nothing_compared": nothing})
+    of = {"source": "service"}
+
+    assert value(client, "ml_drift_detected", **of) == 1, "it says nothing, and so ends nothing"
+    assert value(client, "ml_drift_judged_timestamp_seconds", **of) == 1795176000
+    assert value(client, "ml_drift_checked_timestamp_seconds", **of) == 1795176000 + 3600
 
 
 def test_a_source_without_drift_clears_nothing_of_another(

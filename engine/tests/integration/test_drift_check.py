@@ -17,6 +17,7 @@ from goldpath.errors import NotEnoughDataError
 from goldpath.jobs.batch.table import predict_batch
 from goldpath.jobs.drift.check import check_drift
 from goldpath.jobs.upkeep.log_compaction import compact_logs
+from goldpath.monitor.drift_windows import read_drift
 from goldpath.sample.customers import write_sample
 from goldpath.serving.log.personal import PersonalValues
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
@@ -205,7 +206,7 @@ def test_newest_batch_run_is_checked_where_no_file_is_named(
     result = check_drift(copied, trained.contract, None, html=False)
 
     assert result.source.startswith("batch run newer (")
-    assert result.verdict == "ok"
+    assert result.verdict == "insufficient", "its rows are those of the training"
 
 
 def test_who_scores_in_batches_only_has_series_too(copied: Settings, trained: Trained) -> None:
@@ -225,21 +226,23 @@ def test_who_scores_in_batches_only_has_series_too(copied: Settings, trained: Tr
     assert effect > limit
 
 
-def test_rows_of_the_training_are_marked_and_not_compared_as_new(
+def test_rows_of_the_training_are_never_called_free_of_drift(
     copied: Settings, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored = predict_batch(copied, trained.contract)
     assert scored.training_rows == scored.rows
     result = check_drift(copied, trained.contract, None, html=True)
-    assert (result.verdict, result.exit_code, result.rows) == ("ok", 0, 0)
+    assert (result.verdict, result.exit_code, result.rows) == ("insufficient", 3, 0)
     assert result.training_rows == scored.rows
     assert "nothing new to compare" in result.message
     report = report_of(copied)
     assert (report["training_rows"], report["plot"], report["html"]) == (scored.rows, None, None)
+    assert (report["verdict"], report["exit_code"]) == ("insufficient", 3)
+    assert "ml_drift_detected" not in gauges_of(copied)
 
     source = copied.root / trained.contract.source.path
     again = check_drift(copied, trained.contract, source, html=False)
-    assert (again.verdict, again.rows) == ("ok", 0)
+    assert (again.verdict, again.exit_code, again.rows) == ("insufficient", 3, 0)
 
     both = copied.root / "data" / "both.csv"
     new = customers(copied, {"monthly_charges": 1.0}).read_text().split("\n", 1)[1]
@@ -251,11 +254,43 @@ def test_rows_of_the_training_are_marked_and_not_compared_as_new(
 
     # As beside a hundred times as many rows of the training: enough new rows are judged.
     monkeypatch.setattr("goldpath.jobs.drift.check.NEWS", 1.0)
-    assert check_drift(copied, trained.contract, None, html=False).verdict == "drift"
+    same = check_drift(copied, trained.contract, None, html=False)
+    assert same.verdict == "drift"
+    assert any("the same batch run" in note for note in same.notes)
     few = copied.model_copy(
         update={"monitoring": copied.monitoring.model_copy(update={"minimum_rows": 10**6})}
     )
-    assert check_drift(few, trained.contract, None, html=False).rows == 0
+    nothing = check_drift(few, trained.contract, None, html=False, source="batch")
+    assert (nothing.rows, nothing.exit_code) == (0, 3)
+
+    # The alarm goes on, since nothing was learned of it; the pages say both.
+    assert "was drift: monthly_charges" in nothing.message
+    state = state_of(copied, "batch")
+    assert (state["verdict"], state["message"]) == ("drift", same.message)
+    assert state["nothing_compared"] == {
+        "checked_at": report_of(copied)["checked_at"],
+        "message": nothing.message,
+    }
+    figures = gauges_of(copied)
+    assert figures["ml_drift_detected"] == 1
+    assert (
+        figures["ml_drift_checked_timestamp_seconds"]
+        >= (figures["ml_drift_judged_timestamp_seconds"])
+    )
+    found = read_drift(copied.reports, "batch", trained.contract.model_name)
+    assert found is not None
+    assert found.nothing_compared is not None
+
+
+def gauges_of(settings: Settings, source: str = "batch") -> dict[str, float]:
+    """The figures of a source that have no other label."""
+    text = (settings.reports / TEXTFILE).read_text(encoding="utf-8")
+    return {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.labels == {"source": source}
+    }
 
 
 def test_what_was_just_scored_is_checked_whatever_the_log_holds(
@@ -337,10 +372,30 @@ def test_days_of_the_service_are_windows_and_what_a_batch_says_clears_nothing(
     assert isinstance(history, list)
     assert [entry["state"] for entry in history] == ["insufficient", "alarm", "alarm", "alarm"]
 
+    # No window has ended since that check, so its verdict is repeated; hours later as well.
+    repeated = check_drift(
+        copied, contract, None, html=False, source="service", now=today + timedelta(hours=9)
+    )
+    assert (repeated.verdict, repeated.message) == ("drift", result.message)
+    assert any("its verdict is repeated" in note for note in repeated.notes)
+
+    # The next day has ended without a prediction: there is nothing to compare, and no "no drift".
+    silent = check_drift(
+        copied, contract, None, html=False, source="service", now=today + timedelta(days=1, hours=6)
+    )
+    assert (silent.verdict, silent.exit_code, silent.rows) == ("insufficient", 3, 0)
+    assert f"no predictions in the windows of 1d since {today:%Y-%m-%d} 00:00" in silent.message
+    assert "was drift: " in silent.message
+    assert gauges_of(copied, "service")["ml_drift_detected"] == 1
+    assert state_of(copied, "service")["history"] == history
+
     # Nothing older is pooled in: where nothing was scored of late, that is said.
     later = today + timedelta(days=30)
     with pytest.raises(NotEnoughDataError, match="0 predictions of the service since"):
         check_drift(copied, contract, None, html=False, source="service", now=later)
+    report = report_of(copied)
+    assert (report["exit_code"], report["kind"]) == (3, "service")
+    assert "0 predictions of the service since" in str(report["message"])
 
 
 def test_a_version_without_a_profile_is_never_called_free_of_drift(
@@ -371,6 +426,18 @@ def test_log_of_a_few_rows_does_not_hide_a_batch_run(copied: Settings, trained: 
 
     found = check_drift(copied, trained.contract, None, html=False)
     assert found.source.startswith("batch run batch")
+
+
+def test_a_batch_of_training_rows_does_not_hide_what_the_service_scored(
+    copied: Settings, trained: Trained
+) -> None:
+    before = datetime.now(UTC) - timedelta(minutes=5)
+    version = trained.candidate.model_version
+    log_predictions(copied, trained.contract, 300, version, start=before)
+    predict_batch(copied, trained.contract, None, "newer")
+
+    found = check_drift(copied, trained.contract, None, html=False)
+    assert found.source.startswith("300 predictions of the service since ")
 
 
 def test_predictions_of_another_version_are_not_judged_by_the_champion(

@@ -46,6 +46,7 @@ class Service:
     number: int = 0
     earlier: tuple[JudgedWindow, ...] = ()
     read: int = 0
+    copies: int = 0
     shown: int = 10_000
 
     def answer(self, log: PredictionLog, at: datetime, rows: int, entity: str = "") -> None:
@@ -95,7 +96,7 @@ class Service:
         parts = windows_of(counted, "1d", self.shown)
         judged = judge_parts(self.judge, parts, rows, self.earlier, now)
         if not anew:
-            self.read = rows.features.num_rows
+            self.read, self.copies = rows.features.num_rows, rows.log.copies
             newest = judged.history[-1].verdict.start
             if judged.history[-1].is_final and newest is not None:
                 counted = kept_from(counted, newest, "1d")
@@ -274,3 +275,45 @@ def test_a_segment_that_was_cut_meanwhile_is_read_to_its_end(tmp_path: Path) -> 
 
     assert list(_lines(file, size=100)) == [b"one\n", b"two\n"]
     assert list(_lines(tmp_path / "gone", size=100)) == []
+
+
+def test_lines_copied_into_a_second_segment_after_a_check_count_once(
+    service: Service, log: PredictionLog
+) -> None:
+    service.answer(log, MIDNIGHT + timedelta(hours=2), 140)
+    service.answer(log, MIDNIGHT + timedelta(hours=3), 140)
+    noon = MIDNIGHT + timedelta(hours=12)
+    assert rows_of(service.both(noon)) == [240]
+    folder = service.settings.root / service.settings.serving.prediction_log
+    (file,) = segments(folder)
+    lines = file.read_bytes().splitlines(keepends=True)
+
+    file.with_name("2026-03-10-copy.jsonl").write_bytes(b"".join(lines[:7]))
+    assert rows_of(service.both(noon)) == [240]
+    assert (service.copies, service.read) == (6, 120), "the hour of the copied lines, again"
+    service.both(noon)
+    assert (service.copies, service.read) == (0, 0)
+
+    service.answer(log, MIDNIGHT + timedelta(hours=2), 7)
+    assert rows_of(service.both(noon)) == [246]
+    log.close()
+    compact_logs(service.settings, service.contract, seal=False)
+    assert rows_of(service.both(noon)) == [246]
+
+
+def test_a_copied_segment_is_found_by_the_ids_that_are_kept_of_many(
+    service: Service, log: PredictionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goldpath.jobs.drift.kept_log.MOST_IDS", 20)
+    monkeypatch.setattr("goldpath.jobs.drift.counted_log.MOST_IDS", 20)
+    service.answer(log, MIDNIGHT + timedelta(hours=2), 280)
+    noon = MIDNIGHT + timedelta(hours=12)
+    service.both(noon)
+    folder = service.settings.root / service.settings.serving.prediction_log
+    (file,) = segments(folder)
+
+    file.with_name("2026-03-10-copy.jsonl").write_bytes(file.read_bytes())
+
+    assert rows_of(service.both(noon)) == [240]
+    kept = read_kept(service.settings.reports, KEY, service.judge.reference.whole.bins)
+    assert {len(unit.ids) for unit in kept.units.values()} <= {20, 0}

@@ -62,6 +62,7 @@ def metrics_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         "verdict": "drift",
         "rows": 900,
         "checked_at": checked,
+        "judged_at": checked,
         "window_start": "2026-01-30T00:00:00+00:00",
         "detectable": 0.2,
         "columns": columns,

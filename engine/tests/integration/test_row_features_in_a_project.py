@@ -109,8 +109,10 @@ def test_row_features_go_from_gold_to_batch_and_drift_and_stay_as_they_were_lear
     assert scores["before"] == scores["after"]
 
     # drift compares the version's own, and status names the difference
-    drifted = check_drift(edited, contract, None, html=False, source="table")
-    assert drifted.verdict == "ok"
+    fresh = tmp_path / "data" / "fresh.csv"
+    write_sample(fresh, 1_000, 99, {})
+    compared = check_drift(edited, contract, fresh, html=False)
+    assert (compared.verdict, compared.rows > 900) == ("ok", True)
     status = project_status(edited, contract)
     assert status.row_features == ("charge_rate", "plan")
     assert "charge_rate has another formula" in status.champion

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from goldpath.services.alerting.configuration import RouteError
 from goldpath.services.docker_stack import (
     DockerError,
     compose_arguments,
@@ -109,6 +110,19 @@ def test_a_missing_or_default_password_is_refused_before_docker_is_asked(
     assert not (programs / "calls").exists()
 
 
+def test_a_route_that_could_tell_nobody_is_refused_before_anything_is_built(
+    settings: Settings, programs: Path
+) -> None:
+    install(programs, "docker", f'echo "$@" >> {programs}/calls')
+    file = settings.root / "config" / "monitoring.yaml"
+    file.write_text(file.read_text().replace("routes: []  ", "routes: [{to: slack}]  "))
+
+    with pytest.raises(RouteError, match="slack_url is empty"):
+        start_stack(load_settings(settings.root))
+
+    assert not (programs / "calls").exists()
+
+
 def test_a_port_in_use_is_refused_before_anything_is_built(
     settings: Settings, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +142,7 @@ def test_a_failing_build_is_an_error(
     install(programs, "docker", 'case "$*" in *" up "*) exit 17;; esac')
     for section in ("SERVING__PORT", "SERVERS__MLFLOW_PORT", "SERVERS__AIRFLOW_PORT"):
         monkeypatch.setenv(f"MLOPS_{section}", str(free_port()))
-    for section in ("PROMETHEUS_PORT", "GRAFANA_PORT"):
+    for section in ("PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT"):
         monkeypatch.setenv(f"MLOPS_MONITORING__{section}", str(free_port()))
     monkeypatch.setenv("MLOPS_SERVING__API_KEY", "0123456789abcdef0123")
 
@@ -159,7 +173,7 @@ def test_a_stack_without_a_key_is_refused_and_the_first_key_is_passed_on(
     install(programs, "docker", "exit 0")
     for name in ("SERVING__PORT", "SERVERS__MLFLOW_PORT", "SERVERS__AIRFLOW_PORT"):
         monkeypatch.setenv(f"MLOPS_{name}", str(free_port()))
-    for name in ("PROMETHEUS_PORT", "GRAFANA_PORT"):
+    for name in ("PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT"):
         monkeypatch.setenv(f"MLOPS_MONITORING__{name}", str(free_port()))
 
     with pytest.raises(DockerError, match="no key"):

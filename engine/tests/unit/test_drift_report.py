@@ -2,13 +2,16 @@
 
 import json
 import os
+from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from goldpath.drift.counts import count_rows
+from goldpath.drift.importance import weigh
 from goldpath.drift.persistence import judge_source
 from goldpath.drift.plot import write_plot
 from goldpath.drift.profile import as_table
@@ -63,7 +66,10 @@ def test_evidently_shows_our_verdict_and_sends_nothing(
     decision = judge(reference, current)
     page = tmp_path / "reports" / "drift.html"
 
-    write_html(page, drawn(reference, current, "churn version 3"), decision, rows=500)
+    moved = weigh(decision.columns, {"charges": 0.2, "hours": 0.05, "region": -0.01})
+    count = write_html(
+        page, drawn(reference, current, "churn version 3"), decision, rows=500, moved=moved
+    )
 
     text = page.read_text(encoding="utf-8")
     for said in (f"{verdict}: ", "churn version 3", "a note", "Calibration: iid"):
@@ -73,6 +79,11 @@ def test_evidently_shows_our_verdict_and_sends_nothing(
         assert column.name in text
     assert text.count("Data drift detected.") == len(decision.drifted)
     assert HOSTILE not in text
+    assert ("What moved and matters" in text) is (verdict == "DRIFT")
+    assert (count.columns, count.rows) == (len(reference.columns) - 1, 500), "one is empty"
+    assert count.message in unescape(text)
+    assert (count.drifted > 0) is (verdict == "DRIFT")
+    assert count.share == pytest.approx(count.drifted / count.columns)
     assert list(page.parent.iterdir()) == [page]
     assert os.environ["DO_NOT_TRACK"]
 
@@ -87,6 +98,59 @@ def test_picture_is_drawn_for_any_verdict(tmp_path: Path, rows: int, shift: floa
 
     assert picture.read_bytes().startswith(PNG)
     assert list(tmp_path.iterdir()) == [picture]
+
+
+def test_the_title_of_the_picture_is_a_headline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence about windows, sizes and sensitivity is in the report."""
+    titles = []
+    monkeypatch.setattr(Figure, "suptitle", lambda _, text, **__: titles.append(text))
+    random = np.random.default_rng(1)
+    reference = draw(random, 3000)
+    named = "customer_churn version 3: batch run 2026-03-01 to 2026-03-09 (12,000 rows left out)"
+    for current in (draw(random, 2000, 0.5), draw(random, 2000), draw(random, 1)):
+        write_plot(
+            tmp_path / "drift.png", drawn(reference, current, named), judge(reference, current)
+        )
+
+    for title in titles:
+        assert len(title.splitlines()) == 2
+        assert all(len(line) <= 110 for line in title.splitlines())
+    headlines = [title.splitlines()[0] for title in titles]
+    assert headlines[0].startswith("DRIFT: ")
+    assert "charges" in headlines[0]
+    assert headlines[1:] == ["NO DRIFT", "NO VERDICT: too few rows"]
+
+
+def test_what_moved_is_weighed_by_what_the_model_depends_on() -> None:
+    random = np.random.default_rng(4)
+    reference, current = draw(random, 3000), draw(random, 2000, 0.5)
+    columns = judge(reference, current).columns
+    by_name = {column.name: column for column in columns}
+
+    found = weigh(columns, {"hours": 0.3, "charges": 0.1, "region": -0.2, "empty": 0.1, "gone": 0})
+
+    assert {each.name for each in found} == {"hours", "charges"}, "compared, and of any use"
+    weights = {each.name: each for each in found}
+    charges = by_name["charges"]
+    assert weights["charges"].moved == pytest.approx(charges.effect / charges.limit)
+    assert weights["charges"].share == pytest.approx(0.2)
+    assert weights["hours"].weight == pytest.approx(weights["hours"].moved * 0.6)
+    assert [each.weight for each in found] == sorted((w.weight for w in found), reverse=True)
+    assert weigh(columns, {"hours": float("nan"), "charges": 0.0}) == ()
+
+
+def test_a_text_has_the_importance_of_its_feature_in_both_of_its_numbers() -> None:
+    random = np.random.default_rng(5)
+    names = ("remarks (words)", "remarks (share of new words)", "age")
+    reference, current = (
+        pd.DataFrame({name: random.normal(shift, 1, 2000) for name in names}) for shift in (0, 1)
+    )
+
+    found = weigh(judge(reference, current).columns, {"remarks": 0.2, "age": 0.2})
+
+    assert {each.name: each.share for each in found} == dict.fromkeys(names, 0.5)
 
 
 def test_picture_of_a_wide_table_leaves_out_the_smallest_shifts(tmp_path: Path) -> None:

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
+import yaml
 
+from goldpath.drift.calibration import FEWEST_WINDOWS
 from goldpath.drift.counts import count_rows
 from goldpath.drift.profile import DriftError
 from goldpath.drift.reference import Reference, build_reference
 from goldpath.drift.selection import select_columns
 from goldpath.drift.window_verdict import WindowJudge
-from goldpath.drift.windows import window_end
+from goldpath.drift.windows import window_end, window_starts
+from goldpath.jobs.data.bronze import SAMPLE_ROWS, SAMPLE_SEED
 from goldpath.jobs.drift import judged_windows
 from goldpath.jobs.drift.check import judge_for, require_settings
 from goldpath.jobs.drift.current_rows import CurrentRows, SourceKind
@@ -28,10 +32,13 @@ from goldpath.jobs.drift.history import (
 )
 from goldpath.jobs.drift.judged_windows import JudgedSource, judge_rows
 from goldpath.jobs.drift.written_reports import read_former
-from goldpath.jobs.training.drift_reference import longer_window
+from goldpath.jobs.training.drift_reference import longer_window, shorter_window
 from goldpath.model_version import ModelVersion
 from goldpath.reports import write_report
+from goldpath.sample.customers import write_sample
 from goldpath.settings import MonitoringSettings
+
+from ..locations import PROJECT
 
 NUMBERS, DAYS, ROWS, DAY = 5, 42, 400, 0.05
 FIRST = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
@@ -384,3 +391,31 @@ def test_what_could_be_seen_with_the_champion_before_stands_beside(
     assert read_former(tmp_path, "service", new) == former, "it stays as long as the version serves"
     other = ModelVersion("revenue", "4", "run", (), {})
     assert read_former(tmp_path, "service", other) is None
+
+
+def test_a_shorter_window_that_would_do_is_named_and_no_other() -> None:
+    """What is said at each training must be of use: of the sample no days would do."""
+    a_year = np.datetime64("2025-01-01", "s") + np.arange(365) * np.timedelta64(86_400, "s")
+    weekly = MonitoringSettings(window="1w")
+    sample, busy = np.repeat(a_year, 55), np.repeat(a_year, 300)
+
+    assert shorter_window(sample, weekly) is None
+    assert shorter_window(busy, weekly) == ("1d", 365)
+    assert shorter_window(busy, MonitoringSettings(window="1h")) is None
+    assert longer_window(sample, MonitoringSettings()) == ("1w", 52)
+
+
+def test_the_templates_window_is_the_one_that_its_sample_has_enough_rows_for(
+    tmp_path: Path,
+) -> None:
+    write_sample(tmp_path / "customers.csv", SAMPLE_ROWS, SAMPLE_SEED, {})
+    observed = pd.read_csv(tmp_path / "customers.csv", usecols=["observed_at"])["observed_at"]
+    times = pd.to_datetime(observed, errors="coerce").dropna().to_numpy("datetime64[s]")
+    learned = np.sort(times)[: int(0.8 * len(times))]  # the newest are the test rows
+    config = yaml.safe_load((PROJECT / "config" / "monitoring.yaml").read_text())
+
+    starts = window_starts(learned, config["window"])
+    _, sizes = np.unique(starts, return_counts=True)
+
+    assert np.sum(sizes >= config["minimum_rows"]) >= FEWEST_WINDOWS
+    assert shorter_window(learned, MonitoringSettings(window=config["window"])) is None

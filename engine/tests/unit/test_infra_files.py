@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ import pytest
 import yaml
 from sqlalchemy import make_url
 
+from goldpath.cli.alerts import receive
+from goldpath.services.alerting.receiver import AlertReceiver
 from goldpath.serving.monitoring import METRIC_NAMES
 from goldpath.settings import ENVIRONMENT_PREFIX, Settings
 
 from ..locations import PROJECT
+from ..ports import free_port
 
 INFRA = PROJECT / "infra"
 COMPOSE = INFRA / "docker" / "compose.yaml"
@@ -197,7 +201,7 @@ OF_ALERTMANAGER = (
     "MLOPS_MONITORING__ALERT",
     "MLOPS_MONITORING__RECEIVER",
 )
-"""Compose has none; nothing else needs its ports and secrets."""
+"""Nothing but what tells people needs its ports and secrets."""
 OF_THE_TASKS = {"ALERTMANAGER_URL", "MLOPS_REGISTRY__SIGNING_KEY"}
 
 
@@ -213,7 +217,8 @@ def test_docker_compose_accepts_the_compose_file() -> None:
     assert done.returncode == 0, done.stderr
     services = set(yaml.safe_load(done.stdout)["services"])
     airflow = {*AIRFLOW, "airflow-database", "airflow-migrate"}
-    assert services == {*airflow, "api", "grafana", "mlflow", "prometheus"}
+    alerting = {"alert-receiver", "alertmanager"}
+    assert services == {*airflow, *alerting, "api", "grafana", "mlflow", "prometheus"}
 
 
 def test_every_setting_of_the_example_reaches_the_containers_that_need_it() -> None:
@@ -223,6 +228,81 @@ def test_every_setting_of_the_example_reaches_the_containers_that_need_it() -> N
     assert wanted - OF_THE_TASKS <= set(services["api"]["environment"])
     for name in AIRFLOW:
         assert wanted - OF_THE_SERVICE <= set(services[name]["environment"]), name
+
+
+def test_who_is_told_of_alerts_and_its_secrets_reach_one_container_only() -> None:
+    services = read_yaml(COMPOSE)["services"]
+    secrets = {name for name in VARIABLES if name.startswith("MLOPS_MONITORING__ALERTS__")}
+
+    held = {name: secrets & set(each.get("environment", ())) for name, each in services.items()}
+
+    assert {name: found for name, found in held.items() if found} == {"alert-receiver": secrets}
+
+
+def test_alertmanager_reads_what_the_receiver_wrote_and_speaks_to_it_on_127_0_0_1() -> None:
+    """The receiver answers on 127.0.0.1 only, and the configuration is its user's alone."""
+    services = read_yaml(COMPOSE)["services"]
+    receiver, alertmanager = services["alert-receiver"], services["alertmanager"]
+    uid = re.search(r"useradd --uid (\d+)", dockerfile(receiver).read_text())
+
+    assert uid is not None
+    assert alertmanager["user"] == uid[1]
+    assert alertmanager["network_mode"] == "service:alert-receiver"
+    assert alertmanager["volumes"] == receiver["volumes"] == ["alerting:/app/run/prometheus"]
+    assert "--config.file=/app/run/prometheus/alertmanager.yml" in alertmanager["command"]
+    assert alertmanager["depends_on"] == {"alert-receiver": {"condition": "service_healthy"}}
+    assert services["prometheus"]["depends_on"] == {
+        "alertmanager": {"condition": "service_healthy"}
+    }
+    (target,) = json.loads((INFRA / "prometheus" / "alertmanagers.compose.json").read_text())
+    assert target["targets"] == ["alert-receiver:9093"]
+    (published,) = receiver["ports"]
+    assert published.endswith(":9093")
+
+
+def test_alertmanager_accepts_what_its_container_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command of the container, with its variables, writes the routes of config/."""
+    if shutil.which("amtool") is None:
+        pytest.skip("amtool is not installed: the configuration is written, and not checked")
+    shutil.copytree(PROJECT / "config", tmp_path / "config")
+    file = tmp_path / "config" / "monitoring.yaml"
+    routes = "[{to: slack}, {to: teams}, {to: email, address: churn@example.com}]"
+    file.write_text(file.read_text().replace("routes: []  ", f"routes: {routes}  "))
+    container = read_yaml(COMPOSE)["services"]["alert-receiver"]
+    assert container["command"][-3:] == ["alerts", "receive", "--configure"]
+    given = {name: value for name, value in container["environment"].items() if value}
+    given |= {
+        "MLOPS_ENVIRONMENT": "production",
+        "MLOPS_SERVING__API_KEY": "0123456789abcdef0123",
+        "MLOPS_MONITORING__ALERTS__SLACK_URL": "https://hooks.example.com/secret",
+        "MLOPS_MONITORING__ALERTS__TEAMS_URL": "https://teams.example.com/secret",
+        "MLOPS_MONITORING__ALERTS__SMTP_SERVER": "mail.example.com:587",
+        "MLOPS_MONITORING__ALERTS__SMTP_FROM": "alerts@example.com",
+        "MLOPS_MONITORING__RECEIVER_PORT": str(free_port()),
+    }
+    for name, value in {**given, "MLOPS_ROOT": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    listens = threading.Event()
+
+    def serve(server: AlertReceiver) -> None:
+        listens.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AlertReceiver, "serve_forever", serve)
+    receive(configure=True)
+
+    assert listens.is_set()
+    written = tmp_path / "run" / "prometheus" / "alertmanager.yml"
+    assert written.stat().st_mode & 0o077 == 0
+    assert written.with_name("receiver.token").stat().st_mode & 0o077 == 0
+    checked = subprocess.run(
+        ["amtool", "check-config", str(written)], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    receivers = [each["name"] for each in json.loads(written.read_text())["receivers"]]
+    assert receivers == ["nobody", "1-slack", "2-teams", "3-email"], "and no retraining"
 
 
 def test_a_password_of_airflows_database_may_hold_anything(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from goldpath.contract import load_contract
 from goldpath.models.folders import with_model
 from goldpath.monitor import state
 from goldpath.monitor.charts import drift_card, prediction_columns
-from goldpath.monitor.drift_windows import ColumnShift, read_drift
+from goldpath.monitor.drift_windows import ColumnShift, NothingCompared, read_drift
 from goldpath.monitor.page import render_page
 from goldpath.monitor.quality import PeriodValue, read_quality
 from goldpath.monitor.running import OpenAlert, OpenAlerts
@@ -65,6 +65,26 @@ def test_what_was_said_of_a_former_champion_is_not_said_of_the_new_one() -> None
     assert "Of version 3, and version 5 serves: " in page
     assert page.count("OF VERSION 3") == len(checked.drift)
     assert "of version" not in judged.lower()
+
+
+def test_a_check_that_compared_nothing_is_said_beside_the_verdict_that_stands() -> None:
+    verdict = sample().drift[1].value
+    assert verdict is not None
+    nothing = NothingCompared(
+        checked_at=WHEN, message="nothing new to compare: 900 of 900 rows are of the training"
+    )
+    silent = verdict.model_copy(update={"nothing_compared": nothing})
+
+    page = page_of(sample(drift=(Section(silent),)))
+
+    said = f"{WHEN:%Y-%m-%d %H:%M} UTC compared nothing</strong>: nothing new to compare: 900"
+    assert said in page
+    assert f"Drift (batch), {WHEN:%Y-%m-%d %H:%M} UTC: nothing new to compare: 900" in page
+    assert "no drift" in page, "the last verdict"
+    without = page_of(sample(drift=(Section(verdict),)))
+    assert "compared nothing" not in without
+    fresh = silent.model_copy(update={"verdict": "insufficient"})
+    assert tile(page_of(sample(drift=(Section(fresh),))), "drift") == "no verdict"
 
 
 def test_reports_of_another_model_are_passed_over_and_old_ones_without_a_name_are_shown(

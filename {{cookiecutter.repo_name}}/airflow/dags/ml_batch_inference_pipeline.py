@@ -6,7 +6,8 @@
    call with the same run id changes nothing.
 2. **drift_check** compares the scored rows with what the champion was trained on. It **fails**
    where it finds drift, and its log names the features; it is not retried, because the answer would
-   be the same. With too few rows for an honest answer it is skipped, and so it is in a backfill.
+   be the same. With too few rows for an honest answer, or only rows of the training, it is skipped,
+   and so it is in a backfill.
 
 With `batch_shards` in config/airflow.yaml, three tasks stand in place of the first one:
 **batch_plan** pins gold's snapshot and the champion, **batch_predict** is a task for each shard,

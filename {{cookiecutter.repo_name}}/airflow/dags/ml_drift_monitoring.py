@@ -1,7 +1,8 @@
 """Look for drift in what was scored, and train again where there is some.
 
 1. **drift_check** compares the rows of `source` with what the champion was trained on. Drift is its
-   result, not a failure; with too few rows for an honest answer it is skipped, and all after it.
+   result, not a failure; with too few rows for an honest answer, or nothing new to compare, it is
+   skipped, and all after it. Repeated before another window has ended, it gives its last verdict.
 2. **decide** says what follows: nothing, or a training. Where there is drift and `retrain` is off
    it is skipped, and all after it: the run is no failure, and drift has an alert of its own.
 3. **admit** asks the rules of `retrain` in config/monitoring.yaml: cooldown, budget, new rows with

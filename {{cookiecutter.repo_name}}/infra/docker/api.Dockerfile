@@ -26,7 +26,7 @@ COPY config/project.yaml model[s] models/
 COPY src src
 # What the service writes. A named volume takes the owner of the folder that it is mounted over.
 # Commands write for their own user only, also below config/; here another user has to read it.
-RUN rm models/project.yaml && chmod -R a+rX config models src && python -m compileall -q src && mkdir -p .secrets keys logs reports run && chmod 700 .secrets && chown app:app .secrets keys logs reports run
+RUN rm models/project.yaml && chmod -R a+rX config models src && python -m compileall -q src && mkdir -p .secrets keys logs reports run/prometheus && chmod 700 .secrets run/prometheus && chown app:app .secrets keys logs reports run run/prometheus
 COPY --from=environment --chown=app:app /opt/kernels run/kernels
 ENV PATH=/opt/environment/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -109,17 +109,27 @@ def unsilence(
 
 
 @app.command()
-def receive(as_json: Json = False) -> None:
+def receive(
+    configure: Annotated[
+        bool, typer.Option("--configure", help="First write Alertmanager's configuration.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Take alerts from Alertmanager, pass them on, and retrain; monitoring-up starts it."""
     import contextlib
 
     from goldpath.presentation import print_json, step
+    from goldpath.services.alerting.alertmanager import who_is_told, write_configuration
+    from goldpath.services.alerting.configuration import token_file
     from goldpath.services.alerting.receiver import AlertReceiver
     from goldpath.services.processes import require_free_port
     from goldpath.settings import load_settings
 
     settings = load_settings()
     require_free_port(settings.monitoring.receiver_port, "monitoring.receiver_port")
+    if configure:  # a container's: monitoring-up writes it before it starts anything
+        write_configuration(settings, token_file(settings).parent)
+        step(who_is_told(settings))
     with (
         AlertReceiver(settings, settings.monitoring.receiver_port) as server,
         contextlib.suppress(KeyboardInterrupt),

@@ -145,7 +145,7 @@ def init_aws(
 
 
 def docker_up(as_json: Json = False) -> None:
-    """Start API, MLflow, Airflow, Prometheus and Grafana in containers."""
+    """Start API, MLflow, Airflow, Prometheus, Alertmanager and Grafana in containers."""
     from goldpath.presentation import show
     from goldpath.services.docker_stack import start_stack
     from goldpath.settings import load_settings

@@ -1,7 +1,6 @@
 """One picture of a drift check: how far each column moved, and the columns that moved most."""
 
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +16,7 @@ SHOWN_COLUMNS = 25
 SHOWN_CATEGORIES = 8
 SHOWN_ROWS = 20_000
 REFERENCE, CURRENT, DRIFT, SEEN = "#7f8c99", "#e07b39", "#c0392b", "#1f5f8b"
-LINE, TITLE = 130, 60
+LINE, TITLE, NAMED = 110, 54, 4
 
 
 def write_plot(path: Path, drawn: Drawn, decision: SourceDecision) -> None:
@@ -41,13 +40,25 @@ def write_plot(path: Path, drawn: Drawn, decision: SourceDecision) -> None:
         _draw_column(
             figure.add_subplot(grid[row, 1]), column, before[column.name], after[column.name]
         )
-    verdict = f"{decision.source.verdict.upper()}: {decision.source.message}"
-    title = f"{drawn.title}{f', {drawn.window}' if drawn.window else ''}"
-    figure.suptitle("\n".join([*wrap(_plain(verdict), LINE), _plain(title)]), fontsize=10)
+    of_what = f"{drawn.title}{f', {drawn.window}' if drawn.window else ''}"
+    figure.suptitle(f"{_shorten(headline(decision), LINE)}\n{_shorten(of_what, LINE)}", fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".png.part")
     figure.savefig(unfinished, dpi=110, format="png")
     unfinished.replace(path)
+
+
+def headline(decision: SourceDecision) -> str:
+    """The verdict in a few words; why, since when and what could be seen is in the report."""
+    drifted = [column.name for column in decision.drifted]
+    named = ", ".join(drifted[:NAMED])
+    if len(drifted) > NAMED:
+        named = f"{named} and {len(drifted) - NAMED} more"
+    if decision.source.verdict == "insufficient":
+        return "NO VERDICT: too few rows"
+    if decision.source.verdict == "drift":
+        return f"DRIFT: {named or 'in earlier windows, not in the newest'}"
+    return f"NO LASTING DRIFT: {named}" if drifted else "NO DRIFT"
 
 
 def _draw_effects(axes: "Axes", ranked: list[ColumnShift]) -> None:

@@ -8,6 +8,7 @@ Evidently's report is a page with scripts, and shows values that clients sent. I
 without rights: it reaches neither our page nor the network.
 """
 
+import json
 import os
 import warnings
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from goldpath.drift.decision import Verdict
+from goldpath.drift.importance import WeightedShift
 from goldpath.drift.profile import as_table, column_kind
 from goldpath.drift.source_decision import ColumnShift, SourceDecision
 from goldpath.errors import ProjectError
@@ -30,6 +32,10 @@ METHODS = {
     ("number", "value"): "Cramér-von Mises distance of ranks; shift in standard deviations",
     ("category", "value"): "two-sample chi-square; Jensen-Shannon distance",
 }
+EVIDENTLY_SHARE = 0.5
+"""`drift_share` of Evidently's DataDriftPreset."""
+
+SHOWN_SHIFTS = 10
 SHARE_METHOD = "share of rows; Jensen-Shannon distance"
 LOOKS: dict[Verdict, str] = {"ok": "good", "drift": "bad", "insufficient": "warn"}
 CALIBRATIONS = {
@@ -63,7 +69,44 @@ class Drawn:
     current: pa.Table
 
 
-def write_html(path: Path, drawn: Drawn, decision: SourceDecision, *, rows: int) -> None:
+@dataclass(frozen=True)
+class EvidentlyCount:
+    """What Evidently's drift preset counts on the rows that the plots show, by its own defaults.
+
+    It decides nothing here: its tests look at rows as if they were independent, and each column
+    alone.
+
+    Attributes:
+        drifted: Columns that drifted by its defaults.
+        columns: Columns that it looked at.
+        share: The former divided by the latter; from 0.5 on its preset says that a dataset drifted.
+        rows: Rows of each side at most.
+    """
+
+    drifted: int
+    columns: int
+    share: float
+    rows: int
+
+    @property
+    def message(self) -> str:
+        """It as a sentence."""
+        verdict = "drift" if self.share >= EVIDENTLY_SHARE else "no drift"
+        return (
+            f"Evidently's defaults: {self.drifted} of {self.columns} columns drifted on up to "
+            f"{self.rows:,} rows a side, which its preset calls {verdict} of the dataset (from "
+            f"{EVIDENTLY_SHARE:.0%} of the columns on)"
+        )
+
+
+def write_html(
+    path: Path,
+    drawn: Drawn,
+    decision: SourceDecision,
+    *,
+    rows: int,
+    moved: tuple[WeightedShift, ...] = (),
+) -> EvidentlyCount:
     """Write the report; an older one stays whole until the new one is.
 
     Args:
@@ -71,6 +114,10 @@ def write_html(path: Path, drawn: Drawn, decision: SourceDecision, *, rows: int)
         drawn: What it shows.
         decision: What was decided on all rows.
         rows: Rows of each side that the plots show, drawn evenly with a fixed seed.
+        moved: What moved and matters, the most important first.
+
+    Returns:
+        What Evidently counts by its own defaults.
 
     Raises:
         ReportError: If Evidently is not installed.
@@ -79,6 +126,7 @@ def write_html(path: Path, drawn: Drawn, decision: SourceDecision, *, rows: int)
     os.environ.setdefault("DO_NOT_TRACK", "1")
     try:
         from evidently import DataDefinition, Dataset, Report
+        from evidently.metrics import DriftedColumnsCount
     except ImportError as error:
         raise ReportError(
             f"Evidently cannot be imported: {error}",
@@ -100,14 +148,28 @@ def write_html(path: Path, drawn: Drawn, decision: SourceDecision, *, rows: int)
     with warnings.catch_warnings():
         # NumPy's remarks on Evidently's arithmetic help nobody who reads a drift report.
         warnings.simplefilter("ignore")
-        snapshot = Report(_metrics(decision.columns, before, after)).run(
-            Dataset.from_pandas(after, data_definition=definition),
-            Dataset.from_pandas(before, data_definition=definition),
-        )
-    write_text(path, render_page(drawn, decision, shown, snapshot.get_html_str(False)))
+        current = Dataset.from_pandas(after, data_definition=definition)
+        reference = Dataset.from_pandas(before, data_definition=definition)
+        snapshot = Report(_metrics(decision.columns, before, after)).run(current, reference)
+        own = Report([DriftedColumnsCount()]).run(current, reference)
+    counted = json.loads(own.json())["metrics"][0]["value"]
+    count = EvidentlyCount(
+        int(counted["count"]), len(filled), float(counted["share"]), min(shown, rows)
+    )
+    page = snapshot.get_html_str(False)
+    write_text(path, render_page(drawn, decision, shown, page, count=count, moved=moved))
+    return count
 
 
-def render_page(drawn: Drawn, decision: SourceDecision, shown: int, evidently: str) -> str:
+def render_page(
+    drawn: Drawn,
+    decision: SourceDecision,
+    shown: int,
+    evidently: str,
+    *,
+    count: EvidentlyCount | None = None,
+    moved: tuple[WeightedShift, ...] = (),
+) -> str:
     """The page as one document.
 
     Args:
@@ -115,6 +177,8 @@ def render_page(drawn: Drawn, decision: SourceDecision, shown: int, evidently: s
         decision: What was decided.
         shown: Rows of each side that the plots show at most.
         evidently: Evidently's report, a document of its own.
+        count: What Evidently counts by its own defaults.
+        moved: What moved and matters, the most important first.
     """
     window = decision.window
     return render(
@@ -130,6 +194,8 @@ def render_page(drawn: Drawn, decision: SourceDecision, shown: int, evidently: s
         columns=decision.columns,
         shown=shown,
         evidently=evidently,
+        count=count,
+        moved=moved[:SHOWN_SHIFTS],
     )
 
 

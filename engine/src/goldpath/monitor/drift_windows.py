@@ -81,6 +81,13 @@ class HistoryKey(StoredForm):
     window: str = ""
 
 
+class NothingCompared(StoredForm):
+    """A check since the verdict that had nothing to compare."""
+
+    checked_at: datetime
+    message: str
+
+
 class SourceDrift(StoredForm):
     """The last check of a source, and the windows that were judged so far.
 
@@ -99,6 +106,7 @@ class SourceDrift(StoredForm):
         estimate: What the newest window's probabilities say about quality.
         key: How long windows are.
         history: The windows, the oldest first.
+        nothing_compared: The newest check, if it had nothing to compare.
     """
 
     kind: Literal["service", "batch", "table", "file"]
@@ -115,6 +123,7 @@ class SourceDrift(StoredForm):
     estimate: SourceEstimate | None = None
     key: HistoryKey = HistoryKey()
     history: tuple[Window, ...] = ()
+    nothing_compared: NothingCompared | None = None
 
 
 def read_drift(reports: Path, source: str, model_name: str) -> SourceDrift | None:

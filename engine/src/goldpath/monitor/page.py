@@ -112,6 +112,15 @@ def notices_of(state: MonitorState) -> Iterator[Notice]:
     for found in state.drift_of_champion:
         if found.verdict == "drift" and found.kind != FILE:
             yield Notice("bad", f"Drift ({found.kind}): {found.message}", "make retrain")
+    for found in state.drift_of_champion:
+        nothing = found.nothing_compared
+        if nothing is not None and found.kind != FILE:
+            when = f"{nothing.checked_at:%Y-%m-%d %H:%M} UTC"
+            yield Notice(
+                "warn",
+                f"Drift ({found.kind}), {when}: {nothing.message}",
+                "score new rows, then: make drift-check",
+            )
     quality = state.quality_of_champion
     if quality and quality.quality.verdict == "low":
         yield Notice("bad", f"Quality: {quality.quality.message}", "make retrain, or make rollback")
@@ -196,7 +205,7 @@ def _tiles(state: MonitorState) -> list[Tile]:
     )
     return [
         Tile("champion", f"version {state.champion}" if state.champion else unknown),
-        Tile("drift", {"insufficient": "too few rows"}.get(worst, worst)),
+        Tile("drift", {"insufficient": "no verdict"}.get(worst, worst)),
         Tile(f"live {quality.metric}" if quality else "live quality", live),
         Tile("open alerts", firing),
         Tile("predictions, 30 days", "not known" if total is None else f"{total:,}"),

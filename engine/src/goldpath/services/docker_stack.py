@@ -1,4 +1,4 @@
-"""The whole stack in containers: API, MLflow, Airflow, Prometheus and Grafana.
+"""The whole stack in containers: API, MLflow, Airflow, Prometheus, Alertmanager and Grafana.
 
 What the containers are is in `infra/docker/compose.yaml`; this starts and stops them.
 """
@@ -15,6 +15,7 @@ from typing import Literal
 
 from goldpath.errors import ProjectError
 from goldpath.presentation import progress_console, step
+from goldpath.services.alerting.configuration import require_addresses
 from goldpath.services.processes import HOST, answers, require_free_port
 from goldpath.settings import DEFAULT_PASSWORDS, ENVIRONMENT_PREFIX, SHORTEST_KEY, Settings
 
@@ -49,9 +50,11 @@ def start_stack(settings: Settings) -> StackStatus:
 
     Raises:
         DockerError: If a password or Docker is missing, or a container does not come up.
+        RouteError: If a route of alerts could tell nobody.
         ServerError: If another program holds one of the ports.
     """
     require_passwords(os.environ)
+    require_addresses(settings.monitoring.alerts)
     compose = find_compose()
     if not _is_running(compose, settings):
         for setting, port in _ports(settings).values():
@@ -185,6 +188,7 @@ def _ports(settings: Settings) -> dict[str, tuple[str, int]]:
         "mlflow": ("servers.mlflow_port", settings.servers.mlflow_port),
         "airflow": ("servers.airflow_port", settings.servers.airflow_port),
         "prometheus": ("monitoring.prometheus_port", settings.monitoring.prometheus_port),
+        "alertmanager": ("monitoring.alertmanager_port", settings.monitoring.alertmanager_port),
         "grafana": ("monitoring.grafana_port", settings.monitoring.grafana_port),
     }
 
@@ -203,6 +207,7 @@ def _wait_until_ready(settings: Settings) -> None:
         "mlflow": "/health",
         "airflow": "/api/v2/monitor/health",
         "prometheus": "/-/ready",
+        "alertmanager": "/-/ready",
         "grafana": "/api/health",
     }
     waiting = {name: url + health[name] for name, url in _urls(settings).items()}

@@ -104,6 +104,10 @@ def _of_drift(folder: Path) -> Iterator[Metric]:
     effects = family("ml_drift_column_effect", "Size of each column's shift.", "column")
     limits = family("ml_drift_column_limit", "Shift from which on a column counts.", "column")
     checked = family("ml_drift_checked_timestamp_seconds", "When drift was last checked.")
+    judged = family(
+        "ml_drift_judged_timestamp_seconds",
+        "When a check of the source last had a verdict, and not too few rows or none to compare.",
+    )
     rows = family("ml_drift_rows", "Rows of the window that was judged last.")
     starts = family("ml_drift_window_start_timestamp_seconds", "When that window began.")
     seen = family("ml_drift_detectable", "Smallest shift that would have been seen.")
@@ -119,7 +123,8 @@ def _of_drift(folder: Path) -> Iterator[Metric]:
         drift = read_json(folder / f"{source}.json")
         for metric, value in (
             (detected, {"drift": 1.0, "ok": 0.0}.get(str(drift.get("verdict")))),
-            (checked, _timestamp(drift.get("checked_at"))),
+            (checked, _checked(drift)),
+            (judged, _timestamp(drift.get("judged_at"))),
             (rows, _number(drift.get("rows"))),
             (starts, _timestamp(drift.get("window_start"))),
             (seen, _number(drift.get("detectable"))),
@@ -136,8 +141,18 @@ def _of_drift(folder: Path) -> Iterator[Metric]:
                 value = _number(column.get(name))
                 if value is not None:
                     metric.add_metric([source, str(column.get("name"))], value)
-    families = (detected, effects, limits, checked, rows, starts, seen, estimates, expected)
+    families = (
+        detected, effects, limits, checked, judged, rows, starts, seen, estimates, expected,
+    )  # fmt: skip
     yield from (each for each in families if each.samples)
+
+
+def _checked(drift: Mapping[str, Any]) -> float | None:
+    """When the source was checked, be it that there was nothing to compare."""
+    nothing = drift.get("nothing_compared")
+    told = [drift, nothing] if isinstance(nothing, dict) else [drift]
+    times = [_timestamp(each.get("checked_at")) for each in told]
+    return max((time for time in times if time is not None), default=None)
 
 
 def _of_feedback(feedback: Mapping[str, Any]) -> Iterator[Metric]:

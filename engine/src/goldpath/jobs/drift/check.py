@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,7 @@ from goldpath.drift.selection import select_columns
 from goldpath.drift.stored_reference import read_reference
 from goldpath.drift.texts import measured
 from goldpath.drift.window_verdict import WindowJudge, WindowSettings
+from goldpath.errors import NotEnoughDataError
 from goldpath.features.row.complete import complete_rows
 from goldpath.jobs.drift.counted_log import count_new, kept_from, windows_of
 from goldpath.jobs.drift.current_rows import (
@@ -33,19 +34,27 @@ from goldpath.jobs.drift.estimated_quality import QualityEstimator
 from goldpath.jobs.drift.history import HistoryKey, read_history
 from goldpath.jobs.drift.judged_windows import JudgedSource, judge_parts, judge_rows
 from goldpath.jobs.drift.kept_log import read_kept, write_kept
+from goldpath.jobs.drift.nothing_compared import (
+    LastVerdict,
+    NothingCompared,
+    read_last,
+    repeated,
+    silent_since,
+    write_nothing_compared,
+)
 from goldpath.jobs.drift.written_reports import (
     CheckedRows,
     DriftReport,
     read_former,
-    write_nothing_new,
     write_reports,
 )
 from goldpath.lake.connection import open_lakehouse
 from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.presentation import step
-from goldpath.registry.layout import PROFILE_FILE, REFERENCE_FILE
+from goldpath.registry.layout import EVALUATION_FILE, PROFILE_FILE, REFERENCE_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.serving.log.personal import HiddenColumns, hidden_columns
+from goldpath.serving.report_metrics import read_json
 from goldpath.settings import MonitoringSettings, Settings
 
 NEWS = 0.01
@@ -60,10 +69,13 @@ class StoredReference:
     Attributes:
         profile: The counts of all of its rows.
         rows: Some of the rows, to be shown.
+        importances: What the metric lost on test rows when a feature was shuffled; empty where that
+            is not known.
     """
 
     profile: Reference
     rows: pa.Table
+    importances: Mapping[str, float] = field(default_factory=dict)
 
 
 def check_drift(
@@ -88,7 +100,7 @@ def check_drift(
 
     Raises:
         DriftError: If there is no champion, or its reference cannot be compared.
-        NotEnoughDataError: If there are no rows at all.
+        NotEnoughDataError: If there are no rows at all; the reports say so, too.
     """
     now = now or datetime.now(UTC)
     manager = MLflowManager(settings, contract)
@@ -106,10 +118,24 @@ def check_drift(
     metrics = run.metrics if run else {}
     if source in ("newest", "service") and data is None:
         place = _with_what_was_counted(place, reference, model, metrics)
-    rows = current_rows(place, data, source)
+    nothing = NothingCompared(
+        why="",
+        kind="file" if data else source,
+        source=settings.shown(data) if data else "",
+        champion=champion,
+        reference_rows=reference.profile.whole.rows,
+        now=now,
+        window=settings.monitoring.window,
+    )
+    try:
+        rows = current_rows(place, data, source)
+    except NotEnoughDataError as error:
+        write_nothing_compared(settings, replace(nothing, why=error.message))
+        raise
     new = rows.count
     if new <= NEWS * rows.scored and new < settings.monitoring.minimum_rows:
-        return write_nothing_new(settings, rows, champion, reference.profile.whole.rows, now)
+        return write_nothing_compared(settings, nothing.of_training_rows(rows))
+    last = read_last(settings.reports, rows.kind, champion)
     step(f"Comparing {new:,} rows with the {reference.profile.whole.rows:,} of the reference")
     current, scores = with_predictions(rows, model, hidden)
     shown = reference.rows.select(current.column_names)
@@ -122,13 +148,19 @@ def check_drift(
     judge, left_out = judge_for(settings.monitoring, reference.profile, current.column_names)
     key = _key(champion, judge)
     if rows.log is not None:
-        judged = _judge_log(place, judge, key, rows, current, estimator, signals)
+        found = _judge_log(place, judge, key, rows, current, estimator, signals, last)
+        if isinstance(found, datetime):
+            return write_nothing_compared(settings, nothing.of_silence(rows, found))
+        judged = found
     else:
         earlier = read_history(settings.reports, rows.kind, key) if rows.kind != "file" else []
         judged = judge_rows(judge, current, rows, earlier, now, estimator.estimate, signals)
     estimate = estimator.report(judged.tallies)
     former = read_former(settings.reports, rows.kind, champion)
-    checked = CheckedRows(rows, judged, key, champion, left_out, now, estimate, former)
+    said = repeated(rows, judged, last)
+    checked = CheckedRows(
+        rows, judged, key, champion, left_out, now, estimate, former, said, reference.importances
+    )
     return write_reports(settings, checked, shown, html=html)
 
 
@@ -184,13 +216,21 @@ def _judge_log(
     current: pa.Table,
     estimator: QualityEstimator,
     signals: Mapping[str, Floats],
-) -> JudgedSource:
-    """The verdict on the service's log, whose counts are kept for the next check."""
+    last: LastVerdict | None,
+) -> JudgedSource | datetime:
+    """The verdict on the service's log, whose counts are kept for the next check.
+
+    Where no window with predictions has ended since the last verdict: since when that is so.
+    """
     if rows.log is None:
         raise ValueError(f"{rows.source} is no log")
     window, shown = judge.reference.window, place.settings.monitoring.report_rows
     counted = count_new(rows.log, current, signals, judge.reference.whole.bins, window, shown)
     parts = windows_of(counted, window, shown)
+    silent = silent_since(parts, place.earlier, last, place.now, window)
+    if silent is not None:
+        write_kept(place.settings.reports, key, counted, place.way)
+        return silent
     judged = judge_parts(judge, parts, rows, place.earlier, place.now, estimator.estimate)
     newest = judged.history[-1]
     if newest.is_final and newest.verdict.start is not None:
@@ -220,7 +260,21 @@ def fetch_reference(manager: MLflowManager, champion: ModelVersion) -> StoredRef
     with TemporaryDirectory(prefix="reference-") as folder:
         profile = read_reference(manager.files.document(champion, PROFILE_FILE, Path(folder)))
         rows = pq.read_table(manager.files.document(champion, REFERENCE_FILE, Path(folder)))
-    return StoredReference(profile, rows)
+        importances = _importances(manager, champion, Path(folder))
+    return StoredReference(profile, rows, importances)
+
+
+def _importances(manager: MLflowManager, champion: ModelVersion, folder: Path) -> dict[str, float]:
+    """What training found of each feature. It is not signed, and decides nothing."""
+    if not manager.runs.has(champion.run_id, EVALUATION_FILE):
+        return {}
+    found = read_json(manager.runs.download(champion.run_id, EVALUATION_FILE, folder))
+    values = found.get("importances")
+    return {
+        str(name): float(loss)
+        for name, loss in (values.items() if isinstance(values, dict) else ())
+        if isinstance(loss, int | float)
+    }
 
 
 def require_settings(

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from goldpath.drift.bins import Bins, Floats
@@ -14,11 +13,13 @@ from goldpath.drift.estimates.confidence import tally
 from goldpath.drift.windows import Times, window_end, window_starts
 from goldpath.jobs.drift.judged_windows import Part
 from goldpath.jobs.drift.kept_log import (
+    MOST_IDS,
     ORDER,
     UNIT_SECONDS,
     Found,
     KeptLog,
     Unit,
+    hashes_of,
     smallest,
     with_fewer_shown,
 )
@@ -49,9 +50,8 @@ def count_new(
     seconds = found.rows["predicted_at"].cast(pa.timestamp("s"), safe=False).to_numpy()
     seconds = seconds.astype("M8[s]").astype(np.int64)
     numbers = seconds // UNIT_SECONDS[window]
-    ids = found.rows[PREDICTION_KEY].to_numpy().astype(object)
-    order = pd.util.hash_array(ids).astype(np.float64) if len(ids) else np.empty(0)
-    drawn = current.append_column(ORDER, pa.array(order))
+    ids = hashes_of(found.rows[PREDICTION_KEY])
+    drawn = current.append_column(ORDER, pa.array(ids.astype(np.float64)))
     units = dict(found.kept.units)
     for number in np.unique(numbers).tolist():
         places = np.flatnonzero(numbers == number)
@@ -61,6 +61,7 @@ def count_new(
             tallies={name: tally(values[places]) for name, values in signals.items()},
             shown=smallest(drawn.take(pa.array(places)), shown),
             newest=int(seconds[places].max()),
+            ids=np.unique(ids[places])[:MOST_IDS],
         )
         former = units.get(number)
         unit = unit if former is None else replace(former, lake=Found()) + unit
@@ -77,8 +78,9 @@ def windows_of(kept: KeptLog, window: WindowLength, shown: int) -> list[Part]:
         by_window.setdefault(starts[number], []).append(kept.units[number])
     parts = []
     for start, units in by_window.items():
-        whole = units[0]
-        for unit in units[1:]:
+        # Which ids there were is asked of a unit only, and to merge them takes time.
+        whole, *others = (replace(unit, ids=unit.ids[:0]) for unit in units)
+        for unit in others:
             whole = whole + unit
         begin = np.datetime64(start, "s")
         rows = whole.drawn(shown)

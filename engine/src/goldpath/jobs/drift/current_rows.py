@@ -155,8 +155,9 @@ def current_rows(place: Place, data: Path | None, source: Source) -> CurrentRows
         place: Where to look.
         data: A raw file.
         source: `newest` is the file where one is named, else whichever of the last batch run and
-            the service scored last. A service that has answered twice does not hide a batch run:
-            where only one of them has enough rows it is that one, where neither has, the larger.
+            the service scored last. A service that has answered twice does not hide a batch run,
+            nor a run of training rows the service: where only one of them has enough rows to
+            compare it is that one, where neither has, the one that scored enough, or the larger.
 
     Raises:
         DriftError: If the source and the file do not fit together.
@@ -177,7 +178,8 @@ def current_rows(place: Place, data: Path | None, source: Source) -> CurrentRows
         return _require_rows(place, _rows_of_log(place))
     batch, logged = _rows_of_batch(place), _rows_of_log(place)
     minimum = place.settings.monitoring.minimum_rows
-    enough = [found for found in (logged, batch) if found.scored >= minimum]
+    enough = [found for found in (logged, batch) if found.count >= minimum]
+    enough = enough or [found for found in (logged, batch) if found.scored >= minimum]
     if enough:
         return max(enough, key=lambda found: found.at)
     return _require_rows(place, max((batch, logged), key=lambda found: found.scored))

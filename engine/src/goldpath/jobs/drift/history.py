@@ -80,7 +80,8 @@ def read_history(reports: Path, kind: str, key: HistoryKey) -> list[JudgedWindow
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
         if values["key"] != asdict(key):
-            step(f"The history of {kind} starts over: another version or other columns")
+            if values["history"]:
+                step(f"The history of {kind} starts over: another version or other columns")
             return []
         return [_read(entry) for entry in values["history"]]
     except (OSError, KeyError, TypeError, ValueError) as error:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -25,8 +27,14 @@ from goldpath.jobs.drift.history import FOLDER, HistoryKey
 from goldpath.presentation import step
 from goldpath.settings.monitoring import WindowLength
 
+Hashes = npt.NDArray[np.uint64]
+
 FILE = "service.units.parquet"
-FORMAT = 1
+FORMAT = 2
+
+MOST_IDS = 1 << 16
+"""Ids of a unit that are remembered: all of them, or of more predictions those with the smallest
+hashes, which are 512 kB."""
 
 UNIT_SECONDS: dict[WindowLength, int] = {"1h": 3600, "1d": 3600, "1w": 86_400, "1mo": 86_400}
 """How long a unit is, by the window's length."""
@@ -81,6 +89,7 @@ class Unit:
         shown: Some of them, as they are compared, with their `_order`.
         newest: When the newest was predicted, in seconds since the epoch.
         lake: Those of them that have been moved into the lake.
+        ids: Hashes of their ids in ascending order, shape (ids,): the smallest, `MOST_IDS` at most.
     """
 
     profile: Profile
@@ -88,6 +97,7 @@ class Unit:
     shown: pa.Table
     newest: int
     lake: Found = Found()
+    ids: Hashes = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
 
     def __add__(self, other: "Unit") -> "Unit":
         """Both together."""
@@ -102,6 +112,7 @@ class Unit:
             shown=pa.concat_tables([self.shown, other.shown], promote_options="permissive"),
             newest=max(self.newest, other.newest),
             lake=self.lake + other.lake,
+            ids=np.union1d(self.ids, other.ids)[:MOST_IDS],
         )
 
     def drawn(self, rows: int) -> pa.Table:
@@ -127,6 +138,13 @@ class KeptLog:
     def rows(self) -> int:
         """All rows that were counted."""
         return sum(unit.profile.rows for unit in self.units.values())
+
+
+def hashes_of(ids: pa.ChunkedArray) -> Hashes:
+    """A hash of each prediction's id, shape (rows,)."""
+    values = ids.to_numpy().astype(object)
+    found: Hashes = pd.util.hash_array(values) if len(values) else np.empty(0, dtype=np.uint64)
+    return found
 
 
 def smallest(shown: pa.Table, rows: int) -> pa.Table:
@@ -186,7 +204,13 @@ def write_kept(reports: Path, key: HistoryKey, kept: KeptLog, way: str = "") -> 
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as content:
-        pq.write_table(pa.Table.from_pylist(rows, schema), content, compression="zstd")
+        pq.write_table(
+            pa.Table.from_pylist(rows, schema),
+            content,
+            compression=dict.fromkeys(_COMPRESSED, "zstd"),
+            use_dictionary=list(_COMPRESSED),
+            write_statistics=False,
+        )
     part.replace(file)
 
 
@@ -231,8 +255,17 @@ _SCHEMA = pa.schema(
         ("shown", pa.binary()),
         ("newest", pa.int64()),
         ("lake", pa.list_(pa.int64())),
+        ("ids", pa.binary()),
     ]
 )
+
+
+_COMPRESSED = (
+    *(f"{name}.list.element" for name in ("counts", "missing", "sums")),
+    *(f"{name}.list.element.list.element" for name in ("values", "value_counts")),
+    *("examples", "shown"),
+)
+"""Columns of the file; hashes of ids would only take the time."""
 
 
 def _stored_unit(number: int, unit: Unit) -> dict[str, Any]:
@@ -252,6 +285,7 @@ def _stored_unit(number: int, unit: Unit) -> dict[str, Any]:
         "shown": buffer.getvalue().to_pybytes(),
         "newest": unit.newest,
         "lake": [unit.lake.rows, unit.lake.seconds],
+        "ids": unit.ids.astype("<u8").tobytes(),
     }
 
 
@@ -268,7 +302,8 @@ def _read_unit(row: Mapping[str, Any], bins: Bins) -> Unit:
     }
     profile = Profile(bins, int(row["rows"]), 0, counts, missing, sums, json.loads(row["examples"]))
     shown = pa.ipc.open_stream(row["shown"]).read_all()
-    return Unit(profile, tallies, shown, int(row["newest"]), Found(*row["lake"]))
+    ids = np.frombuffer(row["ids"], dtype="<u8").astype(np.uint64)
+    return Unit(profile, tallies, shown, int(row["newest"]), Found(*row["lake"]), ids)
 
 
 def _read_found(units: Mapping[str, Mapping[str, int]]) -> dict[int, Found]:

@@ -5,6 +5,11 @@ it was, the new lines are read; and a unit whose rows the lake has by now is as 
 they are as many, at the same times. Everything else is counted again: a segment in which somebody
 wrote blanks over a person's lines, and rows of the lake that came late or were taken out.
 
+A prediction is counted once, also where its line was copied into a second segment: the ids that are
+kept with each unit tell that it was counted before, and its unit is read again, each id once. Of a
+unit with more predictions than ids are kept, a copy of a few lines may be missed; a copied segment
+is not.
+
 Segments are read before the lake. What is moved meanwhile is then found twice, and counted once, by
 its id; the other way round it could be missed.
 """
@@ -24,7 +29,7 @@ import pyarrow.compute as pc
 
 from goldpath.contract import Contract
 from goldpath.drift.bins import Integers
-from goldpath.jobs.drift.kept_log import Found, KeptLog, SeenSegment
+from goldpath.jobs.drift.kept_log import Found, KeptLog, SeenSegment, hashes_of
 from goldpath.jobs.drift.served_predictions import fitting_rows, is_not_in
 from goldpath.jobs.upkeep.log_rows import MOMENT, PREDICTION_KEY, Rows, prediction_rows
 from goldpath.lake.lakehouse import Lakehouse
@@ -47,11 +52,13 @@ class NewLines:
         rows: Rows to be counted, with the columns of `prediction_rows`.
         kept: What was counted before and stays, and what is known of the segments by now.
         lake: Rows in the lake by unit.
+        copies: The new lines that are copies of lines counted before, as far as that is known.
     """
 
     rows: pa.Table
     kept: KeptLog
     lake: Mapping[int, Found]
+    copies: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,9 @@ def read_new(log: Log, kept: KeptLog) -> NewLines:
     appeared = {name: each for name, each in seen.items() if name not in kept.segments}
     again |= {unit for each in appeared.values() for unit in each.units if unit in there}
     fresh = lines.filter(pa.array(~np.isin(log.units_of(lines), list(again))))
+    if copied := _copied(log, fresh, kept):
+        again |= set(copied)
+        fresh = fresh.filter(pa.array(~np.isin(log.units_of(fresh), list(copied))))
     counted_again, moved = _read_again(log, again, seen)
     units = {
         number: replace(unit, lake=there.get(number, Found()))
@@ -127,7 +137,7 @@ def read_new(log: Log, kept: KeptLog) -> NewLines:
     }
     lake = {number: each for number, each in there.items() if number not in again} | moved
     rows = pa.concat_tables([fresh, counted_again])
-    return NewLines(rows, KeptLog(log.first, units, seen), lake)
+    return NewLines(rows, KeptLog(log.first, units, seen), lake, sum(copied.values()))
 
 
 def _new_lines(
@@ -162,6 +172,18 @@ def _new_lines(
             units[number] = units.get(number, Found()) + each
         seen[name] = replace(seen[name], units=units)
     return lines.filter(log.is_wanted(lines)), seen, changed
+
+
+def _copied(log: Log, lines: pa.Table, kept: KeptLog) -> dict[int, int]:
+    """How many new lines of each unit have an id that was counted before."""
+    units, ids = log.units_of(lines), hashes_of(lines[PREDICTION_KEY])
+    found: dict[int, int] = {}
+    for number in set(np.unique(units).tolist()) & set(kept.units):
+        known = kept.units[number].ids
+        copies = int(np.isin(ids[units == number], known).sum())
+        if copies:
+            found[number] = copies
+    return found
 
 
 def _read_on(content: IO[bytes], former: SeenSegment, rows: Rows) -> SeenSegment:

@@ -42,7 +42,7 @@ def _supersede(reports: Path, champion: Champion, model: str) -> None:
         file = reports / "drift" / f"{source}.json"
         state = read_json(file)
         if _is_superseded(state, champion):
-            gone: dict[str, Any] = {"columns": [], "estimate": None}
+            gone: dict[str, Any] = {"columns": [], "estimate": None, "nothing_compared": None}
             write_report(file, {**state, **_no_verdict(state, champion[1]), **gone})
             changed = True
     file = reports / "feedback.json"

@@ -1,13 +1,14 @@
 """What a drift check leaves: `reports/drift.json`, picture and page, and each source's state."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from goldpath.drift.importance import WeightedShift, weigh
 from goldpath.drift.plot import write_plot
 from goldpath.drift.report import Drawn, write_html
 from goldpath.drift.source_decision import SourceDecision
@@ -21,6 +22,7 @@ from goldpath.reports import write_report
 from goldpath.serving.report_metrics import read_json, write_textfile
 from goldpath.settings import Settings
 
+TOLD_SHIFTS = 3
 LESS_SENSITIVE = 1.2
 """From here on a larger smallest shift is said to be larger."""
 
@@ -30,7 +32,7 @@ class DriftReport:
     """What a drift check found, and where it is written.
 
     Attributes:
-        verdict: ok, drift or insufficient.
+        verdict: ok, drift or insufficient; the last also where nothing was compared.
         message: The verdict as a sentence: what changed, since when, and what could be seen.
         drifted_columns: What changed in the newest window, by column, the largest shift first.
         rows: Rows of the newest window.
@@ -46,11 +48,14 @@ class DriftReport:
         detectable: The smallest shift of a typical column that four in five such windows would have
             shown; None where nothing was compared.
         estimated_quality: What the newest window's probabilities say about quality, or why nothing.
+        moved_and_matters: The columns whose shift matters most to the model: how many times their
+            limit they moved, and their share of importance. An order to look at, and no alarm.
+        evidently: What Evidently's preset counts by its own defaults; empty without its report.
         notes: What was left out, or judged otherwise than usual.
         report: The JSON report.
         html: Evidently's report, or None where it was not asked for.
         plot: The picture; None where no rows were compared.
-        exit_code: 0 ok, 1 drift, 3 too few rows.
+        exit_code: 0 ok, 1 drift, 3 too few rows, or nothing to compare.
     """
 
     verdict: str
@@ -67,6 +72,8 @@ class DriftReport:
     calibration: str
     detectable: float | None
     estimated_quality: str
+    moved_and_matters: dict[str, str]
+    evidently: str
     notes: tuple[str, ...]
     report: str
     html: str | None
@@ -133,6 +140,8 @@ class CheckedRows:
         now: When the check was made.
         estimate: What the newest window's probabilities say about quality.
         former: What could be seen with the champion before; None where that is not known.
+        repeated: That the verdict is the last one, since nothing has come.
+        importances: What the model's metric lost on test rows when a feature was shuffled.
     """
 
     rows: CurrentRows
@@ -143,6 +152,13 @@ class CheckedRows:
     now: datetime
     estimate: QualityEstimate
     former: FormerSensitivity | None = None
+    repeated: tuple[str, ...] = ()
+    importances: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def moved(self) -> tuple[WeightedShift, ...]:
+        """What moved and matters, the most important first."""
+        return weigh(self.decision.columns, self.importances)
 
     @property
     def decision(self) -> SourceDecision:
@@ -152,7 +168,15 @@ class CheckedRows:
     @property
     def notes(self) -> tuple[str, ...]:
         """What people must know beside the verdict."""
-        notes = self.judged.notes
+        notes = (*self.judged.notes, *self.repeated)
+        if self.rows.log is not None and self.rows.log.copies:
+            notes = (
+                *notes,
+                f"{self.rows.log.copies:,} new lines of the log are copies of others, with the "
+                "same prediction ids: each is counted once",
+            )
+        if not self.moved and self.decision.window.shifts:
+            notes = (*notes, "what moved is not weighed: no importance of its columns is known")
         if self.left_out:
             notes = (*notes, f"not compared: {', '.join(self.left_out)}")
         window = self.decision.window
@@ -174,14 +198,16 @@ def write_reports(
 ) -> DriftReport:
     """The verdict first: a picture that cannot be drawn must not cost it."""
     values = _values(checked)
+    file = history_file(settings.reports, checked.rows.kind)
     state = {
         **values,
+        "judged_at": _judged_at(values, read_json(file)),
         "key": asdict(checked.key),
         "history": stored_history(checked.judged.history),
         "former": asdict(checked.former) if checked.former else None,
     }
-    _write_verdict(settings, values)
-    write_report(history_file(settings.reports, checked.rows.kind), state)
+    write_verdict(settings, values)
+    write_report(file, state)
     write_textfile(settings.reports, settings.model)
     file, page, plot = (settings.reports / f"drift.{suffix}" for suffix in ("json", "html", "png"))
     title = f"{checked.champion.name} version {checked.champion.version}: {checked.rows.source}"
@@ -191,56 +217,12 @@ def write_reports(
     values["plot"] = settings.shown(plot)
     if html:
         step("Writing Evidently's report")
-        write_html(page, drawn, checked.decision, rows=settings.monitoring.report_rows)
+        shown = settings.monitoring.report_rows
+        count = write_html(page, drawn, checked.decision, rows=shown, moved=checked.moved)
+        values["evidently"] = {**asdict(count), "message": count.message}
         values["html"] = settings.shown(page)
     write_report(file, values)
-    return _report(settings, values)
-
-
-def write_nothing_new(
-    settings: Settings,
-    rows: CurrentRows,
-    champion: ModelVersion,
-    reference_rows: int,
-    now: datetime,
-) -> DriftReport:
-    """The verdict on rows that the champion was trained or judged on, and hardly any others.
-
-    The state of the source stays: nothing was learned of it.
-    """
-    values: dict[str, Any] = {
-        "verdict": "ok",
-        "exit_code": 0,
-        "message": f"nothing new to compare: {rows.training_rows:,} of {rows.scored:,} rows are of "
-        "the data that the champion was trained and judged on; score new rows: batch-predict "
-        "--data FILE",
-        "checked_at": now.isoformat(timespec="seconds"),
-        "rows": 0,
-        "rejected_rows": rows.rejected,
-        "training_rows": rows.training_rows,
-        "reference_rows": reference_rows,
-        "model_name": champion.name,
-        "model_version": champion.version,
-        "source": rows.source,
-        "kind": rows.kind,
-        "window": "",
-        "window_start": None,
-        "since": None,
-        "alarms": 0,
-        "windows": 0,
-        "calibration": "none",
-        "reference_windows": 0,
-        "p_value": None,
-        "detectable": None,
-        "sensitivity": "",
-        "estimate": None,
-        "notes": (),
-        "columns": [],
-        "html": None,
-        "plot": None,
-    }
-    _write_verdict(settings, values)
-    return _report(settings, values)
+    return as_report(settings, values)
 
 
 def _values(checked: CheckedRows) -> dict[str, Any]:
@@ -273,19 +255,30 @@ def _values(checked: CheckedRows) -> dict[str, Any]:
         "estimate": asdict(checked.estimate),
         "notes": checked.notes,
         "columns": [asdict(column) for column in decision.columns],
+        "moved_and_matters": [asdict(each) for each in checked.moved],
+        "evidently": None,
         "html": None,
         "plot": None,
     }
 
 
-def _write_verdict(settings: Settings, values: Mapping[str, Any]) -> None:
+def _judged_at(values: Mapping[str, Any], state: Mapping[str, Any]) -> str | None:
+    """When there was a verdict last; too few rows are none."""
+    if values["verdict"] != "insufficient":
+        return str(values["checked_at"])
+    before = state.get("judged_at")
+    return before if isinstance(before, str) else None
+
+
+def write_verdict(settings: Settings, values: Mapping[str, Any]) -> None:
     """An older verdict's pages must not stand beside the new verdict."""
     for suffix in ("html", "png"):
         (settings.reports / f"drift.{suffix}").unlink(missing_ok=True)
     write_report(settings.reports / "drift.json", values)
 
 
-def _report(settings: Settings, values: Mapping[str, Any]) -> DriftReport:
+def as_report(settings: Settings, values: Mapping[str, Any]) -> DriftReport:
+    """What `reports/drift.json` says, for whoever asked for the check."""
     return DriftReport(
         verdict=values["verdict"],
         message=values["message"],
@@ -306,6 +299,11 @@ def _report(settings: Settings, values: Mapping[str, Any]) -> DriftReport:
         calibration=values["calibration"],
         detectable=values["detectable"],
         estimated_quality=values["estimate"]["message"] if values["estimate"] else "",
+        moved_and_matters={
+            each["name"]: f"{each['moved']:.2f} times its limit, {each['share']:.0%} of importance"
+            for each in values["moved_and_matters"][:TOLD_SHIFTS]
+        },
+        evidently=values["evidently"]["message"] if values["evidently"] else "",
         notes=values["notes"],
         report=settings.shown(settings.reports / "drift.json"),
         html=values["html"],

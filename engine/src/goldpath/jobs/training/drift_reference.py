@@ -1,5 +1,6 @@
 """What a version is compared with later: rows for people to look at, and the counts of all rows."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -118,9 +119,16 @@ def _told(reference: Reference, times: Times | None, monitoring: MonitoringSetti
     """What drift checks will know of the noise between windows."""
     rows = reference.whole.rows
     if reference.windows is not None and len(reference.windows) >= FEWEST_WINDOWS:
+        shorter = None if times is None else shorter_window(times, monitoring)
+        sooner = (
+            ""
+            if shorter is None
+            else f"; {shorter[1]} windows of {shorter[0]} have enough rows, too, and would show a "
+            "shift sooner (monitoring.window)"
+        )
         return (
             f"Drift reference: {rows:,} rows; how much windows of {monitoring.window} differ is "
-            f"known from {len(reference.windows)} of them"
+            f"known from {len(reference.windows)} of them{sooner}"
         )
     if times is None:
         return (
@@ -148,9 +156,22 @@ def longer_window(times: Times, monitoring: MonitoringSettings) -> tuple[WindowL
         times: When each row of the reference happened.
         monitoring: The present window, and how many rows a window needs.
     """
-    for window in WINDOWS[WINDOWS.index(monitoring.window) + 1 :]:
+    longer = WINDOWS[WINDOWS.index(monitoring.window) + 1 :]
+    return _first_with_enough(times, longer, monitoring.minimum_rows)
+
+
+def shorter_window(times: Times, monitoring: MonitoringSettings) -> tuple[WindowLength, int] | None:
+    """The next shorter window, if enough of these have enough rows, and how many do."""
+    place = WINDOWS.index(monitoring.window)
+    return _first_with_enough(times, WINDOWS[max(place - 1, 0) : place], monitoring.minimum_rows)
+
+
+def _first_with_enough(
+    times: Times, windows: Sequence[WindowLength], minimum: int
+) -> tuple[WindowLength, int] | None:
+    for window in windows:
         _, sizes = np.unique(window_starts(times, window), return_counts=True)
-        enough = int(np.sum(sizes >= monitoring.minimum_rows))
+        enough = int(np.sum(sizes >= minimum))
         if enough >= FEWEST_WINDOWS:
             return window, enough
     return None

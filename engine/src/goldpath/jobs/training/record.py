@@ -28,6 +28,7 @@ from goldpath.presentation import step
 from goldpath.registry.layout import (
     CARD_FILE,
     ENGINES_TAGS,
+    EVALUATION_FILE,
     INTERVAL_TAG,
     RUN_KEY,
     SEMANTIC_TAG,
@@ -42,7 +43,6 @@ from goldpath.sample.customers import true_probabilities
 from goldpath.settings import Settings
 
 RESULT_FILE = "training.json"
-EVALUATION_FILE = "evaluation.json"
 PLOT_FILE = "evaluation.png"
 DIGITS = 9
 MOSTLY = 0.99
