@@ -59,13 +59,28 @@ class Target(Part):
     observed_until: datetime | None = None
     exclude_after_event: bool = False
 
-    def check_thresholds(self, thresholds: Mapping[str, float] | None) -> None:
-        """Thresholds are of some of several classes: where none is reached, another is decided.
+    def check_decisions(
+        self,
+        problem: str,
+        threshold: float | None,
+        thresholds: Mapping[str, float] | None,
+        unsure: tuple[float, float] | None,
+    ) -> None:
+        """Check what a version says of its decisions, and of other spellings of its labels.
+
+        Thresholds are of some of several classes: where none is reached, another is decided.
 
         Raises:
-            ValueError: If they are of two classes or of a number, or of classes that there are not,
-                or leave no class over.
+            ValueError: If a threshold is of no target of two classes, or a band around none;
+                if thresholds are of two classes or of a number, or of classes that there are not,
+                or leave no class over; if an alias is of no class.
         """
+        if threshold is not None and not (problem == "classification" and len(self.classes) == 2):
+            raise ValueError("decision_threshold is for a target of two classes")
+        if unsure is not None and threshold is None:
+            raise ValueError("decision_unsure is a band around a decision_threshold")
+        if strangers := sorted({*self.aliases.values()} - {*self.classes}):
+            raise ValueError(f"target.aliases names labels that are no classes: {strangers}")
         if thresholds is None:
             return
         if len(self.classes) < 3:

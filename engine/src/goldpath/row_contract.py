@@ -225,6 +225,21 @@ class RowContract(Part, ABC):
         """The names of the features, in order."""
         return [feature.name for feature in self.features]
 
+    @property
+    def numeric_features(self) -> list[str]:
+        """The inputs that the model sees as numbers."""
+        return [feature.name for feature in self.features if feature.is_numeric]
+
+    @property
+    def category_features(self) -> list[str]:
+        """The inputs that the model sees as categories."""
+        return [feature.name for feature in self.features if feature.type == "category"]
+
+    @property
+    def text_features(self) -> list[str]:
+        """The inputs that are free text."""
+        return [feature.name for feature in self.features if feature.is_free_text]
+
     @cached_property
     def by_name(self) -> dict[str, Feature]:
         """Features by name."""

@@ -149,7 +149,8 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     learned = with_own_features(contract, project, sources)
     model = with_chosen_metrics(project.definitions, learned, settings.training, settings.decision)
     target = "float64" if contract.problem == "regression" else "string"
-    silver = ibis.table({**_columns(contract), contract.target.column: target}, name="silver")
+    labels = dict.fromkeys(contract.label_columns, target)
+    silver = ibis.table({**_columns(contract), **labels}, name="silver")
     held = {each.dataset: ibis.table(_columns(each), name=each.dataset) for each in sources}
     known = with_window_columns(silver, learned, {**held, contract.dataset: silver})
     ibis.to_sql(with_sql_features(definitions_of(learned), known), dialect="duckdb")

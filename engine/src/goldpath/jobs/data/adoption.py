@@ -56,10 +56,11 @@ def adopt_file(
         settings: Names the project's folder and the leak threshold.
         data: CSV, Parquet or JSON lines: a file, a folder or a glob; a relative path starts here,
             or else at the project's root.
-        target: Column to predict.
+        target: Column to predict; empty of a clustering.
         entity: Column that identifies a row's subject, if known.
         time: Column of the time, `date+hour`, or `none`; looked for where it is not given.
-        problem: `classification` or `regression`; inferred where it is not given.
+        problem: `classification`, `regression` or `clustering`; one of the first two is inferred
+            where it is not given.
         answers: Answers to what an earlier adoption asked.
         horizon: How long before its time a row of a series is asked for; None: at its time.
         event: The target, where it is made from the rows of a further source; `target` then only

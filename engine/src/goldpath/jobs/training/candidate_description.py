@@ -162,7 +162,8 @@ def _suggest(
             contract=parse_contract(text.read_text(encoding="utf-8")),
             metrics={} if theirs is None else {judged.metric: theirs},
         )
-    return versions.suggest_for(work.contract, metrics, previous, taken, main=work.judged.metric)
+    contract = work.contract if work.contract.has_target else work.decided_contract
+    return versions.suggest_for(contract, metrics, previous, taken, main=work.judged.metric)
 
 
 def _card_facts(work: TrainingWork, suggestion: VersionSuggestion) -> CardFacts:

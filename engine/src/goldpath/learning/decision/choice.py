@@ -35,18 +35,22 @@ class Decided:
         unsure: Around the threshold: where it leaves the decision open.
         interval: Around the answers of a regression.
         thresholds: Of several classes those that have one.
+        segments: Of a clustering the names of its segments by their numbers.
     """
 
     threshold: float | None = None
     unsure: tuple[float, float] | None = None
     interval: PredictionInterval | None = None
     thresholds: dict[str, float] | None = None
+    segments: dict[int, str] | None = None
 
     def of(self, contract: Contract) -> Contract:
         """The version's contract."""
         decided = contract.with_threshold(self.threshold, self.unsure)
         return decided.with_parts(
-            prediction_interval=self.interval, decision_thresholds=self.thresholds
+            prediction_interval=self.interval,
+            decision_thresholds=self.thresholds,
+            segments=self.segments,
         )
 
 
@@ -57,6 +61,7 @@ def decided_by(contract: Contract) -> Decided:
         contract.decision_unsure,
         contract.prediction_interval,
         contract.decision_thresholds,
+        contract.segments,
     )
 
 
