@@ -243,10 +243,6 @@ class Contract(RowContract):
         parts = {name: getattr(self, name) for name in type(self).model_fields}
         return Contract.model_validate(parts | changed)
 
-    def with_forecast(self, forecast: Forecast) -> "Contract":
-        """The same contract, of a series that is predicted ahead."""
-        return self.with_parts(forecast=forecast)
-
     def with_threshold(
         self, threshold: float | None, unsure: tuple[float, float] | None = None
     ) -> "Contract":

@@ -5,7 +5,6 @@ checked and typed by the new contract, as silver will, and features that give th
 left out.
 """
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
@@ -61,7 +60,7 @@ class AdoptionRequest:
         entity: Column that identifies a row's subject; None to look for one, `none` for none.
         time: Column of the time, or several such as `date+hour` or `year+month+day`; None to look
             for one, `none` for none.
-        problem: `classification`, `regression`, `clustering`, or None to infer one of the first two.
+        problem: `classification`, `regression`, `clustering`; None infers one of the first two.
         answers: Answers to what an earlier adoption asked.
         event: The target, where it is made from the rows of a further source.
     """

@@ -229,8 +229,8 @@ def decide_target(profile: ColumnProfile, asked: str | None) -> TargetRole:
             + (f": {NOT_SUPPORTED[asked]}" if asked in NOT_SUPPORTED else ""),
             "leave PROBLEM out, and say how long ahead a row is asked for: HORIZON=24h"
             if asked == "forecasting"
-            else "say PROBLEM=classification (one label a row), PROBLEM=regression (a number a row) "
-            "or PROBLEM=clustering (no target), or leave it out",
+            else "say PROBLEM=classification (one label a row), PROBLEM=regression (a number a "
+            "row) or PROBLEM=clustering (no target), or leave it out",
         )
     if profile.distinct == 0:
         raise AdoptionError(

@@ -49,7 +49,7 @@ class ColumnSummary:
 def summarise_columns(
     lakehouse: Lakehouse, rows: "ibis.Table", contract: Contract
 ) -> list[ColumnSummary]:
-    """A summary of each feature and of the target, if there is one; memory does not grow with the rows.
+    """A summary of each feature and of a target; memory does not grow with the rows.
 
     A computed feature that was added since the table was made is passed over.
     """

@@ -344,13 +344,9 @@ class Predictor:
     def _check_fits(self, model: ServedModel) -> None:
         """A model that was trained with other columns would answer nonsense, or fail each time.
 
-        Its row features may be others than the project's present ones: it computes its own.
+        Its row features and segments may be others than the project's: they are its own.
         """
-        ours, theirs = (
-            (each.problem, each.target.classes, [(f.name, f.type) for f in each.features])
-            for each in (self._contract.request, model.contract.request)
-        )
-        if ours != theirs:
+        if _form(self._contract.request) != _form(model.contract.request):
             raise NoModelError("it was trained with another contract", "make data train-local")
         if model.contract.forecast is not None and self._contract.forecast is None:
             raise NoModelError(
@@ -366,6 +362,11 @@ class Predictor:
         if trouble and trouble.message != before:
             log.warning("%s; fix: %s", trouble.message, trouble.fix, exc_info=cause)
         self._trouble = trouble
+
+
+def _form(contract: Contract) -> tuple[object, ...]:
+    columns = [(each.name, each.type) for each in contract.features]
+    return contract.problem, contract.target.classes * contract.has_target, columns
 
 
 def score_rows(model: ServedModel, rows: list[dict[str, Any]]) -> list[ScoredRow]:

@@ -89,7 +89,7 @@ def adopt_file(
     if ahead is not None:
         accepted, _ = check_file(read.rows, contract)
         proposal = propose_forecast(accepted, contract, ahead)
-        contract, proposed = contract.with_forecast(proposal.forecast), proposal.notes
+        contract, proposed = contract.with_parts(forecast=proposal.forecast), proposal.notes
     to_do = (*_event_notes(settings, contract), *_model_notes(settings.root))
     contract_file = settings.root / "config" / "project.yaml"
     text = HEADER.format(file=" ".join(source.path.split())) + dump_contract(contract)

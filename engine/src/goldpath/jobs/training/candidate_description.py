@@ -15,6 +15,7 @@ from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.card import CardFacts, Lineage, write_card
 from goldpath.judging.validation import validate_candidate
 from goldpath.learning.metrics import between, four_digits
+from goldpath.learning.segments.profile import SegmentProfile
 from goldpath.model_version import ModelVersion
 from goldpath.project import ProjectDefinitionError, naming, place_of
 from goldpath.registry.layout import CONTRACT_FILE, SEMANTIC_TAG
@@ -53,7 +54,11 @@ class Description:
     card: str
 
 
-def describe_candidate(work: TrainingWork, metrics: Mapping[str, float]) -> Description:
+def describe_candidate(
+    work: TrainingWork,
+    metrics: Mapping[str, float],
+    segments: tuple[SegmentProfile, ...] = (),
+) -> Description:
     """Number the candidate after the version that it follows, and write its card.
 
     It follows the champion, or the newest version where there is none.
@@ -61,6 +66,7 @@ def describe_candidate(work: TrainingWork, metrics: Mapping[str, float]) -> Desc
     Args:
         work: A training that was evaluated.
         metrics: Its metrics on the test rows by name.
+        segments: Of a clustering what its segments are.
     """
     former = work.manager.champion_version() or work.manager.newest_version()
     suggestion = _suggest(work, metrics, former)
@@ -79,7 +85,7 @@ def describe_candidate(work: TrainingWork, metrics: Mapping[str, float]) -> Desc
         semantic_version=suggestion.version,
         reason=suggestion.reason,
         changelog=CHANGELOG_TITLE + changelog_entry(entry) + former_entries,
-        card=write_card(_card_facts(work, suggestion)),
+        card=write_card(_card_facts(work, suggestion, segments)),
     )
 
 
@@ -166,7 +172,9 @@ def _suggest(
     return versions.suggest_for(contract, metrics, previous, taken, main=work.judged.metric)
 
 
-def _card_facts(work: TrainingWork, suggestion: VersionSuggestion) -> CardFacts:
+def _card_facts(
+    work: TrainingWork, suggestion: VersionSuggestion, segments: tuple[SegmentProfile, ...]
+) -> CardFacts:
     evaluation, contract, card = work.evaluation, work.contract, work.settings.card
     found = work.found
     return CardFacts(
@@ -210,6 +218,7 @@ def _card_facts(work: TrainingWork, suggestion: VersionSuggestion) -> CardFacts:
         license=card.license,
         languages=card.languages,
         tags=card.tags,
+        segments=segments,
         texts={name: _described_text(work, name) for name in contract.text_features},
     )
 

@@ -162,9 +162,9 @@ def log_candidate(work: TrainingWork, result: TrainingResult) -> ModelVersion:
     manager.log_parameters(run_id, {"family": found.family, **found.parameters, **search})
     manager.log_metrics(run_id, _metrics(work, result))
     log_drift_reference(work)
-    write_segments(work)
+    segments = write_segments(work)
     others = {name: score.value for name, score in judged.others.items()}
-    described = describe_candidate(work, {judged.metric: judged.value, **others})
+    described = describe_candidate(work, {judged.metric: judged.value, **others}, segments)
     (work.settings.reports / CARD_FILE).write_text(described.card, encoding="utf-8")
     manager.log_text(run_id, described.card, CARD_FILE)
     manager.log_text(run_id, described.changelog, CHANGELOG_FILE)

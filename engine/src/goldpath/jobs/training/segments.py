@@ -6,14 +6,14 @@ the run.
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from goldpath.errors import ProjectError
 from goldpath.features.row.complete import complete_rows
-from goldpath.json_values import finite
 from goldpath.jobs.training.work import TrainingWork
+from goldpath.json_values import finite
 from goldpath.learning.decision.choice import Decided
 from goldpath.learning.frames import model_frame
 from goldpath.learning.scoring import LoadedModel
@@ -21,6 +21,9 @@ from goldpath.learning.search import SearchResult, fit
 from goldpath.learning.segments.numbering import Former, Numbered, number_segments
 from goldpath.presentation import step
 from goldpath.reports import write_text
+
+if TYPE_CHECKING:
+    from goldpath.learning.segments.profile import SegmentProfile
 
 PAGE_FILE, VALUES_FILE = "segments.html", "segments.json"
 PROFILED_ROWS = 100_000
@@ -66,10 +69,10 @@ def _former(work: TrainingWork, rows: Any) -> Former | None:
     return Former(labels, champion.contract.segments)
 
 
-def write_segments(work: TrainingWork) -> str:
-    """Write and log the page of a candidate's segments; returns where it is.
+def write_segments(work: TrainingWork) -> "tuple[SegmentProfile, ...]":
+    """Write and log the page of a candidate's segments; returns what they are.
 
-    Nothing is done, and the place is empty, where the problem is another one.
+    Of another problem there are none, and nothing is written.
     """
     from goldpath.judging.segments.evaluation import recovered_by_label
     from goldpath.judging.segments.figures import figures_of
@@ -77,7 +80,7 @@ def write_segments(work: TrainingWork) -> str:
     from goldpath.learning.segments.profile import profile_segments
 
     if work.contract.has_target:
-        return ""
+        return ()
     settings, model = work.settings, work.model
     rows = work.train_rows
     if len(rows) > PROFILED_ROWS:
@@ -108,7 +111,7 @@ def write_segments(work: TrainingWork) -> str:
         work.manager.log_text(work.run.run_id, text, name)
     for each in profiles:
         step(f"{each.label}: {each.share:.1%} of the rows; {each.name}")
-    return settings.shown(settings.reports / PAGE_FILE)
+    return profiles
 
 
 def _renamed(model: LoadedModel) -> tuple[str, ...]:

@@ -270,7 +270,9 @@ class FastLane:
             self._contract,
             self._rows,
             self._log,
-            self._metrics.prediction_counters(champion.version.version),
+            self._metrics.prediction_counters(
+                champion.version.version, champion.model.contract.target.classes
+            ),
             self._shadow,
             entities,
             self._answer_fields,
