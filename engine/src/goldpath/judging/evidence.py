@@ -10,9 +10,9 @@ import pandas as pd
 
 from goldpath.contract import Contract
 from goldpath.judging.baseline import baseline_model
-from goldpath.judging.segments.figures import figures_of
 from goldpath.learning.decision.choice import deciding_as
 from goldpath.learning.scoring import LoadedModel, Predictions
+from goldpath.learning.segments.figures import figures_of
 from goldpath.learning.segments.quality import Figures
 from goldpath.project import ENGINES_OWN, Model
 from goldpath.settings import MonitoringSettings, TrainingSettings, ValidationSettings

@@ -342,10 +342,7 @@ class Predictor:
         return f"; version {champion.version.version} serves from the copy on this machine"
 
     def _check_fits(self, model: ServedModel) -> None:
-        """A model that was trained with other columns would answer nonsense, or fail each time.
-
-        Its row features and segments may be others than the project's: they are its own.
-        """
+        """Refuse a model of other columns; row features and segments are its own."""
         if _form(self._contract.request) != _form(model.contract.request):
             raise NoModelError("it was trained with another contract", "make data train-local")
         if model.contract.forecast is not None and self._contract.forecast is None:
@@ -364,9 +361,9 @@ class Predictor:
         self._trouble = trouble
 
 
-def _form(contract: Contract) -> tuple[object, ...]:
-    columns = [(each.name, each.type) for each in contract.features]
-    return contract.problem, contract.target.classes * contract.has_target, columns
+def _form(known: Contract) -> tuple[object, ...]:
+    columns = [(each.name, each.type) for each in known.features]
+    return known.problem, known.has_target and known.target.classes, columns
 
 
 def score_rows(model: ServedModel, rows: list[dict[str, Any]]) -> list[ScoredRow]:

@@ -14,8 +14,8 @@ from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.segments.evaluation import evaluation_of
 from goldpath.learning.decision.choice import Decided
 from goldpath.learning.search import fit, unseen_scores
+from goldpath.learning.segment_search import find_best
 from goldpath.learning.segments.limits import least
-from goldpath.learning.segments.search import find_best
 from goldpath.learning.splitting import rows_to_search
 from goldpath.learning.text.sizes import sizes_of
 from goldpath.presentation import step, trial_progress

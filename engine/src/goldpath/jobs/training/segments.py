@@ -75,8 +75,8 @@ def write_segments(work: TrainingWork) -> "tuple[SegmentProfile, ...]":
     Of another problem there are none, and nothing is written.
     """
     from goldpath.judging.segments.evaluation import recovered_by_label
-    from goldpath.judging.segments.figures import figures_of
     from goldpath.judging.segments.page import segments_page
+    from goldpath.learning.segments.figures import figures_of
     from goldpath.learning.segments.profile import profile_segments
 
     if work.contract.has_target:

@@ -5,10 +5,10 @@ import pandas as pd
 
 from goldpath.features.row.complete import complete_rows
 from goldpath.judging.evaluation import IMPORTANCE_ROWS, Evaluation, evaluate
-from goldpath.judging.segments.figures import figures_of
 from goldpath.learning.frames import model_frame
 from goldpath.learning.metrics import Score
 from goldpath.learning.scoring import LoadedModel
+from goldpath.learning.segments.figures import figures_of
 from goldpath.learning.segments.limits import METRIC
 from goldpath.learning.segments.quality import Figures, rand_index
 from goldpath.project import ENGINES_OWN, Model

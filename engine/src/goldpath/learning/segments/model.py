@@ -10,8 +10,10 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin  # noqa: TID253  imported where a model is
 
+from goldpath.learning.threads import sensible_threads
+
 STARTS = 10
-"""Beginnings of k-means, of which the best is kept: a single one may end far from the optimum."""
+"""Of the fit that answers; a single start may end far from the optimum."""
 ROWS_TO_START = 20_000
 """Centres are sought on so many rows, drawn at random, and then moved to those of all rows."""
 FARTHEST = 4.0
@@ -31,6 +33,7 @@ class SegmentModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         clusters: How many segments.
         seed: Of the starts.
         labels: What the segments are called, the largest one first; their ranks from 0 if empty.
+        starts: Beginnings of k-means, of which the best is kept.
 
     Attributes:
         centres_: Shape (segments, encoded columns), the largest segment first.
@@ -42,10 +45,17 @@ class SegmentModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         limit of a Gaussian mixture.
     """
 
-    def __init__(self, clusters: int = 2, seed: int = 42, labels: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        clusters: int = 2,
+        seed: int = 42,
+        labels: Sequence[str] = (),
+        starts: int = STARTS,
+    ) -> None:
         self.clusters = clusters
         self.seed = seed
         self.labels = labels
+        self.starts = starts
 
     def fit(self, rows: Any, _: Any = None) -> Self:
         """Find the segments of encoded rows, shape (rows, columns); a target is not looked at."""
@@ -56,10 +66,11 @@ class SegmentModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         some = rows
         if len(rows) > ROWS_TO_START:
             some = rows[np.sort(random.choice(len(rows), ROWS_TO_START, replace=False))]
-        found = KMeans(self.clusters, n_init=STARTS, random_state=self.seed).fit(some)
-        if len(some) < len(rows):
-            start = found.cluster_centers_
-            found = KMeans(self.clusters, init=start, n_init=1, random_state=self.seed).fit(rows)
+        with sensible_threads(len(rows)):
+            found = KMeans(self.clusters, n_init=self.starts, random_state=self.seed).fit(some)
+            if len(some) < len(rows):
+                more = {"init": found.cluster_centers_, "n_init": 1, "random_state": self.seed}
+                found = KMeans(self.clusters, **more).fit(rows)
         sizes = np.bincount(found.labels_, minlength=self.clusters)
         self.centres_ = found.cluster_centers_[np.argsort(-sizes, kind="stable")]
         spread = float(found.inertia_) / rows.size

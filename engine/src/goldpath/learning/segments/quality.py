@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     from goldpath.learning.segments.model import SegmentModel
 
 SAMPLES = 20
+STARTS = 3
+"""Of each fit that is only compared with; where these disagree, the segments are not stable."""
 FITTED_ROWS = 5_000
 JUDGED_ROWS = 2_000
 NOISE_DRAWS = 19
 """The segments' silhouette must be above that of each: a test at 5 % (Hope 1968)."""
+NOISE_ROWS = 1_000
 NOISE_STABILITY = (3, 5)
 """Draws of noise, and bootstrap samples of each, for the stability of noise."""
 
@@ -97,13 +100,14 @@ def measure(
         seed: Of the samples and of the noise.
     """
     fitted, judged = rows[0][:FITTED_ROWS], rows[1][:JUDGED_ROWS]
+    few = min(len(judged), NOISE_ROWS)
     places = model.places(judged)
     stability, recovered = [], []
     for again in resampled(fitted, judged, model.clusters, SAMPLES, seed):
         stability.append(rand_index(places, again))
         recovered.append(jaccard(places, again, model.clusters))
     silhouettes = row_silhouettes(judged, places)
-    noise = list(_noise(frame, contract, model.clusters, (len(fitted), len(judged)), seed))
+    noise = list(_noise(frame, contract, model.clusters, (len(fitted), few), seed))
     draws, samples = NOISE_STABILITY
     agreements = [
         rand_index(segments.places(apart), again)
@@ -134,7 +138,7 @@ def resampled(
     random = np.random.default_rng(seed)
     for number in range(samples):
         drawn = fitted[random.integers(0, len(fitted), len(fitted))]
-        yield SegmentModel(clusters, seed + number + 1).fit(drawn).places(judged)
+        yield SegmentModel(clusters, seed + number + 1, starts=STARTS).fit(drawn).places(judged)
 
 
 def rand_index(one: np.ndarray, other: np.ndarray) -> float:
@@ -193,7 +197,7 @@ def _noise(
         drawn = noise_like(frame, contract, fitted + judged, seed + number)
         encoder = encoded(Columns(contract, seed)).fit(drawn.iloc[:fitted])
         rows = np.asarray(encoder.transform(drawn))
-        segments = SegmentModel(clusters, seed + number).fit(rows[:fitted])
+        segments = SegmentModel(clusters, seed + number, starts=STARTS).fit(rows[:fitted])
         yield segments, rows[:fitted], rows[fitted:]
 
 

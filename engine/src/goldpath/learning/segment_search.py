@@ -32,6 +32,8 @@ SEARCH_SAMPLES = 10
 LEARNT = 0.7
 """The share of the searched rows that segments are found on; the others are what they agree on."""
 ROWS_A_SEGMENT = 10
+ALIKE = 0.005
+"""Adjusted Rand indices that differ by less are the same."""
 
 
 def planned(contract: Contract, settings: TrainingSettings, definitions: Model) -> int:
@@ -53,9 +55,10 @@ def find_best(
 ) -> SearchResult:
     """The best family and parameters, or of a segmentation the number of segments.
 
-    Of the numbers whose segments are stable and large enough, the one with the largest silhouette
-    is taken; where none is, the most stable one, which the gate will refuse. The arguments are
-    those of `search`; `floors` are what the gate asks, by `learning.segments.limits`.
+    Of the numbers whose segments are stable and large enough the most stable are kept, and of these
+    the one with the largest silhouette is taken; where none is, the most stable one, which the gate
+    will refuse. The arguments are those of `search`; `floors` are what the gate asks, by
+    `learning.segments.limits`.
     """
     if contract.has_target:
         return search(train, contract, settings, on_trial, known, definitions)
@@ -136,13 +139,18 @@ def _try(number: int, clusters: int, parts: tuple[np.ndarray, np.ndarray], seed:
 
 
 def _choose(trials: Sequence[Trial], floors: Mapping[str, float]) -> Trial:
-    """Of what is stable and large enough the best apart; where nothing is, the most stable."""
+    """Of the most stable numbers of segments the one with the largest silhouette.
+
+    Stability within one standard error of the best one counts as the same. What the gate would
+    refuse is passed over, unless it would refuse each of them.
+    """
     good = [
         trial
         for trial in trials
         if trial.score >= floors["stability"]
         and trial.drawn["smallest_share"] >= floors["smallest_share"]
     ]
-    if not good:
-        return max(trials, key=lambda trial: trial.score)
-    return max(good, key=lambda trial: float(trial.drawn["silhouette"]))
+    best = max(good or trials, key=lambda trial: trial.score)
+    error = float(np.std(best.fold_scores, ddof=1) / np.sqrt(len(best.fold_scores)))
+    alike = [trial for trial in good or [best] if trial.score >= best.score - max(error, ALIKE)]
+    return max(alike, key=lambda trial: float(trial.drawn["silhouette"]))
