@@ -1,6 +1,5 @@
 """How the rows of a segmentation are encoded, and the pipeline that tells their segments."""
 
-import math
 from typing import TYPE_CHECKING
 
 from goldpath.learning.columns import Columns
@@ -31,27 +30,29 @@ def encoded(columns: Columns) -> "ColumnTransformer":
     """Columns that weigh alike: two random rows are as far apart in each, at most.
 
     A number is scaled to variance 1, so that the expected squared distance of two rows is 2; so is
-    that of two different values of a one-hot category, or of a yes and a no. A missing number is
-    the median, a missing yes or no the more frequent one, and a missing category a value of its
-    own. Categories that fewer than 1 % of the
-    rows have, and those beyond the 20 most frequent ones, count as one.
+    that of two different values of a one-hot category, or of a yes and a no, which stand there
+    twice. A missing number is the median, a missing yes or no the more frequent one, and a missing
+    category a value of its own, or none where the contract lists the values. Of other categories
+    those that fewer than 1 % of the rows have, and those beyond the 20 most frequent ones, count as
+    one.
     """
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     contract = columns.contract
     flags = [each.name for each in contract.features if each.type == "boolean"]
     numbers = [name for name in contract.numeric_features if name not in flags]
-    one_hot = OneHotEncoder(
+    merged = OneHotEncoder(
         handle_unknown="infrequent_if_exist", min_frequency=RAREST, max_categories=MOST_CATEGORIES
     )
     filled = SimpleImputer(strategy="median", keep_empty_features=True)
-    apart = MinMaxScaler((0, math.sqrt(2)))
     parts = [
         ("numbers", make_pipeline(filled, StandardScaler()), numbers),
-        ("flags", make_pipeline(filled, apart), flags),
-        ("categories", one_hot, contract.category_features),
+        ("flags", filled, flags),
+        ("flags_again", filled, flags),
+        ("categories", OneHotEncoder(handle_unknown="ignore"), columns.closed_categories),
+        ("open_categories", merged, columns.open_categories),
     ]
     return ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0)

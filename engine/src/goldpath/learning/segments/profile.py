@@ -11,6 +11,7 @@ from goldpath.contract import Contract, Feature
 NOTABLE = 0.5
 """Standard deviations: a smaller difference gives no segment its name."""
 NAMED = 2
+RARELY = "rarely "
 SHOWN = 8
 
 
@@ -124,12 +125,11 @@ def _of_values(feature: Feature, column: pd.Series, inside: np.ndarray) -> Itera
     texts = column.map(_text)
     overall, within = (each.value_counts(normalize=True) for each in (texts, texts[inside]))
     for value, share in overall.items():
-        if share >= 1:
+        if share >= 1 or (feature.type == "boolean" and value == "no"):
             continue
         found = float(within.get(value, 0.0))
         size = (found - share) / float(np.sqrt(share * (1 - share)))
-        equals = "=" if size > 0 else "≠"
-        spoken = f"{feature.name}{equals}{value}"
+        spoken = f"{RARELY * (size < 0)}{feature.name}={value}"
         yield Difference(feature.name, str(value), found, float(share), float(size), spoken)
 
 
@@ -146,7 +146,7 @@ def _name(differences: Sequence[Difference], taken: set[str], number: int) -> st
     notable: dict[str, str] = {}
     for each in differences:
         # That a value is rarer says less than which one is more frequent.
-        if abs(each.size) >= NOTABLE and "≠" not in each.spoken:
+        if abs(each.size) >= NOTABLE and not each.spoken.startswith(RARELY):
             notable.setdefault(each.feature, each.spoken)
     spoken = list(notable.values())
     if not spoken:
