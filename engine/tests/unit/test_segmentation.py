@@ -16,6 +16,7 @@ from goldpath.adoption.infer import Adoption
 from goldpath.contract import Contract, ContractError, dump_contract, load_contract, parse_contract
 from goldpath.errors import NotEnoughDataError
 from goldpath.jobs.data.adoption import adopt_file
+from goldpath.jobs.training.segment_search import find_best
 from goldpath.judging.evidence import Evidence
 from goldpath.judging.segments.checks import (
     check_champion_agreement,
@@ -26,7 +27,6 @@ from goldpath.judging.segments.checks import (
 from goldpath.judging.segments.evaluation import evaluation_of
 from goldpath.learning.frames import target_values
 from goldpath.learning.search import fit
-from goldpath.learning.segment_search import find_best
 from goldpath.learning.segments.limits import require_usable
 from goldpath.learning.segments.model import SegmentModel
 from goldpath.learning.segments.numbering import Former, number_segments

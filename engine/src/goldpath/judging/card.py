@@ -14,13 +14,13 @@ import yaml
 
 from goldpath.features.event_labels import describe_event
 from goldpath.judging.baseline import baseline_rule
-from goldpath.judging.lineage import Lineage, lineage_table
 from goldpath.judging.segments import card_text
 from goldpath.judging.validation_report import ValidationReport
 from goldpath.learning.decision.interval import described
 from goldpath.learning.metrics import UNDEFINED, Score, between, four_digits
 from goldpath.pages.markdown import plain, table
 from goldpath.registry.versions import RETRAINED
+from goldpath.trust.lineage import Lineage, lineage_table
 
 if TYPE_CHECKING:
     from goldpath.contract import Contract

@@ -9,12 +9,12 @@ from goldpath.errors import CheckFailedError
 from goldpath.jobs.training.checks import rows_digest
 from goldpath.jobs.training.inputs import INPUTS_FILE, library_versions
 from goldpath.jobs.training.record import predictions_digest
+from goldpath.jobs.training.segment_search import find_best
 from goldpath.jobs.training.stages import preparing_steps
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.segments.evaluation import evaluation_of
 from goldpath.learning.decision.choice import Decided
 from goldpath.learning.search import fit, unseen_scores
-from goldpath.learning.segment_search import find_best
 from goldpath.learning.segments.limits import least
 from goldpath.learning.splitting import rows_to_search
 from goldpath.learning.text.sizes import sizes_of

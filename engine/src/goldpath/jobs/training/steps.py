@@ -97,8 +97,8 @@ def prepare_features(work: TrainingWork) -> Divided:
 
 def search_and_fit(work: TrainingWork) -> Found:
     """Search families and parameters by cross-validation on the rows to learn from."""
+    from goldpath.jobs.training.segment_search import find_best, planned
     from goldpath.judging.limits import require_gates  # a service imports this module's names
-    from goldpath.learning.segment_search import find_best, planned
 
     if done := work.run.stage("train", Found):
         return done

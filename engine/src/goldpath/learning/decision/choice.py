@@ -72,6 +72,8 @@ def deciding_as(contract: Contract, version: Contract) -> Contract:
 
 def as_trained(contract: Contract, decision: DecisionSettings) -> Contract:
     """The contract of a version of these settings; what a training chooses is one half, or 0."""
+    if not contract.has_target:
+        return contract.with_parts(segments={1: "segment_1", 2: "segment_2"})
     if decision.interval is not None:
         return contract.with_interval(PredictionInterval(decision.interval, 0.0))
     if not decision.decides:
