@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
 
 import pandas as pd
 import pytest
@@ -21,6 +21,7 @@ from goldpath.jobs.own_definitions import check_definitions
 from goldpath.jobs.promotion.promote import promote
 from goldpath.jobs.training.automl import run_automl
 from goldpath.jobs.training.reproduction import reproduce
+from goldpath.jobs.training.results import TrainingResult
 from goldpath.jobs.training.stages import train
 from goldpath.jobs.training.work import TrainingError
 from goldpath.registry.mlflow_manager import MLflowManager
@@ -57,27 +58,39 @@ def adopted_rows(settings: Settings, rows: pd.DataFrame, entity: str | None) -> 
     return contract
 
 
-def segmented(settings: Settings) -> Any:
-    """Adopt four known groups, find them, and promote the version."""
+@dataclass(frozen=True)
+class Trained:
+    """The version that is champion, and a later one with a name of the owner's."""
+
+    first: TrainingResult
+    second: TrainingResult
+
+
+def segmented(settings: Settings) -> Trained:
+    """Adopt four known groups, find them, promote the version, and train again."""
     own = load_settings(settings.root)
     contract = adopted_rows(own, grouped(ROWS)[0], "customer")
-    result = train(own, contract, "first")
-    promote(own, contract, result.model_version)
-    return result
+    first = train(own, contract, "first")
+    promote(own, contract, first.model_version)
+    more = {"seed": 7, "segment_names": {2: "loyal"}}
+    training = own.training.model_copy(update=more)
+    second = train(own.model_copy(update={"training": training}), contract, "second")
+    return Trained(first, second)
 
 
 @pytest.fixture
 def project_with_segments(
     few_numbers: None, prepared_projects: PreparedProjects
-) -> tuple[Settings, Any]:
+) -> tuple[Settings, Trained]:
     settings, result = prepared_projects.restore(segmented)
     return load_settings(settings.root), result
 
 
 def test_the_groups_are_found_described_and_promoted(
-    project_with_segments: tuple[Settings, Any],
+    project_with_segments: tuple[Settings, Trained],
 ) -> None:
-    settings, result = project_with_segments
+    settings, trained = project_with_segments
+    result = trained.first
     assert (result.problem_type, result.metric) == ("clustering", "stability")
     assert len(result.segments) == 4
     assert result.value > 0.95 > result.baseline
@@ -102,7 +115,7 @@ def test_the_groups_are_found_described_and_promoted(
 
 
 def test_the_service_tells_the_segment_and_takes_no_labels(
-    project_with_segments: tuple[Settings, Any], caplog: pytest.LogCaptureFixture
+    project_with_segments: tuple[Settings, Trained], caplog: pytest.LogCaptureFixture
 ) -> None:
     settings, _ = project_with_segments
     new, kinds = grouped(250, seed=9)
@@ -138,7 +151,7 @@ def test_the_service_tells_the_segment_and_takes_no_labels(
 
 
 def test_batches_and_drift_checks_tell_segments(
-    project_with_segments: tuple[Settings, Any],
+    project_with_segments: tuple[Settings, Trained],
 ) -> None:
     settings, _ = project_with_segments
     contract = load_contract(settings.root)
@@ -159,29 +172,25 @@ def test_batches_and_drift_checks_tell_segments(
 
 
 def test_a_retraining_keeps_numbers_and_takes_the_owners_names(
-    project_with_segments: tuple[Settings, Any], monkeypatch: pytest.MonkeyPatch
+    project_with_segments: tuple[Settings, Trained],
 ) -> None:
-    settings, first = project_with_segments
+    settings, trained = project_with_segments
+    first, second = trained.first, trained.second
     contract = load_contract(settings.root)
     manager = MLflowManager(settings, contract)
-    before = manager.load(manager.version(first.model_version))
-    monkeypatch.setenv("MLOPS_TRAINING__SEGMENT_NAMES", '{"2": "loyal"}')
-    monkeypatch.setenv("MLOPS_TRAINING__SEED", "7")
-    named = load_settings(settings.root)
-    second = train(named, contract, "second")
     assert second.segments == {1: "segment_1", 2: "loyal", 3: "segment_3", 4: "segment_4"}
     assert second.semantic_version == "2.0.0", "an answer that is called otherwise breaks callers"
-    after = manager.load(manager.version(second.model_version))
+    before, after = (manager.load(manager.version(each.model_version)) for each in (first, second))
     rows = grouped(300, seed=3)[0]
-    renamed = [{"segment_2": "loyal"}.get(x, x) for x in before.predict(rows).values]
+    renamed = [{"segment_2": "loyal"}.get(label, label) for label in before.predict(rows).values]
     assert renamed == after.predict(rows).values
-    gate = promote(named, contract, second.model_version)
-    assert "agreement with the champion" in gate.checks
-    assert manager.load(manager.version(first.model_version)).contract.segments[2] == "segment_2"
-    assert reproduce(named, contract, first.model_version).reproduced
+    assert (before.contract.segments or {})[2] == "segment_2", "a signed version keeps its names"
+    card = (settings.reports / "model_card.md").read_text()
+    assert "agreement with the champion" in card
+    assert reproduce(settings, contract, first.model_version).reproduced
 
 
-def test_what_needs_a_target_says_so(project_with_segments: tuple[Settings, Any]) -> None:
+def test_what_needs_a_target_says_so(project_with_segments: tuple[Settings, Trained]) -> None:
     settings, _ = project_with_segments
     with pytest.raises(TrainingError, match="problem: clustering has none"):
         run_automl(settings, load_contract(settings.root), trials=1)
