@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from goldpath.judging.segments.checks import (
     check_segment_structure,
 )
 from goldpath.judging.segments.evaluation import evaluation_of
+from goldpath.judging.validators import check_predictions
 from goldpath.learning.frames import target_values
+from goldpath.learning.predictions import Predictions
 from goldpath.learning.search import fit
 from goldpath.learning.segments.limits import require_usable
 from goldpath.learning.segments.model import SegmentModel
@@ -268,6 +271,16 @@ def test_the_gate_passes_groups_and_refuses_noise() -> None:
     assert noise is not None
     assert noise.status == "failed"
     assert "these rows fall into no groups" in noise.message
+
+
+def test_segments_that_are_far_apart_are_usable_predictions() -> None:
+    dice = np.random.default_rng(4)
+    sizes = np.where(dice.random(300) < 0.5, 0.0, 1e6) + dice.normal(size=300)
+    far = evidence_of(pd.DataFrame({"size": sizes}), 2)
+    assert set(far.predictions.scores) == {0.0, 1.0}
+    always = replace(far, predictions=Predictions(["segment_1"] * 100, None, [1.0] * 100))
+    assert check_predictions(far).status == "passed"
+    assert check_predictions(always).status == "failed"
 
 
 def test_the_limits_are_the_settings() -> None:
