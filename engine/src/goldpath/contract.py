@@ -14,7 +14,15 @@ import yaml
 from pydantic import Field, model_validator
 
 from goldpath.domain import Domain, DomainError
-from goldpath.forecast import TARGET_OF_EVENTS, Forecast, PredictionInterval, Target
+from goldpath.forecast import (
+    CLUSTERING,
+    TARGET_OF_EVENTS,
+    Forecast,
+    PredictionInterval,
+    Target,
+    check_segments,
+    with_segments,
+)
 from goldpath.models.folders import chosen_model, contract_file
 from goldpath.models.main_contract import (
     NOTHING,
@@ -35,7 +43,6 @@ from goldpath.row_contract import (
     contract_text,
     read_contract,
 )
-from goldpath.segmentation import CLUSTERING, check_segments, with_segments
 
 __all__ = [
     "EVENT_TIME",
@@ -252,21 +259,6 @@ class Contract(RowContract):
     def with_interval(self, interval: PredictionInterval | None) -> "Contract":
         """The same contract, of a version whose answers have this interval."""
         return self.with_parts(prediction_interval=interval)
-
-    @property
-    def row_features(self) -> list[Feature]:
-        """Those that are computed from the others, each after those that it reads."""
-        return [feature for feature in self.features if feature.expression]
-
-    @property
-    def window_features(self) -> list[Feature]:
-        """Those that are computed from a further source, as of the row's time."""
-        return [feature for feature in self.features if feature.window]
-
-    @property
-    def computed_features(self) -> list[Feature]:
-        """Row features and the columns of window features: what no request sends."""
-        return [feature for feature in self.features if feature.is_computed]
 
     @cached_property
     def request(self) -> "Contract":

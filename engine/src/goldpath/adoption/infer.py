@@ -47,8 +47,8 @@ from goldpath.adoption.target_role import (
 from goldpath.adoption.time_parts import RANGES, calendar_feature
 from goldpath.adoption.time_role import TimeRole, decide_time
 from goldpath.contract import ROW_ID, Contract, Feature, Target
+from goldpath.forecast import CLUSTERING
 from goldpath.raw_source import Source
-from goldpath.segmentation import CLUSTERING
 
 
 @dataclass(frozen=True)

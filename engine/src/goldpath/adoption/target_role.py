@@ -16,7 +16,7 @@ from goldpath.adoption.sentinels import find_sentinel
 from goldpath.contract import Problem, Target
 from goldpath.domain import FALSE_WORDS, TRUE_WORDS
 from goldpath.durations import FORMS
-from goldpath.segmentation import CLUSTERING, SEGMENT
+from goldpath.forecast import CLUSTERING, SEGMENT
 from goldpath.written_yaml import parse_yaml
 
 NOT_SUPPORTED = {

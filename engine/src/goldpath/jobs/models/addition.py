@@ -12,12 +12,12 @@ from goldpath.adoption.infer import Adoption, AdoptionRequest, Inferred, infer_c
 from goldpath.contract import Contract, load_contract, parse_further
 from goldpath.errors import ProjectError
 from goldpath.features.learned import learned_contract
+from goldpath.forecast import CLUSTERING
 from goldpath.jobs.data.adoption import NO_ANSWERS, read_rows, replace_file, said
 from goldpath.jobs.models.differing_settings import undo_unfit_settings
 from goldpath.models.folders import contract_file, further_models, main_model, require_name
 from goldpath.models.main_contract import inherited_from
 from goldpath.raw_source import Source
-from goldpath.segmentation import CLUSTERING
 from goldpath.settings import Settings, load_settings
 from goldpath.source_contract import load_sources
 from goldpath.sources.files import is_json_lines, is_parquet
