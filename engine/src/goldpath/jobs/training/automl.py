@@ -204,7 +204,7 @@ def search_ensemble(
         found = find_model_parallel(
             frame,
             target,
-            contract.problem,
+            "regression" if contract.problem == "regression" else "classification",
             plan.budget,
             processes=plan.processes,
             latency_ms=plan.latency_ms,

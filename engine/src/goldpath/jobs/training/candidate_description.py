@@ -12,7 +12,7 @@ from goldpath.errors import ProjectError
 from goldpath.jobs.training.inputs import commit, lock_text
 from goldpath.jobs.training.results import TrainingResult
 from goldpath.jobs.training.work import TrainingWork
-from goldpath.judging.card import CardFacts, Lineage, write_card
+from goldpath.judging.card import CardFacts, write_card
 from goldpath.judging.validation import validate_candidate
 from goldpath.learning.metrics import between, four_digits
 from goldpath.learning.segments.profile import SegmentProfile
@@ -26,6 +26,7 @@ from goldpath.registry.versions import (
     VersionSuggestion,
     changelog_entry,
 )
+from goldpath.trust.lineage import Lineage
 from goldpath.trust.signing_keys import signing_key
 
 CHANGELOG_FILE = "CHANGELOG.md"

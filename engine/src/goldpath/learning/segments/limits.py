@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from goldpath.contract import Contract
+from goldpath.learning.family import Family
+from goldpath.learning.metric import Metric
 from goldpath.project import Model, ProjectDefinitionError, place_of
 from goldpath.settings import Settings
 from goldpath.settings.section import file_of
@@ -49,8 +51,9 @@ def require_usable(contract: Contract, settings: Settings, definitions: Model) -
             f"a clustering has {', '.join(known)}",
             "correct the name",
         )
-    own = [definitions.metric, *definitions.metrics, *definitions.families]
-    for each in filter(None, own):
+    metrics = [definitions.metric] if definitions.metric else []
+    own: list[Metric | Family] = [*metrics, *definitions.metrics, *definitions.families]
+    for each in own:
         raise ProjectDefinitionError(
             f"{place_of(each.function)}: {each.name} learns or measures by labels, and problem: "
             "clustering has none",

@@ -117,8 +117,8 @@ def _of_number(
     if not np.isfinite(size):
         return
     spoken = f"{'high' if size > 0 else 'low'} {feature.name}"
-    figures = (None, None) if hidden else (float(within), float(overall))
-    yield Difference(feature.name, "", *figures, size, spoken)
+    here, everywhere = (None, None) if hidden else (float(within), float(overall))
+    yield Difference(feature.name, "", here, everywhere, size, spoken)
 
 
 def _of_values(feature: Feature, column: pd.Series, inside: np.ndarray) -> Iterator[Difference]:
