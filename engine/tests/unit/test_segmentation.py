@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
+from goldpath import Model, metric
 from goldpath.adoption.answers import parse_answers
 from goldpath.adoption.column_profile import AdoptionError
 from goldpath.adoption.infer import Adoption
@@ -27,10 +28,11 @@ from goldpath.judging.segments.checks import (
 )
 from goldpath.judging.segments.evaluation import evaluation_of
 from goldpath.judging.validators import check_predictions
+from goldpath.learning.families import boosting
 from goldpath.learning.frames import target_values
 from goldpath.learning.predictions import Predictions
 from goldpath.learning.search import fit
-from goldpath.learning.segments.limits import require_usable
+from goldpath.learning.segments.limits import require_usable, unused_families
 from goldpath.learning.segments.model import SegmentModel
 from goldpath.learning.segments.numbering import Former, number_segments
 from goldpath.learning.segments.profile import profile_segments
@@ -359,6 +361,22 @@ def test_settings_that_need_labels_are_refused_before_anything_is_fitted(
     monkeypatch.setenv(f"MLOPS_{variable}", value)
     with pytest.raises(ProjectDefinitionError, match=said):
         require_usable(contract_of(grouped(5)[0]), load_settings(tmp_path), ENGINES_OWN)
+
+
+def test_own_families_are_not_used_and_own_metrics_refused(tmp_path: Path) -> None:
+    contract, settings = contract_of(grouped(5)[0]), load_settings(tmp_path)
+    with_families = Model(families=[boosting])
+    require_usable(contract, settings, with_families)
+    assert "the families of project.py (boosting) learn a target" in unused_families(
+        contract, with_families
+    )
+
+    @metric(greater_is_better=True)
+    def right(truth: Any, decided: Any) -> float:
+        return float(np.mean(truth == decided))
+
+    with pytest.raises(ProjectDefinitionError, match="right measures by labels"):
+        require_usable(contract, settings, Model(metric=right))
 
 
 @pytest.mark.parametrize(

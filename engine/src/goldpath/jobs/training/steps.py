@@ -24,7 +24,7 @@ from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.learning.decision.choice import require_tunable
 from goldpath.learning.metrics import main_metric
 from goldpath.learning.search import Trial, unseen_scores
-from goldpath.learning.segments.limits import least, require_usable
+from goldpath.learning.segments.limits import least, require_usable, unused_families
 from goldpath.learning.splitting import rows_to_search
 from goldpath.learning.storable import require_storable_families
 from goldpath.learning.threads import sensible_threads
@@ -103,6 +103,8 @@ def search_and_fit(work: TrainingWork) -> Found:
     if done := work.run.stage("train", Found):
         return done
     require_usable(work.contract, work.settings, work.settings.project.definitions)
+    if unused := unused_families(work.contract, work.settings.project.definitions):
+        step(unused)
     divided, rows, definitions = work.divided, work.train_rows, work.definitions
     limits, metric = work.settings.training, main_metric(work.contract, definitions.metric)
     if work.contract.has_target:

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from goldpath.contract import Contract
-from goldpath.learning.family import Family
-from goldpath.learning.metric import Metric
 from goldpath.project import Model, ProjectDefinitionError, place_of
 from goldpath.settings import Settings
 from goldpath.settings.section import file_of
@@ -52,13 +50,20 @@ def require_usable(contract: Contract, settings: Settings, definitions: Model) -
             "correct the name",
         )
     metrics = [definitions.metric] if definitions.metric else []
-    own: list[Metric | Family] = [*metrics, *definitions.metrics, *definitions.families]
-    for each in own:
+    for each in (*metrics, *definitions.metrics):
         raise ProjectDefinitionError(
-            f"{place_of(each.function)}: {each.name} learns or measures by labels, and problem: "
+            f"{place_of(each.function)}: {each.name} measures by labels, and problem: "
             "clustering has none",
             "take it out of Model(…) in project.py; validators and gates of one's own may stay",
         )
+
+
+def unused_families(contract: Contract, definitions: Model) -> str:
+    """Which families of the project a clustering does not use, as a sentence; empty where none."""
+    if contract.has_target or not definitions.families:
+        return ""
+    names = ", ".join(each.name for each in definitions.families)
+    return f"not used: the families of project.py ({names}) learn a target, and there is none"
 
 
 def _set(settings: Settings) -> list[tuple[str, str, object]]:
