@@ -12,10 +12,23 @@ from skops.io import dumps, get_untrusted_types
 from conftest import MODELS, ROOT, definitions_of
 
 ROWS = 200
+
+
+def unless_clustering(model: str) -> list[pytest.MarkDecorator]:
+    """A mark that skips what learns or measures by a target, where there is none."""
+    reason = "problem: clustering has no target to learn, or to measure by"
+    return [pytest.mark.skipif(not load_contract(ROOT, model).has_target, reason=reason)]
+
+
 OF_EACH_MODEL = pytest.mark.parametrize(
     ("family", "contract"),
     [
-        pytest.param(family, load_contract(ROOT, model), id=f"{model or 'main'}-{family.name}")
+        pytest.param(
+            family,
+            load_contract(ROOT, model),
+            id=f"{model or 'main'}-{family.name}",
+            marks=unless_clustering(model),
+        )
         for model in MODELS
         for family in definitions_of(model).families
     ],
@@ -89,7 +102,9 @@ def test_the_search_space_holds_the_defaults(family: Family, contract: Contract)
 @pytest.mark.parametrize(
     ("model", "metric"),
     [
-        pytest.param(model, each, id=f"{model or 'main'}-{each.name}")
+        pytest.param(
+            model, each, id=f"{model or 'main'}-{each.name}", marks=unless_clustering(model)
+        )
         for model in MODELS
         for each in metrics_of(model)
     ],

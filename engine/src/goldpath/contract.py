@@ -8,13 +8,21 @@ and the drift columns.
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import Field, model_validator
 
 from goldpath.domain import Domain, DomainError
-from goldpath.forecast import TARGET_OF_EVENTS, Forecast, PredictionInterval, Target
+from goldpath.forecast import (
+    CLUSTERING,
+    TARGET_OF_EVENTS,
+    Forecast,
+    PredictionInterval,
+    Target,
+    check_segments,
+    with_segments,
+)
 from goldpath.models.folders import chosen_model, contract_file
 from goldpath.models.main_contract import (
     NOTHING,
@@ -52,17 +60,17 @@ __all__ = [
     "parse_further",
 ]
 
-Problem = Literal["classification", "regression"]
+Problem = Literal["classification", "regression", "clustering"]
 
 CONTRACT_FILE = "config/project.yaml"
 KEYS = (
     "dataset", "problem", "source", "entity", "entity_repeats", "event_time", "target", "forecast",
     "features", "ignored", "personal", "fairness_groups", "decision_threshold",
-    "decision_thresholds", "decision_unsure", "prediction_interval", "model", "main",
+    "decision_thresholds", "decision_unsure", "prediction_interval", "segments", "model", "main",
 )  # fmt: skip
 """The order in which the file is written."""
 VERSIONS_OWN = KEYS[KEYS.index("decision_threshold") : KEYS.index("model")]
-"""What a training adds to a version's contract: setting by setting of `decision`."""
+"""What a training adds to a version's contract: settings of `decision`, and the segments."""
 
 
 class Contract(RowContract):
@@ -70,13 +78,13 @@ class Contract(RowContract):
 
     Attributes:
         dataset: Short name; names the lake's tables and the registered model.
-        problem: Classification (binary or of several classes) or regression.
+        problem: Classification (binary or of several classes), regression or clustering.
         source: Where raw rows come from.
         entity: Raw column that identifies a row's subject; None: the row's number in its file.
         entity_repeats: Whether a subject may have several rows although the data has no time, such
             as a patient's visits. Rows are then told apart by their number in their file.
         event_time: When a row became true; None where the data has no time.
-        target: What is predicted.
+        target: What is predicted; of a clustering the segments, and no column.
         forecast: Of a series whose rows are asked for before their time; None: they are asked for
             at their time.
         features: The model's inputs, in order.
@@ -92,6 +100,7 @@ class Contract(RowContract):
         decision_unsure: Of a model version with a threshold: from the first to the second
             probability, both included, the decision is `unsure`.
         prediction_interval: Of a model version of a regression: what lies around its answers.
+        segments: Of a version of a clustering: the names of its segments by their numbers.
         model: The name of a further model, whose file is `models/NAME/project.yaml`; empty: the
             main one. No file says it.
         main: Of a further model: the main model's dataset, whose raw rows both read.
@@ -122,15 +131,23 @@ class Contract(RowContract):
     decision_thresholds: dict[str, float] | None = None
     decision_unsure: tuple[float, float] | None = None
     prediction_interval: PredictionInterval | None = None
+    segments: dict[int, str] | None = None
     model: str = ""
     main: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def name_segments(cls, given: Any) -> Any:
+        """A clustering has segments in the place of a target."""
+        return with_segments(given)
 
     @model_validator(mode="after")
     def check_target(self) -> Self:
         """The target suits the problem, and is no input."""
         names = self.feature_names
         self.target.check_rows(self.problem, self.dataset, self.entity, self.event_time, RESERVED)
-        if self.target.column in names:
+        check_segments(self.problem, self.segments, self.text_features)
+        if self.has_target and self.target.column in names:
             raise ValueError(f"the target {self.target.column!r} is among the features")
         if self.entity_repeats and (self.entity is None or self.event_time is not None):
             raise ValueError("entity_repeats is for data with an entity and without event_time")
@@ -145,20 +162,26 @@ class Contract(RowContract):
             raise ValueError("a regression target has no classes")
         if self.forecast is not None:
             self.forecast.check_rows(self.problem, self.entity, self.event_time)
-        if self.decision_threshold is not None and not self.is_binary:
-            raise ValueError("decision_threshold is for a target of two classes")
-        self.target.check_thresholds(self.decision_thresholds)
-        if self.decision_unsure is not None and self.decision_threshold is None:
-            raise ValueError("decision_unsure is a band around a decision_threshold")
+        self.target.check_decisions(
+            self.problem, self.decision_threshold, self.decision_thresholds, self.decision_unsure
+        )
         if self.prediction_interval is not None and self.problem != "regression":
             raise ValueError("prediction_interval is for a regression")
-        if strangers := sorted({*self.target.aliases.values()} - {*self.target.classes}):
-            raise ValueError(f"target.aliases names labels that are no classes: {strangers}")
         try:
-            _ = self.target_domain
+            _ = self.target_domain if self.has_target else None
         except DomainError as error:
             raise ValueError(f"target.classes: {error}") from error
         return self
+
+    @property
+    def has_target(self) -> bool:
+        """Whether rows have a true label or value; a clustering's have none."""
+        return self.problem != CLUSTERING
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The target's column in silver and gold, if there is one."""
+        return [self.target.column] if self.has_target else []
 
     @property
     def file(self) -> str:
@@ -175,7 +198,7 @@ class Contract(RowContract):
         """The command that writes the file from data."""
         if self.model:
             return f"make add-model NAME={self.model} TARGET=…"
-        return "make adopt DATA=… TARGET=…"
+        return f"make adopt DATA=… {'TARGET=…' if self.has_target else 'PROBLEM=clustering'}"
 
     @property
     def has_key(self) -> bool:
@@ -201,6 +224,7 @@ class Contract(RowContract):
                 },
             )[1:-1]
             for key in ("problem", "entity", "event_time", "target", "features")
+            if key != "target" or self.has_target
         ]
         rules = f"{{{','.join(values)}}}"
         for feature in self.computed_features:
@@ -227,10 +251,6 @@ class Contract(RowContract):
         parts = {name: getattr(self, name) for name in type(self).model_fields}
         return Contract.model_validate(parts | changed)
 
-    def with_forecast(self, forecast: Forecast) -> "Contract":
-        """The same contract, of a series that is predicted ahead."""
-        return self.with_parts(forecast=forecast)
-
     def with_threshold(
         self, threshold: float | None, unsure: tuple[float, float] | None = None
     ) -> "Contract":
@@ -240,21 +260,6 @@ class Contract(RowContract):
     def with_interval(self, interval: PredictionInterval | None) -> "Contract":
         """The same contract, of a version whose answers have this interval."""
         return self.with_parts(prediction_interval=interval)
-
-    @property
-    def row_features(self) -> list[Feature]:
-        """Those that are computed from the others, each after those that it reads."""
-        return [feature for feature in self.features if feature.expression]
-
-    @property
-    def window_features(self) -> list[Feature]:
-        """Those that are computed from a further source, as of the row's time."""
-        return [feature for feature in self.features if feature.window]
-
-    @property
-    def computed_features(self) -> list[Feature]:
-        """Row features and the columns of window features: what no request sends."""
-        return [feature for feature in self.features if feature.is_computed]
 
     @cached_property
     def request(self) -> "Contract":
@@ -277,21 +282,6 @@ class Contract(RowContract):
         return self.with_features(kept, [name for name in self.personal if name not in names])
 
     @property
-    def numeric_features(self) -> list[str]:
-        """The inputs that the model sees as numbers."""
-        return [feature.name for feature in self.features if feature.is_numeric]
-
-    @property
-    def category_features(self) -> list[str]:
-        """The inputs that the model sees as categories."""
-        return [feature.name for feature in self.features if feature.type == "category"]
-
-    @property
-    def text_features(self) -> list[str]:
-        """The inputs that are free text."""
-        return [feature.name for feature in self.features if feature.is_free_text]
-
-    @property
     def target_domain(self) -> Domain:
         """What a label may be; it is never missing where a row is learned from."""
         if self.problem == "regression":
@@ -302,7 +292,7 @@ class Contract(RowContract):
     def raw_columns(self) -> list[str]:
         """Every raw column that the contract reads."""
         sent = [feature.name for feature in self.features if not feature.is_computed]
-        columns = [*sent, *([] if self.target.event else [self.target.column])]
+        columns = [*sent, *([] if self.target.event else self.label_columns)]
         if self.entity:
             columns.insert(0, self.entity)
         if self.event_time:
@@ -364,9 +354,11 @@ def _load(root: Path, shown: str, parse: Callable[[str], Contract]) -> Contract:
     folder = shown.rpartition("/")[0]
     for part in VERSIONS_OWN:
         if (value := getattr(contract, part)) is not None:
+            where = f"decision.{part.partition('_')[2]} in {folder}/decision.yaml"
+            if part == "segments":
+                where = f"training.segment_names in {folder}/training.yaml"
             raise ContractError(
-                f"{name}: {part}={value} is a model version's",
-                f"set decision.{part.partition('_')[2]} in {folder}/decision.yaml, and train",
+                f"{name}: {part}={value} is a model version's", f"set {where}, and train"
             )
     return contract
 
@@ -392,5 +384,8 @@ def dump_contract(contract: Contract) -> str:
     """The contract as YAML that `parse_contract` reads back to an equal contract."""
     given = contract.model_dump(mode="json", exclude_defaults=True)
     values = {key: given[key] for key in KEYS if key in given}
-    values["target"] = contract.target.written(values["target"])
+    if contract.has_target:
+        values["target"] = contract.target.written(values["target"])
+    else:
+        del values["target"]
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)

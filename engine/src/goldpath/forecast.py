@@ -1,5 +1,9 @@
 """What is predicted, how long after what is known of a row, and how far off a number may be.
 
+Of a clustering nothing is predicted that anybody could check later: segments of similar rows stand
+in the place of a target. Whatever answers, stores or compares labels treats them as classes;
+whatever needs a true label asks `Contract.has_target` first.
+
 A target is a column of the rows, or it is made from later events: whether one happens within so
 long after a row's time. Of a forecast the rows themselves are asked for before their time, and the
 horizon says how long before. Everything that a model reads of the series itself ends there: a lag
@@ -8,7 +12,7 @@ below it would be a value that nobody has when the question is asked.
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
@@ -18,6 +22,10 @@ from goldpath.raw_source import EventTime, Part
 
 TARGET_OF_EVENTS = ("event", "within", "where", "observed_until", "exclude_after_event")
 """The keys of a target that is made from events."""
+
+CLUSTERING: Literal["clustering"] = "clustering"
+SEGMENT = "segment"
+"""What answers call the label of a row; no table has a column of it."""
 
 Plain = bool | int | float | str
 EVENT_CLASSES = ("no", "yes")
@@ -59,13 +67,28 @@ class Target(Part):
     observed_until: datetime | None = None
     exclude_after_event: bool = False
 
-    def check_thresholds(self, thresholds: Mapping[str, float] | None) -> None:
-        """Thresholds are of some of several classes: where none is reached, another is decided.
+    def check_decisions(
+        self,
+        problem: str,
+        threshold: float | None,
+        thresholds: Mapping[str, float] | None,
+        unsure: tuple[float, float] | None,
+    ) -> None:
+        """Check what a version says of its decisions, and of other spellings of its labels.
+
+        Thresholds are of some of several classes: where none is reached, another is decided.
 
         Raises:
-            ValueError: If they are of two classes or of a number, or of classes that there are not,
-                or leave no class over.
+            ValueError: If a threshold is of no target of two classes, or a band around none;
+                if thresholds are of two classes or of a number, or of classes that there are not,
+                or leave no class over; if an alias is of no class.
         """
+        if threshold is not None and not (problem == "classification" and len(self.classes) == 2):
+            raise ValueError("decision_threshold is for a target of two classes")
+        if unsure is not None and threshold is None:
+            raise ValueError("decision_unsure is a band around a decision_threshold")
+        if strangers := sorted({*self.aliases.values()} - {*self.classes}):
+            raise ValueError(f"target.aliases names labels that are no classes: {strangers}")
         if thresholds is None:
             return
         if len(self.classes) < 3:
@@ -285,3 +308,56 @@ class Forecast(Part):
 def lag_column(column: str, duration: str) -> str:
     """What the value of so long ago is called."""
     return f"{column}_lag_{duration}"
+
+
+def with_segments(given: Any) -> Any:
+    """A contract's values, with its segments in the place of a target.
+
+    Args:
+        given: What the contract is made from; of another problem it is returned as it is.
+
+    Raises:
+        ValueError: If a segmentation is given a target, or something that needs one.
+    """
+    if not isinstance(given, Mapping) or given.get("problem") != CLUSTERING:
+        return given
+    target = given.get("target")
+    if target is not None and not (isinstance(target, Target) and target.column == SEGMENT):
+        column = target.get("column", target) if isinstance(target, Mapping) else target
+        raise ValueError(
+            f"target: {column!r} is given, and problem: clustering has none: take the key target "
+            "out, or write problem: classification or regression"
+        )
+    if groups := given.get("fairness_groups"):
+        raise ValueError(
+            f"fairness_groups: {list(groups)} are judged by true labels, and problem: clustering "
+            "has none: take the key out"
+        )
+    segments = given.get("segments") or {}
+    names = tuple(segments.values()) if isinstance(segments, Mapping) else ()
+    return {**given, "target": Target(column=SEGMENT, classes=names)}
+
+
+def check_segments(problem: str, segments: Mapping[int, str] | None, texts: list[str]) -> None:
+    """Check what a version says of its segments.
+
+    Args:
+        problem: The contract's.
+        segments: Their names by number; None where nothing was trained yet.
+        texts: Features that are free text.
+
+    Raises:
+        ValueError: If another problem has segments, fewer than two are named, or two are called
+            alike, or a feature is free text.
+    """
+    if problem != CLUSTERING:
+        if segments is not None:
+            raise ValueError(f"segments are of problem: clustering, not of {problem}")
+        return
+    if texts:
+        raise ValueError(
+            f"features: {', '.join(texts)} is free text, by which rows are not grouped: move it "
+            "to `ignored`"
+        )
+    if segments is not None and len({*segments.values()}) < max(2, len(segments)):
+        raise ValueError(f"segments: {segments} are not two or more different names")

@@ -225,6 +225,36 @@ class RowContract(Part, ABC):
         """The names of the features, in order."""
         return [feature.name for feature in self.features]
 
+    @property
+    def row_features(self) -> list[Feature]:
+        """Those that are computed from the others, each after those that it reads."""
+        return [feature for feature in self.features if feature.expression]
+
+    @property
+    def window_features(self) -> list[Feature]:
+        """Those that are computed from a further source, as of the row's time."""
+        return [feature for feature in self.features if feature.window]
+
+    @property
+    def computed_features(self) -> list[Feature]:
+        """Row features and the columns of window features: what no request sends."""
+        return [feature for feature in self.features if feature.is_computed]
+
+    @property
+    def numeric_features(self) -> list[str]:
+        """The inputs that the model sees as numbers."""
+        return [feature.name for feature in self.features if feature.is_numeric]
+
+    @property
+    def category_features(self) -> list[str]:
+        """The inputs that the model sees as categories."""
+        return [feature.name for feature in self.features if feature.type == "category"]
+
+    @property
+    def text_features(self) -> list[str]:
+        """The inputs that are free text."""
+        return [feature.name for feature in self.features if feature.is_free_text]
+
     @cached_property
     def by_name(self) -> dict[str, Feature]:
         """Features by name."""

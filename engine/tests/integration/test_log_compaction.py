@@ -216,7 +216,7 @@ def test_the_time_that_is_predicted_is_a_column_and_older_logs_stay_readable(
     values |= {"problem": "regression", "target": {"column": "load"}, "personal": ()}
     before = Contract.model_validate(values)
     step = {"horizon": "1d", "step": "1h", "season": "7d", "lags": ("7d",), "per_entity": True}
-    after = before.with_forecast(Forecast.model_validate(step))
+    after = before.with_parts(forecast=Forecast.model_validate(step))
     first = datetime(2026, 3, 1, tzinfo=UTC)
     line = LoggedPrediction(
         identity(1), "2026-03-02T10:00:00+00:00", "1", features_of(before, 1), 3.0, 3.0

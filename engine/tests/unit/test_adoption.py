@@ -195,7 +195,7 @@ def quoted(data: Columns) -> bytes:
         (quoted(columns(goal=[f"label {i}" for i in range(ROWS)])), {}, "400 different labels"),
         (quoted(columns(goal=range(ROWS))), {"problem": "classification"}, "400 different labels"),
         (quoted(columns()), {"problem": "regression"}, "is no number"),
-        (quoted(columns()), {"problem": "clustering"}, "PROBLEM=clustering is not known"),
+        (quoted(columns()), {"problem": "clustering"}, "TARGET=goal and PROBLEM=clustering"),
         (quoted(columns()), {"problem": "forecasting"}, "is a regression that is asked ahead"),
         (quoted(columns()), {"id": "goal"}, "is the TARGET too"),
         (quoted(columns()), {"id": "colour"}, "ID=colour is not unique"),

@@ -450,12 +450,13 @@ def test_ranking_is_refused_unless_a_problem_is_named(adopt: Adopt) -> None:
     assert adopt(data, "relevance", problem="regression")[1].problem == "regression"
 
 
-def test_clustering_is_refused_with_what_is_supported(adopt: Adopt) -> None:
-    with pytest.raises(AdoptionError, match=r"clustering.*not supported") as caught:
-        adopt(table(), problem="clustering")
+def test_what_is_not_supported_is_refused_with_what_is(adopt: Adopt) -> None:
+    with pytest.raises(AdoptionError, match=r"multi-label.*not supported") as caught:
+        adopt(table(), problem="multi-label")
     assert "PROBLEM=regression" in caught.value.fix
-    with pytest.raises(AdoptionError, match="nothing to learn"):
+    with pytest.raises(AdoptionError, match="nothing to learn") as caught:
         adopt(table(), "")
+    assert "PROBLEM=clustering" in caught.value.fix
 
 
 def test_an_answer_that_fits_nothing_is_refused(adopt: Adopt) -> None:

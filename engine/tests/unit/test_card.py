@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from goldpath.contract import Contract
-from goldpath.judging.card import CardFacts, Lineage, write_card
+from goldpath.judging.card import CardFacts, write_card
 from goldpath.judging.error_analysis import Slice
 from goldpath.judging.validation_report import ValidationReport, ValidationResult, ValidationStatus
 from goldpath.learning.metrics import Score
+from goldpath.trust.lineage import Lineage
 
 WHEN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 CONTRACT = Contract.model_validate(

@@ -5,7 +5,6 @@ checked and typed by the new contract, as silver will, and features that give th
 left out.
 """
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
@@ -37,15 +36,19 @@ from goldpath.adoption.header_line import find_repeated_headers
 from goldpath.adoption.leakage import Leak, find_leaks
 from goldpath.adoption.number_columns import read_numbers
 from goldpath.adoption.reading import read_columns, read_source_columns
-from goldpath.adoption.row_check import check_file
-from goldpath.adoption.summary_rows import SummaryRow, find_summary_rows, without_rows
-from goldpath.adoption.target_role import TargetRole, decide_target, event_role
+from goldpath.adoption.row_check import check_file, row_notes
+from goldpath.adoption.summary_rows import find_summary_rows, left_out_notes, without_rows
+from goldpath.adoption.target_role import (
+    TargetRole,
+    decide_target,
+    event_role,
+    segments_role,
+)
 from goldpath.adoption.time_parts import RANGES, calendar_feature
 from goldpath.adoption.time_role import TimeRole, decide_time
 from goldpath.contract import ROW_ID, Contract, Feature, Target
+from goldpath.forecast import CLUSTERING
 from goldpath.raw_source import Source
-
-SHOWN_REASONS = 3
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,11 @@ class AdoptionRequest:
     """What the user said about the file.
 
     Attributes:
-        target: Column to predict; not looked at where there is an `event`.
+        target: Column to predict; not looked at where there is an `event`, empty of a clustering.
         entity: Column that identifies a row's subject; None to look for one, `none` for none.
         time: Column of the time, or several such as `date+hour` or `year+month+day`; None to look
             for one, `none` for none.
-        problem: `classification`, `regression`, or None to infer it.
+        problem: `classification`, `regression`, `clustering`; None infers one of the first two.
         answers: Answers to what an earlier adoption asked.
         event: The target, where it is made from the rows of a further source.
     """
@@ -129,13 +132,15 @@ def infer_contract(
     seen = without_rows(raw, left_out)
     read = (
         read_columns(seen, request.target, request.problem, request.answers)
-        if request.event is None
+        if request.event is None and request.problem != CLUSTERING
         else read_source_columns(seen, {}, request.answers)
     )
     profiles = read.profiles
     roles = _with_aliases(_decide_roles(profiles, request), read.aliases)
-    others = {roles.target.target.column, roles.entity.column}
+    others = {*_target_columns(roles), roles.entity.column}
     features, ignored = decide_features(profiles, roles.time, others, request.answers)
+    if request.problem == CLUSTERING:
+        _leave_texts_out(features, ignored)
     notes = [*read.notes, *roles.time.notes, *roles.target.notes, *roles.entity.notes]
     if request.entity is None:
         said = request.answers.columns
@@ -154,7 +159,7 @@ def infer_contract(
         honest, _ = check_file(seen, contract)
         notes += left_out_notes(headers, summaries, refused=len(accepted) == len(honest))
         accepted = honest
-    if request.event is None and (leaks := _leaks(accepted, contract, leak_threshold)):
+    if _target_columns(roles) and (leaks := _leaks(accepted, contract, leak_threshold)):
         for leak in leaks:
             notes.append(f"leak: {leak.reason}; left out: {', '.join(leak.columns)}")
             ignored.update(dict.fromkeys(leak.columns, f"leak: {leak.reason}"))
@@ -172,7 +177,24 @@ def _with_aliases(roles: _Roles, aliases: Mapping[str, str]) -> _Roles:
     return replace(roles, target=changed)
 
 
+def _target_columns(roles: _Roles) -> list[str]:
+    """The column that is predicted; an event and a clustering have none."""
+    target = roles.target.target
+    return [] if target.event or roles.target.problem == CLUSTERING else [target.column]
+
+
+def _leave_texts_out(features: dict[str, tuple[Feature, str]], ignored: dict[str, str]) -> None:
+    """Move free texts to the columns that are left out."""
+    for name in [name for name, (feature, _) in features.items() if feature.is_free_text]:
+        del features[name]
+        ignored[name] = "free text, by which rows are not grouped"
+
+
 def _decide_roles(profiles: dict[str, ColumnProfile], request: AdoptionRequest) -> _Roles:
+    if request.problem == CLUSTERING and request.event is None:
+        role = segments_role(request.target, request.answers)
+        named_subject = {request.entity} & {*profiles}
+        return _decide_subject(profiles, request, role, {str(each) for each in named_subject})
     if request.event is not None:
         return _roles_beside_events(profiles, request, request.event)
     target = require_column(profiles, request.target, "TARGET")
@@ -333,47 +355,6 @@ def _leaks(accepted: pd.DataFrame, contract: Contract, threshold: float) -> list
     return find_leaks(frame, accepted[contract.target.column], contract.problem, threshold)
 
 
-def row_notes(rows: int, accepted: pd.DataFrame, reasons: Counter[str]) -> list[str]:
-    """What silver will say about the rows."""
-    if accepted.empty:
-        raise AdoptionError(
-            f"no row could be used; the commonest reason: {reasons.most_common(1)[0][0]}",
-            "correct the file, or name other columns",
-        )
-    if not reasons:
-        return []
-    shown = "; ".join(
-        f"{reason} ({count:,})" for reason, count in reasons.most_common(SHOWN_REASONS)
-    )
-    more = " …" if len(reasons) > SHOWN_REASONS else ""
-    refused = sum(reasons.values())
-    return [f"silver will quarantine {refused:,} of {rows:,} rows: {shown}{more}"]
-
-
-def left_out_notes(
-    headers: tuple[int, ...], summaries: tuple[SummaryRow, ...], *, refused: bool
-) -> list[str]:
-    """Which rows are no observations, and what becomes of them."""
-    then = "silver will quarantine {}" if refused else "take {} out of the file: silver accepts {}"
-    notes = []
-    if headers:
-        numbers = ", ".join(f"{number:,}" for number in headers[:SHOWN_REASONS])
-        more = f" and {len(headers) - SHOWN_REASONS:,} more" * (len(headers) > SHOWN_REASONS)
-        one = len(headers) == 1
-        it = "it" if one else "them"
-        notes.append(
-            f"row{'s' * (not one)} {numbers}{more} repeat{'s' * one} the header, so nothing is "
-            f"concluded from {it}; {then.format(it, it)}"
-        )
-    if summaries:
-        named = ", ".join(f"row {row.number:,} ({row.said})" for row in summaries[:SHOWN_REASONS])
-        notes.append(
-            f"{named}: sums up other rows, so nothing is concluded from it; "
-            f"{then.format('it', 'it')}"
-        )
-    return notes
-
-
 def _decisions(
     profiles: dict[str, ColumnProfile],
     roles: _Roles,
@@ -382,7 +363,7 @@ def _decisions(
 ) -> tuple[Decision, ...]:
     target, kind = roles.target, "number" if roles.target.problem == "regression" else "category"
     named = {}
-    if not target.target.event:
+    if _target_columns(roles):
         named[target.target.column] = Role("target", kind, target.domain, target.reason)
     if roles.entity.column is not None:
         named[roles.entity.column] = text_role(

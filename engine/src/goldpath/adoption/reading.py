@@ -52,9 +52,9 @@ def read_columns(raw: pa.Table, target: str, problem: str | None, answers: Answe
         raise AdoptionError(f"TARGET={target}: {describe_first_line(raw)}", NO_HEADER_FIX)
     if not target:
         raise AdoptionError(
-            "TARGET is empty: without a column to predict there is nothing to learn; groups "
-            "without a target (clustering) are not supported",
-            f"name the column to predict: TARGET=… (it has: {', '.join(texts)[:600]})",
+            "TARGET is empty: without a column to predict there is nothing to learn",
+            f"name the column to predict: TARGET=… (it has: {', '.join(texts)[:600]}); or look for "
+            "groups of similar rows: PROBLEM=clustering",
         )
     require_column(texts, target, "TARGET")
     profiles = _with_numbers(texts, answers)

@@ -5,11 +5,14 @@ from collections import Counter
 import pandas as pd
 import pyarrow as pa
 
+from goldpath.adoption.column_profile import AdoptionError
 from goldpath.lake.engine import connect_duckdb
 from goldpath.lake.tables import REASONS, ROW_NUMBER
 from goldpath.quality.checks import mark_rows, number_rows, typed_columns
 from goldpath.quality.wide_rows import can_be_marked, mark_table
 from goldpath.row_contract import RowContract
+
+SHOWN_REASONS = 3
 
 
 def check_file(raw: pa.Table, contract: RowContract) -> tuple[pd.DataFrame, Counter[str]]:
@@ -36,3 +39,20 @@ def _divided(marked: pa.Table) -> tuple[pd.DataFrame, Counter[str]]:
     reasons = marked[REASONS].to_pylist()
     accepted = pa.table(typed_columns(marked)).filter(pa.array([not reason for reason in reasons]))
     return accepted.to_pandas(), Counter(reason.removesuffix("; ") for reason in reasons if reason)
+
+
+def row_notes(rows: int, accepted: pd.DataFrame, reasons: Counter[str]) -> list[str]:
+    """What silver will say about the rows."""
+    if accepted.empty:
+        raise AdoptionError(
+            f"no row could be used; the commonest reason: {reasons.most_common(1)[0][0]}",
+            "correct the file, or name other columns",
+        )
+    if not reasons:
+        return []
+    shown = "; ".join(
+        f"{reason} ({count:,})" for reason, count in reasons.most_common(SHOWN_REASONS)
+    )
+    more = " …" if len(reasons) > SHOWN_REASONS else ""
+    refused = sum(reasons.values())
+    return [f"silver will quarantine {refused:,} of {rows:,} rows: {shown}{more}"]

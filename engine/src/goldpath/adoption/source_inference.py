@@ -19,16 +19,10 @@ from goldpath.adoption.decisions import (
     time_role,
 )
 from goldpath.adoption.header_line import find_repeated_headers
-from goldpath.adoption.infer import (
-    decide_features,
-    is_reserved,
-    left_out_notes,
-    refuse_name,
-    row_notes,
-)
+from goldpath.adoption.infer import decide_features, is_reserved, refuse_name
 from goldpath.adoption.reading import read_source_columns
-from goldpath.adoption.row_check import check_file
-from goldpath.adoption.summary_rows import find_summary_rows, without_rows
+from goldpath.adoption.row_check import check_file, row_notes
+from goldpath.adoption.summary_rows import find_summary_rows, left_out_notes, without_rows
 from goldpath.adoption.time_role import TimeRole, decide_time
 from goldpath.contract import Feature
 from goldpath.raw_source import Source

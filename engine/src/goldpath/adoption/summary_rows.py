@@ -19,6 +19,7 @@ TOTAL = re.compile(
 EDGE = 3
 """Rows at the file's end that may sum up the others without saying so."""
 
+SHOWN_ROWS = 3
 MOST = 0.02
 CLOSE = 1e-4
 
@@ -144,3 +145,27 @@ def _evidence(
 
 def _present(numbers: dict[str, np.ndarray], place: int) -> int:
     return sum(bool(np.isfinite(values[place])) for values in numbers.values())
+
+
+def left_out_notes(
+    headers: tuple[int, ...], summaries: tuple[SummaryRow, ...], *, refused: bool
+) -> list[str]:
+    """Which rows are no observations, and what becomes of them."""
+    then = "silver will quarantine {}" if refused else "take {} out of the file: silver accepts {}"
+    notes = []
+    if headers:
+        numbers = ", ".join(f"{number:,}" for number in headers[:SHOWN_ROWS])
+        more = f" and {len(headers) - SHOWN_ROWS:,} more" * (len(headers) > SHOWN_ROWS)
+        one = len(headers) == 1
+        it = "it" if one else "them"
+        notes.append(
+            f"row{'s' * (not one)} {numbers}{more} repeat{'s' * one} the header, so nothing is "
+            f"concluded from {it}; {then.format(it, it)}"
+        )
+    if summaries:
+        named = ", ".join(f"row {row.number:,} ({row.said})" for row in summaries[:SHOWN_ROWS])
+        notes.append(
+            f"{named}: sums up other rows, so nothing is concluded from it; "
+            f"{then.format('it', 'it')}"
+        )
+    return notes

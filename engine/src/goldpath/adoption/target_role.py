@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import ValidationError
 from yaml import YAMLError
 
+from goldpath.adoption.answers import Answers
 from goldpath.adoption.column_inference import describe_levels, local_number
 from goldpath.adoption.column_profile import AdoptionError, ColumnProfile
 from goldpath.adoption.number_columns import says_about_numbers
@@ -15,10 +16,10 @@ from goldpath.adoption.sentinels import find_sentinel
 from goldpath.contract import Problem, Target
 from goldpath.domain import FALSE_WORDS, TRUE_WORDS
 from goldpath.durations import FORMS
+from goldpath.forecast import CLUSTERING, SEGMENT
 from goldpath.written_yaml import parse_yaml
 
 NOT_SUPPORTED = {
-    "clustering": "groups without a target (clustering) are not supported",
     "ranking": "ranking rows within a query is not supported",
     "multi-label": "several labels a row (multi-label) are not supported",
     "multilabel": "several labels a row (multi-label) are not supported",
@@ -151,6 +152,41 @@ def event_role(target: Target, asked: str | None) -> TargetRole:
     )
 
 
+def segments_role(target: str, answers: Answers) -> TargetRole:
+    """The role of a target that there is none of: rows are grouped by how similar they are.
+
+    Args:
+        target: `TARGET`.
+        answers: What the user said of labels.
+
+    Raises:
+        AdoptionError: If a target is named, or something is said of its labels.
+    """
+    if target:
+        raise AdoptionError(
+            f"TARGET={target} and PROBLEM=clustering: groups of similar rows have no target",
+            "leave TARGET out; to leave the column out of the features, too: "
+            f"ARGS='--as {target}=ignored'; to predict it, leave PROBLEM out",
+        )
+    said = {
+        "--label": answers.labels,
+        "--missing": answers.missing,
+        "--join-labels": answers.join_labels,
+    }
+    if given := [option for option, value in said.items() if value]:
+        raise AdoptionError(
+            f"{', '.join(given)} and PROBLEM=clustering: the option is for the labels of a target, "
+            "and there is none",
+            "leave it out",
+        )
+    note = (
+        "no target: the training finds segments of similar rows and how many there are "
+        "(training.clusters), make train-local describes them, and nobody can say later which "
+        "segment was the true one"
+    )
+    return TargetRole(CLUSTERING, Target(column=SEGMENT), "", "no target", (note,))
+
+
 def refuse_ranking(profiles: Mapping[str, ColumnProfile], target: str, asked: str | None) -> None:
     """Stop where the target is a grade of rows within one query.
 
@@ -193,8 +229,8 @@ def decide_target(profile: ColumnProfile, asked: str | None) -> TargetRole:
             + (f": {NOT_SUPPORTED[asked]}" if asked in NOT_SUPPORTED else ""),
             "leave PROBLEM out, and say how long ahead a row is asked for: HORIZON=24h"
             if asked == "forecasting"
-            else "say PROBLEM=classification (one label a row) or PROBLEM=regression (a number a "
-            "row), or leave it out",
+            else "say PROBLEM=classification (one label a row), PROBLEM=regression (a number a "
+            "row) or PROBLEM=clustering (no target), or leave it out",
         )
     if profile.distinct == 0:
         raise AdoptionError(

@@ -10,6 +10,10 @@ from goldpath.cli.definitions import with_dags_renewed
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 # The answers to what `adopt`, `add-model` and `add-source` ask.
 Problem = Annotated[str | None, typer.Option(help="classification or regression.")]
+AnyProblem = Annotated[
+    str | None,
+    typer.Option(help="classification or regression; clustering: segments, without a target."),
+]
 ColumnRoles = Annotated[
     list[str] | None,
     typer.Option(
@@ -62,14 +66,14 @@ def adopt(
     data: Annotated[Path, typer.Option(help="CSV or Parquet file.")],
     target: Annotated[
         str, typer.Option(help="Column to predict; event:SOURCE: does the subject get a row there?")
-    ],
+    ] = "",
     entity: Annotated[
         str | None, typer.Option("--id", help="Column that identifies a row's subject.")
     ] = None,
     time: Annotated[
         str | None, typer.Option(help="Column with the date or time; date+hour joins two.")
     ] = None,
-    problem: Problem = None,
+    problem: AnyProblem = None,
     horizon: Annotated[
         str | None,
         typer.Option(help="A series: how long before its time a row is asked for."),

@@ -135,6 +135,8 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     from goldpath.learning.decision.chosen import with_chosen_metrics
     from goldpath.learning.families import families_of, require_installed
     from goldpath.learning.metrics import main_metric
+    from goldpath.learning.segments.family import FAMILY, segments
+    from goldpath.learning.segments.limits import require_usable
     from goldpath.serving.answers.hooks import Hooks
     from goldpath.serving.answers.own_fields import answer_fields
 
@@ -149,13 +151,17 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     learned = with_own_features(contract, project, sources)
     model = with_chosen_metrics(project.definitions, learned, settings.training, settings.decision)
     target = "float64" if contract.problem == "regression" else "string"
-    silver = ibis.table({**_columns(contract), contract.target.column: target}, name="silver")
+    labels = dict.fromkeys(contract.label_columns, target)
+    silver = ibis.table({**_columns(contract), **labels}, name="silver")
     held = {each.dataset: ibis.table(_columns(each), name=each.dataset) for each in sources}
     known = with_window_columns(silver, learned, {**held, contract.dataset: silver})
     ibis.to_sql(with_sql_features(definitions_of(learned), known), dialect="duckdb")
+    require_usable(learned, settings, project.definitions)
     require_tunable(learned, settings.decision, model)
     checks = require_gates(learned, settings, model)
     families = families_of(model, settings.training.families)
+    if not contract.has_target:
+        families = {FAMILY: segments}
     require_installed(families)
     fields = answer_fields(project.own_answer_fields)
     decided = as_trained(learned, settings.decision)

@@ -56,6 +56,8 @@ def baseline_model(train: pd.DataFrame, contract: Contract) -> LoadedModel:
 
 def baseline_rule(contract: Contract) -> str:
     """What the baseline does, behind "it" or "the baseline"."""
+    if not contract.has_target:
+        return "is noise: rows of the same ranges whose columns know nothing of each other"
     if contract.forecast is None:
         return IGNORANT
     return (
@@ -67,4 +69,4 @@ def baseline_rule(contract: Contract) -> str:
 def baseline_name(contract: Contract) -> str:
     """What the baseline is, by itself: a model, or a forecast."""
     rule = baseline_rule(contract)
-    return rule.removeprefix("is ") if contract.forecast else f"a model that {rule}"
+    return f"a model that {rule}" if rule == IGNORANT else rule.removeprefix("is ")

@@ -14,20 +14,27 @@ import yaml
 
 from goldpath.features.event_labels import describe_event
 from goldpath.judging.baseline import baseline_rule
+from goldpath.judging.segments import card_text
 from goldpath.judging.validation_report import ValidationReport
 from goldpath.learning.decision.interval import described
 from goldpath.learning.metrics import UNDEFINED, Score, between, four_digits
 from goldpath.pages.markdown import plain, table
 from goldpath.registry.versions import RETRAINED
+from goldpath.trust.lineage import Lineage, lineage_table
 
 if TYPE_CHECKING:
     from goldpath.contract import Contract
     from goldpath.judging.error_analysis import Slice
+    from goldpath.learning.segments.profile import SegmentProfile
 
 SHOWN_SLICES = 10
 SHOWN_FEATURES = 10
 POOR_CALIBRATION = 0.05
-TASKS = {"classification": "tabular-classification", "regression": "tabular-regression"}
+TASKS = {
+    "classification": "tabular-classification",
+    "regression": "tabular-regression",
+    "clustering": "other",  # Hugging Face has no task of that name
+}
 FIGURE_NAMES = {
     "roc_auc": "Area under the ROC curve",
     "roc_auc_ovr": "Area under the ROC curve, one class against the rest",
@@ -41,6 +48,7 @@ FIGURE_NAMES = {
     "log_loss": "Log loss",
     "brier": "Brier score",
     "calibration_error": "Expected calibration error",
+    **card_text.FIGURES,
     "mae": "Mean absolute error",
     "rmse": "Root mean squared error",
     "coverage": "Coverage: the share of true values in their intervals",
@@ -50,29 +58,6 @@ FIGURE_NAMES = {
     "decided_precision": "Precision of the others",
     "decided_recall": "Recall of the others",
 }
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """What the model can be rebuilt from.
-
-    Attributes:
-        run_id: MLflow's run.
-        snapshot_id: Of the gold table.
-        commit: Of the code; a plus where files differed from it.
-        lock_digest: SHA-256 of the locked requirements.
-        contract_digest: SHA-256 of the contract.
-        seed: Of everything that is random.
-        key_id: The key that the model is signed with.
-    """
-
-    run_id: str
-    snapshot_id: str
-    commit: str
-    lock_digest: str
-    contract_digest: str
-    seed: int
-    key_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +91,7 @@ class CardFacts:
         unlabelled_rows: Rows without a label yet, where the target is made from events.
         texts: What is said of each free text, by its name.
         searched_rows: So many of the training rows were drawn for the search; None: all.
+        segments: Of a clustering what its segments are.
     """
 
     contract: "Contract"
@@ -134,12 +120,14 @@ class CardFacts:
     unlabelled_rows: int = 0
     texts: Mapping[str, str] = field(default_factory=dict)
     searched_rows: int | None = None
+    segments: "tuple[SegmentProfile, ...]" = ()
 
 
 def write_card(facts: CardFacts) -> str:
     """The card as Markdown."""
     contract = facts.contract
     sections = {
+        "Segments": card_text.segments_table(facts.segments),
         "Intended use": _intended_use(facts),
         "Data": _data(facts),
         "Quality": _quality(facts),
@@ -150,7 +138,7 @@ def write_card(facts: CardFacts) -> str:
         "Fairness": _fairness(facts),
         "Checks": _checks(facts),
         "Limits": _limits(facts),
-        "Lineage": _lineage(facts),
+        "Lineage": lineage_table(facts.lineage, facts.parameters),
     }
     title = f"# {plain(contract.model_name)} {plain(facts.version)}"
     head = f"---\n{yaml.safe_dump(front_matter(facts), sort_keys=False, allow_unicode=True)}---\n"
@@ -201,7 +189,9 @@ def front_matter(facts: CardFacts) -> dict[str, Any]:
 def _summary(facts: CardFacts) -> str:
     target = plain(facts.contract.target.column)
     what = (
-        f"predicts {target} as a number"
+        card_text.purpose(facts.contract)
+        if not facts.contract.has_target
+        else f"predicts {target} as a number"
         if facts.contract.problem == "regression"
         else f"tells which class of {target} a row has: "
         + ", ".join(map(plain, facts.contract.target.classes))
@@ -213,9 +203,10 @@ def _summary(facts: CardFacts) -> str:
 
 
 def _intended_use(facts: CardFacts) -> str:
+    what = "Segments" if not facts.contract.has_target else "Predictions"
+    of = f" of {facts.contract.target.column}" * facts.contract.has_target
     use = facts.intended_use or (
-        f"Predictions of {facts.contract.target.column} for rows like those it was trained on, "
-        "one at a time or in batches."
+        f"{what}{of} for rows like those it was trained on, one at a time or in batches."
     )
     out = ["", "Not for:", "", *(f"- {plain(item)}" for item in facts.out_of_scope)]
     return "\n".join([plain(use), *(out if facts.out_of_scope else [])])
@@ -271,7 +262,10 @@ def _quality(facts: CardFacts) -> str:
     text += table(("metric", "value", "95 % interval", "baseline"), rows)
     shown = list(facts.importances.items())[:SHOWN_FEATURES]
     if shown:
-        text += "\n\nWhat the main metric loses when a feature is shuffled:\n\n"
+        what = (
+            "What the main metric loses" if facts.contract.has_target else "How far segments move"
+        )
+        text += f"\n\n{what} when a feature is shuffled:\n\n"
         text += table(("feature", "loss"), [(name, four_digits(loss)) for name, loss in shown])
     return text
 
@@ -360,6 +354,8 @@ def _checks(facts: CardFacts) -> str:
 
 def _limits(facts: CardFacts) -> str:
     lines = ["A prediction is an estimate, not a cause: it does not say what would change it."]
+    if not facts.contract.has_target:
+        lines = [*card_text.LIMITS]
     if facts.period:
         lines.append(f"Nothing is known of its quality on rows after {facts.period[1]}.")
     error = _score(facts, "calibration_error")
@@ -370,21 +366,6 @@ def _limits(facts: CardFacts) -> str:
     if not facts.contract.fairness_groups:
         lines.append("Whether it treats groups of people alike was not examined.")
     return "\n".join(f"- {plain(line)}" for line in (*lines, *facts.limits))
-
-
-def _lineage(facts: CardFacts) -> str:
-    lineage = facts.lineage
-    rows = {
-        "run": lineage.run_id,
-        "gold snapshot": lineage.snapshot_id,
-        "commit": lineage.commit or "not under git",
-        "lock (SHA-256)": lineage.lock_digest,
-        "contract (SHA-256)": lineage.contract_digest,
-        "seed": lineage.seed,
-        "signed with key": lineage.key_id or "not signed",
-        "parameters": ", ".join(f"{key}={value}" for key, value in facts.parameters.items()),
-    }
-    return table(("what", "value"), [(name, value) for name, value in rows.items() if value != ""])
 
 
 def _score(facts: CardFacts, metric: str) -> Score | None:

@@ -13,6 +13,13 @@ from goldpath.judging.coverage import check_coverage
 from goldpath.judging.data_checks import check_data_quality, check_drift
 from goldpath.judging.evidence import Evidence
 from goldpath.judging.fairness import check_fairness
+from goldpath.judging.segments.checks import (
+    AGREEMENT_CHECK,
+    check_champion_agreement,
+    check_segment_sizes,
+    check_segment_stability,
+    check_segment_structure,
+)
 from goldpath.judging.stability import check_stability
 from goldpath.judging.validation_report import ValidationReport, ValidationResult, ValidationStatus
 from goldpath.judging.validators import (
@@ -33,6 +40,8 @@ def check_against_champion(evidence: Evidence) -> ValidationResult | None:
         return champion_fault("the champion", evidence.champion_error)
     if champion is None:
         return None
+    if not evidence.contract.has_target:
+        return check_champion_agreement(evidence)
     try:
         theirs, decides = evidence.champion_predictions, evidence.champion_contract
     except (ProjectError, KeyError, TypeError, ValueError) as error:
@@ -62,17 +71,25 @@ def champion_fault(champion: str, error: Exception) -> ValidationResult:
     )
 
 
+def _by_labels(check: Check) -> Check:
+    """A check that a clustering, whose rows have no labels, does not have."""
+    return lambda evidence: check(evidence) if evidence.contract.has_target else None
+
+
 CHECKS: Mapping[str, Check] = {
     "rows": check_rows,
     "predictions": check_predictions,
-    "baseline": check_baseline,
+    "baseline": _by_labels(check_baseline),
     "champion": check_against_champion,
-    "performance": check_performance,
+    "performance": _by_labels(check_performance),
+    "segment_stability": check_segment_stability,
+    "segment_sizes": check_segment_sizes,
+    "segment_structure": check_segment_structure,
     "coverage": check_coverage,
     "data_quality": check_data_quality,
     "data_drift": check_drift,
-    "stability": check_stability,
-    "bias": check_fairness,
+    "stability": _by_labels(check_stability),
+    "bias": _by_labels(check_fairness),
     "latency": check_latency,
     "served latency": check_served_latency,
     "size": check_size,
@@ -84,6 +101,8 @@ RESERVED_NAMES = frozenset(
         *CHECKS,
         *(name.replace("_", " ") for name in CHECKS),
         *("enough test rows", "predictions are usable", "beats the baseline", CHAMPION_CHECK),
+        *("segments are stable", "segments are large enough", "segments are more than noise"),
+        AGREEMENT_CHECK,
     }
 )
 """What the checks and their results are called: no gate may have such a name."""

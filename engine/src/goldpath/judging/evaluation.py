@@ -145,7 +145,10 @@ def plot_evaluation(
     figure = Figure(figsize=(15, 4.6), layout="constrained")
     FigureCanvasAgg(figure)  # draws without a display
     left, middle, right = figure.subplots(1, 3)
-    if contract.is_binary:
+    if not contract.has_target:
+        _plot_sizes(left, evaluation, contract)
+        _plot_memberships(middle, evaluation)
+    elif contract.is_binary:
         _plot_roc(left, evaluation, contract, truth)
         _plot_calibration(middle, evaluation, contract, truth)
     elif contract.problem == "classification":
@@ -236,6 +239,24 @@ def _plot_class_counts(
     axes.set_xticks(position, labels, rotation=45)
     axes.set(title="Rows of each class", ylabel="Test rows")
     axes.legend()
+
+
+def _plot_sizes(axes: "Axes", evaluation: Evaluation, contract: Contract) -> None:
+    labels = list(contract.target.classes)
+    told = np.asarray(evaluation.predictions.values)
+    axes.barh(labels[::-1], [int((told == label).sum()) for label in labels][::-1])
+    axes.set(title="Rows of each segment", xlabel="Test rows")
+
+
+def _plot_memberships(axes: "Axes", evaluation: Evaluation) -> None:
+    told = evaluation.predictions
+    largest = np.max(np.asarray(told.probabilities), axis=1)
+    axes.hist(largest, bins=40, range=(0, 1))
+    axes.set(
+        title=_said(evaluation, "silhouette", "Membership; silhouette"),
+        xlabel="Membership in the row's segment",
+        ylabel="Test rows",
+    )
 
 
 def _plot_fit(axes: "Axes", evaluation: Evaluation, truth: np.ndarray) -> None:

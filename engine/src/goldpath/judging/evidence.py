@@ -12,6 +12,8 @@ from goldpath.contract import Contract
 from goldpath.judging.baseline import baseline_model
 from goldpath.learning.decision.choice import deciding_as
 from goldpath.learning.scoring import LoadedModel, Predictions
+from goldpath.learning.segments.figures import figures_of
+from goldpath.learning.segments.quality import Figures
 from goldpath.project import ENGINES_OWN, Model
 from goldpath.settings import MonitoringSettings, TrainingSettings, ValidationSettings
 
@@ -41,7 +43,7 @@ class Evidence:
     Attributes:
         model: The model.
         rows: The rows that it is judged on, which it has not seen: at least the features.
-        truth: Their target, shape (rows,).
+        truth: Their target, shape (rows,); None for each row of a clustering.
         predictions: What the model says about them.
         validation: The limits.
         training: Seed, bootstrap samples, the tolerance towards the champion.
@@ -93,6 +95,13 @@ class Evidence:
         if self.train is None:
             return None
         return baseline_model(self.train, self.contract).predict(self.rows)
+
+    @cached_property
+    def segment_figures(self) -> Figures | None:
+        """Of a segmentation its figures without labels; None of others, and without these rows."""
+        if self.contract.has_target or self.train is None:
+            return None
+        return figures_of(self.model, self.train, self.rows, self.training.seed)
 
     @cached_property
     def champion_predictions(self) -> Predictions | None:

@@ -113,13 +113,19 @@ def check_rows(evidence: Evidence) -> ValidationResult:
 
 
 def check_predictions(evidence: Evidence) -> ValidationResult:
-    """Every prediction must be a finite number, and not all may be the same."""
+    """Every prediction must be a finite number, and not all may be the same.
+
+    Rows of segments that are far apart all have a membership of 1, so there segments are counted.
+    """
     scores = np.asarray(evidence.predictions.scores, dtype="float64")
     finite, distinct = bool(np.isfinite(scores).all()), len(np.unique(scores))
+    what = "scores"
+    if not evidence.contract.has_target:
+        distinct, what = len(set(evidence.predictions.values)), "segments"
     return ValidationResult(
         "predictions are usable",
         ValidationStatus.PASSED if finite and distinct > 1 else ValidationStatus.FAILED,
-        f"{'all finite' if finite else 'not all finite'}; {distinct:,} different scores",
+        f"{'all finite' if finite else 'not all finite'}; {distinct:,} different {what}",
     )
 
 

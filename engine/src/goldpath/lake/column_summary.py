@@ -49,14 +49,14 @@ class ColumnSummary:
 def summarise_columns(
     lakehouse: Lakehouse, rows: "ibis.Table", contract: Contract
 ) -> list[ColumnSummary]:
-    """A summary of each feature and of the target; memory does not grow with the rows.
+    """A summary of each feature and of a target; memory does not grow with the rows.
 
     A computed feature that was added since the table was made is passed over.
     """
     known = [
         each for each in contract.features if not each.is_computed or each.name in rows.columns
     ]
-    features = [*known, _target_as_feature(contract)]
+    features = [*known, *([_target_as_feature(contract)] if contract.has_target else [])]
     return [_summarise(lakehouse, rows, feature, contract) for feature in features]
 
 

@@ -22,7 +22,7 @@ def read_gold(
         LakehouseError: If the table is missing, or was made with another contract.
     """
     expression = lakehouse.read(gold_table(contract), snapshot_id)
-    wanted = [contract.entity_column, *contract.feature_names, contract.target.column]
+    wanted = [contract.entity_column, *contract.feature_names, *contract.label_columns]
     missing = [name for name in wanted if name not in expression.columns]
     if missing:
         raise LakehouseError(
@@ -43,7 +43,7 @@ def row_order(contract: Contract) -> list[str]:
     subject = [*([EVENT_TIME] if contract.has_time else []), contract.entity_column]
     if not contract.entity_repeats:
         return subject
-    return [*subject, *contract.feature_names, contract.target.column]
+    return [*subject, *contract.feature_names, *contract.label_columns]
 
 
 def gold_snapshot(lakehouse: Lakehouse, contract: Contract) -> Snapshot:

@@ -55,7 +55,7 @@ def copy_groups(frame: pd.DataFrame, contract: Contract) -> np.ndarray | None:
 
 def share_of_copies(train: pd.DataFrame, test: pd.DataFrame, contract: Contract) -> float:
     """The share of the test rows that are copies of a training row."""
-    columns = [*contract.feature_names, contract.target.column]
+    columns = [*contract.feature_names, *contract.label_columns]
     groups = copy_groups(pd.concat([train[columns], test[columns]], ignore_index=True), contract)
     if groups is None:
         return 0.0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from goldpath.learning.columns import Columns
 from goldpath.learning.family import Family, Trial, family
 from goldpath.learning.libraries import LIBRARIES
+from goldpath.learning.segments.family import FAMILY, segments
 from goldpath.learning.stored import stored_types
 from goldpath.project import Model, ProjectDefinitionError, place_of
 
@@ -36,6 +37,7 @@ TRUSTED_TYPES = (
     "goldpath.learning.boosters.LightGBMTrees",
     "goldpath.learning.boosters.XGBoostTrees",
     "goldpath.learning.foreign.ForeignModel",
+    "goldpath.learning.segments.model.SegmentModel",
     "goldpath.learning.text.vectors.TextVectors",
     "collections.OrderedDict",
     "lightgbm.basic.Booster",  # its state is LightGBM's own text, which holds no code
@@ -158,7 +160,7 @@ def family_named(definitions: Model, name: str) -> Family:
     Raises:
         ProjectDefinitionError: If there is none of that name.
     """
-    known = {**BUILT_IN, **families_of(definitions)}
+    known = {**BUILT_IN, FAMILY: segments, **families_of(definitions)}
     if name not in known:
         raise ProjectDefinitionError(
             f"there is no family {name!r}; there are {', '.join(known)}",

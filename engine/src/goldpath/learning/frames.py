@@ -49,7 +49,9 @@ def model_frame(
 
 
 def target_values(rows: "pa.Table | pd.DataFrame", contract: Contract) -> np.ndarray:
-    """The target, shape (rows,): class labels as text, or float64 values."""
+    """The target, shape (rows,): class labels as text, float64 values, or None of a clustering."""
+    if not contract.has_target:
+        return np.full(len(rows), None, dtype=object)
     column = _as_pandas(rows)[contract.target.column]
     if contract.problem == "regression":
         return column.to_numpy(dtype="float64")

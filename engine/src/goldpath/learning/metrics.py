@@ -69,15 +69,15 @@ def main_metric(contract: Contract, own: Metric | None = None) -> str:
     """
     if own is not None:
         return own.name
-    if contract.problem == "regression":
-        return "r2"
+    if contract.problem in (usual := {"regression": "r2", "clustering": "stability"}):
+        return usual[contract.problem]
     return "roc_auc" if contract.is_binary else "roc_auc_ovr"
 
 
 def further_names(contract: Contract) -> tuple[str, ...]:
     """The names of the engine's metrics beside the problem's usual one."""
-    if contract.problem == "regression":
-        return ("mae", "rmse")
+    if contract.problem != "classification":
+        return ("mae", "rmse") if contract.has_target else ("silhouette", "smallest_share")
     return (*_OF_CLASSES, *_OF_TWO_CLASSES) if contract.is_binary else _OF_CLASSES
 
 

@@ -129,7 +129,7 @@ def rows_to_search(
     if groups is not None:  # one row of each
         shuffled = shuffled[np.unique(groups[shuffled], return_index=True)[1]]
         shuffled = np.random.default_rng(settings.seed).permutation(shuffled)
-    target = train[[contract.target.column]].iloc[shuffled].reset_index(drop=True)
+    target = train[contract.label_columns].iloc[shuffled].reset_index(drop=True)
     drawn = shuffled[(_rank_within_class(target, contract) < share).to_numpy()]
     if groups is not None:
         drawn = np.flatnonzero(np.isin(groups, groups[drawn]))
@@ -225,7 +225,7 @@ def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def _rank_within_class(ordered: pd.DataFrame, contract: Contract) -> pd.Series:
     """Each row's position within its class (or among all rows), as a share in [0, 1)."""
-    if contract.problem == "regression":
+    if contract.problem != "classification":
         return pd.Series(np.arange(len(ordered)) / max(len(ordered), 1))
     groups = ordered.groupby(contract.target.column)
     position = groups.cumcount()

@@ -128,6 +128,6 @@ def untrusted_types(model: Any, definitions: Model) -> list[str]:
 
 def _few_rows(train: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     """The first rows, with some of each class."""
-    if contract.problem == "regression":
+    if contract.problem != "classification":
         return train.head(ROWS)
     return train.groupby(contract.target.column, sort=False, observed=True).head(ROWS_OF_A_CLASS)

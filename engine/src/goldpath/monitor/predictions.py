@@ -191,7 +191,7 @@ class PredictionCounter:
                 shown + timedelta(days=number) for number in range((now.date() - shown).days + 1)
             ),
             by_source={name: days for name, days in kept.items() if days},
-            is_probability=bool(self._contract.target.classes),
+            is_probability=self._contract.problem != "regression",
             uncounted=uncounted,
             unreadable=unreadable,
         )

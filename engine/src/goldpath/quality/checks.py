@@ -174,8 +174,8 @@ def require_columns(columns: Sequence[str], contract: RowContract, *, require_ta
 
 
 def _target(contract: RowContract) -> Target | None:
-    """What is predicted; a further source, and a target of events, have no such column."""
-    if not isinstance(contract, Contract) or contract.target.event:
+    """What is predicted; a source, a target of events and a clustering have no such column."""
+    if not isinstance(contract, Contract) or contract.target.event or not contract.has_target:
         return None
     return contract.target
 

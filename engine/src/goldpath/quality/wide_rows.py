@@ -230,7 +230,7 @@ def _rules(contract: RowContract) -> list[ColumnRules]:
         )
         for feature in contract.features
     ]
-    if isinstance(contract, Contract) and not contract.target.event:
+    if isinstance(contract, Contract) and contract.has_target and not contract.target.event:
         target = contract.target
         found.append(
             ColumnRules(
@@ -247,7 +247,7 @@ def _rules(contract: RowContract) -> list[ColumnRules]:
 
 
 def _is_target(contract: RowContract, name: str) -> bool:
-    return isinstance(contract, Contract) and contract.target.column == name
+    return isinstance(contract, Contract) and name in contract.label_columns
 
 
 def _mark_roles(raw: pa.Table, contract: RowContract) -> pa.Table:

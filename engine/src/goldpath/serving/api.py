@@ -101,8 +101,7 @@ def app_around(
     learned = present_contract(settings, contract)
     app = FastAPI(
         title=contract.dataset.replace("_", " ").capitalize(),
-        description=f"Predicts `{contract.target.column}` ({contract.problem})."
-        + _computed(learned),
+        description=_purpose(contract) + _computed(learned),
         lifespan=(lambda _: running()) if running else None,
         telemetry=NO_OTHER_TELEMETRY,
         # A redirect names an address of its own: behind TLS it sent key and body in the clear.
@@ -183,6 +182,12 @@ def create_service(
     """
     core = _core_of(settings, contract, source)
     return FastLane(app_around(core, core.running), core)
+
+
+def _purpose(contract: Contract) -> str:
+    if not contract.has_target:
+        return "Tells which segment of similar rows a row belongs to (clustering)."
+    return f"Predicts `{contract.target.column}` ({contract.problem})."
 
 
 def _computed(contract: Contract) -> str:

@@ -84,7 +84,7 @@ class FeedbackLog:
 def feedback_router(
     contract: Contract, maximum: int, log: FeedbackLog, prefix: str = ""
 ) -> APIRouter:
-    """`/feedback` and `/feedback/batch`.
+    """`/feedback` and `/feedback/batch`; of a clustering both refuse.
 
     Args:
         contract: Says what a label may be.
@@ -92,6 +92,8 @@ def feedback_router(
         log: Stores them.
         prefix: Tells the models from those of another contract in the OpenAPI document.
     """
+    if not contract.has_target:
+        return _without_labels()
     single, batch = _requests(contract, maximum, prefix)
     router = APIRouter(
         # Whoever may ask for predictions may not say how they turned out: labels judge the model.
@@ -121,6 +123,28 @@ def feedback_router(
     def feedback_batch(body: batch) -> FeedbackAnswer:  # type: ignore[valid-type]
         """Store several labels: all of them, or none."""
         return store(body.labels)  # type: ignore[attr-defined]
+
+    return router
+
+
+def _without_labels() -> APIRouter:
+    """The same paths where no label can turn out to be true: they say so."""
+    router = APIRouter(
+        route_class=for_role(PredictionRoute, "label"),
+        tags=["feedback"],
+        responses=problem_answers(401, 403, 409),
+    )
+
+    @router.post("/feedback", status_code=409)
+    @router.post("/feedback/batch", status_code=409)
+    def feedback() -> None:
+        """Refused: segments have no true labels."""
+        raise ProblemError(
+            409,
+            "this model groups rows into segments (problem: clustering), and nobody can say which "
+            "segment was the true one: a segmentation has no labels",
+            "send none; whether rows still look as those of the training says: make drift-check",
+        )
 
     return router
 

@@ -115,7 +115,9 @@ class Metrics:
     ) -> None:
         self.beside: list[Metrics] = []
         self._prefix = prefix
-        self._labels = contract.target.classes or (REGRESSION_LABEL,)
+        self._labels = contract.target.classes
+        if contract.problem == "regression":
+            self._labels = (REGRESSION_LABEL,)
         self._is_regression = contract.problem == "regression"
         self._reports = ReportCollector(reports, model)
         registry = CollectorRegistry()
@@ -234,10 +236,18 @@ class Metrics:
 
         return count
 
-    def prediction_counters(self, model_version: str) -> Mapping[str, Callable[[float], None]]:
-        """What counts rows of a model version, by their predicted label."""
+    def prediction_counters(
+        self, model_version: str, labels: Sequence[str] = ()
+    ) -> Mapping[str, Callable[[float], None]]:
+        """What counts rows of a model version, by their predicted label.
+
+        Args:
+            model_version: The version.
+            labels: Its labels; the contract's where not given.
+        """
         return {
-            label: self._of(self._predictions, model_version, label).inc for label in self._labels
+            label: self._of(self._predictions, model_version, label).inc
+            for label in labels or self._labels
         }
 
     def window_looked_up(self, outcome: Outcome) -> None:

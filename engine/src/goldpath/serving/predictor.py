@@ -342,15 +342,8 @@ class Predictor:
         return f"; version {champion.version.version} serves from the copy on this machine"
 
     def _check_fits(self, model: ServedModel) -> None:
-        """A model that was trained with other columns would answer nonsense, or fail each time.
-
-        Its row features may be others than the project's present ones: it computes its own.
-        """
-        ours, theirs = (
-            (each.problem, each.target.classes, [(f.name, f.type) for f in each.features])
-            for each in (self._contract.request, model.contract.request)
-        )
-        if ours != theirs:
+        """Refuse a model of other columns; row features and segments are its own."""
+        if _form(self._contract.request) != _form(model.contract.request):
             raise NoModelError("it was trained with another contract", "make data train-local")
         if model.contract.forecast is not None and self._contract.forecast is None:
             raise NoModelError(
@@ -366,6 +359,11 @@ class Predictor:
         if trouble and trouble.message != before:
             log.warning("%s; fix: %s", trouble.message, trouble.fix, exc_info=cause)
         self._trouble = trouble
+
+
+def _form(known: Contract) -> tuple[object, ...]:
+    columns = [(each.name, each.type) for each in known.features]
+    return known.problem, known.has_target and known.target.classes, columns
 
 
 def score_rows(model: ServedModel, rows: list[dict[str, Any]]) -> list[ScoredRow]:

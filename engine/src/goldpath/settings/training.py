@@ -6,6 +6,8 @@ from pydantic import Field, field_validator
 
 from goldpath.settings.section import Section
 
+MOST_SEGMENTS = 50
+
 
 class TrainingSettings(Section):
     """How the model is searched for, judged and promoted."""
@@ -23,6 +25,14 @@ class TrainingSettings(Section):
         description="what the search maximises and the gate compares: a metric of the engine's or "
         "of the project's own, or `value` (decision.values); empty: the project's own, and without "
         "one roc_auc, roc_auc_ovr or r2",
+    )
+    clusters: tuple[int, int] = Field(
+        default=(2, 12),
+        description="of a clustering: the fewest and the most segments that are tried",
+    )
+    segment_names: dict[int, str] = Field(
+        default={},
+        description="of a clustering: names of segments by their numbers, from the next version on",
     )
     trials: int = Field(default=12, ge=1, description="Optuna trials, the defaults included")
     timeout_seconds: float = Field(default=60, gt=0, description="no trial starts after this")
@@ -65,6 +75,28 @@ class TrainingSettings(Section):
     text_axes: int = Field(
         default=32, ge=1, le=500, description="numbers that a model sees of each free text's words"
     )
+
+    @field_validator("clusters")
+    @classmethod
+    def _is_a_range(cls, clusters: tuple[int, int]) -> tuple[int, int]:
+        fewest, most = clusters
+        if not 2 <= fewest <= most <= MOST_SEGMENTS:
+            raise ValueError(
+                f"[{fewest}, {most}] is no range within 2 to {MOST_SEGMENTS}: such as [2, 12]"
+            )
+        return clusters
+
+    @field_validator("segment_names")
+    @classmethod
+    def _name_apart(cls, names: dict[int, str]) -> dict[int, str]:
+        if empty := [number for number, name in names.items() if not name.strip()]:
+            raise ValueError(f"segment {empty[0]} has an empty name: give it one, or leave it out")
+        plain = {f"segment_{number}" for number in range(1, MOST_SEGMENTS + 1)}
+        if taken := [f"{number}: {name}" for number, name in names.items() if name in plain]:
+            raise ValueError(f"{taken[0]!r} is the name of another segment: choose a word")
+        if twice := [name for name in names.values() if [*names.values()].count(name) > 1]:
+            raise ValueError(f"two segments are called {twice[0]!r}: name each otherwise")
+        return names
 
     @field_validator("families")
     @classmethod

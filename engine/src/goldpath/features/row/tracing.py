@@ -250,7 +250,7 @@ class _Tracing:
             **dict.fromkeys(contract.ignored, "left out by config/project.yaml (`ignored`)"),
             **dict.fromkeys((*time, "event_time"), "the row's time, which no request sends"),
             **({contract.entity: "the entity"} if contract.entity else {}),
-            contract.target.column: "the target: what is to be predicted",
+            **dict.fromkeys(contract.label_columns, "the target: what is to be predicted"),
         }
         known = [*contract.feature_names, *self._features]
         raise refused(

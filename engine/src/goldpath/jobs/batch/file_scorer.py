@@ -67,7 +67,7 @@ class BatchScorer:
         self.contract = contract
         self._model = model
         self._forgotten = forgotten or Suppression()
-        self._classes = contract.target.classes
+        self._classes = model.contract.target.classes
         self._computed: ComputedColumns | None = None
         if isinstance(model, CompiledModel) and model.contract.row_features:
             self._computed = ComputedColumns(model.contract, model.form)

@@ -327,7 +327,7 @@ def _score(
     looked_up = names_in(model.contract)
     table = rows.select([contract.entity_column, *time, *contract.feature_names, *looked_up])
     count = rows.num_rows
-    kind = pa.string() if contract.problem == "classification" else pa.float64()
+    kind = pa.float64() if contract.problem == "regression" else pa.string()
     now = datetime.now(UTC).replace(tzinfo=None)
     beside = fields_of(model.contract)
     # A row's level is its version's.

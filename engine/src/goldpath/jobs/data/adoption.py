@@ -56,10 +56,11 @@ def adopt_file(
         settings: Names the project's folder and the leak threshold.
         data: CSV, Parquet or JSON lines: a file, a folder or a glob; a relative path starts here,
             or else at the project's root.
-        target: Column to predict.
+        target: Column to predict; empty of a clustering.
         entity: Column that identifies a row's subject, if known.
         time: Column of the time, `date+hour`, or `none`; looked for where it is not given.
-        problem: `classification` or `regression`; inferred where it is not given.
+        problem: `classification`, `regression` or `clustering`; one of the first two is inferred
+            where it is not given.
         answers: Answers to what an earlier adoption asked.
         horizon: How long before its time a row of a series is asked for; None: at its time.
         event: The target, where it is made from the rows of a further source; `target` then only
@@ -88,7 +89,7 @@ def adopt_file(
     if ahead is not None:
         accepted, _ = check_file(read.rows, contract)
         proposal = propose_forecast(accepted, contract, ahead)
-        contract, proposed = contract.with_forecast(proposal.forecast), proposal.notes
+        contract, proposed = contract.with_parts(forecast=proposal.forecast), proposal.notes
     to_do = (*_event_notes(settings, contract), *_model_notes(settings.root))
     contract_file = settings.root / "config" / "project.yaml"
     text = HEADER.format(file=" ".join(source.path.split())) + dump_contract(contract)

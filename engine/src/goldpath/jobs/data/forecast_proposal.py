@@ -67,7 +67,12 @@ def propose_forecast(rows: pd.DataFrame, contract: Contract, horizon: str) -> Pr
     horizon = duration_text(ahead)
     if contract.problem != "regression":
         raise AdoptionError(
-            f"HORIZON={horizon} is for a number, and {contract.target.column} has classes",
+            f"HORIZON={horizon} is for a number, and "
+            + (
+                f"{contract.target.column} has classes"
+                if contract.has_target
+                else "nothing is predicted"
+            ),
             "leave HORIZON out, or name a number as TARGET",
         )
     if not contract.has_time:

@@ -66,14 +66,13 @@ def gold_rows(
     """
     time = [EVENT_TIME] if contract.has_time else []
     columns = [contract.entity_column, *time, *contract.request.feature_names]
-    target = contract.target.column
     if contract.target.event:
         silver = with_event_label(silver.select(*columns, INTERVAL), contract, events)
-    chosen = choose_rows(silver.select(*columns, target, INTERVAL), recipes)
+    chosen = choose_rows(silver.select(*columns, *contract.label_columns, INTERVAL), recipes)
     definitions = definitions_of(contract)
     made = [*names_in(contract), *(each.name for each in definitions)]
     if not made:
         return chosen
     known = with_window_columns(chosen, contract, sources)
     complete = with_sql_features(definitions, known) if definitions else known
-    return complete.select(*columns, *made, target, INTERVAL)
+    return complete.select(*columns, *made, *contract.label_columns, INTERVAL)

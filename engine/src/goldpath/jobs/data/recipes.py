@@ -76,7 +76,7 @@ def recipes_digest(rows: "ibis.Table", contract: Contract, recipes: Data) -> str
             contract.entity_column: "string",
             **time,
             **{each.name: TYPES[each.type] for each in contract.features},
-            contract.target.column: target,
+            **dict.fromkeys(contract.label_columns, target),
             INTERVAL: "string",
         }
         probe = ibis.table(schema, name="silver")

@@ -344,7 +344,7 @@ def with_predictions(
 def add_predictions(features: pa.Table, model: LoadedModel) -> tuple[pa.Table, Floats]:
     """The features and what the model says about them, in the reference's form; and scores."""
     predictions = model.predict(features)
-    labels = model.contract.problem == "classification" and not model.contract.is_binary
+    labels = model.contract.problem != "regression" and not model.contract.is_binary
     values = pa.array(predictions.values if labels else predictions.scores)
     scores = np.array(predictions.scores, dtype=np.float64)
     return features.append_column(PREDICTION, values), scores

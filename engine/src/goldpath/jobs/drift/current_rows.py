@@ -266,7 +266,8 @@ def _rows_of_log(place: Place) -> CurrentRows:
     )
     found = read_new(log, place.kept)
     rows = found.rows
-    answers = "score" if contract.is_binary or not contract.target.classes else "prediction"
+    labels = contract.problem != "regression" and not contract.is_binary
+    answers = "prediction" if labels else "score"
     kept = place.log_columns
     missing = [name for name in kept if name not in rows.column_names]
     features = rows.select([name for name in kept if name not in missing])

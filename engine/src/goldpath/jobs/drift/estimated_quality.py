@@ -87,6 +87,8 @@ class QualityEstimator:
         self._columns = [name for name in columns if name in reference.column_names]
         self.metric = "mae" if self._is_number else "roc_auc" if self._is_binary else "accuracy"
         self.why_not = self._why_no_loss() if self._is_number else self._why_not_calibrated()
+        if not contract.has_target:
+            self.metric, self.why_not = "none", "segments have no true labels"
 
     def signals(self, rows: pa.Table, scores: Floats) -> dict[str, Floats]:
         """What each row says about quality, by name; nothing where there is no estimate.

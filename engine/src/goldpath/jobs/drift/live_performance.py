@@ -110,9 +110,14 @@ def live_performance(
         days: How far back; `prediction_log.performance_days` where not given.
 
     Raises:
-        NotEnoughDataError: If no label found its prediction.
+        NotEnoughDataError: If no label found its prediction, or a clustering has none.
         RegistryError: If the registry cannot be reached; it knows what the champion's test said.
     """
+    if not contract.has_target:
+        raise NotEnoughDataError(
+            "a segmentation (problem: clustering) has no labels, so there is no live performance",
+            "make drift-check compares rows and segments with those of the training",
+        )
     lakehouse = open_lakehouse(settings)
     since = datetime.now(UTC) - timedelta(
         days=(days or settings.prediction_log.performance_days) - 1

@@ -12,6 +12,7 @@ from goldpath.adoption.infer import Adoption, AdoptionRequest, Inferred, infer_c
 from goldpath.contract import Contract, load_contract, parse_further
 from goldpath.errors import ProjectError
 from goldpath.features.learned import learned_contract
+from goldpath.forecast import CLUSTERING
 from goldpath.jobs.data.adoption import NO_ANSWERS, read_rows, replace_file, said
 from goldpath.jobs.models.differing_settings import undo_unfit_settings
 from goldpath.models.folders import contract_file, further_models, main_model, require_name
@@ -68,6 +69,13 @@ def add_model(
         AdoptionError: If the request does not fit the rows, or the name is taken.
     """
     name, target = name.strip(), target.strip()
+    if (said(problem) or "").lower() == CLUSTERING:
+        raise AdoptionError(
+            f"PROBLEM={problem}: a further model of the same rows predicts a TARGET; segments are "
+            "found by a project's main model only",
+            "leave PROBLEM out, or adopt the file in a project of its own: make adopt DATA=… "
+            "PROBLEM=clustering",
+        )
     main = load_contract(settings.root, "")
     models = _other_models(settings, name)
     _require_free(settings, name, target, main, models)
@@ -110,7 +118,7 @@ def _require_free(
     settings: Settings, name: str, target: str, main: Contract, models: Sequence[Contract]
 ) -> None:
     require_name(name, f"NAME={name}")
-    if target == main.target.column and not main.target.event:
+    if target in main.label_columns and not main.target.event:
         raise AdoptionError(
             f"TARGET={target} is what the main model predicts (config/project.yaml)",
             "name another column, or change the main model",
@@ -160,7 +168,7 @@ def _others(main: Contract, models: Sequence[Contract], target: str) -> dict[str
     for each in (main, *models):
         if not each.target.event:  # else it is made from a source's events, and is no raw column
             whose = f"the model {each.model}" if each.model else "the main model"
-            found[each.target.column] = OTHER_TARGET.format(whose)
+            found |= dict.fromkeys(each.label_columns, OTHER_TARGET.format(whose))
     found.pop(target, None)
     return found
 

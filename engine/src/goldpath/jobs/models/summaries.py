@@ -47,4 +47,5 @@ def _champion(settings: Settings, contract: Contract) -> tuple[str, str]:
 
 
 def _predicts(contract: Contract) -> str:
-    return f"{contract.dataset}: {contract.problem} of {contract.target.column}"
+    of = contract.target.column if contract.has_target else "its rows"
+    return f"{contract.dataset}: {contract.problem} of {of}"

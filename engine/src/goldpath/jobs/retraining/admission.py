@@ -166,10 +166,12 @@ def require_labelled_rows(
             f"; {count:,} rows are refused: {reason}"
             for reason, count in data.quarantine_reasons.items()
         )
+        with_labels = " with a label" * contract.has_target
+        kind = "labelled" if contract.has_target else "new"
         raise NotEnoughDataError(
-            f"no retraining: {new:,} rows with a label that version {champion.version} was not "
+            f"no retraining: {new:,} rows{with_labels} that version {champion.version} was not "
             f"trained on, and monitoring.retrain.minimum_rows is {wanted:,}{refused}",
-            f"bring labelled rows to {data.source}; without them the model would be the same",
+            f"bring {kind} rows to {data.source}; without them the model would be the same",
         )
     return new
 

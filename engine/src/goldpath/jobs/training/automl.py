@@ -158,8 +158,15 @@ def run_automl(
     Raises:
         CheckFailedError: If a feature gives the target away, or the data is not fit.
         NotEnoughDataError: If there are too few rows.
-        TrainingError: If another process is at the same run, or the run is no AutoML run.
+        TrainingError: If another process is at the same run, the run is no AutoML run, or the
+            problem is a clustering.
     """
+    if not contract.has_target:
+        raise TrainingError(
+            "AutoML searches for a model of a target, and problem: clustering has none",
+            "make train-local finds the segments; ExperimentManager (docs automl) compares "
+            "clustering methods on a table of your own",
+        )
     if budget_seconds is None and trials is None:
         budget_seconds = settings.automl.budget_seconds
     # Without seconds no clock decides anything, so the limit has to be asked for.
@@ -196,7 +203,7 @@ def search_ensemble(
         found = find_model_parallel(
             frame,
             target,
-            contract.problem,
+            "regression" if contract.problem == "regression" else "classification",
             plan.budget,
             processes=plan.processes,
             latency_ms=plan.latency_ms,

@@ -12,9 +12,10 @@ from goldpath.errors import ProjectError
 from goldpath.jobs.training.inputs import commit, lock_text
 from goldpath.jobs.training.results import TrainingResult
 from goldpath.jobs.training.work import TrainingWork
-from goldpath.judging.card import CardFacts, Lineage, write_card
+from goldpath.judging.card import CardFacts, write_card
 from goldpath.judging.validation import validate_candidate
 from goldpath.learning.metrics import between, four_digits
+from goldpath.learning.segments.profile import SegmentProfile
 from goldpath.model_version import ModelVersion
 from goldpath.project import ProjectDefinitionError, naming, place_of
 from goldpath.registry.layout import CONTRACT_FILE, SEMANTIC_TAG
@@ -25,6 +26,7 @@ from goldpath.registry.versions import (
     VersionSuggestion,
     changelog_entry,
 )
+from goldpath.trust.lineage import Lineage
 from goldpath.trust.signing_keys import signing_key
 
 CHANGELOG_FILE = "CHANGELOG.md"
@@ -53,7 +55,11 @@ class Description:
     card: str
 
 
-def describe_candidate(work: TrainingWork, metrics: Mapping[str, float]) -> Description:
+def describe_candidate(
+    work: TrainingWork,
+    metrics: Mapping[str, float],
+    segments: tuple[SegmentProfile, ...] = (),
+) -> Description:
     """Number the candidate after the version that it follows, and write its card.
 
     It follows the champion, or the newest version where there is none.
@@ -61,6 +67,7 @@ def describe_candidate(work: TrainingWork, metrics: Mapping[str, float]) -> Desc
     Args:
         work: A training that was evaluated.
         metrics: Its metrics on the test rows by name.
+        segments: Of a clustering what its segments are.
     """
     former = work.manager.champion_version() or work.manager.newest_version()
     suggestion = _suggest(work, metrics, former)
@@ -79,7 +86,7 @@ def describe_candidate(work: TrainingWork, metrics: Mapping[str, float]) -> Desc
         semantic_version=suggestion.version,
         reason=suggestion.reason,
         changelog=CHANGELOG_TITLE + changelog_entry(entry) + former_entries,
-        card=write_card(_card_facts(work, suggestion)),
+        card=write_card(_card_facts(work, suggestion, segments)),
     )
 
 
@@ -162,10 +169,13 @@ def _suggest(
             contract=parse_contract(text.read_text(encoding="utf-8")),
             metrics={} if theirs is None else {judged.metric: theirs},
         )
-    return versions.suggest_for(work.contract, metrics, previous, taken, main=work.judged.metric)
+    contract = work.contract if work.contract.has_target else work.decided_contract
+    return versions.suggest_for(contract, metrics, previous, taken, main=work.judged.metric)
 
 
-def _card_facts(work: TrainingWork, suggestion: VersionSuggestion) -> CardFacts:
+def _card_facts(
+    work: TrainingWork, suggestion: VersionSuggestion, segments: tuple[SegmentProfile, ...]
+) -> CardFacts:
     evaluation, contract, card = work.evaluation, work.contract, work.settings.card
     found = work.found
     return CardFacts(
@@ -209,6 +219,7 @@ def _card_facts(work: TrainingWork, suggestion: VersionSuggestion) -> CardFacts:
         license=card.license,
         languages=card.languages,
         tags=card.tags,
+        segments=segments,
         texts={name: _described_text(work, name) for name in contract.text_features},
     )
 

@@ -93,11 +93,13 @@ def refuse_future_rows(rows: pd.DataFrame, contract: Contract, committed_at: dat
 
 
 def refuse_leaks(rows: pd.DataFrame, contract: Contract, settings: Settings) -> None:
-    """Stop where a feature determines the target.
+    """Stop where a feature determines the target, if there is one.
 
     Raises:
         CheckFailedError: Names the features.
     """
+    if not contract.has_target:
+        return
     target = rows[contract.target.column]
     leaks = find_leaks(
         model_frame(rows, contract).drop(columns=contract.text_features),

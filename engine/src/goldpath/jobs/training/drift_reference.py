@@ -95,6 +95,8 @@ def predicted_rows(work: TrainingWork) -> pd.DataFrame:
     search's folds judged on: with an event time those are the newest ones.
     """
     rows, found = work.split.train, work.found
+    if not work.contract.has_target:  # there is no label that the model could know by heart
+        return rows.assign(prediction=work.model.predict(rows).values).sort_index()
     if work.learned_otherwise:
         rows = work.split.test
         predictions = work.evaluation.predictions

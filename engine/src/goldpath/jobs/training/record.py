@@ -16,6 +16,7 @@ from goldpath.jobs.training.candidate_description import (
 )
 from goldpath.jobs.training.drift_reference import log_drift_reference
 from goldpath.jobs.training.results import Found, Judged, TrainingResult
+from goldpath.jobs.training.segments import PAGE_FILE, write_segments
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.baseline import baseline_name
 from goldpath.judging.evaluation import plot_evaluation
@@ -54,7 +55,7 @@ def write_evaluation(work: TrainingWork) -> Judged:
     manager, run_id = work.manager, work.run.run_id
     truth = target_values(work.split.test, contract)
     plot = work.settings.reports / PLOT_FILE
-    plot_evaluation(evaluation, contract, truth, plot)
+    plot_evaluation(evaluation, work.decided_contract, truth, plot)
     manager.log_file(run_id, plot, "plots")
     worst = next((item for item in evaluation.slices if item.worse), None)
     judged = Judged(
@@ -119,6 +120,10 @@ def training_result(work: TrainingWork) -> TrainingResult:
         baseline_is=baseline_name(work.contract),
         others={name: score.value for name, score in judged.others.items()},
         searched_rows=found.searched_rows,
+        segments=found.segments,
+        segments_page=work.settings.shown(work.settings.reports / PAGE_FILE)
+        if found.segments
+        else "",
     )
 
 
@@ -157,8 +162,9 @@ def log_candidate(work: TrainingWork, result: TrainingResult) -> ModelVersion:
     manager.log_parameters(run_id, {"family": found.family, **found.parameters, **search})
     manager.log_metrics(run_id, _metrics(work, result))
     log_drift_reference(work)
+    segments = write_segments(work)
     others = {name: score.value for name, score in judged.others.items()}
-    described = describe_candidate(work, {judged.metric: judged.value, **others})
+    described = describe_candidate(work, {judged.metric: judged.value, **others}, segments)
     (work.settings.reports / CARD_FILE).write_text(described.card, encoding="utf-8")
     manager.log_text(run_id, described.card, CARD_FILE)
     manager.log_text(run_id, described.changelog, CHANGELOG_FILE)
@@ -255,6 +261,8 @@ def _champion_value(work: TrainingWork, truth: np.ndarray) -> float | None:
         contract = deciding_as(work.contract, work.champion.contract)
     except (ProjectError, KeyError, ValueError) as error:
         step(f"the champion cannot score these rows: {error}")
+        return None
+    if not contract.has_target:  # no figure of the test rows says that one grouping is better
         return None
     own = work.definitions.metric
     return metric_value(contract, truth, predictions, own, work.split.test)

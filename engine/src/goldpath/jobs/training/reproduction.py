@@ -9,11 +9,13 @@ from goldpath.errors import CheckFailedError
 from goldpath.jobs.training.checks import rows_digest
 from goldpath.jobs.training.inputs import INPUTS_FILE, library_versions
 from goldpath.jobs.training.record import predictions_digest
+from goldpath.jobs.training.segment_search import find_best
 from goldpath.jobs.training.stages import preparing_steps
 from goldpath.jobs.training.work import TrainingWork
-from goldpath.judging.evaluation import evaluate
+from goldpath.judging.segments.evaluation import evaluation_of
 from goldpath.learning.decision.choice import Decided
-from goldpath.learning.search import fit, search, unseen_scores
+from goldpath.learning.search import fit, unseen_scores
+from goldpath.learning.segments.limits import least
 from goldpath.learning.splitting import rows_to_search
 from goldpath.learning.text.sizes import sizes_of
 from goldpath.presentation import step, trial_progress
@@ -136,12 +138,13 @@ def _train_again(former: TrainingWork) -> Reproduction:
     searched = rows_to_search(rows, work.contract, limits)
     step(f"searching again: {limits.trials} trials on {len(searched)} rows")
     with trial_progress(limits.trials) as show_trial:
-        again = search(
+        again = find_best(
             searched,
             contract,
             limits,
             lambda trial, best: show_trial(trial.number + 1, best),
             definitions=definitions,
+            floors=least(settings.validation.thresholds),
         )
     parameters = again.parameters
     decided = work.decided(
@@ -149,10 +152,13 @@ def _train_again(former: TrainingWork) -> Reproduction:
             searched, work.contract, again.family, parameters, limits, definitions
         )
     )
+    if not contract.has_target and parameters["clusters"] == found.parameters["clusters"]:
+        # Numbers and names are those of then: today's champion may have others.
+        parameters, decided = {**parameters, "labels": found.parameters["labels"]}, found.decided
     contract = decided.of(contract)
     sizes = sizes_of(limits)
     model = fit(rows, contract, again.family, parameters, limits.seed, definitions, sizes)
-    evaluation = evaluate(model, split.train, split.test, limits, definitions)
+    evaluation = evaluation_of(model, split.train, split.test, limits, definitions)
     now = library_versions()
     return Reproduction(
         run_id=run_id,
@@ -162,8 +168,7 @@ def _train_again(former: TrainingWork) -> Reproduction:
         value=evaluation.score.value,
         same_rows=(rows_digest(rows), rows_digest(split.test))
         == (found.learned_digest, divided.test_digest),
-        same_choice=(again.family, dict(again.parameters))
-        == (found.family, dict(found.parameters)),
+        same_choice=(again.family, dict(parameters)) == (found.family, dict(found.parameters)),
         same_predictions=predictions_digest(evaluation.predictions) == judged.predictions_digest,
         other_libraries=tuple(
             f"{name} {then} -> {now.get(name, 'absent')}"

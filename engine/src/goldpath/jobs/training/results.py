@@ -99,6 +99,7 @@ class Found:
         thresholds: Of several classes those that have one, by `decision`.
         searched_rows: Of the rows to learn from, so many were drawn for the trials; None where
             the trials looked at all of them.
+        segments: Of a clustering the names of its segments by their numbers.
     """
 
     family: str
@@ -115,11 +116,18 @@ class Found:
     prediction_interval: PredictionInterval | None = None
     thresholds: dict[str, float] | None = None
     searched_rows: int | None = None
+    segments: dict[int, str] | None = None
 
     @property
     def decided(self) -> Decided:
         """What the version's contract has beside the project's."""
-        return Decided(self.threshold, self.unsure, self.prediction_interval, self.thresholds)
+        return Decided(
+            self.threshold,
+            self.unsure,
+            self.prediction_interval,
+            self.thresholds,
+            self.segments,
+        )
 
 
 @dataclass(frozen=True)
@@ -189,7 +197,7 @@ class TrainingResult:
     """A registered candidate and what is known of it.
 
     Attributes:
-        problem_type: Classification or regression.
+        problem_type: Classification, regression or clustering.
         metric: The main metric; more is better.
         value: On the test rows.
         interval: Its 95 % bootstrap interval.
@@ -220,6 +228,8 @@ class TrainingResult:
         thresholds: Of several classes those that have one.
         others: Further metrics on the test rows, by name.
         searched_rows: So many of the training rows were drawn for the trials; None: all.
+        segments: Of a clustering the names of its segments by their numbers.
+        segments_page: Of a clustering the page that describes them; else empty.
     """
 
     problem_type: str
@@ -250,3 +260,5 @@ class TrainingResult:
     thresholds: dict[str, float] | None = None
     others: Mapping[str, Figure] = field(default_factory=dict)
     searched_rows: int | None = None
+    segments: dict[int, str] | None = None
+    segments_page: str = ""

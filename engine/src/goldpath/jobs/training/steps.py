@@ -17,12 +17,14 @@ from goldpath.jobs.training.checks import (
 )
 from goldpath.jobs.training.inputs import log_inputs
 from goldpath.jobs.training.results import Divided, Extracted, Found, Judged, TrainingResult
+from goldpath.jobs.training.segments import numbered_candidate
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.jobs.windows.model_windows import require_windows_of_gold
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.learning.decision.choice import require_tunable
 from goldpath.learning.metrics import main_metric
-from goldpath.learning.search import Trial, planned_trials, search, unseen_scores
+from goldpath.learning.search import Trial, unseen_scores
+from goldpath.learning.segments.limits import least, require_usable, unused_families
 from goldpath.learning.splitting import rows_to_search
 from goldpath.learning.storable import require_storable_families
 from goldpath.learning.threads import sensible_threads
@@ -95,21 +97,28 @@ def prepare_features(work: TrainingWork) -> Divided:
 
 def search_and_fit(work: TrainingWork) -> Found:
     """Search families and parameters by cross-validation on the rows to learn from."""
+    from goldpath.jobs.training.segment_search import find_best, planned
     from goldpath.judging.limits import require_gates  # a service imports this module's names
 
     if done := work.run.stage("train", Found):
         return done
+    require_usable(work.contract, work.settings, work.settings.project.definitions)
+    if unused := unused_families(work.contract, work.settings.project.definitions):
+        step(unused)
     divided, rows, definitions = work.divided, work.train_rows, work.definitions
     limits, metric = work.settings.training, main_metric(work.contract, definitions.metric)
-    require_storable_families(
-        rows, work.contract, definitions, limits.seed, limits.families, require_restorable
-    )
+    if work.contract.has_target:
+        require_storable_families(
+            rows, work.contract, definitions, limits.seed, limits.families, require_restorable
+        )
     require_tunable(work.contract, work.settings.decision, definitions)
     require_gates(work.contract, work.settings, definitions)
     known = work.run.trials()
     going_on = f", {len(known)} of them done" if known else ""
-    trials = planned_trials(limits, definitions)
+    trials = planned(work.contract, limits, definitions)
     more = ", one for each family" if trials > limits.trials else ""
+    if not work.contract.has_target:
+        more = ", one for each number of segments"
     searched = rows_to_search(rows, work.contract, limits)
     which = f"{len(rows)} rows"
     if len(searched) < len(rows):
@@ -121,15 +130,21 @@ def search_and_fit(work: TrainingWork) -> Found:
             work.run.log_trial(trial, metric)
             show_trial(trial.number + 1, best)
 
-        best = search(searched, work.contract, limits, on_trial, known, definitions)
-    decided = work.decided(
-        lambda: unseen_scores(
-            searched, work.contract, best.family, best.parameters, limits, definitions
-        )
+        floors = least(work.settings.validation.thresholds)
+        best = find_best(searched, work.contract, limits, on_trial, known, definitions, floors)
+    parameters, decided = (
+        best.parameters,
+        work.decided(
+            lambda: unseen_scores(
+                searched, work.contract, best.family, best.parameters, limits, definitions
+            )
+        ),
     )
+    if not work.contract.has_target:
+        parameters, decided = numbered_candidate(work, best)
     found = Found(
         family=best.family,
-        parameters=dict(best.parameters),
+        parameters=dict(parameters),
         score=best.score,
         fold_scores=best.fold_scores,
         trials=len(best.trials),
@@ -142,6 +157,7 @@ def search_and_fit(work: TrainingWork) -> Found:
         unsure=decided.unsure,
         prediction_interval=decided.interval,
         thresholds=decided.thresholds,
+        segments=decided.segments,
     )
     work.run.finish_stage("train", found)
     return found

@@ -30,7 +30,8 @@ from goldpath.jobs.training.results import (
     OwnResult,
 )
 from goldpath.jobs.windows.model_windows import with_own_windows
-from goldpath.judging.evaluation import Evaluation, evaluate
+from goldpath.judging.evaluation import Evaluation
+from goldpath.judging.segments.evaluation import evaluation_of
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
 from goldpath.lake.lakehouse import Lakehouse
@@ -302,7 +303,7 @@ class TrainingWork:
     @cached_property
     def evaluation(self) -> Evaluation:
         """The winner, judged on the test rows."""
-        return evaluate(
+        return evaluation_of(
             self.model,
             self.split.train,
             self.split.test,

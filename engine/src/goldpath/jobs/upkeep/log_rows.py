@@ -122,7 +122,7 @@ def prediction_rows(contract: Contract, held: "ibis.Schema | None" = None) -> Ro
         held: The table's columns, where it exists: a feature whose type it does not share stays in
             the line.
     """
-    prediction = pa.string() if contract.target.classes else pa.float64()
+    prediction = pa.float64() if contract.problem == "regression" else pa.string()
     entity = [(contract.entity, pa.string())] if contract.entity else []
     features = {
         feature.name: ARROW_TYPES[feature.type]
@@ -169,7 +169,7 @@ def prediction_rows(contract: Contract, held: "ibis.Schema | None" = None) -> Ro
 
 def feedback_rows(contract: Contract) -> Rows:
     """Collects labels."""
-    label = pa.string() if contract.target.classes else pa.float64()
+    label = pa.float64() if contract.problem == "regression" else pa.string()
     schema = pa.schema(
         [
             (FEEDBACK_KEY, pa.string()),

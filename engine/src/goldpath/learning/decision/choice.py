@@ -36,18 +36,22 @@ class Decided:
         interval: Around the answers of a regression.
         thresholds: Of several classes those that have one; none: the most probable class is
             decided, and answers say so; None: no threshold was asked for.
+        segments: Of a clustering the names of its segments by their numbers.
     """
 
     threshold: float | None = None
     unsure: tuple[float, float] | None = None
     interval: PredictionInterval | None = None
     thresholds: dict[str, float] | None = None
+    segments: dict[int, str] | None = None
 
     def of(self, contract: Contract) -> Contract:
         """The version's contract."""
         decided = contract.with_threshold(self.threshold, self.unsure)
         return decided.with_parts(
-            prediction_interval=self.interval, decision_thresholds=self.thresholds
+            prediction_interval=self.interval,
+            decision_thresholds=self.thresholds,
+            segments=self.segments,
         )
 
 
@@ -58,6 +62,7 @@ def decided_by(contract: Contract) -> Decided:
         contract.decision_unsure,
         contract.prediction_interval,
         contract.decision_thresholds,
+        contract.segments,
     )
 
 
@@ -68,6 +73,8 @@ def deciding_as(contract: Contract, version: Contract) -> Contract:
 
 def as_trained(contract: Contract, decision: DecisionSettings) -> Contract:
     """The contract of a version of these settings; what a training chooses is one half, or 0."""
+    if not contract.has_target:
+        return contract.with_parts(segments={1: "segment_1", 2: "segment_2"})
     if decision.interval is not None:
         return contract.with_interval(PredictionInterval(decision.interval, 0.0))
     if not decision.decides:

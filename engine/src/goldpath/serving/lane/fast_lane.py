@@ -263,14 +263,19 @@ class FastLane:
 
     def _lane_model(self, champion: Champion) -> LaneModel:
         contract, entities = champion.model.contract, None
+        asked = self._contract
+        if not asked.has_target:
+            asked = asked.with_parts(segments=contract.segments)
         if contract.window_features:
             entities = partial(EntityRows, self._reader, self._hidden.of(contract), contract)
         return LaneModel(
             champion,
-            self._contract,
+            asked,
             self._rows,
             self._log,
-            self._metrics.prediction_counters(champion.version.version),
+            self._metrics.prediction_counters(
+                champion.version.version, champion.model.contract.target.classes
+            ),
             self._shadow,
             entities,
             self._answer_fields,

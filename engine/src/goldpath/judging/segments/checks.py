@@ -1,0 +1,94 @@
+"""What the gate asks of a segmentation: stable, large enough, and more than noise would give."""
+
+import numpy as np
+
+from goldpath.errors import ProjectError
+from goldpath.judging.evidence import Evidence
+from goldpath.judging.validation_report import ValidationResult, ValidationStatus
+from goldpath.learning.segments.limits import least
+from goldpath.learning.segments.quality import rand_index
+
+MARGIN = 0.02
+"""How far the silhouette must be above that of noise; less is of no use, however certain it is."""
+AGREEMENT_CHECK = "agreement with the champion"
+
+
+def check_segment_stability(evidence: Evidence) -> ValidationResult | None:
+    """Fits on bootstrap samples must find the same segments."""
+    figures = evidence.segment_figures
+    if figures is None:
+        return None
+    floor, value = least(evidence.validation.thresholds)["stability"], figures.mean_stability
+    low, high = figures.stability_interval
+    weak = [f"{share:.2f}" for share in figures.recovered if share < floor]
+    return ValidationResult(
+        "segments are stable",
+        ValidationStatus.PASSED if value >= floor else ValidationStatus.FAILED,
+        f"adjusted Rand index {value:.3f} [{low:.3f}, {high:.3f}] between fits on "
+        f"{len(figures.stability)} bootstrap samples, at least {floor:g}; noise of the same ranges "
+        f"has {figures.noise_stability:.3f}"
+        + (f"; segments found again to {', '.join(weak)} only" if weak else ""),
+        score=value,
+        threshold=floor,
+    )
+
+
+def check_segment_sizes(evidence: Evidence) -> ValidationResult | None:
+    """A segment of a handful of rows is of no use."""
+    figures = evidence.segment_figures
+    if figures is None:
+        return None
+    floor = least(evidence.validation.thresholds)["smallest_share"]
+    value = figures.smallest_share
+    return ValidationResult(
+        "segments are large enough",
+        ValidationStatus.PASSED if value >= floor else ValidationStatus.FAILED,
+        f"the smallest of {len(figures.sizes)} segments has {value:.1%} of the test rows, at least "
+        f"{floor:.1%}",
+        score=value,
+        threshold=floor,
+    )
+
+
+def check_segment_structure(evidence: Evidence) -> ValidationResult | None:
+    """The segments must be farther apart than k-means makes them of noise."""
+    figures = evidence.segment_figures
+    if figures is None:
+        return None
+    noise, value = figures.noise_silhouettes, figures.silhouette
+    asked = least(evidence.validation.thresholds).get("silhouette", -1.0)
+    floor = max(max(noise), float(np.mean(noise)) + MARGIN, asked)
+    found = bool(value > floor)
+    return ValidationResult(
+        "segments are more than noise",
+        ValidationStatus.PASSED if found else ValidationStatus.FAILED,
+        f"silhouette {value:.3f}, and rows without structure, of the same ranges, have "
+        f"{np.mean(noise):.3f}, at most {max(noise):.3f} in {len(noise)} draws"
+        + ("" if found else f"; above {floor:.3f} is needed: these rows fall into no groups"),
+        score=value,
+        threshold=floor,
+    )
+
+
+def check_champion_agreement(evidence: Evidence) -> ValidationResult | None:
+    """How far today's champion groups the same rows alike; neither of the two is the true one."""
+    if evidence.champion is None:
+        return None
+    try:
+        theirs = evidence.champion_predictions
+    except (ProjectError, KeyError, TypeError, ValueError) as error:
+        return ValidationResult(
+            AGREEMENT_CHECK,
+            ValidationStatus.WARNING,
+            f"the champion cannot score these rows ({error}), so it is not compared with",
+        )
+    if theirs is None:
+        return None
+    agreed = rand_index(np.array(evidence.predictions.values), np.array(theirs.values))
+    return ValidationResult(
+        AGREEMENT_CHECK,
+        ValidationStatus.PASSED,
+        f"adjusted Rand index {agreed:.3f} on {len(evidence.rows)} test rows: it says how much "
+        "changes for whoever uses the segments, not which of the two is better",
+        score=agreed,
+    )

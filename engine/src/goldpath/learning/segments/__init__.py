@@ -1,0 +1,1 @@
+"""Segments: groups of similar rows in a table without a target."""
