@@ -92,6 +92,7 @@ def test_the_groups_are_found_described_and_promoted(
     settings, trained = project_with_segments
     result = trained.first
     assert (result.problem_type, result.metric) == ("clustering", "stability")
+    assert result.segments is not None
     assert len(result.segments) == 4
     assert result.value > 0.95 > result.baseline
     gate = json.loads((settings.reports / "validation.json").read_text())
@@ -182,7 +183,9 @@ def test_a_retraining_keeps_numbers_and_takes_the_owners_names(
     assert second.semantic_version == "2.0.0", "an answer that is called otherwise breaks callers"
     before, after = (manager.load(manager.version(each.model_version)) for each in (first, second))
     rows = grouped(300, seed=3)[0]
-    renamed = [{"segment_2": "loyal"}.get(label, label) for label in before.predict(rows).values]
+    renamed = [
+        {"segment_2": "loyal"}.get(str(label), label) for label in before.predict(rows).values
+    ]
     assert renamed == after.predict(rows).values
     assert (before.contract.segments or {})[2] == "segment_2", "a signed version keeps its names"
     card = (settings.reports / "model_card.md").read_text()

@@ -39,7 +39,7 @@ def found(described: Contract, target: str, families: tuple[str, ...], trials: i
     result = find_model(
         model_frame(frame, described),
         target_values(frame, described),
-        described.problem,
+        "regression" if described.problem == "regression" else "classification",
         Budget(trials=trials),
         families=families,
         seed=1,
