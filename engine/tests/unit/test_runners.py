@@ -128,7 +128,7 @@ os.environ["PIPELINE_RUNNER"] = "ecs"
 here = {key: "ml" for key in runners.NEEDED["ecs"]}
 answers["reports"] = {}
 for shared in (False, True):
-    chosen = runners.chosen_runner({"ecs": {**here, "shared_reports": shared}}, "/app")
+    chosen = runners.chosen_runner({"ecs": {**here, "shared_folders": shared}}, "/app")
     with DAG("trial") as dag:
         task = runners.step_class(chosen)(
             task_id="check", words=[], optional={}, variables={}, leaves_report=True,
@@ -272,13 +272,14 @@ def test_the_examples_of_config_are_settings(project: Path) -> None:
     airflow = load_settings(project).airflow
     assert airflow.runner == "local"
     assert airflow.docker is not None
-    assert airflow.docker.mounts == ["/srv/lake:/app/lake"]
+    folders = ("lake", "reports", "audit")
+    assert airflow.docker.mounts == [f"/srv/{each}:/app/{each}" for each in folders]
     assert airflow.ecs is not None
     assert airflow.ecs.subnets == ["subnet-1"]
     assert airflow.kubernetes is not None
     assert airflow.kubernetes.memory == "4Gi"
-    assert airflow.kubernetes.volumes == ["ml-reports:/app/reports"]
-    assert not airflow.kubernetes.shared_reports
+    assert airflow.kubernetes.volumes == ["ml-reports:/app/reports", "ml-audit:/app/audit"]
+    assert not airflow.kubernetes.shared_folders
 
 
 @pytest.mark.airflow
@@ -286,8 +287,9 @@ def test_a_check_whose_report_the_next_task_cannot_see_is_refused_at_once(
     started: dict[str, Any],
 ) -> None:
     refused = started["reports"]["False"]
-    assert refused.startswith("AirflowFailException: the runner ecs leaves reports/ in each ended")
-    assert "shared_reports: true below ecs in config/airflow.yaml" in refused
+    assert refused.startswith("AirflowFailException: the runner ecs leaves reports/ and audit/ in")
+    assert "no earlier retraining, by which cooldown and budget are counted" in refused
+    assert "shared_folders: true below ecs in config/airflow.yaml" in refused
     assert started["reports"]["True"] is None
 
 

@@ -39,7 +39,7 @@ class Runner:
         hand_over: Gives the operator the command's variables, before it starts.
         runs_here: Whether the command writes its reports into this project's folder.
         name: As config/airflow.yaml calls it.
-        shares_reports: Whether a command finds what the one before it left in reports/.
+        shares_folders: Whether a command finds what the one before it left in reports/ and audit/.
     """
 
     operator: type
@@ -47,7 +47,7 @@ class Runner:
     hand_over: Callable[[Any, dict[str, str]], None]
     runs_here: bool = False
     name: str = "local"
-    shares_reports: bool = True
+    shares_folders: bool = True
 
 
 class Command(BaseOperator):
@@ -62,7 +62,7 @@ class Command(BaseOperator):
     told_by = ""
     runs_here = False
     runner_name = "local"
-    shares_reports = True
+    shares_folders = True
 
     def __init__(
         self,
@@ -105,13 +105,13 @@ class Command(BaseOperator):
                 f"it knows {', '.join(known) or 'no parameters'}"
             )
         require_whole_period(context["params"])
-        if self.leaves_report and not self.shares_reports:
+        if self.leaves_report and not self.shares_folders:
             raise AirflowFailException(
-                f"the runner {self.runner_name} leaves reports/ in each ended container: the next "
-                "task would find no verdict, and nothing would be trained again. Give the tasks a "
-                f"volume for reports/ and say so, shared_reports: true below {self.runner_name} in "
-                "config/airflow.yaml (docs/airflow.md, Where the commands run); or run them here, "
-                "runner: local"
+                f"the runner {self.runner_name} leaves reports/ and audit/ in each ended "
+                "container: the next task would find no verdict, and no earlier retraining, by "
+                "which cooldown and budget are counted. Give the tasks volumes for both and say "
+                f"so, shared_folders: true below {self.runner_name} in config/airflow.yaml "
+                "(docs/airflow.md, Where the commands run); or run them here, runner: local"
             )
         if run.run_type == "backfill" and not self.backfills:
             raise AirflowFailException(
@@ -171,7 +171,7 @@ def step_class(runner: Runner) -> Any:
         hand_over = staticmethod(runner.hand_over)
         runs_here = runner.runs_here
         runner_name = runner.name
-        shares_reports = runner.shares_reports
+        shares_folders = runner.shares_folders
 
         def __init__(self, **options: Any) -> None:  # of its own: Airflow wraps it
             super().__init__(**options)
@@ -210,8 +210,8 @@ def chosen_runner(settings: Mapping[str, Any], root: str) -> Runner:
     own = settings.get(name) or {}
     if missing := [key for key in NEEDED[name] if not own.get(key)]:
         raise ValueError(f"config/airflow.yaml: {name} lacks {', '.join(missing)}")
-    shared = bool(own.get("shared_reports"))
-    return replace(known[name](own), name=name, shares_reports=shared)
+    shared = bool(own.get("shared_folders"))
+    return replace(known[name](own), name=name, shares_folders=shared)
 
 
 NEEDED = {
