@@ -37,7 +37,6 @@ class Runner:
         operator: The operator of Airflow.
         options: From the task's name and the command's line, the operator's options.
         hand_over: Gives the operator the command's variables, before it starts.
-        runs_here: Whether the command writes its reports into this project's folder.
         name: As config/airflow.yaml calls it.
         shares_folders: Whether a command finds what the one before it left in reports/ and audit/.
     """
@@ -45,7 +44,6 @@ class Runner:
     operator: type
     options: Callable[[str, str], dict[str, Any]]
     hand_over: Callable[[Any, dict[str, str]], None]
-    runs_here: bool = False
     name: str = "local"
     shares_folders: bool = True
 
@@ -60,7 +58,6 @@ class Command(BaseOperator):
 
     by_hand = ""
     told_by = ""
-    runs_here = False
     runner_name = "local"
     shares_folders = True
 
@@ -104,7 +101,8 @@ class Command(BaseOperator):
                 f"conf has {', '.join(unknown)}, which {context['dag'].dag_id} does not know; "
                 f"it knows {', '.join(known) or 'no parameters'}"
             )
-        require_whole_period(context["params"])
+        if f"--{FIRST}" in self.optional:  # elsewhere these names may mean anything
+            require_whole_period(context["params"])
         if self.leaves_report and not self.shares_folders:
             raise AirflowFailException(
                 f"the runner {self.runner_name} leaves reports/ and audit/ in each ended "
@@ -137,8 +135,8 @@ class Command(BaseOperator):
         except (AirflowSkipException, TaskDeferred):
             raise
         except BaseException as error:  # Airflow's timeout is no Exception
-            # Elsewhere the report that the alert is made from stays in the container.
-            if self.runs_here and SAID_NO.search(str(error)):
+            # The alert is made from a report, which may have ended with its container.
+            if self.shares_folders and SAID_NO.search(str(error)):
                 self.told_by = self.verdict_alert
             # The traceback is Airflow's to log.
             self.log.error("By hand, in the project's folder: %s", self.by_hand)  # noqa: TRY400
@@ -169,7 +167,6 @@ def step_class(runner: Runner) -> Any:
         __qualname__ = "Step"  # as logs name it
         template_fields = (*base.template_fields, "variables")
         hand_over = staticmethod(runner.hand_over)
-        runs_here = runner.runs_here
         runner_name = runner.name
         shares_folders = runner.shares_folders
 
@@ -231,7 +228,7 @@ def local(root: str) -> Runner:
     def hand_over(task: Any, variables: dict[str, str]) -> None:
         task.env = variables
 
-    return Runner(BashOperator, options, hand_over, runs_here=True)
+    return Runner(BashOperator, options, hand_over)
 
 
 def docker(own: Mapping[str, Any]) -> Runner:
