@@ -144,14 +144,18 @@ for shared in (False, True):
 
 # A team's own DAG, whose `to` is whom a message is sent to, and a DAG that makes days anew.
 answers["half"] = {}
-for option in ("--data", "--from"):
-    params = {"to": "team@example.com"}
+days = {name: steps.parameter(name) for name in ("from", "to")}
+for name, params, given in (
+    ("address", {"to": "team@example.com"}, {"to": "team@example.com"}),
+    ("currencies", {"from": "EUR", "to": "CHF"}, {"from": "EUR", "to": "CHF"}),
+    ("days", days, {"from": None, "to": "2025-02-01"}),
+):
     with DAG("own", params=params) as dag:
-        task = steps.step("own", ["batch-predict"], asked={option: steps.given("to")})
+        task = steps.step("own", ["batch-predict"])
     try:
-        answers["half"][option] = task.admit({"dag_run": run, "dag": dag, "params": params})
+        answers["half"][name] = task.admit({"dag_run": run, "dag": dag, "params": given})
     except Exception as error:
-        answers["half"][option] = f"{type(error).__name__}: {error}"
+        answers["half"][name] = f"{type(error).__name__}: {error}"
 print("ANSWERS" + json.dumps(answers))
 """
 
@@ -318,8 +322,9 @@ def test_a_verdict_is_left_to_its_alert_where_its_report_can_be_seen(
 
 
 @pytest.mark.airflow
-def test_parameters_from_and_to_are_a_period_only_where_the_command_takes_one(
+def test_parameters_from_and_to_are_a_period_only_where_they_are_days(
     started: dict[str, Any],
 ) -> None:
-    assert started["half"]["--data"] is None
-    assert "to is team@example.com and from is empty" in started["half"]["--from"]
+    assert started["half"]["address"] is None
+    assert started["half"]["currencies"] is None
+    assert "to is 2025-02-01 and from is empty" in started["half"]["days"]

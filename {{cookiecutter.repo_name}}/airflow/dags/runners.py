@@ -101,7 +101,7 @@ class Command(BaseOperator):
                 f"conf has {', '.join(unknown)}, which {context['dag'].dag_id} does not know; "
                 f"it knows {', '.join(known) or 'no parameters'}"
             )
-        if f"--{FIRST}" in self.optional:  # elsewhere these names may mean anything
+        if has_period(context["dag"].params):
             require_whole_period(context["params"])
         if self.leaves_report and not self.shares_folders:
             raise AirflowFailException(
@@ -331,6 +331,14 @@ def kubernetes(own: Mapping[str, Any]) -> Runner:
         task.env_vars = [models.V1EnvVar(name=name, value=variables[name]) for name in variables]
 
     return Runner(KubernetesPodOperator, options, hand_over)
+
+
+def has_period(params: Any) -> bool:
+    """Whether a DAG's parameters of these names are days; in a team's own they may be anything."""
+    return all(
+        name in params and params.get_param(name).schema.get("format") == "date"
+        for name in (FIRST, AFTER)
+    )
 
 
 def require_whole_period(params: Mapping[str, Any]) -> None:
