@@ -2,9 +2,12 @@
 
 import contextlib
 import dataclasses
+import io
 import json
 import math
+import os
 import re
+import select
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -38,6 +41,20 @@ NUMBER_OR_TIME = re.compile(r"[-+.,:\d ]*")
 
 console = Console(highlight=False)
 progress_console = Console(stderr=True, highlight=False)
+
+
+def nobody_reads() -> bool:
+    """Whether the reader of the output has gone, as `head` does; then the rest is dropped."""
+    gone = False
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(io.UnsupportedOperation):  # of one that is no file
+            poll = select.poll()
+            poll.register(stream.fileno(), 0)
+            if poll.poll(0):  # errors only: its other end is closed
+                # The interpreter flushes once more at its end.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+                gone = True
+    return gone
 
 
 def show(result: object, as_json: bool) -> None:

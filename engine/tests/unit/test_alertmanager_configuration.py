@@ -5,8 +5,10 @@ import shutil
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from goldpath.services.alerting.alertmanager import (
     alerting_commands,
@@ -15,6 +17,7 @@ from goldpath.services.alerting.alertmanager import (
     write_configuration,
 )
 from goldpath.services.alerting.configuration import (
+    HIDDEN,
     RouteError,
     as_text,
     configuration,
@@ -25,6 +28,7 @@ from goldpath.services.alerting.receiver import teams_card
 from goldpath.settings import Settings, SettingsError, load_settings
 
 from ..conftest import make_project
+from ..locations import PROJECT
 
 ROUTES = [
     {"to": "slack", "severity": "critical"},
@@ -242,3 +246,57 @@ def test_a_failed_run_and_an_airflow_that_is_down_are_one_message(told: Settings
     assert hidden['alertname="PipelineFailed"', 'alertname=~"AirflowRunFailed"'] == ["source"]
     down = 'alertname=~"AirflowSchedulerSilent|AirflowQueueStuck"'
     assert hidden['alertname="AirflowDown"', down] == ["instance"]
+
+
+@pytest.mark.parametrize(
+    ("routes", "critical", "warning"),
+    [
+        ([{"to": "teams"}], "both", "both"),
+        ([{"to": "teams", "alerts": ["PredictionLogFailing"]}], "HighLatency", "HighLatency"),
+        # One that is told of everything does not tell the other.
+        (
+            [{"to": "slack"}, {"to": "teams", "alerts": ["PredictionLogFailing"]}],
+            "HighLatency",
+            "HighLatency",
+        ),
+        ([{"to": "teams", "alerts": ["PredictionLogFailing", "ServiceDown"]}], "both", "both"),
+        ([{"to": "slack", "severity": "critical"}, {"to": "teams"}], "both", "both"),
+        ([{"to": "slack"}, {"to": "teams", "severity": "warning"}], "both", "neither"),
+    ],
+)
+def test_an_alert_is_hidden_only_from_those_who_are_told_of_the_other(
+    told: Settings, routes: list[dict[str, Any]], critical: str, warning: str
+) -> None:
+    monitoring = told.monitoring.model_validate(
+        {"alerts": {**dict(told.monitoring.alerts), "routes": routes}}
+    )
+    names = {
+        "both": {"HighLatency", "PredictionLogFailing"},
+        "HighLatency": {"HighLatency"},
+        "neither": set(),
+    }
+    rules = configuration(monitoring, token_file(told))["inhibit_rules"]
+    for severity, expected in (("critical", critical), ("warning", warning)):
+        hidden = {
+            name
+            for rule in rules
+            if 'alertname="ServiceDown"' in rule["source_matchers"]
+            and f'severity="{severity}"' in rule["target_matchers"]
+            for name in names["both"]
+            if name in rule["target_matchers"][0]
+        }
+        assert hidden == names[expected], severity
+
+
+def test_the_alerts_that_hide_others_are_critical() -> None:
+    rules = PROJECT / "infra" / "prometheus" / "rules"
+    severities = {
+        rule["alert"]: rule["labels"]["severity"]
+        for file in rules.glob("*.yml")
+        for group in yaml.safe_load(file.read_text())["groups"]
+        for rule in group["rules"]
+    }
+    # Airflow itself sends PipelineFailed, see airflow/dags/incidents.py.
+    sources = {source for source, _, _ in HIDDEN} - {"PipelineFailed"}
+    assert {severities[source] for source in sources} == {"critical"}
+    assert {target for _, targets, _ in HIDDEN for target in targets} <= severities.keys()

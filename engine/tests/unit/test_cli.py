@@ -67,6 +67,62 @@ def test_a_fault_of_our_own_is_no_checks_answer(
     assert "FileExistsError: reports/drift" in capsys.readouterr().err
 
 
+ENDED = """
+import sys
+from goldpath.cli import app as door
+
+def add(name, work):
+    door.app.command(name)(lambda: work())
+
+def fail(error):
+    raise error
+
+def say_much():
+    while True:
+        print("a line", flush=True)
+
+add("pipe", lambda: fail(BrokenPipeError(32, "Broken pipe")))
+add("much", say_much)
+add("stop", lambda: fail(KeyboardInterrupt()))
+add("end", lambda: fail(EOFError()))
+door.run(arguments=sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "said"),
+    [
+        ("pipe", 2, "RuntimeError: [Errno 32] Broken pipe"),
+        ("stop", 130, ""),
+        ("end", 1, "Aborted"),
+        ("unknown", 2, "No such command"),
+    ],
+)
+def test_a_broken_pipe_is_no_checks_answer_and_typers_own_codes_stay(
+    word: str, code: int, said: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENDED, word], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert ("Traceback" in done.stderr) == (word == "pipe")
+
+
+def test_a_reader_that_goes_away_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
+    messages = tmp_path / "messages"
+    with (
+        messages.open("w") as told,
+        subprocess.Popen(
+            [sys.executable, "-c", ENDED, "much"], stdout=subprocess.PIPE, stderr=told
+        ) as command,
+    ):
+        assert command.stdout
+        assert command.stdout.readline() == b"a line\n"
+        command.stdout.close()
+        assert command.wait(60) == 2
+    assert messages.read_text() == ""
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_letter_that_the_terminal_lacks_is_no_traceback(project: Settings, encoding: str) -> None:
     lines = [f"{number % 7},{number % 3}" for number in range(300)]

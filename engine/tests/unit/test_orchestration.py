@@ -253,7 +253,7 @@ def write(project: Settings, text: str) -> None:
 
 
 @pytest.mark.parametrize("chosen_by", ["file", "variable"])
-def test_check_says_that_a_runner_keeps_no_reports_and_how_to_mend_it(
+def test_check_says_that_a_runner_keeps_no_folders_and_how_to_mend_it(
     dags: Path, project: Settings, monkeypatch: pytest.MonkeyPatch, chosen_by: str
 ) -> None:
     file = project.root / "config" / "airflow.yaml"
@@ -265,8 +265,10 @@ def test_check_says_that_a_runner_keeps_no_reports_and_how_to_mend_it(
     file.write_text(text)
     contract = load_contract(project.root)
     said = dags_state(load_settings(project.root), contract)
-    assert said.startswith("up to date; ml_drift_monitoring is refused by the runner docker")
-    assert "docker.shared_reports: true in config/airflow.yaml" in said
+    assert said.startswith("up to date; the runner docker leaves reports/ and audit/ in each ended")
+    assert "ml_drift_monitoring is refused" in said
+    assert "drift_check of ml_batch_inference_pipeline judges each run without the former" in said
+    assert "volumes for reports/ and audit/ and set docker.shared_folders: true in config" in said
 
-    file.write_text(text.replace("docker: {", "docker: {shared_reports: true, "))
+    file.write_text(text.replace("docker: {", "docker: {shared_folders: true, "))
     assert dags_state(load_settings(project.root), contract) == "up to date"

@@ -37,17 +37,15 @@ class Runner:
         operator: The operator of Airflow.
         options: From the task's name and the command's line, the operator's options.
         hand_over: Gives the operator the command's variables, before it starts.
-        runs_here: Whether the command writes its reports into this project's folder.
         name: As config/airflow.yaml calls it.
-        shares_reports: Whether a command finds what the one before it left in reports/.
+        shares_folders: Whether a command finds what the one before it left in reports/ and audit/.
     """
 
     operator: type
     options: Callable[[str, str], dict[str, Any]]
     hand_over: Callable[[Any, dict[str, str]], None]
-    runs_here: bool = False
     name: str = "local"
-    shares_reports: bool = True
+    shares_folders: bool = True
 
 
 class Command(BaseOperator):
@@ -60,9 +58,8 @@ class Command(BaseOperator):
 
     by_hand = ""
     told_by = ""
-    runs_here = False
     runner_name = "local"
-    shares_reports = True
+    shares_folders = True
 
     def __init__(
         self,
@@ -104,14 +101,15 @@ class Command(BaseOperator):
                 f"conf has {', '.join(unknown)}, which {context['dag'].dag_id} does not know; "
                 f"it knows {', '.join(known) or 'no parameters'}"
             )
-        require_whole_period(context["params"])
-        if self.leaves_report and not self.shares_reports:
+        if has_period(context["dag"].params):
+            require_whole_period(context["params"])
+        if self.leaves_report and not self.shares_folders:
             raise AirflowFailException(
-                f"the runner {self.runner_name} leaves reports/ in each ended container: the next "
-                "task would find no verdict, and nothing would be trained again. Give the tasks a "
-                f"volume for reports/ and say so, shared_reports: true below {self.runner_name} in "
-                "config/airflow.yaml (docs/airflow.md, Where the commands run); or run them here, "
-                "runner: local"
+                f"the runner {self.runner_name} leaves reports/ and audit/ in each ended "
+                "container: the next task would find no verdict, and no earlier retraining, by "
+                "which cooldown and budget are counted. Give the tasks volumes for both and say "
+                f"so, shared_folders: true below {self.runner_name} in config/airflow.yaml "
+                "(docs/airflow.md, Where the commands run); or run them here, runner: local"
             )
         if run.run_type == "backfill" and not self.backfills:
             raise AirflowFailException(
@@ -137,8 +135,8 @@ class Command(BaseOperator):
         except (AirflowSkipException, TaskDeferred):
             raise
         except BaseException as error:  # Airflow's timeout is no Exception
-            # Elsewhere the report that the alert is made from stays in the container.
-            if self.runs_here and SAID_NO.search(str(error)):
+            # The alert is made from a report, which may have ended with its container.
+            if self.shares_folders and SAID_NO.search(str(error)):
                 self.told_by = self.verdict_alert
             # The traceback is Airflow's to log.
             self.log.error("By hand, in the project's folder: %s", self.by_hand)  # noqa: TRY400
@@ -169,9 +167,8 @@ def step_class(runner: Runner) -> Any:
         __qualname__ = "Step"  # as logs name it
         template_fields = (*base.template_fields, "variables")
         hand_over = staticmethod(runner.hand_over)
-        runs_here = runner.runs_here
         runner_name = runner.name
-        shares_reports = runner.shares_reports
+        shares_folders = runner.shares_folders
 
         def __init__(self, **options: Any) -> None:  # of its own: Airflow wraps it
             super().__init__(**options)
@@ -210,8 +207,8 @@ def chosen_runner(settings: Mapping[str, Any], root: str) -> Runner:
     own = settings.get(name) or {}
     if missing := [key for key in NEEDED[name] if not own.get(key)]:
         raise ValueError(f"config/airflow.yaml: {name} lacks {', '.join(missing)}")
-    shared = bool(own.get("shared_reports"))
-    return replace(known[name](own), name=name, shares_reports=shared)
+    shared = bool(own.get("shared_folders"))
+    return replace(known[name](own), name=name, shares_folders=shared)
 
 
 NEEDED = {
@@ -231,7 +228,7 @@ def local(root: str) -> Runner:
     def hand_over(task: Any, variables: dict[str, str]) -> None:
         task.env = variables
 
-    return Runner(BashOperator, options, hand_over, runs_here=True)
+    return Runner(BashOperator, options, hand_over)
 
 
 def docker(own: Mapping[str, Any]) -> Runner:
@@ -334,6 +331,14 @@ def kubernetes(own: Mapping[str, Any]) -> Runner:
         task.env_vars = [models.V1EnvVar(name=name, value=variables[name]) for name in variables]
 
     return Runner(KubernetesPodOperator, options, hand_over)
+
+
+def has_period(params: Any) -> bool:
+    """Whether a DAG's parameters of these names are days; in a team's own they may be anything."""
+    return all(
+        name in params and params.get_param(name).schema.get("format") == "date"
+        for name in (FIRST, AFTER)
+    )
 
 
 def require_whole_period(params: Mapping[str, Any]) -> None:

@@ -14,9 +14,10 @@ from datetime import datetime
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from goldpath.cli.access import access as access_app
 from goldpath.cli.access import keys as keys_app
@@ -45,6 +46,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from goldpath.project import Project
+
+
+class Door(TyperGroup):
+    """The commands. Typer itself ends with 1, a check's "no", where a pipe breaks inside one."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: D102  Typer's own
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            from goldpath.presentation import nobody_reads
+
+            raise typer.Exit(2) if nobody_reads() else RuntimeError(str(error)) from error
+
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -75,7 +89,7 @@ class DriftSource(StrEnum):
     file = "file"
 
 
-@app.callback()
+@app.callback(cls=Door)
 def choose_model(
     model: Annotated[
         str | None,
@@ -192,8 +206,6 @@ def _print_what_can_be_printed() -> None:
 
 
 app.command(rich_help_panel=DATA)(sample)
-
-
 app.command(rich_help_panel=DATA)(adopt)
 app.command(rich_help_panel=DATA)(add_source)
 app.command(rich_help_panel=MODEL)(add_model)

@@ -195,22 +195,24 @@ def dags_state(settings: Settings, contract: Contract) -> str:
     require_known_schedules(settings)
     stale = staleness(settings, contract)
     state = f"{stale}; run make describe" if stale else "up to date"
-    return "; ".join(filter(None, [state, unshared_reports(settings.airflow)]))
+    return "; ".join(filter(None, [state, unshared_folders(settings.airflow)]))
 
 
-def unshared_reports(airflow: AirflowSettings) -> str:
-    """Why the chosen runner cannot do `ml_drift_monitoring`; empty where it can.
+def unshared_folders(airflow: AirflowSettings) -> str:
+    """What the chosen runner cannot do because its tasks share no folder; empty where they do.
 
-    Its last steps read the report that its first one left.
+    `ml_drift_monitoring` reads the report of its first step, and the record of earlier retrainings;
+    the drift check of `ml_batch_inference_pipeline` reads its own former reports.
     """
     name = os.environ.get(RUNNER_VARIABLE) or airflow.runner
     own = {"docker": airflow.docker, "ecs": airflow.ecs, "kubernetes": airflow.kubernetes}.get(name)
-    if own is None or own.shared_reports:
+    if own is None or own.shared_folders:
         return ""
     return (
-        f"ml_drift_monitoring is refused by the runner {name}, which leaves reports/ in each ended "
-        f"container: give its tasks a volume for reports/ and set {name}.shared_reports: true in "
-        "config/airflow.yaml"
+        f"the runner {name} leaves reports/ and audit/ in each ended container, so "
+        "ml_drift_monitoring is refused, and drift_check of ml_batch_inference_pipeline judges "
+        "each run without the former ones: give the tasks volumes for reports/ and audit/ and set "
+        f"{name}.shared_folders: true in config/airflow.yaml"
     )
 
 

@@ -29,13 +29,14 @@ class Runner(BaseModel):
     """Tasks in containers that end with their command.
 
     Attributes:
-        shared_reports: Whether they share a volume for `reports/`: the DAG `ml_drift_monitoring`
-            is refused otherwise, because its tasks read each other's reports.
+        shared_folders: Whether they share volumes for `reports/` and `audit/`: the DAG
+            `ml_drift_monitoring` is refused otherwise, because its tasks read each other's reports
+            and the record of earlier retrainings, by which cooldown and budget are counted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    shared_reports: bool = False
+    shared_folders: bool = False
 
 
 class DockerRunner(Runner):

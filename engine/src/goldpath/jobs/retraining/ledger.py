@@ -2,7 +2,8 @@
 
 A further model has `retraining-NAME.jsonl`.
 
-It lies beside the registry's audit log, so that cleaning reports starts no cooldown anew.
+It lies beside the registry's audit log, so that cleaning reports starts no cooldown anew. Where
+each step runs in a container of its own, they share this folder: without it no limit would hold.
 """
 
 import fcntl

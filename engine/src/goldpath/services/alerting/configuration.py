@@ -6,7 +6,7 @@ more message says that it is over.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,9 @@ HIDDEN = (
     # Airflow itself tells of a failed run; the metrics do where it could not.
     ("PipelineFailed", ("AirflowRunFailed",), "source"),
 )
-"""An alert, those that would be further messages of it, and the label that they share."""
+"""A critical alert, those that would be further messages of it, and the label that they share."""
+
+CRITICAL, WARNING = "critical", "warning"
 
 TITLE = (
     '{{ if eq .Status "resolved" }}Resolved{{ else }}{{ or .CommonLabels.severity "alert" }}'
@@ -102,14 +104,7 @@ def configuration(monitoring: MonitoringSettings, token: Path) -> dict[str, Any]
             "routes": routes,
         },
         "receivers": receivers,
-        "inhibit_rules": [
-            {
-                "source_matchers": [f"alertname={_quoted(source)}"],
-                "target_matchers": [f"alertname=~{_quoted('|'.join(hidden))}"],
-                "equal": [label],
-            }
-            for source, hidden, label in HIDDEN
-        ],
+        "inhibit_rules": list(_inhibitions(alerts.routes)),
     }
 
 
@@ -165,6 +160,38 @@ def as_text(values: Mapping[str, Any]) -> str:
 def runbook_link(alerts: AlertSettings, runbook: str) -> str:
     """Where a runbook can be read."""
     return f"{alerts.runbooks.rstrip('/')}/{runbook}" if alerts.runbooks and runbook else runbook
+
+
+def _inhibitions(routes: Sequence[AlertRoute]) -> Iterator[dict[str, Any]]:
+    """Hide an alert behind another where each route that takes it takes the other, too.
+
+    Alertmanager inhibits before it routes: whoever is told of the hidden alert alone would hear
+    nothing. Severities are those of the team's rules, so each pair is written by severity.
+    """
+    for source, targets, label in HIDDEN:
+        for severity in (CRITICAL, WARNING):
+            hidden = [
+                target
+                for target in targets
+                if all(
+                    _takes(route, source, CRITICAL)
+                    for route in routes
+                    if _takes(route, target, severity)
+                )
+            ]
+            if hidden:
+                yield {
+                    "source_matchers": [f"alertname={_quoted(source)}", f'severity="{CRITICAL}"'],
+                    "target_matchers": [
+                        f"alertname=~{_quoted('|'.join(hidden))}",
+                        f'severity="{severity}"',
+                    ],
+                    "equal": [label],
+                }
+
+
+def _takes(route: AlertRoute, alert: str, severity: str) -> bool:
+    return alert in (route.alerts or (alert,)) and route.severity in (None, severity)
 
 
 def _matchers(route: AlertRoute) -> Iterator[str]:
