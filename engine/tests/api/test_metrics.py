@@ -73,6 +73,7 @@ def test_every_promised_metric_is_there(make_client: MakeClient, tmp_path: Path)
     client = make_client()
     write_reports(tmp_path, training={"metric": "roc_auc", "value": 0.83}, feedback=FEEDBACK)
     write_drift(tmp_path, "service", DRIFT)
+    write_drift(tmp_path, "batch", {"unjudged_since": DRIFT["checked_at"]})
     client.post("/predict", json=ROW)
     app: Any = client.app
     app.app.state.metrics.shadow_compared("2", -0.02)  # a shadow is there once it has scored
@@ -174,6 +175,12 @@ def test_a_check_that_compared_nothing_is_a_check_and_no_verdict(
     assert value(client, "ml_drift_detected", **of) == 1, "it says nothing, and so ends nothing"
     assert value(client, "ml_drift_judged_timestamp_seconds", **of) == 1795176000
     assert value(client, "ml_drift_checked_timestamp_seconds", **of) == 1795176000 + 3600
+    assert value(client, "ml_drift_unjudged_since_timestamp_seconds", **of) is None
+
+    never = {"judged_at": None, "unjudged_since": DRIFT["checked_at"]}
+    write_drift(tmp_path, "service", {**DRIFT, **never})
+    assert value(client, "ml_drift_judged_timestamp_seconds", **of) is None
+    assert value(client, "ml_drift_unjudged_since_timestamp_seconds", **of) == 1795176000
 
 
 def test_a_source_without_drift_clears_nothing_of_another(

@@ -22,7 +22,7 @@ from goldpath.cli.app import app
 from goldpath.errors import NothingToDoError
 from goldpath.jobs.batch.completion import complete_batch
 from goldpath.jobs.batch.days import Days
-from goldpath.jobs.batch.plans import BatchPlanError, plan_of
+from goldpath.jobs.batch.plans import BatchPlanError, plan_of, unfinished_run
 from goldpath.jobs.batch.shards import plan_batch, score_shard
 from goldpath.jobs.batch.table import STEPS, predict_batch
 from goldpath.jobs.drift.check import check_drift
@@ -142,7 +142,13 @@ def test_a_run_without_a_shard_is_refused_and_shown_to_nobody(
     judged = check_drift(copied, trained.contract, None, html=False)
     assert judged.source.startswith("batch run yesterday")
     assert unfinished in " ".join(capsys.readouterr().err.split())
-    score(copied, trained, 2, 3)
+    # A later run leaves it behind, until somebody goes on with it.
+    predict_batch(copied, trained.contract, run_id="yesterday")
+    lakehouse = open_lakehouse(copied)
+    assert unfinished_run(lakehouse, trained.contract) == ""
+    score(copied, trained, 2)
+    assert unfinished_run(lakehouse, trained.contract).endswith("shard 3 of 4 missing")
+    score(copied, trained, 3)
     complete_batch(copied, trained.contract, "nightly")
     table = project_status(copied, trained.contract).tables[
         str(predictions_table(trained.contract))
@@ -223,6 +229,8 @@ def test_days_in_shards_give_the_days_of_one_task(copied: Settings, trained: Tra
     expected = predicted(copied, trained)
     # More shards than rows: some have none.
     plan = plan_batch(copied, trained.contract, "backfill__1", 6, PERIOD)
+    predict_batch(copied, trained.contract, days=PERIOD)  # as a completion that was killed
+    assert unfinished_run(open_lakehouse(copied), trained.contract)
     assert 0 in plan.rows_by_shard
     with_rows = [number for number, rows in enumerate(plan.rows_by_shard, 1) if rows]
     for number in (with_rows[0], plan.rows_by_shard.index(0) + 1):
@@ -246,6 +254,11 @@ def test_a_period_without_rows_has_no_plan(copied: Settings, trained: Trained) -
 def paying(work: BatchWork) -> BatchWork:
     """A step of one's own that leaves rows out."""
     return replace(work, rows=work.rows.slice(0, 5))
+
+
+def nobody(work: BatchWork) -> BatchWork:
+    """One that leaves all rows out."""
+    return replace(work, rows=work.rows.slice(0, 0))
 
 
 def ranked(work: BatchWork) -> BatchWork:
@@ -281,6 +294,15 @@ def test_own_steps_after_the_scoring_see_all_rows_and_those_before_it_their_shar
     )
     score(settings, trained, 1, 2, run_id="few")
     assert complete_batch(settings, trained.contract, "few").rows == 10
+
+    settings = project(load, nobody, scoring, store)
+    plan_batch(settings, trained.contract, "none", 2)
+    score(settings, trained, 1, 2, run_id="none")
+    lakehouse = open_lakehouse(settings)
+    assert "none is not in it: not completed" in unfinished_run(lakehouse, trained.contract)
+    with pytest.raises(NothingToDoError, match="leave none of"):
+        complete_batch(settings, trained.contract, "none")
+    assert unfinished_run(lakehouse, trained.contract) == ""
 
 
 def test_a_killed_shard_is_missing_until_it_is_scored_again(

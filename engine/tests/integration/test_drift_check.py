@@ -251,12 +251,23 @@ def test_rows_of_the_training_are_never_called_free_of_drift(
     assert 0 < mixed.training_rows < mixed.rows
     result = check_drift(copied, trained.contract, None, html=False)
     assert (result.verdict, result.rows) == ("drift", mixed.rows - mixed.training_rows)
+    judged_at = state_of(copied, "batch")["judged_at"]
 
     # As beside a hundred times as many rows of the training: enough new rows are judged.
     monkeypatch.setattr("goldpath.jobs.drift.check.NEWS", 1.0)
-    same = check_drift(copied, trained.contract, None, html=False)
+    later = datetime.now(UTC) + timedelta(days=30)
+    same = check_drift(copied, trained.contract, None, html=False, now=later)
     assert same.verdict == "drift"
     assert any("the same batch run" in note for note in same.notes)
+    # A batch that has stopped is not judged anew by whoever looks at it again.
+    assert state_of(copied, "batch")["judged_at"] == judged_at
+
+    # A run that is made again under its name is another one, be its rows as many.
+    predict_batch(copied, trained.contract, both, "mixed")
+    anew = check_drift(copied, trained.contract, None, html=False, now=later)
+    assert (anew.rows, anew.source) == (same.rows, same.source)
+    assert not any("the same batch run" in note for note in anew.notes)
+    assert state_of(copied, "batch")["judged_at"] == later.isoformat(timespec="seconds")
     few = copied.model_copy(
         update={"monitoring": copied.monitoring.model_copy(update={"minimum_rows": 10**6})}
     )

@@ -123,6 +123,29 @@ def test_a_route_that_could_tell_nobody_is_refused_before_anything_is_built(
     assert not (programs / "calls").exists()
 
 
+@pytest.mark.parametrize("environment", [None, "staging"])
+def test_the_routes_are_those_of_the_environment_that_the_containers_run_in(
+    settings: Settings, programs: Path, monkeypatch: pytest.MonkeyPatch, environment: str | None
+) -> None:
+    install(programs, "docker", "exit 1")
+    if environment:
+        monkeypatch.setenv("MLOPS_ENVIRONMENT", environment)
+        monkeypatch.setenv("MLOPS_SERVING__API_KEY", "0123456789abcdef0123")
+    folder = settings.root / "config" / "environments"
+    folder.mkdir()
+    routes = {"development": "to: slack", "production": "to: teams", "staging": "to: webhook"}
+    for name, route in routes.items():
+        (folder / f"{name}.yaml").write_text(f"monitoring: {{alerts: {{routes: [{{{route}}}]}}}}\n")
+
+    with pytest.raises(RouteError, match="webhook_url" if environment else "teams_url"):
+        start_stack(load_settings(settings.root))
+
+    assert os.environ.get("MLOPS_ENVIRONMENT") == environment
+    (folder / f"{environment or 'production'}.yaml").unlink()
+    with pytest.raises(DockerError, match="engine does not answer"):
+        start_stack(load_settings(settings.root))
+
+
 def test_a_port_in_use_is_refused_before_anything_is_built(
     settings: Settings, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,13 @@ from goldpath.errors import ProjectError
 from goldpath.presentation import progress_console, step
 from goldpath.services.alerting.configuration import require_addresses
 from goldpath.services.processes import HOST, answers, require_free_port
-from goldpath.settings import DEFAULT_PASSWORDS, ENVIRONMENT_PREFIX, SHORTEST_KEY, Settings
+from goldpath.settings import (
+    DEFAULT_PASSWORDS,
+    ENVIRONMENT_PREFIX,
+    SHORTEST_KEY,
+    Settings,
+    monitoring_of,
+)
 
 PASSWORDS = ("AIRFLOW_ADMIN_PASSWORD", "AIRFLOW_DATABASE_PASSWORD", "GRAFANA_ADMIN_PASSWORD")
 READY_SECONDS = 600.0
@@ -54,7 +60,8 @@ def start_stack(settings: Settings) -> StackStatus:
         ServerError: If another program holds one of the ports.
     """
     require_passwords(os.environ)
-    require_addresses(settings.monitoring.alerts)
+    environment = compose_environment(settings).get("MLOPS_ENVIRONMENT") or "production"
+    require_addresses(monitoring_of(settings, environment).alerts)
     compose = find_compose()
     if not _is_running(compose, settings):
         for setting, port in _ports(settings).values():
@@ -64,11 +71,10 @@ def start_stack(settings: Settings) -> StackStatus:
             "the service has no key, and its container is closed to callers without one",
             "make setup makes .secrets/api.key, or set MLOPS_SERVING__API_KEY in .env",
         )
-    is_development = os.environ.get("MLOPS_ENVIRONMENT") == "development"
-    if len(settings.service_key) < SHORTEST_KEY and not is_development:
+    if len(settings.service_key) < SHORTEST_KEY and environment != "development":
         raise DockerError(
             f"the key of the service has {len(settings.service_key)} characters, and its container "
-            f"refuses less than {SHORTEST_KEY}, since it is production",
+            f"refuses less than {SHORTEST_KEY}, since it is {environment}",
             "choose a longer MLOPS_SERVING__API_KEY, or remove it: make setup makes a key",
         )
     # Compose mounts a volume over this folder; where it were missing, Docker would make it as root.

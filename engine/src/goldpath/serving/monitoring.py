@@ -58,6 +58,7 @@ METRIC_NAMES = (
     "ml_drift_window_start_timestamp_seconds",
     "ml_drift_checked_timestamp_seconds",
     "ml_drift_judged_timestamp_seconds",
+    "ml_drift_unjudged_since_timestamp_seconds",
     "ml_drift_rows",
     "ml_drift_estimated_quality",
     "ml_drift_estimated_quality_reference",

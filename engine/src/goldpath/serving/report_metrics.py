@@ -108,6 +108,10 @@ def _of_drift(folder: Path) -> Iterator[Metric]:
         "ml_drift_judged_timestamp_seconds",
         "When a check of the source last had a verdict, and not too few rows or none to compare.",
     )
+    unjudged = family(
+        "ml_drift_unjudged_since_timestamp_seconds",
+        "Since when checks of the source give no verdict, where it never had one.",
+    )
     rows = family("ml_drift_rows", "Rows of the window that was judged last.")
     starts = family("ml_drift_window_start_timestamp_seconds", "When that window began.")
     seen = family("ml_drift_detectable", "Smallest shift that would have been seen.")
@@ -125,6 +129,7 @@ def _of_drift(folder: Path) -> Iterator[Metric]:
             (detected, {"drift": 1.0, "ok": 0.0}.get(str(drift.get("verdict")))),
             (checked, _checked(drift)),
             (judged, _timestamp(drift.get("judged_at"))),
+            (unjudged, _timestamp(drift.get("unjudged_since"))),
             (rows, _number(drift.get("rows"))),
             (starts, _timestamp(drift.get("window_start"))),
             (seen, _number(drift.get("detectable"))),
@@ -142,7 +147,8 @@ def _of_drift(folder: Path) -> Iterator[Metric]:
                 if value is not None:
                     metric.add_metric([source, str(column.get("name"))], value)
     families = (
-        detected, effects, limits, checked, judged, rows, starts, seen, estimates, expected,
+        detected, effects, limits, checked, judged, unjudged, rows, starts, seen, estimates,
+        expected,
     )  # fmt: skip
     yield from (each for each in families if each.samples)
 

@@ -18,6 +18,7 @@ from goldpath.settings.loading import (
     deleted_settings,
     further_settings,
     load_settings,
+    monitoring_of,
     project_root,
 )
 from goldpath.settings.monitoring import MonitoringSettings
@@ -58,5 +59,6 @@ __all__ = [
     "deleted_settings",
     "further_settings",
     "load_settings",
+    "monitoring_of",
     "project_root",
 ]

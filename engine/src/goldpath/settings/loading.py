@@ -15,6 +15,7 @@ from goldpath.models.folders import CONTRACT, FOLDER, NAME, chosen_model, furthe
 from goldpath.overlay import SOURCE, OverlayError, overlay_file, read_overlay
 from goldpath.project import Project, running_project
 from goldpath.settings.errors import SettingsError, invalid, not_json
+from goldpath.settings.monitoring import MonitoringSettings
 from goldpath.settings.section import Section, section_class, section_file
 from goldpath.settings.settings import Settings
 from goldpath.settings.sources import SectionFiles
@@ -121,6 +122,34 @@ def deleted_settings(settings: Settings) -> tuple[Settings, ...]:
         names |= {each for each in found if NAME.fullmatch(each)}
     gone = sorted(names.difference(further_models(settings.root)))
     return tuple(_kept_apart(settings.model_copy(update={"model": each})) for each in gone)
+
+
+class _Monitoring(SectionFiles):
+    """One section only: the secrets that the whole of another environment needs may be missing."""
+
+    monitoring: MonitoringSettings = MonitoringSettings()
+
+
+def monitoring_of(settings: Settings, environment: str) -> MonitoringSettings:
+    """The section `monitoring` as another environment of this project has it.
+
+    Args:
+        settings: The project's settings in this environment.
+        environment: The other one's name.
+
+    Raises:
+        SettingsError: If a value is missing or of the wrong type there.
+        OverlayError: If the file of that environment cannot be used.
+    """
+    before = os.environ.get("MLOPS_ENVIRONMENT")
+    os.environ["MLOPS_ENVIRONMENT"] = environment
+    try:
+        return _read(_Monitoring, settings.root, settings.model).monitoring
+    finally:
+        if before is None:
+            del os.environ["MLOPS_ENVIRONMENT"]
+        else:
+            os.environ["MLOPS_ENVIRONMENT"] = before
 
 
 def _check_overlay(root: Path, project: Project) -> None:

@@ -75,6 +75,7 @@ def complete_batch(settings: Settings, contract: Contract, run_id: str) -> Batch
     scored = sum(record.rows for number, record in records.items() if number != COMPLETION)
     planned = sum(plan.rows)
     if not scored:
+        _write_completion(lakehouse, contract, plan, 0, columns)
         raise NothingToDoError(
             f"the project's own steps leave none of {planned} rows to score",
             "look at what they leave out; nothing was written",
@@ -93,8 +94,7 @@ def complete_batch(settings: Settings, contract: Contract, run_id: str) -> Batch
     finished = ibis.literal(figures["finished"]).cast(rows.predicted_at.type())
     rows = rows.mutate(predicted_at=finished)
     _move(settings, contract, lakehouse, plan, rows)
-    done = ShardRecord(plan.plan_id, COMPLETION, scored, json.dumps(columns), utc_now())
-    write_record(lakehouse, contract, done)
+    _write_completion(lakehouse, contract, plan, scored, columns)
     _remove_former(lakehouse, contract, plan)
     return BatchResult(
         source=str(gold_table(contract)),
@@ -196,6 +196,14 @@ def _columns(plan: BatchPlan, records: Mapping[int, ShardRecord]) -> list[str]:
         )
     columns: list[str] = json.loads(first)
     return columns
+
+
+def _write_completion(
+    lakehouse: Lakehouse, contract: Contract, plan: BatchPlan, rows: int, columns: list[str]
+) -> None:
+    """Record that nothing of the run is left to do, be it that there was no row to move."""
+    done = ShardRecord(plan.plan_id, COMPLETION, rows, json.dumps(columns), utc_now())
+    write_record(lakehouse, contract, done)
 
 
 def _remove_former(lakehouse: Lakehouse, contract: Contract, plan: BatchPlan) -> None:

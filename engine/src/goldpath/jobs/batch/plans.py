@@ -1,7 +1,9 @@
 """What is recorded of a batch inference that several tasks share: its plan, and each done shard.
 
 The plan pins gold's snapshot and the model version, so that all shards score the same rows with the
-same model, whatever is delivered or promoted meanwhile. A record counts for its own plan only.
+same model, whatever is promoted, or delivered to gold, meanwhile. Window columns of the champion
+that gold does not hold are computed from the sources, as the lake has them when a shard is scored.
+A record counts for its own plan only.
 """
 
 import json
@@ -20,6 +22,7 @@ from goldpath.lake.tables import (
     batch_plans_table,
     batch_records_table,
     prediction_shards_table,
+    predictions_table,
 )
 
 COMPLETION = 0
@@ -175,17 +178,39 @@ def missing_shards(plan: BatchPlan, records: Mapping[int, ShardRecord]) -> list[
 
 
 def unfinished_run(lakehouse: Lakehouse, contract: Contract) -> str:
-    """What is missing of the newest run in shards, as a sentence; empty where it is complete."""
+    """What is missing of the newest run in shards, as a sentence.
+
+    Empty where it is complete, or was left behind: the predictions table has a later run.
+    """
     plans = read_plans(lakehouse, contract)
     if not plans:
         return ""
     plan = plans[-1]
     records = records_of(lakehouse, contract, plan)
-    if COMPLETION in records:
+    if COMPLETION in records or _is_left_behind(lakehouse, contract, plan, records):
         return ""
     missing = missing_shards(plan, records)
     state = f"{numbers(missing)} of {len(plan.rows)} missing" if missing else "not completed"
     return f"batch run {plan.run_id} is not in it: {state}"
+
+
+def _is_left_behind(
+    lakehouse: Lakehouse, contract: Contract, plan: BatchPlan, records: Mapping[int, ShardRecord]
+) -> bool:
+    """Whether the predictions table has a run that was scored after the last work on this one.
+
+    The plan's own days are none: a completion that was killed may have moved some of them.
+    """
+    import ibis
+
+    table = predictions_table(contract)
+    if not lakehouse.exists(table):
+        return False
+    rows = lakehouse.read(table)
+    worked = max([plan.planned_at, *(record.finished_at for record in records.values())])
+    later = rows.filter(rows.predicted_at > ibis.literal(worked).cast(rows.predicted_at.type()))
+    runs = lakehouse.collect(later.select("run_id").distinct())["run_id"].to_pylist()
+    return not {*runs} <= {*(plan.days.names if plan.days else ())}
 
 
 def numbers(shards: list[int]) -> str:

@@ -17,12 +17,20 @@ from goldpath.drift.windows import window_starts
 from goldpath.jobs.drift.current_rows import CurrentRows, Source
 from goldpath.jobs.drift.history import HistoryKey, JudgedWindow, history_file
 from goldpath.jobs.drift.judged_windows import JudgedSource, Part
-from goldpath.jobs.drift.written_reports import DriftReport, as_report, write_verdict
+from goldpath.jobs.drift.written_reports import (
+    DriftReport,
+    as_report,
+    judged_marks,
+    write_verdict,
+)
 from goldpath.learning.scoring import ModelVersion
 from goldpath.reports import write_report
 from goldpath.serving.report_metrics import read_json, write_textfile
 from goldpath.settings import Settings
 from goldpath.settings.monitoring import WindowLength
+
+SCORED: tuple[Source, ...] = ("batch", "service")
+"""Sources of which `newest` is one."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class LastVerdict:
         source: Where the rows came from, in words.
         window_start: When its newest window began; empty where rows were judged as a whole.
         rows: Rows of that window.
+        scored_at: When the newest of all rows was scored; empty where that is not known.
     """
 
     verdict: str
@@ -44,6 +53,7 @@ class LastVerdict:
     source: str
     window_start: str
     rows: int
+    scored_at: str
 
     @property
     def told(self) -> str:
@@ -109,19 +119,30 @@ class NothingCompared:
 
 
 def write_nothing_compared(settings: Settings, nothing: NothingCompared) -> DriftReport:
-    """Leave the verdict `insufficient`, in `drift.json` and beside the source's last verdict."""
+    """Leave the verdict `insufficient`, in `drift.json` and beside the source's last verdict.
+
+    Where nothing was scored at all, both sources that could have been the newest were checked.
+    """
     values = _values(settings, nothing)
     write_verdict(settings, values)
-    if nothing.kind != "newest":
-        file = history_file(settings.reports, nothing.kind)
-        state = read_json(file)
-        if _last(state, nothing.champion) is None:
-            key = HistoryKey(nothing.champion.version, "", nothing.window)
-            state = {**values, "key": asdict(key), "history": [], "former": _former(state)}
-        said = {"checked_at": values["checked_at"], "message": values["message"]}
-        write_report(file, {**state, "nothing_compared": said})
-        write_textfile(settings.reports, settings.model)
+    kinds: tuple[Source, ...] = (nothing.kind,)
+    for kind in SCORED if nothing.kind == "newest" else kinds:
+        _write_state(settings, replace(nothing, kind=kind))
+    write_textfile(settings.reports, settings.model)
     return as_report(settings, values)
+
+
+def _write_state(settings: Settings, nothing: NothingCompared) -> None:
+    """Keep the source's last verdict, and when it was; else this is its state."""
+    values = _values(settings, nothing)
+    file = history_file(settings.reports, nothing.kind)
+    before = state = read_json(file)
+    if _last(state, nothing.champion) is None:
+        key = HistoryKey(nothing.champion.version, "", nothing.window)
+        state = {**values, "key": asdict(key), "history": [], "former": _former(state)}
+    marks = judged_marks(before, values["checked_at"], is_judged=False)
+    said = {"checked_at": values["checked_at"], "message": values["message"]}
+    write_report(file, {**state, **marks, "nothing_compared": said})
 
 
 def silent_since(
@@ -162,7 +183,9 @@ def repeated(rows: CurrentRows, judged: JudgedSource, last: LastVerdict | None) 
     start = window.start.isoformat() if window.start else ""
     if last is None or (last.window_start, last.rows) != (start, window.rows):
         return ()
-    if rows.kind == "batch" and last.source == rows.source:
+    # A run's name may be used again, as each night.
+    scored = (last.source, last.scored_at) == (rows.source, rows.at.isoformat())
+    if rows.kind == "batch" and scored:
         return (f"nothing new since the check of {_minute(last.checked_at)}: the same batch run",)
     if rows.kind == "service" and judged.history[-1].is_final:
         return (
@@ -222,6 +245,7 @@ def _last(state: Mapping[str, Any], champion: ModelVersion) -> LastVerdict | Non
             source=str(state["source"]),
             window_start=str(state.get("window_start") or ""),
             rows=int(state["rows"]),
+            scored_at=str(state.get("scored_at") or ""),
         )
     except (KeyError, TypeError, ValueError):
         return None  # damaged: read_history says so

@@ -12,7 +12,7 @@ from goldpath.drift.importance import WeightedShift, weigh
 from goldpath.drift.plot import write_plot
 from goldpath.drift.report import Drawn, write_html
 from goldpath.drift.source_decision import SourceDecision
-from goldpath.jobs.drift.current_rows import CurrentRows
+from goldpath.jobs.drift.current_rows import LONG_AGO, CurrentRows
 from goldpath.jobs.drift.estimated_quality import QualityEstimate
 from goldpath.jobs.drift.history import HistoryKey, history_file, stored_history
 from goldpath.jobs.drift.judged_windows import JudgedSource
@@ -198,10 +198,17 @@ def write_reports(
 ) -> DriftReport:
     """The verdict first: a picture that cannot be drawn must not cost it."""
     values = _values(checked)
-    file = history_file(settings.reports, checked.rows.kind)
+    file, scored_at = history_file(settings.reports, checked.rows.kind), checked.rows.at
     state = {
         **values,
-        "judged_at": _judged_at(values, read_json(file)),
+        **judged_marks(
+            read_json(file),
+            values["checked_at"],
+            # A window of the service may take a month to end; a batch is run, or has stopped.
+            is_judged=values["verdict"] != "insufficient"
+            and not (checked.repeated and checked.rows.kind == "batch"),
+        ),
+        "scored_at": None if scored_at == LONG_AGO else scored_at.isoformat(),
         "key": asdict(checked.key),
         "history": stored_history(checked.judged.history),
         "former": asdict(checked.former) if checked.former else None,
@@ -262,12 +269,25 @@ def _values(checked: CheckedRows) -> dict[str, Any]:
     }
 
 
-def _judged_at(values: Mapping[str, Any], state: Mapping[str, Any]) -> str | None:
-    """When there was a verdict last; too few rows are none."""
-    if values["verdict"] != "insufficient":
-        return str(values["checked_at"])
-    before = state.get("judged_at")
-    return before if isinstance(before, str) else None
+def judged_marks(
+    before: Mapping[str, Any], checked_at: str, *, is_judged: bool
+) -> dict[str, str | None]:
+    """When a source was judged last; where it never was, since when checks gave no verdict.
+
+    Both outlive a champion: nobody sees drift in a source, whichever version is not judged.
+
+    Args:
+        before: The source's state.
+        checked_at: When it was checked now.
+        is_judged: Whether that was a verdict on rows; too few are none, nor are those of the last
+            verdict again.
+    """
+    judged, since = before.get("judged_at"), before.get("unjudged_since")
+    if is_judged:
+        judged = checked_at
+    if isinstance(judged, str):
+        return {"judged_at": judged, "unjudged_since": None}
+    return {"judged_at": None, "unjudged_since": since if isinstance(since, str) else checked_at}
 
 
 def write_verdict(settings: Settings, values: Mapping[str, Any]) -> None:
