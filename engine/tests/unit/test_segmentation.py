@@ -275,6 +275,32 @@ def test_the_gate_passes_groups_and_refuses_noise() -> None:
     assert "these rows fall into no groups" in noise.message
 
 
+@pytest.mark.parametrize(
+    ("kind", "clusters", "status", "said"),
+    [
+        ("skewed", 2, "warning", "these segments divide single columns"),
+        ("one factor", 2, "failed", "these rows fall into no groups"),
+    ],
+)
+def test_what_k_means_divides_without_groups_is_said(
+    kind: str, clusters: int, status: str, said: str
+) -> None:
+    dice = np.random.default_rng(3)
+    factor = dice.normal(size=(900, 1))
+    values = {
+        "skewed": np.exp(dice.normal(size=(900, 2))),
+        "one factor": factor + 0.33 * dice.normal(size=(900, 4)),
+    }[kind]
+    frame = pd.DataFrame(values, columns=[f"x{number}" for number in range(values.shape[1])])
+    evidence = evidence_of(frame, clusters)
+    stable, found = check_segment_stability(evidence), check_segment_structure(evidence)
+    assert stable is not None
+    assert stable.status == "passed", "that is why stability alone is not enough"
+    assert found is not None
+    assert found.status == status
+    assert said in found.message
+
+
 def test_segments_that_are_far_apart_are_usable_predictions() -> None:
     dice = np.random.default_rng(4)
     sizes = np.where(dice.random(300) < 0.5, 0.0, 1e6) + dice.normal(size=300)
