@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from goldpath import Model, metric
+from goldpath import Model, ModelValidator, gate, metric
 from goldpath.adoption.answers import parse_answers
 from goldpath.adoption.column_profile import AdoptionError
 from goldpath.adoption.infer import Adoption
@@ -19,6 +19,7 @@ from goldpath.contract import Contract, ContractError, dump_contract, load_contr
 from goldpath.errors import NotEnoughDataError
 from goldpath.jobs.data.adoption import adopt_file
 from goldpath.jobs.training.segment_search import find_best
+from goldpath.judging.data_checks import check_data_quality
 from goldpath.judging.evidence import Evidence
 from goldpath.judging.segments.checks import (
     check_champion_agreement,
@@ -27,7 +28,9 @@ from goldpath.judging.segments.checks import (
     check_segment_structure,
 )
 from goldpath.judging.segments.evaluation import evaluation_of
+from goldpath.judging.validation_report import ValidationSetupError
 from goldpath.judging.validators import check_predictions
+from goldpath.learning.copies import copy_groups
 from goldpath.learning.families import boosting
 from goldpath.learning.frames import target_values
 from goldpath.learning.predictions import Predictions
@@ -36,9 +39,10 @@ from goldpath.learning.segments.limits import require_usable, unused_families
 from goldpath.learning.segments.model import SegmentModel
 from goldpath.learning.segments.numbering import Former, number_segments
 from goldpath.learning.segments.profile import profile_segments
-from goldpath.project import ENGINES_OWN, ProjectDefinitionError
+from goldpath.project import ENGINES_OWN, Project, ProjectDefinitionError
 from goldpath.registry.contract_change import contract_change
 from goldpath.settings import TrainingSettings, ValidationSettings, load_settings
+from goldpath.testing.tiny_lake import tiny_lake
 
 from ..segment_rows import grouped, shapeless
 
@@ -299,6 +303,53 @@ def test_what_k_means_divides_without_groups_is_said(
     assert found is not None
     assert found.status == status
     assert said in found.message
+
+
+def test_a_validator_judges_segments_by_the_reference_rows(fitted: Any) -> None:
+    model, frame, _, _ = fitted
+    names = [f"segments are {what}" for what in ("stable", "large enough", "more than noise")]
+    test, train = frame[800:], frame[:800]
+    judged = ModelValidator().validate(model=model, validation_data=test, reference_data=train)
+    assert {str(judged.result(name).status) for name in names} == {"passed"}
+    alone = ModelValidator().validate(model=model, validation_data=test)
+    for name in names:
+        assert alone.result(name).status == "not enough data"
+        assert "reference_data" in alone.result(name).message
+    assert not alone.passed
+    with pytest.raises(ValidationSetupError, match="clustering has none"):
+        ModelValidator().validate(model=model, validation_data=test, target=["a"] * len(test))
+
+
+def test_a_feature_called_segment_is_judged_as_it_is() -> None:
+    frame = grouped(600)[0].rename(columns={"plan": "segment"})
+    evidence = evidence_of(frame, 4)
+    evidence = replace(evidence, rows=frame[:100], truth=np.full(100, None))
+    noted = check_data_quality(evidence)
+    assert "100.0% of the test rows are copies of training rows" in noted.message
+
+
+def test_a_tiny_lake_keeps_a_feature_called_segment() -> None:
+    contract = contract_of(pd.DataFrame({"segment": [1.5, 2.5], "plan": ["basic", "premium"]}))
+    lake = tiny_lake([{"segment": 2.5}, {}], contract=contract, project=Project())
+    assert [row["segment"] for row in lake.rows("gold")] == [2.5, 0.0]
+
+
+def test_own_gates_are_told_that_there_is_no_baseline() -> None:
+    @gate(at_least=0)
+    def beats_the_baseline(evidence: Evidence) -> float:
+        return 0.0 if evidence.baseline_predictions is None else 1.0
+
+    model = evidence_of(grouped(600)[0], 4)
+    assert model.train is not None
+    assert beats_the_baseline.function(model) == 0.0
+
+
+def test_equal_answers_to_a_few_questions_are_no_copies() -> None:
+    dice = np.random.default_rng(0)
+    answers = pd.DataFrame({f"q{n}": dice.integers(1, 6, 2_000).astype(float) for n in range(5)})
+    assert copy_groups(answers, contract_of(answers)) is None
+    twice = pd.concat([grouped(300)[0]] * 2, ignore_index=True)
+    assert copy_groups(twice, contract_of(twice)) is not None
 
 
 def test_segments_that_are_far_apart_are_usable_predictions() -> None:

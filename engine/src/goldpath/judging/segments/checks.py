@@ -17,7 +17,7 @@ def check_segment_stability(evidence: Evidence) -> ValidationResult | None:
     """Fits on bootstrap samples must find the same segments."""
     figures = evidence.segment_figures
     if figures is None:
-        return None
+        return _unknown("segments are stable", evidence)
     floor, value = least(evidence.validation.thresholds)["stability"], figures.mean_stability
     low, high = figures.stability_interval
     weak = [f"{share:.2f}" for share in figures.recovered if share < floor]
@@ -37,7 +37,7 @@ def check_segment_sizes(evidence: Evidence) -> ValidationResult | None:
     """A segment of a handful of rows is of no use."""
     figures = evidence.segment_figures
     if figures is None:
-        return None
+        return _unknown("segments are large enough", evidence)
     floor = least(evidence.validation.thresholds)["smallest_share"]
     value = figures.smallest_share
     return ValidationResult(
@@ -58,7 +58,7 @@ def check_segment_structure(evidence: Evidence) -> ValidationResult | None:
     """
     figures = evidence.segment_figures
     if figures is None:
-        return None
+        return _unknown("segments are more than noise", evidence)
     value = figures.silhouette
     noise, gaussian, permuted = (
         (float(np.mean(draws)), max(draws))
@@ -89,6 +89,18 @@ def check_segment_structure(evidence: Evidence) -> ValidationResult | None:
         f"{_spoken(gaussian)}, and the same columns drawn apart {_spoken(permuted)}{said}",
         score=value,
         threshold=floor,
+    )
+
+
+def _unknown(name: str, evidence: Evidence) -> ValidationResult | None:
+    """A check of segments that has no figures; None where there are no segments."""
+    if evidence.contract.has_target:
+        return None
+    return ValidationResult(
+        name,
+        ValidationStatus.NOT_ENOUGH_DATA,
+        "the training rows are not known, and segments are judged by fits on samples of them; "
+        "ModelValidator takes them as reference_data",
     )
 
 
