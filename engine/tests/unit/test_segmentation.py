@@ -17,6 +17,7 @@ from goldpath.adoption.column_profile import AdoptionError
 from goldpath.adoption.infer import Adoption
 from goldpath.contract import Contract, ContractError, dump_contract, load_contract, parse_contract
 from goldpath.errors import NotEnoughDataError
+from goldpath.jobs.answer_fields import answered_segments
 from goldpath.jobs.data.adoption import adopt_file
 from goldpath.jobs.training.segment_search import find_best
 from goldpath.judging.data_checks import check_data_quality
@@ -31,10 +32,12 @@ from goldpath.judging.segments.evaluation import evaluation_of
 from goldpath.judging.validation_report import ValidationSetupError
 from goldpath.judging.validators import check_predictions
 from goldpath.learning.copies import copy_groups
+from goldpath.learning.decision.choice import as_trained
 from goldpath.learning.families import boosting
 from goldpath.learning.frames import target_values
 from goldpath.learning.predictions import Predictions
 from goldpath.learning.search import fit
+from goldpath.learning.segments.family import segments_within
 from goldpath.learning.segments.limits import require_usable, unused_families
 from goldpath.learning.segments.model import SegmentModel
 from goldpath.learning.segments.numbering import Former, number_segments
@@ -250,6 +253,38 @@ def test_too_few_rows_or_values_are_refused_with_a_number(
     with pytest.raises(NotEnoughDataError, match=said) as caught:
         searched(frame, clusters)
     assert re.search(fix, caught.value.fix)
+
+
+def test_known_trials_of_another_range_are_not_mixed_up() -> None:
+    frame = grouped(300)[0]
+    contract, seen = contract_of(frame), list[Any]()
+    first = find_best(frame, contract, TrainingSettings(clusters=(2, 3)), lambda *_: None)
+    wider = TrainingSettings(clusters=(3, 4))
+    found = find_best(
+        frame, contract, wider, lambda trial, _: seen.append(trial), known=first.trials
+    )
+    assert [trial.parameters["clusters"] for trial in found.trials] == [3, 4]
+    assert [(trial.number, trial.parameters["clusters"]) for trial in seen] == [(2, 4)]
+
+
+def test_no_number_is_tried_after_the_time_is_over(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = grouped(300)[0]
+    settings = TrainingSettings(clusters=(2, 5), timeout_seconds=1e-6)
+    found = find_best(frame, contract_of(frame), settings, lambda *_: None)
+    assert [trial.parameters["clusters"] for trial in found.trials] == [2]
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "3 to 5 were not: training.timeout_seconds=1e-06 is over" in said
+
+
+def test_answers_may_name_each_segment_that_there_may_be(tmp_path: Path) -> None:
+    contract = contract_of(grouped(5)[0])
+    training = {"clusters": (2, 4), "segment_names": {2: "loyal"}}
+    settings = load_settings(tmp_path).model_copy(update={"training": TrainingSettings(**training)})
+    named = answered_segments(settings, contract)
+    assert named == {1: "segment_1", 2: "loyal", 3: "segment_3", 4: "segment_4"}
+    version = as_trained(contract, settings.decision, named)
+    assert version.target.classes == ("segment_1", "loyal", "segment_3", "segment_4")
+    assert str(segments_within((2, 4)).space(contract)["clusters"]) == "2 to 4"
 
 
 def evidence_of(frame: pd.DataFrame, clusters: int, **thresholds: float) -> Evidence:

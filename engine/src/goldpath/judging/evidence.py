@@ -91,9 +91,7 @@ class Evidence:
 
     @cached_property
     def baseline_predictions(self) -> Predictions | None:
-        """What the baseline says of the rows; None of a clustering, which has no target to
-        guess, and where the training rows are unknown.
-        """
+        """What the baseline says of the rows; None of a clustering and without training rows."""
         if self.train is None or not self.contract.has_target:
             return None
         return baseline_model(self.train, self.contract).predict(self.rows)

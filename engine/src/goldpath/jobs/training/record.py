@@ -158,6 +158,8 @@ def log_candidate(work: TrainingWork, result: TrainingResult) -> ModelVersion:
     description = version_description(result, definitions.description)
     names = ("trials", "cv_folds", "test_fraction", "seed")
     search = {f"search_{name}": getattr(work.settings.training, name) for name in names}
+    if not work.contract.has_target:
+        search["search_trials"] = found.trials  # one for each number of segments
     search["search_rows"] = found.searched_rows or found.learned_rows
     manager.log_parameters(run_id, {"family": found.family, **found.parameters, **search})
     manager.log_metrics(run_id, _metrics(work, result))
