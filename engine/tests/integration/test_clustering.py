@@ -146,7 +146,8 @@ def test_the_service_tells_the_segment_and_takes_no_labels(
             assert "a segmentation has no labels" in refused.json()["detail"]
         assert client.post("/explain", json={"features": rows[0]}).status_code == 200
         assert client.get("/openapi.json").status_code == 200
-        assert "segment" in client.get("/").text
+        assert facts["target"] == "", "no column is predicted"
+        assert "<strong>the segment of similar rows</strong> (clustering)" in client.get("/").text
         counted = client.get("/metrics").text
         assert counted.count("ml_predictions_total{") == len(SEGMENTS)
         assert not [each for each in caplog.records if "lane failed" in each.message]
@@ -186,6 +187,8 @@ def test_a_retraining_keeps_numbers_and_takes_the_owners_names(
     contract = load_contract(settings.root)
     manager = MLflowManager(settings, contract)
     assert second.segments == {1: "segment_1", 2: "loyal", 3: "segment_3", 4: "segment_4"}
+    given = manager.version(second.model_version).tags["highest_segment"]
+    assert given == "4", "a later training begins above it"
     assert second.semantic_version == "2.0.0", "an answer that is called otherwise breaks callers"
     before, after = (manager.load(manager.version(each.model_version)) for each in (first, second))
     rows = grouped(300, seed=3)[0]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from goldpath.adoption.answers import parse_answers
 from goldpath.adoption.column_profile import AdoptionError
 from goldpath.adoption.infer import Adoption
 from goldpath.contract import Contract, ContractError, dump_contract, load_contract, parse_contract
-from goldpath.errors import NotEnoughDataError
+from goldpath.errors import CheckFailedError, NotEnoughDataError
 from goldpath.jobs.answer_fields import answered_segments
 from goldpath.jobs.data.adoption import adopt_file
+from goldpath.jobs.training.deployment import require_same_segments
 from goldpath.jobs.training.segment_search import find_best
 from goldpath.judging.data_checks import check_data_quality
 from goldpath.judging.evidence import Evidence
@@ -387,6 +389,65 @@ def test_equal_answers_to_a_few_questions_are_no_copies() -> None:
     assert copy_groups(twice, contract_of(twice)) is not None
 
 
+@pytest.mark.filterwarnings("error")
+def test_judged_rows_of_one_segment_say_nothing() -> None:
+    evidence = evidence_of(grouped(600)[0], 4)
+    told = np.array(evidence.predictions.values)
+    rows = evidence.rows[told == told[0]]
+    alone = replace(
+        evidence,
+        rows=rows,
+        truth=target_values(rows, evidence.contract),
+        predictions=evidence.model.predict(rows),
+    )
+    for check in (check_segment_stability, check_segment_structure):
+        found = check(alone)
+        assert found is not None
+        assert found.status == "not enough data"
+        assert "judged rows lie in one segment" in found.message
+
+
+def test_other_groups_than_the_champions_are_warned_of(fitted: Any) -> None:
+    model, frame, _, _ = fitted
+    evidence = evidence_of(frame, 4)
+    same = check_champion_agreement(replace(evidence, champion=model))
+    assert same is not None
+    assert same.status == "passed"
+    dice = np.random.default_rng(2)
+    mixed = Predictions(list(dice.permutation(evidence.predictions.values)), None, [1.0] * 400)
+    other = check_champion_agreement(replace(evidence, champion=model, predictions=mixed))
+    assert other is not None
+    assert other.status == "warning"
+    assert "other groups than the champion's" in other.message
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ({1: "a", 2: "b"}, ""),
+        ({1: "a", 3: "c"}, "b is gone; c is new"),
+        ({1: "a", 2: "loyal"}, "b is called loyal"),
+    ],
+)
+def test_other_segments_are_promoted_by_a_person_only(
+    tmp_path: Path, after: dict[int, str], said: str
+) -> None:
+    contract = contract_of(grouped(5)[0])
+    for name, segments in {"1": {1: "a", 2: "b"}, "2": after}.items():
+        (tmp_path / name).write_text(dump_contract(contract.with_parts(segments=segments)))
+    manager: Any = SimpleNamespace(download_artifact=lambda run_id, _: tmp_path / run_id)
+    champion, candidate = (
+        SimpleNamespace(name="customers", version=number, run_id=number) for number in "12"
+    )
+    asked = (manager, champion, candidate)
+    if not said:
+        require_same_segments(*asked)
+        return
+    with pytest.raises(CheckFailedError, match=said) as caught:
+        require_same_segments(*asked)
+    assert "make promote VERSION=2" in caught.value.fix
+
+
 def test_segments_that_are_far_apart_are_usable_predictions() -> None:
     dice = np.random.default_rng(4)
     sizes = np.where(dice.random(300) < 0.5, 0.0, 1e6) + dice.normal(size=300)
@@ -434,6 +495,7 @@ def test_segments_keep_their_numbers_where_they_share_most_rows() -> None:
     assert "segment_4 is new" in said
     assert "segment_3 of the champion is gone" in said
     assert "training.segment_names names 9" in said
+    assert number_segments(places, 3, {}, former, highest=7).labels[2] == "segment_8"
 
 
 def test_a_profile_names_what_is_particular(fitted: Any) -> None:

@@ -32,6 +32,7 @@ from goldpath.registry.layout import (
     EVALUATION_FILE,
     INTERVAL_TAG,
     RUN_KEY,
+    SEGMENTS_TAG,
     SEMANTIC_TAG,
     SNAPSHOT_TAG,
     THRESHOLD_TAG,
@@ -206,6 +207,8 @@ def _decision_tags(found: Found) -> Mapping[str, str]:
         tags[UNSURE_TAG] = "{:.9g} to {:.9g}".format(*found.unsure)
     if found.prediction_interval is not None:
         tags[INTERVAL_TAG] = described(found.prediction_interval)
+    if found.segments is not None:
+        tags[SEGMENTS_TAG] = str(max(found.segments))
     return tags
 
 

@@ -10,6 +10,8 @@ from goldpath.learning.segments.quality import rand_index
 
 MARGIN = 0.02
 """How far the silhouette must be above that of noise; less is of no use, however certain it is."""
+ALIKE = 0.5
+"""Below this adjusted Rand index with the champion most rows change their company."""
 AGREEMENT_CHECK = "agreement with the champion"
 
 
@@ -18,6 +20,8 @@ def check_segment_stability(evidence: Evidence) -> ValidationResult | None:
     figures = evidence.segment_figures
     if figures is None:
         return _unknown("segments are stable", evidence)
+    if not figures.is_divided:
+        return _undivided("segments are stable", evidence)
     floor, value = least(evidence.validation.thresholds)["stability"], figures.mean_stability
     low, high = figures.stability_interval
     weak = [f"{share:.2f}" for share in figures.recovered if share < floor]
@@ -59,6 +63,8 @@ def check_segment_structure(evidence: Evidence) -> ValidationResult | None:
     figures = evidence.segment_figures
     if figures is None:
         return _unknown("segments are more than noise", evidence)
+    if not figures.is_divided:
+        return _undivided("segments are more than noise", evidence)
     value = figures.silhouette
     noise, gaussian, permuted = (
         (float(np.mean(draws)), max(draws))
@@ -104,6 +110,15 @@ def _unknown(name: str, evidence: Evidence) -> ValidationResult | None:
     )
 
 
+def _undivided(name: str, evidence: Evidence) -> ValidationResult:
+    return ValidationResult(
+        name,
+        ValidationStatus.NOT_ENOUGH_DATA,
+        f"all of the {len(evidence.rows):,} judged rows lie in one segment, so nothing can be said "
+        "of how far apart segments are; rows drawn from all of the table are needed",
+    )
+
+
 def _spoken(draws: tuple[float, float]) -> str:
     mean, most = draws
     return f"{mean:.3f} (at most {most:.3f})"
@@ -124,10 +139,13 @@ def check_champion_agreement(evidence: Evidence) -> ValidationResult | None:
     if theirs is None:
         return None
     agreed = rand_index(np.array(evidence.predictions.values), np.array(theirs.values))
+    alike = agreed >= ALIKE
     return ValidationResult(
         AGREEMENT_CHECK,
-        ValidationStatus.PASSED,
-        f"adjusted Rand index {agreed:.3f} on {len(evidence.rows)} test rows: it says how much "
-        "changes for whoever uses the segments, not which of the two is better",
+        ValidationStatus.PASSED if alike else ValidationStatus.WARNING,
+        f"adjusted Rand index {agreed:.3f} on {len(evidence.rows)} test rows"
+        + ("" if alike else f", below {ALIKE:g}: these are other groups than the champion's")
+        + ": it says how much changes for whoever uses the segments, not which one is better",
         score=agreed,
+        threshold=ALIKE,
     )

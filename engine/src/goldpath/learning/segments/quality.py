@@ -87,6 +87,11 @@ class Figures:
         return float(low), float(high)
 
     @property
+    def is_divided(self) -> bool:
+        """Whether the judged rows lie in more than one segment; else no silhouette is defined."""
+        return not np.isnan(self.silhouette)
+
+    @property
     def smallest_share(self) -> float:
         """The share of the rows in the smallest segment."""
         return min(self.sizes)
@@ -133,7 +138,7 @@ def measure(
     ]
     return Figures(
         stability=tuple(stability),
-        recovered=tuple(float(each) for each in np.nanmean(recovered, axis=0)),
+        recovered=_means(np.array(recovered)),
         silhouette=_mean(silhouettes),
         silhouette_interval=_interval(silhouettes),
         sizes=_shares(model.places(rows[1]), model.clusters),
@@ -275,6 +280,12 @@ def _silhouettes(
 
 def _shares(places: np.ndarray, clusters: int) -> tuple[float, ...]:
     return tuple(float(each) for each in np.bincount(places, minlength=clusters) / len(places))
+
+
+def _means(table: np.ndarray) -> tuple[float, ...]:
+    """The mean of each column's numbers; NaN of a column without any."""
+    columns = (column[~np.isnan(column)] for column in table.T)
+    return tuple(_mean(column) for column in columns)
 
 
 def _mean(values: np.ndarray) -> float:
