@@ -561,6 +561,7 @@ def test_own_families_are_not_used_and_own_metrics_refused(tmp_path: Path) -> No
         ({"segment_names": {1: " "}}, "empty name"),
         ({"segment_names": {1: "a", 2: "a"}}, "two segments are called 'a'"),
         ({"segment_names": {1: "segment_2"}}, "the name of another"),
+        ({"segment_names": {1: "segment_61"}}, "the name of another"),
     ],
 )
 def test_settings_of_segments_are_checked(given: dict[str, Any], said: str) -> None:
