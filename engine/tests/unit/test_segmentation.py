@@ -445,7 +445,7 @@ def test_other_segments_are_promoted_by_a_person_only(
         return
     with pytest.raises(CheckFailedError, match=said) as caught:
         require_same_segments(*asked)
-    assert "make promote VERSION=2" in caught.value.fix
+    assert "promote --version 2" in caught.value.fix
 
 
 def test_segments_that_are_far_apart_are_usable_predictions() -> None:

@@ -108,7 +108,7 @@ def require_same_segments(
         f"version {candidate.version} of {candidate.name} stays a candidate: its segments are not "
         f"those of the champion, version {champion.version}: {'; '.join([*gone, *new, *renamed])}",
         "whoever uses the answers has to know it first; look at reports/segments.html, then "
-        f"promote it by hand: make promote VERSION={candidate.version}",
+        f"promote it by hand: promote --version {candidate.version}",
     )
 
 
