@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from goldpath.contract import Contract, load_contract
 from goldpath.errors import CheckFailedError, NotEnoughDataError
+from goldpath.jobs.answer_fields import answered_segments
 from goldpath.jobs.batch.files import predict_file
 from goldpath.jobs.batch.table import predict_batch
 from goldpath.jobs.data.adoption import adopt_file
@@ -22,10 +24,14 @@ from goldpath.jobs.promotion.promote import promote
 from goldpath.jobs.training.automl import run_automl
 from goldpath.jobs.training.reproduction import reproduce
 from goldpath.jobs.training.results import TrainingResult
+from goldpath.jobs.training.segment_search import find_best
 from goldpath.jobs.training.stages import train
 from goldpath.jobs.training.work import TrainingError
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.serving.api import create_service
+from goldpath.serving.automl.bodies import TrainBody
+from goldpath.serving.automl.desk import Desk
+from goldpath.serving.http.problem_error import ProblemError
 from goldpath.settings import Settings, load_settings
 
 from ..api.conftest import until
@@ -140,7 +146,8 @@ def test_the_service_tells_the_segment_and_takes_no_labels(
             assert "a segmentation has no labels" in refused.json()["detail"]
         assert client.post("/explain", json={"features": rows[0]}).status_code == 200
         assert client.get("/openapi.json").status_code == 200
-        assert "segment" in client.get("/").text
+        assert facts["target"] == "", "no column is predicted"
+        assert "<strong>the segment of similar rows</strong> (clustering)" in client.get("/").text
         counted = client.get("/metrics").text
         assert counted.count("ml_predictions_total{") == len(SEGMENTS)
         assert not [each for each in caplog.records if "lane failed" in each.message]
@@ -180,6 +187,8 @@ def test_a_retraining_keeps_numbers_and_takes_the_owners_names(
     contract = load_contract(settings.root)
     manager = MLflowManager(settings, contract)
     assert second.segments == {1: "segment_1", 2: "loyal", 3: "segment_3", 4: "segment_4"}
+    given = manager.version(second.model_version).tags["highest_segment"]
+    assert given == "4", "a later training begins above it"
     assert second.semantic_version == "2.0.0", "an answer that is called otherwise breaks callers"
     before, after = (manager.load(manager.version(each.model_version)) for each in (first, second))
     rows = grouped(300, seed=3)[0]
@@ -190,13 +199,44 @@ def test_a_retraining_keeps_numbers_and_takes_the_owners_names(
     assert (before.contract.segments or {})[2] == "segment_2", "a signed version keeps its names"
     card = (settings.reports / "model_card.md").read_text()
     assert "agreement with the champion" in card
-    assert reproduce(settings, contract, first.model_version).reproduced
+    run = manager.client.get_run(manager.version(first.model_version).run_id)
+    assert run.data.params["search_trials"] == "4", "one for each number of segments"
+    asked = {"thresholds": {"smallest_share": 0.3}}  # today's limits would choose otherwise
+    stricter = settings.validation.model_copy(update=asked)
+    today = settings.model_copy(update={"validation": stricter})
+    assert reproduce(today, contract, first.model_version).reproduced
+
+
+def test_another_number_of_segments_is_not_reproduced(
+    project_with_segments: tuple[Settings, Trained], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, trained = project_with_segments
+
+    def two(*given: Any, **more: Any) -> Any:
+        return replace(find_best(*given, **more), parameters={"clusters": 2})
+
+    monkeypatch.setattr("goldpath.jobs.training.reproduction.find_best", two)
+    with pytest.raises(CheckFailedError, match="the search chose another number of segments"):
+        reproduce(settings, load_contract(settings.root), trained.first.model_version)
 
 
 def test_what_needs_a_target_says_so(project_with_segments: tuple[Settings, Trained]) -> None:
     settings, _ = project_with_segments
+    contract = load_contract(settings.root)
     with pytest.raises(TrainingError, match="problem: clustering has none"):
-        run_automl(settings, load_contract(settings.root), trials=1)
+        run_automl(settings, contract, trials=1)
+    with pytest.raises(ProblemError, match="problem: clustering has none") as refused:
+        Desk(settings, contract).start(TrainBody(trials=1))
+    assert refused.value.status_code == 422
+
+
+def test_answer_fields_are_tried_with_the_champions_segments(
+    project_with_segments: tuple[Settings, Trained],
+) -> None:
+    settings, _ = project_with_segments
+    contract = load_contract(settings.root)
+    assert set((answered_segments(settings, contract) or {}).values()) == SEGMENTS
+    assert "2 to 5" in check_definitions(settings, contract).families["segments"]
 
 
 @pytest.mark.usefixtures("few_numbers")

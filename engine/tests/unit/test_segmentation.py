@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,17 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from goldpath import Model, metric
+from goldpath import Model, ModelValidator, gate, metric
 from goldpath.adoption.answers import parse_answers
 from goldpath.adoption.column_profile import AdoptionError
 from goldpath.adoption.infer import Adoption
 from goldpath.contract import Contract, ContractError, dump_contract, load_contract, parse_contract
-from goldpath.errors import NotEnoughDataError
+from goldpath.errors import CheckFailedError, NotEnoughDataError
+from goldpath.jobs.answer_fields import answered_segments
 from goldpath.jobs.data.adoption import adopt_file
+from goldpath.jobs.training.deployment import require_same_segments
 from goldpath.jobs.training.segment_search import find_best
+from goldpath.judging.data_checks import check_data_quality
 from goldpath.judging.evidence import Evidence
 from goldpath.judging.segments.checks import (
     check_champion_agreement,
@@ -27,18 +31,23 @@ from goldpath.judging.segments.checks import (
     check_segment_structure,
 )
 from goldpath.judging.segments.evaluation import evaluation_of
+from goldpath.judging.validation_report import ValidationSetupError
 from goldpath.judging.validators import check_predictions
+from goldpath.learning.copies import copy_groups
+from goldpath.learning.decision.choice import as_trained
 from goldpath.learning.families import boosting
 from goldpath.learning.frames import target_values
 from goldpath.learning.predictions import Predictions
 from goldpath.learning.search import fit
+from goldpath.learning.segments.family import segments_within
 from goldpath.learning.segments.limits import require_usable, unused_families
 from goldpath.learning.segments.model import SegmentModel
 from goldpath.learning.segments.numbering import Former, number_segments
 from goldpath.learning.segments.profile import profile_segments
-from goldpath.project import ENGINES_OWN, ProjectDefinitionError
+from goldpath.project import ENGINES_OWN, Project, ProjectDefinitionError
 from goldpath.registry.contract_change import contract_change
 from goldpath.settings import TrainingSettings, ValidationSettings, load_settings
+from goldpath.testing.tiny_lake import tiny_lake
 
 from ..segment_rows import grouped, shapeless
 
@@ -248,6 +257,38 @@ def test_too_few_rows_or_values_are_refused_with_a_number(
     assert re.search(fix, caught.value.fix)
 
 
+def test_known_trials_of_another_range_are_not_mixed_up() -> None:
+    frame = grouped(300)[0]
+    contract, seen = contract_of(frame), list[Any]()
+    first = find_best(frame, contract, TrainingSettings(clusters=(2, 3)), lambda *_: None)
+    wider = TrainingSettings(clusters=(3, 4))
+    found = find_best(
+        frame, contract, wider, lambda trial, _: seen.append(trial), known=first.trials
+    )
+    assert [trial.parameters["clusters"] for trial in found.trials] == [3, 4]
+    assert [(trial.number, trial.parameters["clusters"]) for trial in seen] == [(2, 4)]
+
+
+def test_no_number_is_tried_after_the_time_is_over(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = grouped(300)[0]
+    settings = TrainingSettings(clusters=(2, 5), timeout_seconds=1e-6)
+    found = find_best(frame, contract_of(frame), settings, lambda *_: None)
+    assert [trial.parameters["clusters"] for trial in found.trials] == [2]
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "3 to 5 were not: training.timeout_seconds=1e-06 is over" in said
+
+
+def test_answers_may_name_each_segment_that_there_may_be(tmp_path: Path) -> None:
+    contract = contract_of(grouped(5)[0])
+    training = {"clusters": (2, 4), "segment_names": {2: "loyal"}}
+    settings = load_settings(tmp_path).model_copy(update={"training": TrainingSettings(**training)})
+    named = answered_segments(settings, contract)
+    assert named == {1: "segment_1", 2: "loyal", 3: "segment_3", 4: "segment_4"}
+    version = as_trained(contract, settings.decision, named)
+    assert version.target.classes == ("segment_1", "loyal", "segment_3", "segment_4")
+    assert str(segments_within((2, 4)).space(contract)["clusters"]) == "2 to 4"
+
+
 def evidence_of(frame: pd.DataFrame, clusters: int, **thresholds: float) -> Evidence:
     """Segments of two thirds of the rows, judged on the others."""
     labels = [f"segment_{number}" for number in range(1, clusters + 1)]
@@ -273,6 +314,138 @@ def test_the_gate_passes_groups_and_refuses_noise() -> None:
     assert noise is not None
     assert noise.status == "failed"
     assert "these rows fall into no groups" in noise.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "clusters", "status", "said"),
+    [
+        ("skewed", 2, "warning", "these segments divide single columns"),
+        ("one factor", 2, "failed", "these rows fall into no groups"),
+    ],
+)
+def test_what_k_means_divides_without_groups_is_said(
+    kind: str, clusters: int, status: str, said: str
+) -> None:
+    dice = np.random.default_rng(3)
+    factor = dice.normal(size=(900, 1))
+    values = {
+        "skewed": np.exp(dice.normal(size=(900, 2))),
+        "one factor": factor + 0.33 * dice.normal(size=(900, 4)),
+    }[kind]
+    frame = pd.DataFrame(values, columns=[f"x{number}" for number in range(values.shape[1])])
+    evidence = evidence_of(frame, clusters)
+    stable, found = check_segment_stability(evidence), check_segment_structure(evidence)
+    assert stable is not None
+    assert stable.status == "passed", "that is why stability alone is not enough"
+    assert found is not None
+    assert found.status == status
+    assert said in found.message
+
+
+def test_a_validator_judges_segments_by_the_reference_rows(fitted: Any) -> None:
+    model, frame, _, _ = fitted
+    names = [f"segments are {what}" for what in ("stable", "large enough", "more than noise")]
+    test, train = frame[800:], frame[:800]
+    judged = ModelValidator().validate(model=model, validation_data=test, reference_data=train)
+    assert {str(judged.result(name).status) for name in names} == {"passed"}
+    alone = ModelValidator().validate(model=model, validation_data=test)
+    for name in names:
+        assert alone.result(name).status == "not enough data"
+        assert "reference_data" in alone.result(name).message
+    assert not alone.passed
+    with pytest.raises(ValidationSetupError, match="clustering has none"):
+        ModelValidator().validate(model=model, validation_data=test, target=["a"] * len(test))
+
+
+def test_a_feature_called_segment_is_judged_as_it_is() -> None:
+    frame = grouped(600)[0].rename(columns={"plan": "segment"})
+    evidence = evidence_of(frame, 4)
+    evidence = replace(evidence, rows=frame[:100], truth=np.full(100, None))
+    noted = check_data_quality(evidence)
+    assert "100.0% of the test rows are copies of training rows" in noted.message
+
+
+def test_a_tiny_lake_keeps_a_feature_called_segment() -> None:
+    contract = contract_of(pd.DataFrame({"segment": [1.5, 2.5], "plan": ["basic", "premium"]}))
+    lake = tiny_lake([{"segment": 2.5}, {}], contract=contract, project=Project())
+    assert [row["segment"] for row in lake.rows("gold")] == [2.5, 0.0]
+
+
+def test_own_gates_are_told_that_there_is_no_baseline() -> None:
+    @gate(at_least=0)
+    def beats_the_baseline(evidence: Evidence) -> float:
+        return 0.0 if evidence.baseline_predictions is None else 1.0
+
+    model = evidence_of(grouped(600)[0], 4)
+    assert model.train is not None
+    assert beats_the_baseline.function(model) == 0.0
+
+
+def test_equal_answers_to_a_few_questions_are_no_copies() -> None:
+    dice = np.random.default_rng(0)
+    answers = pd.DataFrame({f"q{n}": dice.integers(1, 6, 2_000).astype(float) for n in range(5)})
+    assert copy_groups(answers, contract_of(answers)) is None
+    twice = pd.concat([grouped(300)[0]] * 2, ignore_index=True)
+    assert copy_groups(twice, contract_of(twice)) is not None
+
+
+@pytest.mark.filterwarnings("error")
+def test_judged_rows_of_one_segment_say_nothing() -> None:
+    evidence = evidence_of(grouped(600)[0], 4)
+    told = np.array(evidence.predictions.values)
+    rows = evidence.rows[told == told[0]]
+    alone = replace(
+        evidence,
+        rows=rows,
+        truth=target_values(rows, evidence.contract),
+        predictions=evidence.model.predict(rows),
+    )
+    for check in (check_segment_stability, check_segment_structure):
+        found = check(alone)
+        assert found is not None
+        assert found.status == "not enough data"
+        assert "judged rows lie in one segment" in found.message
+
+
+def test_other_groups_than_the_champions_are_warned_of(fitted: Any) -> None:
+    model, frame, _, _ = fitted
+    evidence = evidence_of(frame, 4)
+    same = check_champion_agreement(replace(evidence, champion=model))
+    assert same is not None
+    assert same.status == "passed"
+    dice = np.random.default_rng(2)
+    mixed = Predictions(list(dice.permutation(evidence.predictions.values)), None, [1.0] * 400)
+    other = check_champion_agreement(replace(evidence, champion=model, predictions=mixed))
+    assert other is not None
+    assert other.status == "warning"
+    assert "other groups than the champion's" in other.message
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ({1: "a", 2: "b"}, ""),
+        ({1: "a", 3: "c"}, "b is gone; c is new"),
+        ({1: "a", 2: "loyal"}, "b is called loyal"),
+    ],
+)
+def test_other_segments_are_promoted_by_a_person_only(
+    tmp_path: Path, after: dict[int, str], said: str
+) -> None:
+    contract = contract_of(grouped(5)[0])
+    for name, segments in {"1": {1: "a", 2: "b"}, "2": after}.items():
+        (tmp_path / name).write_text(dump_contract(contract.with_parts(segments=segments)))
+    manager: Any = SimpleNamespace(download_artifact=lambda run_id, _: tmp_path / run_id)
+    champion, candidate = (
+        SimpleNamespace(name="customers", version=number, run_id=number) for number in "12"
+    )
+    asked = (manager, champion, candidate)
+    if not said:
+        require_same_segments(*asked)
+        return
+    with pytest.raises(CheckFailedError, match=said) as caught:
+        require_same_segments(*asked)
+    assert "promote --version 2" in caught.value.fix
 
 
 def test_segments_that_are_far_apart_are_usable_predictions() -> None:
@@ -322,6 +495,7 @@ def test_segments_keep_their_numbers_where_they_share_most_rows() -> None:
     assert "segment_4 is new" in said
     assert "segment_3 of the champion is gone" in said
     assert "training.segment_names names 9" in said
+    assert number_segments(places, 3, {}, former, highest=7).labels[2] == "segment_8"
 
 
 def test_a_profile_names_what_is_particular(fitted: Any) -> None:
@@ -387,6 +561,7 @@ def test_own_families_are_not_used_and_own_metrics_refused(tmp_path: Path) -> No
         ({"segment_names": {1: " "}}, "empty name"),
         ({"segment_names": {1: "a", 2: "a"}}, "two segments are called 'a'"),
         ({"segment_names": {1: "segment_2"}}, "the name of another"),
+        ({"segment_names": {1: "segment_61"}}, "the name of another"),
     ],
 )
 def test_settings_of_segments_are_checked(given: dict[str, Any], said: str) -> None:

@@ -1,16 +1,21 @@
 """A project's answer fields and metrics, tried on rows that the contract allows."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from pydantic.errors import PydanticUserError
 
-from goldpath.contract import Contract
+from goldpath.contract import Contract, parse_contract
+from goldpath.errors import ProjectError
 from goldpath.features.window.learned import values_of_nobody
 from goldpath.learning.decision.fields import fields_of
 from goldpath.learning.decision.threshold import rule_of
 from goldpath.project import ProjectDefinitionError, place_of
+from goldpath.registry.layout import CONTRACT_FILE
+from goldpath.registry.mlflow_manager import MLflowManager
+from goldpath.registry.stores.store import SQLITE
 from goldpath.serving.answers.metric_series import MetricSeries
 from goldpath.serving.answers.models import answer_models
 from goldpath.serving.answers.own_fields import (
@@ -22,6 +27,7 @@ from goldpath.serving.answers.own_fields import (
 )
 from goldpath.serving.answers.service_metric import ServiceMetric
 from goldpath.serving.schemas import example_features
+from goldpath.settings import Settings
 
 
 def require_answers(
@@ -126,6 +132,34 @@ def require_same_kinds(metrics: Sequence[ServiceMetric]) -> None:
                 f"{place_of(first.function)} has the same name; one service shows both",
                 "give one of them another name, or both the same kind",
             )
+
+
+def answered_segments(settings: Settings, contract: Contract) -> Mapping[int, str] | None:
+    """The segments that answers may name, by number: the champion's, or all that there may be.
+
+    Only a registry on this machine is asked, since a check needs no server. Without a champion
+    there are as many as `training.clusters` allows, with the owner's names.
+    """
+    if contract.has_target:
+        return None
+    training = settings.training
+    numbers = sorted({*range(1, training.clusters[1] + 1), *training.segment_names})
+    named = {each: training.segment_names.get(each, f"segment_{each}") for each in numbers}
+    return _champions_segments(settings, contract) or named
+
+
+def _champions_segments(settings: Settings, contract: Contract) -> Mapping[int, str] | None:
+    address = settings.tracking_uri
+    if not address.startswith(SQLITE) or not Path(address.removeprefix(SQLITE)).is_file():
+        return None
+    manager = MLflowManager(settings, contract)
+    try:
+        if (champion := manager.champion_version()) is None:
+            return None
+        file = manager.download_artifact(champion.run_id, CONTRACT_FILE)
+        return parse_contract(file.read_text(encoding="utf-8")).segments
+    except (ProjectError, OSError):
+        return None  # whoever uses the champion is told what is wrong with it
 
 
 def _possible(contract: Contract) -> list[Prediction]:

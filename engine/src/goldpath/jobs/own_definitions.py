@@ -124,7 +124,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     from goldpath.features.row.learned import definitions_of
     from goldpath.features.row.sql import with_sql_features
     from goldpath.features.window.lake_columns import with_window_columns
-    from goldpath.jobs.answer_fields import require_answers, require_metrics
+    from goldpath.jobs.answer_fields import answered_segments, require_answers, require_metrics
     from goldpath.jobs.batch.table import STEPS
     from goldpath.jobs.data.recipes import recipes_digest, store_raw
     from goldpath.jobs.orchestration import dags_state
@@ -135,7 +135,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     from goldpath.learning.decision.chosen import with_chosen_metrics
     from goldpath.learning.families import families_of, require_installed
     from goldpath.learning.metrics import main_metric
-    from goldpath.learning.segments.family import FAMILY, segments
+    from goldpath.learning.segments.family import FAMILY, segments_within
     from goldpath.learning.segments.limits import require_usable
     from goldpath.serving.answers.hooks import Hooks
     from goldpath.serving.answers.own_fields import answer_fields
@@ -161,10 +161,10 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     checks = require_gates(learned, settings, model)
     families = families_of(model, settings.training.families)
     if not contract.has_target:
-        families = {FAMILY: segments}
+        families = {FAMILY: segments_within(settings.training.clusters)}
     require_installed(families)
     fields = answer_fields(project.own_answer_fields)
-    decided = as_trained(learned, settings.decision)
+    decided = as_trained(learned, settings.decision, answered_segments(settings, learned))
     require_answers(fields, contract, decided)
     hooks = project.own_hooks or Hooks()
     training_steps(settings)

@@ -74,7 +74,8 @@ def _known_rows(evidence: Evidence) -> float:
     """The share of the judged rows that the model has learned from under another number."""
     if evidence.train is None:
         return 0.0
-    rows = evidence.rows.assign(**{evidence.contract.target.column: evidence.truth})
+    labels = dict.fromkeys(evidence.contract.label_columns, evidence.truth)
+    rows = evidence.rows.assign(**labels)
     return share_of_copies(evidence.train, rows, evidence.contract)
 
 

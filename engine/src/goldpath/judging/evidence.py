@@ -91,8 +91,8 @@ class Evidence:
 
     @cached_property
     def baseline_predictions(self) -> Predictions | None:
-        """What the baseline says of the rows; None where the training rows are unknown."""
-        if self.train is None:
+        """What the baseline says of the rows; None of a clustering and without training rows."""
+        if self.train is None or not self.contract.has_target:
             return None
         return baseline_model(self.train, self.contract).predict(self.rows)
 

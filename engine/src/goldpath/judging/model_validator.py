@@ -135,9 +135,11 @@ class ModelValidator:
             model_id: The registered model's name.
             version: Its version in the registry.
             validation_data: Rows that the model has not seen, with at least its features.
-            target: Their target; the contract's target column where not given.
-            reference_data: Rows to compare them with. Where they hold the target, too, they stand
-                for the training rows: baseline and stability are checked.
+            target: Their target; the contract's target column where not given. A clustering has
+                none.
+            reference_data: Rows to compare them with. Where they hold the target, too, or every
+                feature of a clustering, they stand for the training rows: baseline and stability
+                are checked, or the segments.
             model: The model itself, instead of its name and version.
             champion: A model to compare it with on the same rows.
             size_bytes: The stored model's size, where it is known.
@@ -199,10 +201,10 @@ class ModelValidator:
     ) -> Evidence:
         contract = model.contract
         rows = complete_rows(_with_target(data, target, contract), contract)
-        if reference is not None and contract.target.column in reference.columns:
-            train = reference.dropna(subset=[contract.target.column]).reset_index(drop=True)
-        else:
-            train = None
+        needed, train = contract.label_columns or contract.request.feature_names, None
+        if reference is not None and set(needed) <= set(reference.columns):
+            labelled = reference.dropna(subset=contract.label_columns)
+            train = complete_rows(labelled.reset_index(drop=True), contract)
         return Evidence(
             model=model,
             rows=rows,
@@ -233,13 +235,20 @@ def _with_target(data: pd.DataFrame, target: Any, contract: Contract) -> pd.Data
     rows = pd.DataFrame(data).reset_index(drop=True)
     absent = [name for name in contract.request.feature_names if name not in rows.columns]
     column = contract.target.column
-    if target is None and column not in rows.columns:
+    if target is not None and not contract.has_target:
+        raise ValidationSetupError(
+            "a target is given, and problem: clustering has none", "leave `target` out"
+        )
+    if target is None and contract.has_target and column not in rows.columns:
         absent.append(column)
     if absent or rows.empty:
         raise ValidationSetupError(
             f"the rows lack {', '.join(absent)}" if absent else "there are no rows",
-            "give rows with every feature of the contract, and the target",
+            "give rows with every feature of the contract"
+            + ", and the target" * contract.has_target,
         )
+    if not contract.has_target:
+        return rows
     if target is not None:
         values = np.asarray(target, dtype=object).ravel()
         if len(values) != len(rows):

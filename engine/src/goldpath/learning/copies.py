@@ -3,7 +3,7 @@
 Equal features alone make no copies: where columns are coarse, rows meet in all of them by chance,
 and each stands for itself. Their labels differ then, while those of copies agree. Where coarse
 columns tell the label, those agree as well; what shows it then is that few rows are different, and
-that chance explains it.
+that chance explains it. Without a label the latter alone decides.
 """
 
 import numpy as np
@@ -43,7 +43,8 @@ def copy_groups(frame: pd.DataFrame, contract: Contract) -> np.ndarray | None:
     repeated = sizes[groups] > 1
     if not repeated.any() or len(sizes) < FEWEST_GROUPS:
         return None
-    if len(sizes) < COARSE * len(frame) and _is_coarse(features, features.iloc[first]):
+    is_doubtful = not contract.has_target or len(sizes) < COARSE * len(frame)
+    if is_doubtful and _is_coarse(features, features.iloc[first]):
         return None
     target = target_values(frame, contract)
     if _disagreement(target[repeated], groups[repeated], contract) > CHANCE * _spread(

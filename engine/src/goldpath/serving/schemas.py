@@ -65,7 +65,9 @@ class ModelFacts(BaseModel):
     from_copy: bool = Field(description="Whether MLflow was away, and this machine's copy serves.")
     gold_snapshot: str | None
     problem: str
-    target: str
+    target: str = Field(
+        description="The column that is predicted; empty of a clustering, which tells segments."
+    )
     classes: list[str]
     threshold: float | None = Field(
         description="The positive class is predicted above this probability; null: the most "

@@ -1,5 +1,6 @@
 """How a model is searched for, judged and compared with the champion."""
 
+import re
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -91,8 +92,9 @@ class TrainingSettings(Section):
     def _name_apart(cls, names: dict[int, str]) -> dict[int, str]:
         if empty := [number for number, name in names.items() if not name.strip()]:
             raise ValueError(f"segment {empty[0]} has an empty name: give it one, or leave it out")
-        plain = {f"segment_{number}" for number in range(1, MOST_SEGMENTS + 1)}
-        if taken := [f"{number}: {name}" for number, name in names.items() if name in plain]:
+        plain = re.compile(r"segment_\d+")
+        taken = [f"{number}: {name}" for number, name in names.items() if plain.fullmatch(name)]
+        if taken:
             raise ValueError(f"{taken[0]!r} is the name of another segment: choose a word")
         if twice := [name for name in names.values() if [*names.values()].count(name) > 1]:
             raise ValueError(f"two segments are called {twice[0]!r}: name each otherwise")

@@ -250,7 +250,7 @@ def _filled(row: Mapping[str, object], number: int, contract: Contract) -> dict[
             )
     filled: dict[str, object] = {each.name: _allowed(each) for each in contract.features}
     target = contract.target
-    if not target.event:
+    if contract.has_target and not target.event:
         filled[target.column] = target.classes[0] if target.classes else "0"
     if contract.entity:
         filled[contract.entity] = f"row-{number}"

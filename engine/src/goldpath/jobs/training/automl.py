@@ -38,6 +38,7 @@ from goldpath.learning.decision.choice import require_tunable
 from goldpath.learning.folds import make_folds
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.scoring import ModelVersion
+from goldpath.learning.segments.limits import NOTHING_TO_SEARCH
 from goldpath.learning.splitting import row_groups, split_rule
 from goldpath.learning.text.sizes import sizes_of
 from goldpath.presentation import budget_progress, step
@@ -162,11 +163,7 @@ def run_automl(
             problem is a clustering.
     """
     if not contract.has_target:
-        raise TrainingError(
-            "AutoML searches for a model of a target, and problem: clustering has none",
-            "make train-local finds the segments; ExperimentManager (docs automl) compares "
-            "clustering methods on a table of your own",
-        )
+        raise TrainingError(*NOTHING_TO_SEARCH)
     if budget_seconds is None and trials is None:
         budget_seconds = settings.automl.budget_seconds
     # Without seconds no clock decides anything, so the limit has to be asked for.

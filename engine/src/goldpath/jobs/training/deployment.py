@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from goldpath.contract import EVENT_TIME, Contract
+from goldpath.contract import EVENT_TIME, Contract, parse_contract
 from goldpath.domain import PYTHON_TYPES
 from goldpath.errors import CheckFailedError
 from goldpath.features.online.open_store import as_model
@@ -24,7 +24,7 @@ from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import read_gold
 from goldpath.learning.scoring import LoadedModel, ModelVersion, Predictions
 from goldpath.presentation import step
-from goldpath.registry.layout import SNAPSHOT_TAG
+from goldpath.registry.layout import CONTRACT_FILE, SNAPSHOT_TAG
 from goldpath.registry.mlflow_manager import STAGING, MLflowManager, RegistryError
 from goldpath.reports import write_report
 from goldpath.serving.process.loopback import LoopbackError, LoopbackService, loopback_service
@@ -61,7 +61,8 @@ def deploy(settings: Settings, contract: Contract, version: str | None = None) -
 
     Raises:
         RegistryError: If there is no candidate.
-        CheckFailedError: If the service answers wrongly, or the gate says no.
+        CheckFailedError: If the service answers wrongly, the gate says no, or the segments of a
+            clustering are others than the champion's, which a person promotes.
     """
     manager = MLflowManager(settings, contract)
     candidate = manager.version(version) if version else manager.newest_version()
@@ -76,11 +77,47 @@ def deploy(settings: Settings, contract: Contract, version: str | None = None) -
         smoke = asdict(smoke_test(settings, contract, manager, candidate))
         write_report(settings.reports / SMOKE_FILE, smoke)
         manager.tag_version(candidate.version, {"smoke_test": json.dumps(smoke)})
+    if champion is not None and not contract.has_target:
+        require_same_segments(manager, champion, candidate)
     result = promote(settings, contract, candidate.version)
     staged = manager.version_by_alias(STAGING)
     if staged is not None and staged.version == candidate.version:
         manager.remove_alias(STAGING)  # it has left staging
     return result
+
+
+def require_same_segments(
+    manager: MLflowManager, champion: ModelVersion, candidate: ModelVersion
+) -> None:
+    """Refuse to replace segments that callers know by others without a person's decision.
+
+    Raises:
+        CheckFailedError: If segments are new, gone or called otherwise; says which.
+    """
+    before, after = (_segments_of(manager, each) for each in (champion, candidate))
+    if not before or not after or before == after:
+        return
+    renamed = [
+        f"{before[number]} is called {after[number]}"
+        for number in before
+        if number in after and before[number] != after[number]
+    ]
+    new = [f"{after[number]} is new" for number in after if number not in before]
+    gone = [f"{before[number]} is gone" for number in before if number not in after]
+    raise CheckFailedError(
+        f"version {candidate.version} of {candidate.name} stays a candidate: its segments are not "
+        f"those of the champion, version {champion.version}: {'; '.join([*gone, *new, *renamed])}",
+        "whoever uses the answers has to know it first; look at reports/segments.html, then "
+        f"promote it by hand: promote --version {candidate.version}",
+    )
+
+
+def _segments_of(manager: MLflowManager, version: ModelVersion) -> Mapping[int, str]:
+    try:
+        file = manager.download_artifact(version.run_id, CONTRACT_FILE)
+        return parse_contract(file.read_text(encoding="utf-8")).segments or {}
+    except (RegistryError, OSError):
+        return {}  # of a model that was trained elsewhere nothing is known
 
 
 def smoke_test(

@@ -12,10 +12,12 @@ from typing import Any
 
 from goldpath.contract import Contract, dump_contract
 from goldpath.jobs.step_order import Step
+from goldpath.learning.segments.limits import least
 from goldpath.registry.layout import CONTRACT_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.settings import Settings
 
+FLOORS = "floors"
 INPUTS_FILE = "inputs/training.json"
 LOCK_FILE = "inputs/requirements.txt"
 LIBRARIES = (
@@ -40,6 +42,7 @@ def inputs_digest(
         "contract": dump_contract(contract),
         "settings": deciding_settings(settings),
         "decision": settings.decision.model_dump(mode="json"),
+        **_floors(settings, contract),
         "libraries": library_versions(),
         "steps": [_source(each) for each in preparing],
     }
@@ -58,6 +61,7 @@ def log_inputs(
     inputs = {
         "settings": deciding_settings(settings),
         "decision": settings.decision.model_dump(mode="json"),
+        **_floors(settings, contract),
         "libraries": dict(library_versions()),
         "steps": [each.__name__ for each in preparing],
         "commit": commit(settings.root),
@@ -70,6 +74,11 @@ def log_inputs(
 def deciding_settings(settings: Settings) -> dict[str, Any]:
     """The settings of the search, the split and the evaluation."""
     return settings.training.model_dump(mode="json")
+
+
+def _floors(settings: Settings, contract: Contract) -> dict[str, Any]:
+    """Of a clustering the limits by which the number of its segments is chosen."""
+    return {} if contract.has_target else {FLOORS: least(settings.validation.thresholds)}
 
 
 def library_versions() -> Mapping[str, str]:

@@ -32,6 +32,7 @@ from goldpath.registry.layout import (
     EVALUATION_FILE,
     INTERVAL_TAG,
     RUN_KEY,
+    SEGMENTS_TAG,
     SEMANTIC_TAG,
     SNAPSHOT_TAG,
     THRESHOLD_TAG,
@@ -158,6 +159,8 @@ def log_candidate(work: TrainingWork, result: TrainingResult) -> ModelVersion:
     description = version_description(result, definitions.description)
     names = ("trials", "cv_folds", "test_fraction", "seed")
     search = {f"search_{name}": getattr(work.settings.training, name) for name in names}
+    if not work.contract.has_target:
+        search["search_trials"] = found.trials  # one for each number of segments
     search["search_rows"] = found.searched_rows or found.learned_rows
     manager.log_parameters(run_id, {"family": found.family, **found.parameters, **search})
     manager.log_metrics(run_id, _metrics(work, result))
@@ -204,6 +207,8 @@ def _decision_tags(found: Found) -> Mapping[str, str]:
         tags[UNSURE_TAG] = "{:.9g} to {:.9g}".format(*found.unsure)
     if found.prediction_interval is not None:
         tags[INTERVAL_TAG] = described(found.prediction_interval)
+    if found.segments is not None:
+        tags[SEGMENTS_TAG] = str(max(found.segments))
     return tags
 
 

@@ -2,12 +2,14 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from goldpath.contract import Contract, parse_contract
 from goldpath.errors import CheckFailedError
 from goldpath.jobs.training.checks import rows_digest
-from goldpath.jobs.training.inputs import INPUTS_FILE, library_versions
+from goldpath.jobs.training.inputs import FLOORS, INPUTS_FILE, library_versions
 from goldpath.jobs.training.record import predictions_digest
 from goldpath.jobs.training.segment_search import find_best
 from goldpath.jobs.training.stages import preparing_steps
@@ -36,7 +38,7 @@ class Reproduction:
 
     Attributes:
         run_id: The former run.
-        reproduced: Whether the main metric agrees to 1e-9.
+        reproduced: Whether the main metric agrees to 1e-9, and the number of segments.
         metric: The main metric.
         logged: Its value then.
         value: Its value now.
@@ -96,14 +98,26 @@ def reproduce(settings: Settings, contract: Contract, run_id: str) -> Reproducti
     result = _train_again(former)
     write_report(settings.reports / REPORT_FILE, asdict(result))
     if not result.reproduced:
+        chosen = "family or other parameters" if contract.has_target else "number of segments"
         raise CheckFailedError(
             f"{result.metric} was {result.logged:.10f} and is {result.value:.10f}"
             + ("" if result.same_rows else "; the rows are not the same")
+            + ("" if result.same_choice else f"; the search chose another {chosen}")
             + "".join(f"; {change}" for change in result.other_libraries),
             "make the environment of that commit (git checkout, make setup); persons who were "
             "forgotten since are missing from the rows for good",
         )
     return result
+
+
+def _clusters_tried(
+    settings: Mapping[str, Any], trials: int, contract: Contract
+) -> Mapping[str, Any]:
+    """Of a clustering the numbers of segments that were tried before the clock stopped it."""
+    if contract.has_target:
+        return {}
+    fewest, _ = settings["clusters"]
+    return {"clusters": (fewest, fewest + trials - 1)}
 
 
 def _train_again(former: TrainingWork) -> Reproduction:
@@ -118,6 +132,7 @@ def _train_again(former: TrainingWork) -> Reproduction:
             **inputs["settings"],
             "trials": found.trials,
             "timeout_seconds": math.inf,
+            **_clusters_tried(inputs["settings"], found.trials, former.contract),
         }
     )
     # A run of before there were decisions has none.
@@ -144,7 +159,7 @@ def _train_again(former: TrainingWork) -> Reproduction:
             limits,
             lambda trial, best: show_trial(trial.number + 1, best),
             definitions=definitions,
-            floors=least(settings.validation.thresholds),
+            floors=inputs.get(FLOORS) or least(settings.validation.thresholds),
         )
     parameters = again.parameters
     decided = work.decided(
@@ -152,9 +167,15 @@ def _train_again(former: TrainingWork) -> Reproduction:
             searched, work.contract, again.family, parameters, limits, definitions
         )
     )
-    if not contract.has_target and parameters["clusters"] == found.parameters["clusters"]:
+    same_number = True
+    if not contract.has_target:
         # Numbers and names are those of then: today's champion may have others.
-        parameters, decided = {**parameters, "labels": found.parameters["labels"]}, found.decided
+        named, decided = found.parameters["labels"], found.decided
+        same_number = parameters["clusters"] == found.parameters["clusters"]
+        if not same_number:
+            of_now = {each: f"segment_{each}" for each in range(1, parameters["clusters"] + 1)}
+            named, decided = [*of_now.values()], Decided(segments=of_now)
+        parameters = {**parameters, "labels": named}
     contract = decided.of(contract)
     sizes = sizes_of(limits)
     model = fit(rows, contract, again.family, parameters, limits.seed, definitions, sizes)
@@ -162,7 +183,7 @@ def _train_again(former: TrainingWork) -> Reproduction:
     now = library_versions()
     return Reproduction(
         run_id=run_id,
-        reproduced=abs(evaluation.score.value - judged.value) <= TOLERANCE,
+        reproduced=same_number and abs(evaluation.score.value - judged.value) <= TOLERANCE,
         metric=evaluation.score.metric,
         logged=judged.value,
         value=evaluation.score.value,

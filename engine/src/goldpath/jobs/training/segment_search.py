@@ -25,6 +25,7 @@ from goldpath.learning.segments.quality import (
     row_silhouettes,
 )
 from goldpath.learning.threads import sensible_threads
+from goldpath.presentation import step
 from goldpath.project import ENGINES_OWN, Model
 from goldpath.settings import TrainingSettings
 
@@ -57,17 +58,31 @@ def find_best(
 
     Of the numbers whose segments are stable and large enough the most stable are kept, and of these
     the one with the largest silhouette is taken; where none is, the most stable one, which the gate
-    will refuse. The arguments are those of `search`; `floors` are what the gate asks, by
-    `learning.segments.limits`.
+    will refuse. After `training.timeout_seconds` no further number is tried.
+
+    The arguments are those of `search`; of the known trials those within `training.clusters`
+    count. `floors` are what the gate asks, by `learning.segments.limits`.
     """
     if contract.has_target:
         return search(train, contract, settings, on_trial, known, definitions)
-    trials = list(known)
     parts = _parts(train, contract, settings)
-    fewest, _ = settings.clusters
+    fewest, most = settings.clusters
+    done = {int(trial.parameters["clusters"]): trial for trial in known}
+    trials: list[Trial] = []
+    number = len(known)
     with sensible_threads(len(parts[0])):
-        for number in range(len(trials), planned(contract, settings, definitions)):
-            trials.append(_try(number, fewest + number, parts, settings.seed))
+        for clusters in range(fewest, most + 1):
+            if clusters in done:
+                trials.append(done[clusters])
+                continue
+            if trials and sum(trial.seconds for trial in trials) > settings.timeout_seconds:
+                step(
+                    f"segments: up to {clusters - 1} were tried, and {clusters} to {most} "
+                    f"were not: training.timeout_seconds={settings.timeout_seconds:g} is over"
+                )
+                break
+            trials.append(_try(number, clusters, parts, settings.seed))
+            number += 1
             on_trial(trials[-1], max(trial.score for trial in trials))
     best = _choose(trials, floors or least({}))
     return SearchResult(best.family, best.parameters, best.score, best.fold_scores, tuple(trials))

@@ -20,6 +20,7 @@ from goldpath.learning.scoring import LoadedModel
 from goldpath.learning.search import SearchResult, fit
 from goldpath.learning.segments.numbering import Former, Numbered, number_segments
 from goldpath.presentation import step
+from goldpath.registry.layout import SEGMENTS_TAG
 from goldpath.reports import write_text
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ def numbered_candidate(work: TrainingWork, best: SearchResult) -> tuple[Mapping[
     frame = model_frame(complete_rows(rows, work.contract), work.contract)
     places = model.pipeline[-1].places(model.pipeline[:-1].transform(frame))
     clusters = int(best.parameters["clusters"])
-    numbered = number_segments(places, clusters, training.segment_names, _former(work, rows))
+    numbered = number_segments(
+        places, clusters, training.segment_names, _former(work, rows), highest_number(work)
+    )
     for note in numbered.notes:
         step(f"segments: {note}")
     return parameters_of(best, numbered), Decided(segments=dict(numbered.segments))
@@ -54,6 +57,17 @@ def numbered_candidate(work: TrainingWork, best: SearchResult) -> tuple[Mapping[
 def parameters_of(best: SearchResult, numbered: Numbered) -> Mapping[str, Any]:
     """The parameters that the segments are built with."""
     return {**best.parameters, "labels": list(numbered.labels)}
+
+
+def highest_number(work: TrainingWork) -> int:
+    """The highest number that a version's segment has had; 0 before there is a champion.
+
+    Candidates count, too: they may have been champion, and what was gone must not come back as
+    something else.
+    """
+    if work.manager.champion_version() is None:
+        return 0
+    return max((int(each.tags.get(SEGMENTS_TAG, 0)) for each in work.manager.versions()), default=0)
 
 
 def _former(work: TrainingWork, rows: Any) -> Former | None:

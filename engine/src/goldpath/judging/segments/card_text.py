@@ -14,6 +14,9 @@ FIGURES = {
 LIMITS = (
     "There are no labels: figures say how stable the segments are and how far apart, not whether "
     "they are of use.",
+    "The gate refuses segments no farther apart than those of even noise or of one Gaussian of the "
+    "same covariance. It warns of segments no farther apart than those of the same columns drawn "
+    "apart: these divide single columns.",
     "A membership says how clearly a row is of its segment; it is no calibrated probability.",
 )
 

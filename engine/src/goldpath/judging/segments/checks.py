@@ -10,6 +10,8 @@ from goldpath.learning.segments.quality import rand_index
 
 MARGIN = 0.02
 """How far the silhouette must be above that of noise; less is of no use, however certain it is."""
+ALIKE = 0.5
+"""Below this adjusted Rand index with the champion most rows change their company."""
 AGREEMENT_CHECK = "agreement with the champion"
 
 
@@ -17,7 +19,9 @@ def check_segment_stability(evidence: Evidence) -> ValidationResult | None:
     """Fits on bootstrap samples must find the same segments."""
     figures = evidence.segment_figures
     if figures is None:
-        return None
+        return _unknown("segments are stable", evidence)
+    if not figures.is_divided:
+        return _undivided("segments are stable", evidence)
     floor, value = least(evidence.validation.thresholds)["stability"], figures.mean_stability
     low, high = figures.stability_interval
     weak = [f"{share:.2f}" for share in figures.recovered if share < floor]
@@ -37,7 +41,7 @@ def check_segment_sizes(evidence: Evidence) -> ValidationResult | None:
     """A segment of a handful of rows is of no use."""
     figures = evidence.segment_figures
     if figures is None:
-        return None
+        return _unknown("segments are large enough", evidence)
     floor = least(evidence.validation.thresholds)["smallest_share"]
     value = figures.smallest_share
     return ValidationResult(
@@ -51,23 +55,73 @@ def check_segment_sizes(evidence: Evidence) -> ValidationResult | None:
 
 
 def check_segment_structure(evidence: Evidence) -> ValidationResult | None:
-    """The segments must be farther apart than k-means makes them of noise."""
+    """The segments must be farther apart than k-means makes them of what has none.
+
+    Refused is what does not beat even noise and one Gaussian of the same covariance. What beats
+    these, but not the same columns drawn apart, divides single columns, and is warned of.
+    """
     figures = evidence.segment_figures
     if figures is None:
-        return None
-    noise, value = figures.noise_silhouettes, figures.silhouette
+        return _unknown("segments are more than noise", evidence)
+    if not figures.is_divided:
+        return _undivided("segments are more than noise", evidence)
+    value = figures.silhouette
+    noise, gaussian, permuted = (
+        (float(np.mean(draws)), max(draws))
+        for draws in (
+            figures.noise_silhouettes,
+            figures.gaussian_silhouettes,
+            figures.permuted_silhouettes,
+        )
+    )
     asked = least(evidence.validation.thresholds).get("silhouette", -1.0)
-    floor = max(max(noise), float(np.mean(noise)) + MARGIN, asked)
-    found = bool(value > floor)
+    floor = max(asked, *(max(most, mean + MARGIN) for mean, most in (noise, gaussian)))
+    several = max(permuted[1], permuted[0] + MARGIN)
+    status, said = ValidationStatus.PASSED, ""
+    if not value > floor:
+        status = ValidationStatus.FAILED
+        said = f"; above {floor:.3f} is needed: these rows fall into no groups"
+    elif not value > several:
+        status = ValidationStatus.WARNING
+        said = (
+            f"; above {several:.3f} would be needed of groups in several columns together: these "
+            "segments divide single columns, by their skew or their peaks"
+        )
     return ValidationResult(
         "segments are more than noise",
-        ValidationStatus.PASSED if found else ValidationStatus.FAILED,
-        f"silhouette {value:.3f}, and rows without structure, of the same ranges, have "
-        f"{np.mean(noise):.3f}, at most {max(noise):.3f} in {len(noise)} draws"
-        + ("" if found else f"; above {floor:.3f} is needed: these rows fall into no groups"),
+        status,
+        f"silhouette {value:.3f}; of {len(figures.noise_silhouettes)} draws each, even noise of "
+        f"the same ranges has {_spoken(noise)}, one Gaussian of the same covariance "
+        f"{_spoken(gaussian)}, and the same columns drawn apart {_spoken(permuted)}{said}",
         score=value,
         threshold=floor,
     )
+
+
+def _unknown(name: str, evidence: Evidence) -> ValidationResult | None:
+    """A check of segments that has no figures; None where there are no segments."""
+    if evidence.contract.has_target:
+        return None
+    return ValidationResult(
+        name,
+        ValidationStatus.NOT_ENOUGH_DATA,
+        "the training rows are not known, and segments are judged by fits on samples of them; "
+        "ModelValidator takes them as reference_data",
+    )
+
+
+def _undivided(name: str, evidence: Evidence) -> ValidationResult:
+    return ValidationResult(
+        name,
+        ValidationStatus.NOT_ENOUGH_DATA,
+        f"all of the {len(evidence.rows):,} judged rows lie in one segment, so nothing can be said "
+        "of how far apart segments are; rows drawn from all of the table are needed",
+    )
+
+
+def _spoken(draws: tuple[float, float]) -> str:
+    mean, most = draws
+    return f"{mean:.3f} (at most {most:.3f})"
 
 
 def check_champion_agreement(evidence: Evidence) -> ValidationResult | None:
@@ -85,10 +139,13 @@ def check_champion_agreement(evidence: Evidence) -> ValidationResult | None:
     if theirs is None:
         return None
     agreed = rand_index(np.array(evidence.predictions.values), np.array(theirs.values))
+    alike = agreed >= ALIKE
     return ValidationResult(
         AGREEMENT_CHECK,
-        ValidationStatus.PASSED,
-        f"adjusted Rand index {agreed:.3f} on {len(evidence.rows)} test rows: it says how much "
-        "changes for whoever uses the segments, not which of the two is better",
+        ValidationStatus.PASSED if alike else ValidationStatus.WARNING,
+        f"adjusted Rand index {agreed:.3f} on {len(evidence.rows)} test rows"
+        + ("" if alike else f", below {ALIKE:g}: these are other groups than the champion's")
+        + ": it says how much changes for whoever uses the segments, not which one is better",
         score=agreed,
+        threshold=ALIKE,
     )

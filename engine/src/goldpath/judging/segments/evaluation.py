@@ -36,7 +36,9 @@ def evaluation_of(
         score=Score(METRIC, figures.mean_stability, figures.stability_interval),
         baseline=figures.noise_stability,
         others=others,
-        other_baselines={"silhouette": max(figures.noise_silhouettes)},
+        other_baselines={
+            "silhouette": max(*figures.noise_silhouettes, *figures.gaussian_silhouettes)
+        },
         slices=(),
         importances=segment_importances(model, test, settings.seed),
         predictions=model.predict(test),

@@ -71,10 +71,18 @@ def deciding_as(contract: Contract, version: Contract) -> Contract:
     return decided_by(version).of(contract)
 
 
-def as_trained(contract: Contract, decision: DecisionSettings) -> Contract:
-    """The contract of a version of these settings; what a training chooses is one half, or 0."""
+def as_trained(
+    contract: Contract, decision: DecisionSettings, segments: Mapping[int, str] | None = None
+) -> Contract:
+    """The contract of a version of these settings; what a training chooses is one half, or 0.
+
+    Args:
+        contract: The project's.
+        decision: Its settings.
+        segments: Of a clustering the segments that answers may name, by their numbers.
+    """
     if not contract.has_target:
-        return contract.with_parts(segments={1: "segment_1", 2: "segment_2"})
+        return contract.with_parts(segments=None if segments is None else dict(segments))
     if decision.interval is not None:
         return contract.with_interval(PredictionInterval(decision.interval, 0.0))
     if not decision.decides:

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from goldpath.learning.columns import Columns
-from goldpath.learning.family import Trial, family
+from goldpath.learning.family import Family, Trial, family
+from goldpath.settings.training import MOST_SEGMENTS
 
 if TYPE_CHECKING:
     from sklearn.compose import ColumnTransformer
@@ -17,12 +18,25 @@ MOST_CATEGORIES = 20
 @family(name=FAMILY, defaults={"clusters": 2})
 def segments(trial: Trial, columns: Columns) -> "Pipeline":
     """k-means on scaled numbers and one-hot categories."""
+    return _pipeline(trial, columns, (2, MOST_SEGMENTS))
+
+
+def segments_within(clusters: tuple[int, int]) -> Family:
+    """The family with the fewest and the most segments of `training.clusters`."""
+
+    def segments_of_settings(trial: Trial, columns: Columns) -> "Pipeline":
+        return _pipeline(trial, columns, clusters)
+
+    return family(name=FAMILY, defaults={"clusters": clusters[0]})(segments_of_settings)
+
+
+def _pipeline(trial: Trial, columns: Columns, clusters: tuple[int, int]) -> "Pipeline":
     from sklearn.pipeline import Pipeline
 
     from goldpath.learning.segments.model import SegmentModel
 
     labels = trial.suggest_categorical("labels", [()])
-    model = SegmentModel(trial.suggest_int("clusters", 2, 50), columns.seed, tuple(labels))
+    model = SegmentModel(trial.suggest_int("clusters", *clusters), columns.seed, tuple(labels))
     return Pipeline([("columns", encoded(columns)), ("model", model)])
 
 

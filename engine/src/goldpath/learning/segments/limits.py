@@ -12,6 +12,12 @@ METRIC = "stability"
 FURTHER = ("silhouette", "smallest_share")
 FLOORS: Mapping[str, float] = MappingProxyType({METRIC: 0.75, "smallest_share": 0.02})
 """What the gate asks where `validation.thresholds` does not say."""
+NOTHING_TO_SEARCH = (
+    "AutoML searches for a model of a target, and problem: clustering has none",
+    "make train-local finds the segments; ExperimentManager (docs automl) compares clustering "
+    "methods on a table of your own",
+)
+"""What AutoML says of the gold table of a clustering, and what to do instead."""
 
 
 def least(thresholds: Mapping[str, float]) -> dict[str, float]:

@@ -38,25 +38,30 @@ class Numbered:
 
 
 def number_segments(
-    places: np.ndarray, clusters: int, names: Mapping[int, str], former: Former | None = None
+    places: np.ndarray,
+    clusters: int,
+    names: Mapping[int, str],
+    former: Former | None = None,
+    highest: int = 0,
 ) -> Numbered:
     """Number the segments by size, or as the champion's with which they share most rows.
 
     Each segment takes the number of at most one of the champion's, so that together they share as
     much as they can (the assignment of Kuhn 1955), where the two share more than half of their
-    rows. What is new gets a number that the champion does not have.
+    rows. What is new gets a number that no segment had before.
 
     Args:
         places: The segment of each row by its place, the largest one first; shape (rows,).
         clusters: How many there are.
         names: The owner's names by number.
         former: What the champion says of the same rows.
+        highest: The highest number that was ever given.
     """
     kept = {} if former is None else _kept(places, clusters, former)
     used = set(former.segments) if former else set()
     numbers: list[int] = []
     for place in range(clusters):
-        number = kept[place][0] if place in kept else max(used, default=0) + 1
+        number = kept[place][0] if place in kept else max(highest, *used, 0) + 1
         used.add(number)
         numbers.append(number)
     labels = tuple(names.get(number, f"segment_{number}") for number in numbers)

@@ -11,9 +11,14 @@
   between the least and the largest one, other values as often as they are (the reference of
   Tibshirani, Walther & Hastie 2001). k-means divides anything, and segments of
   noise can even be stable.
+- One Gaussian of the rows' covariance: k-means halves a single correlated cloud, too, and stably
+  (the null hypothesis of Liu, Hayes, Nobel & Marron 2008, "Statistical significance of clustering
+  for high-dimension, low-sample size data").
+- Permuted columns: each column's values as they are, drawn apart from the others'. Segments that
+  are no farther apart divide single columns, by their skew or their peaks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,6 +56,8 @@ class Figures:
         silhouette_interval: 95 %, over the judged rows.
         sizes: The share of the judged rows in each segment.
         noise_silhouettes: Of rows without structure, one for each draw.
+        gaussian_silhouettes: Of one Gaussian of the rows' covariance, one for each draw.
+        permuted_silhouettes: Of rows whose columns were drawn apart, one for each draw.
         noise_stability: The mean stability of rows without structure.
         fitted_rows: Rows that each fit of a sample had.
         judged_rows: Rows that the figures are of.
@@ -62,6 +69,8 @@ class Figures:
     silhouette_interval: tuple[float, float]
     sizes: tuple[float, ...]
     noise_silhouettes: tuple[float, ...]
+    gaussian_silhouettes: tuple[float, ...]
+    permuted_silhouettes: tuple[float, ...]
     noise_stability: float
     fitted_rows: int
     judged_rows: int
@@ -76,6 +85,11 @@ class Figures:
         """Between which 95 % of the samples lie."""
         low, high = np.quantile(self.stability, [0.025, 0.975])
         return float(low), float(high)
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether the judged rows lie in more than one segment; else no silhouette is defined."""
+        return not np.isnan(self.silhouette)
 
     @property
     def smallest_share(self) -> float:
@@ -107,7 +121,15 @@ def measure(
         stability.append(rand_index(places, again))
         recovered.append(jaccard(places, again, model.clusters))
     silhouettes = row_silhouettes(judged, places)
-    noise = list(_noise(frame, contract, model.clusters, (len(fitted), few), seed))
+    sizes = len(fitted), few
+    even, permuted = (
+        _drawn_frames(frame, contract, sum(sizes), seed, evenly) for evenly in (True, False)
+    )
+    noise = list(_segments_of(_encoded(even, contract, sizes, seed), model.clusters, sizes, seed))
+    gaussian = _segments_of(_gaussian(fitted, sum(sizes), seed), model.clusters, sizes, seed)
+    apart_drawn = _segments_of(
+        _encoded(permuted, contract, sizes, seed), model.clusters, sizes, seed
+    )
     draws, samples = NOISE_STABILITY
     agreements = [
         rand_index(segments.places(apart), again)
@@ -116,13 +138,13 @@ def measure(
     ]
     return Figures(
         stability=tuple(stability),
-        recovered=tuple(float(each) for each in np.nanmean(recovered, axis=0)),
+        recovered=_means(np.array(recovered)),
         silhouette=_mean(silhouettes),
         silhouette_interval=_interval(silhouettes),
         sizes=_shares(model.places(rows[1]), model.clusters),
-        noise_silhouettes=tuple(
-            _mean(row_silhouettes(apart, segments.places(apart))) for segments, _, apart in noise
-        ),
+        noise_silhouettes=_silhouettes(noise),
+        gaussian_silhouettes=_silhouettes(gaussian),
+        permuted_silhouettes=_silhouettes(apart_drawn),
         noise_stability=float(np.mean(agreements)),
         fitted_rows=len(fitted),
         judged_rows=len(judged),
@@ -172,31 +194,66 @@ def row_silhouettes(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
     return found
 
 
-def noise_like(frame: pd.DataFrame, contract: Contract, rows: int, seed: int) -> pd.DataFrame:
-    """Rows whose columns know nothing of each other, of the same ranges and values."""
+def noise_like(
+    frame: pd.DataFrame, contract: Contract, rows: int, seed: int, evenly: bool = True
+) -> pd.DataFrame:
+    """Rows whose columns know nothing of each other, of the same ranges and values.
+
+    Args:
+        frame: The rows.
+        contract: Names the columns.
+        rows: How many are drawn.
+        seed: Of the draw.
+        evenly: Numbers are drawn evenly over their range; otherwise each value as often as it is.
+    """
     random = np.random.default_rng(seed)
     columns = {}
     for feature in contract.features:
         column = frame[feature.name]
         drawn = column.iloc[random.integers(0, len(column), rows)].reset_index(drop=True)
-        if feature.type in ("number", "integer") and column.notna().any():
+        if evenly and feature.type in ("number", "integer") and column.notna().any():
             even = random.uniform(column.min(), column.max(), rows)
             drawn = pd.Series(np.where(drawn.isna(), np.nan, even))
         columns[feature.name] = drawn
     return pd.DataFrame(columns, columns=contract.feature_names)
 
 
-def _noise(
-    frame: pd.DataFrame, contract: Contract, clusters: int, sizes: tuple[int, int], seed: int
+def _drawn_frames(
+    frame: pd.DataFrame, contract: Contract, rows: int, seed: int, evenly: bool
+) -> Iterator[pd.DataFrame]:
+    """Draws of rows whose columns know nothing of each other."""
+    for number in range(NOISE_DRAWS):
+        yield noise_like(frame, contract, rows, seed + number, evenly)
+
+
+def _encoded(
+    draws: Iterable[pd.DataFrame], contract: Contract, sizes: tuple[int, int], seed: int
+) -> Iterator[np.ndarray]:
+    """Each draw, encoded by the rows of it that segments are found on."""
+    for drawn in draws:
+        encoder = encoded(Columns(contract, seed)).fit(drawn.iloc[: sizes[0]])
+        yield np.asarray(encoder.transform(drawn))
+
+
+def _gaussian(fitted: np.ndarray, rows: int, seed: int) -> Iterator[np.ndarray]:
+    """Draws of one Gaussian that has the mean and the covariance of encoded rows."""
+    from goldpath.learning.segments.model import bounded
+
+    known = bounded(fitted)
+    mean, covariance = known.mean(axis=0), np.atleast_2d(np.cov(known, rowvar=False))
+    for number in range(NOISE_DRAWS):
+        random = np.random.default_rng(seed + number)
+        yield random.multivariate_normal(mean, covariance, rows, check_valid="ignore")
+
+
+def _segments_of(
+    draws: Iterable[np.ndarray], clusters: int, sizes: tuple[int, int], seed: int
 ) -> "Iterator[tuple[SegmentModel, np.ndarray, np.ndarray]]":
-    """Segments of noise, with the encoded rows that they were and were not fitted on."""
+    """Segments of each draw, with the encoded rows that they were and were not fitted on."""
     from goldpath.learning.segments.model import SegmentModel
 
-    fitted, judged = sizes
-    for number in range(NOISE_DRAWS):
-        drawn = noise_like(frame, contract, fitted + judged, seed + number)
-        encoder = encoded(Columns(contract, seed)).fit(drawn.iloc[:fitted])
-        rows = np.asarray(encoder.transform(drawn))
+    fitted, _ = sizes
+    for number, rows in enumerate(draws):
         segments = SegmentModel(clusters, seed + number, starts=STARTS).fit(rows[:fitted])
         yield segments, rows[:fitted], rows[fitted:]
 
@@ -212,8 +269,23 @@ def encoded_rows(
     return frame, np.asarray(encoded(Columns(contract, seed)).fit_transform(frame))
 
 
+def _silhouettes(
+    draws: "Iterable[tuple[SegmentModel, np.ndarray, np.ndarray]]",
+) -> tuple[float, ...]:
+    """The mean silhouette of each draw's rows that its segments were not fitted on."""
+    return tuple(
+        _mean(row_silhouettes(apart, segments.places(apart))) for segments, _, apart in draws
+    )
+
+
 def _shares(places: np.ndarray, clusters: int) -> tuple[float, ...]:
     return tuple(float(each) for each in np.bincount(places, minlength=clusters) / len(places))
+
+
+def _means(table: np.ndarray) -> tuple[float, ...]:
+    """The mean of each column's numbers; NaN of a column without any."""
+    columns = (column[~np.isnan(column)] for column in table.T)
+    return tuple(_mean(column) for column in columns)
 
 
 def _mean(values: np.ndarray) -> float:

@@ -59,7 +59,7 @@ class TrainBody(_Body):
         if own and self.problem_type is None:
             raise ValueError("problem_type is missing, and only the gold table has one of its own")
         if not own and self.problem_type == "clustering":
-            raise ValueError("clusters are found in rows or a file; the gold table has a target")
+            raise ValueError("clusters are found in rows or a file, not in the gold table")
         if own and self.problem_type != "clustering" and self.target is None:
             raise ValueError("target, the name of the column to predict, is missing")
         told = self.time_ordered is not None or self.groups is not None

@@ -4,6 +4,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from goldpath.contract import Contract
+from goldpath.learning.segments.limits import NOTHING_TO_SEARCH
 from goldpath.serving.automl.bodies import Cell, PredictBody, TrainBody
 from goldpath.serving.automl.jobs import Job, JobRequest, JobStore, data_file
 from goldpath.serving.http.problem_error import ProblemError
@@ -60,6 +61,8 @@ class Desk:
         if body.file is not None:
             data_file(self.settings.root, body.file)
         own = body.rows is not None or body.file is not None
+        if not own and not self.contract.has_target:
+            raise ProblemError(422, *NOTHING_TO_SEARCH)
         if not own and body.problem_type not in (None, self.contract.problem):
             raise ProblemError(
                 422,

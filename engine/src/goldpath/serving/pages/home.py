@@ -95,7 +95,7 @@ def render_page(
     return render(
         "service.html",
         title=contract.dataset.replace("_", " ").capitalize(),
-        target=target.column,
+        target=target.column if contract.has_target else "the segment of similar rows",
         what=" or ".join(target.classes) if len(target.classes) == 2 else contract.problem,
         needs_key=needs_key,
         entity=contract.entity if looked_up else None,

@@ -382,7 +382,7 @@
     facts(find("model"), [
       ["model", model.model_name], ["version", model.model_version],
       ["semantic version", model.semantic_version], ["aliases", model.aliases.join(", ")],
-      ["predicts", model.target + (model.classes.length ? `: ${model.classes.join(", ")}` : " (a number)")],
+      ["predicts", (model.target || "the segment of similar rows") + (model.classes.length ? `: ${model.classes.join(", ")}` : " (a number)")],
       ["scored by", engines[model.engine] || model.engine], ["proof", model.compiled],
       ["registry", model.from_copy ? "away: this machine's copy serves" : "in reach"],
       ["data snapshot", model.gold_snapshot], ["about", model.description.split("\n")[0]]]);
