@@ -38,6 +38,7 @@ from goldpath.learning.decision.choice import as_trained
 from goldpath.learning.families import boosting
 from goldpath.learning.frames import target_values
 from goldpath.learning.predictions import Predictions
+from goldpath.learning.scoring import ModelVersion
 from goldpath.learning.search import fit
 from goldpath.learning.segments.family import segments_within
 from goldpath.learning.segments.limits import require_usable, unused_families
@@ -436,9 +437,7 @@ def test_other_segments_are_promoted_by_a_person_only(
     for name, segments in {"1": {1: "a", 2: "b"}, "2": after}.items():
         (tmp_path / name).write_text(dump_contract(contract.with_parts(segments=segments)))
     manager: Any = SimpleNamespace(download_artifact=lambda run_id, _: tmp_path / run_id)
-    champion, candidate = (
-        SimpleNamespace(name="customers", version=number, run_id=number) for number in "12"
-    )
+    champion, candidate = (ModelVersion("customers", number, number, (), {}) for number in "12")
     asked = (manager, champion, candidate)
     if not said:
         require_same_segments(*asked)
