@@ -20,6 +20,7 @@ from goldpath.drift.source_decision import ColumnShift, SourceDecision
 from goldpath.drift.window_verdict import WindowVerdict
 from goldpath.jobs.data import page as data_page
 from goldpath.jobs.data.lake_state import LakeState
+from goldpath.judging.segments.page import SegmentsPage
 from goldpath.judging.validation_report import (
     ValidationReport,
     ValidationResult,
@@ -29,6 +30,8 @@ from goldpath.judging.validation_report import (
 from goldpath.lake.column_summary import ColumnSummary
 from goldpath.lake.lakehouse import Snapshot, TableName
 from goldpath.lake.run_log import RunRecord
+from goldpath.learning.segments.profile import Difference, SegmentProfile
+from goldpath.learning.segments.quality import Figures
 from goldpath.monitor import page as monitor_page
 from goldpath.monitor.drift_windows import SourceDrift
 from goldpath.monitor.lake_runs import Run, SourceFreshness
@@ -68,10 +71,45 @@ def samples() -> dict[str, Sample]:
         "drift": Sample("drift.html", _drift(), _drift_page),
         "monitor": Sample("monitor.html", _monitor(), _monitor_page),
         "monitor of nothing": Sample("monitor.html", _monitor_of_nothing(), _monitor_page),
+        "segments": Sample("segments.html", _segments(), SegmentsPage.to_html),
         "service": Sample("service.html", CONTRACT, _service_page),
         "service with keys": Sample("service.html", CONTRACT, _service_page_with_keys),
         "reference": Sample("reference.html", OPENAPI, _reference_page),
     }
+
+
+def _segments() -> SegmentsPage:
+    """Two segments, of which one differs in nothing that may be shown."""
+    differences = (
+        Difference("tenure", "", 41.5, 22.25, 0.9, "high tenure"),
+        Difference("plan", "basic", 0.7, 0.4, 0.6, "plan=basic"),
+        Difference("income", "", None, None, -0.5, "low income"),
+    )
+    return SegmentsPage(
+        model="churn",
+        profiles=(
+            SegmentProfile(1, "loyal", "high tenure, plan=basic", 700, 0.7, 0.98, differences),
+            SegmentProfile(2, "segment_2", "like all rows", 300, 0.3, 0.55, ()),
+        ),
+        figures=Figures(
+            stability=(0.9, 0.95),
+            recovered=(0.98, 0.55),
+            silhouette=0.5,
+            silhouette_interval=(0.48, 0.52),
+            sizes=(0.7, 0.3),
+            noise_silhouettes=(0.2, 0.21),
+            gaussian_silhouettes=(0.22, 0.25),
+            permuted_silhouettes=(0.3, math.nan),
+            noise_stability=0.6,
+            fitted_rows=800,
+            judged_rows=200,
+        ),
+        rows=1000,
+        tried=((2, 0.93, 0.5, 0.3), (3, math.nan, math.nan, 0.01)),
+        chosen=2,
+        notes=("segment_3 is gone",),
+        created=WHEN,
+    )
 
 
 def _drift_page(decision: SourceDecision) -> str:
