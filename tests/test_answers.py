@@ -200,9 +200,8 @@ def test_names_of_direct_dependencies_are_refused(default_project: BakedProject)
     imported_as |= {"ibis-framework": "ibis", "mlflow-skinny": "mlflow", "pyjwt": "jwt"}
     imported_as |= {"import-linter": "importlinter", "cfn-lint": "cfnlint", "types-PyYAML": "yaml"}
     imported_as |= {"pytest-xdist": "xdist"}
-    imported_as |= dict.fromkeys(
-        ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"), "opentelemetry"
-    )
+    telemetry = ("sdk", "proto", "exporter-otlp-proto-http")
+    imported_as |= {f"opentelemetry-{part}": "opentelemetry" for part in telemetry}
     names = {re.split(r"[\[<>=!]", requirement)[0] for requirement in listed}
     taken = load_hook()["TAKEN"]
     assert len(names) > 20
