@@ -22,7 +22,6 @@ import json
 import os
 import shutil
 import sqlite3
-import statistics
 import subprocess
 import sys
 import time
@@ -36,7 +35,16 @@ import numpy as np
 import yaml
 from baked import ENGINE
 from serving import build_kernel
-from serving_measure import CASES, Load, Slot, build_load, measure, read_truth
+from serving_measure import (
+    Load,
+    PeerError,
+    Slot,
+    build_load,
+    measure,
+    measured_in_turn,
+    paired_cases,
+    read_truth,
+)
 from serving_peers import Peer, Place, Route, peers
 from serving_project import build_pipeline, draw_rows, json_rows, register, write_contract
 from serving_rows import NUMBERS
@@ -75,14 +83,17 @@ def main() -> int:
         command = [sys.executable, __file__, str(project), "--model", name]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         build_kernel(place)
-    slots: list[Slot] = []
-    for number in range(options.rounds):
-        for name in (BY_KEY, SENT) if number % 2 else (SENT, BY_KEY):
-            place = places[name]
-            slots.append(measure(place, _peer(name), load, read_truth(place), number))
-            if slots[-1].error:
-                print(f"Error: {name}: {slots[-1].error}", file=sys.stderr)
-                return 2
+    try:
+        slots = measured_in_turn(
+            options.rounds,
+            names,
+            lambda name, number: measure(
+                places[name], _peer(name), load, read_truth(places[name]), number
+            ),
+        )
+    except PeerError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
     by_hand = json.loads((FOLDER / BY_KEY / "by_hand.json").read_text(encoding="utf-8"))
     result = summary(slots, options.seconds, by_hand)
     RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
@@ -257,29 +268,12 @@ def _peer(name: str) -> Peer:
 
 def summary(slots: list[Slot], seconds: float, by_hand: dict[str, float]) -> dict[str, Any]:
     """The result: for each case the median ratio over the rounds, and the rates behind it."""
-    rounds = range(max(slot.round for slot in slots) + 1)
-    cases: dict[str, Any] = {}
-    for case in CASES:
-        rates = {
-            (slot.round, slot.peer): slot.cases[case]["per_second"]
-            for slot in slots
-            if case in slot.cases
-        }
-        if not rates:
-            continue
-        ratios = [rates[number, BY_KEY] / rates[number, SENT] for number in rounds]
-        cases[case] = {
-            "ratio": round(statistics.median(ratios), 3),
-            **{
-                name: round(statistics.median(rates[number, name] for number in rounds))
-                for name in (SENT, BY_KEY)
-            },
-        }
+    cases = paired_cases(slots, SENT, BY_KEY)
     return {
         "name": "by_key",
         "ratio": cases[MAIN_CASE]["ratio"],
         "unit": "requests a second by key with six window features / with the same six sent",
-        "n": len(rounds),
+        "n": max(slot.round for slot in slots) + 1,
         "details": {
             "cases": cases,
             "one_thread_without_a_service": by_hand,

@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -26,7 +25,16 @@ from typing import Any
 import yaml
 from baked import ENGINE
 from serving import build_kernel
-from serving_measure import CASES, Load, Slot, build_load, measure, read_truth
+from serving_measure import (
+    Load,
+    PeerError,
+    Slot,
+    build_load,
+    measure,
+    measured_in_turn,
+    paired_cases,
+    read_truth,
+)
 from serving_peers import Place, peers
 from serving_project import build_pipeline, draw_rows, json_rows, register, write_contract
 from serving_rows import CATEGORIES, NUMBERS
@@ -57,14 +65,17 @@ def main() -> int:
         build_kernel(place)
     truths = {name: read_truth(place) for name, place in places.items()}
     ours = next(peer for peer in peers() if peer.name == "ours")
-    slots: list[Slot] = []
-    for number in range(options.rounds):
-        for name in (COMPUTED, SENT) if number % 2 else (SENT, COMPUTED):
-            peer = replace(ours, name=name)
-            slots.append(measure(places[name], peer, load, truths[name], number))
-            if slots[-1].error:
-                print(f"Error: {name}: {slots[-1].error}", file=sys.stderr)
-                return 2
+    try:
+        slots = measured_in_turn(
+            options.rounds,
+            (SENT, COMPUTED),
+            lambda name, number: measure(
+                places[name], replace(ours, name=name), load, truths[name], number
+            ),
+        )
+    except PeerError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
     result = summary(slots, options.seconds)
     RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     for case, figures in result["details"]["cases"].items():
@@ -136,27 +147,12 @@ def row_features() -> list[Any]:
 
 def summary(slots: list[Slot], seconds: float) -> dict[str, Any]:
     """The result: for each case the median ratio over the rounds, and the rates behind it."""
-    rounds = range(max(slot.round for slot in slots) + 1)
-    cases: dict[str, Any] = {}
-    for case in CASES:
-        rates = {
-            (slot.round, slot.peer): slot.cases[case]["per_second"]
-            for slot in slots
-            if case in slot.cases
-        }
-        ratios = [rates[number, COMPUTED] / rates[number, SENT] for number in rounds]
-        cases[case] = {
-            "ratio": round(statistics.median(ratios), 3),
-            **{
-                name: round(statistics.median(rates[number, name] for number in rounds))
-                for name in (SENT, COMPUTED)
-            },
-        }
+    cases = paired_cases(slots, SENT, COMPUTED)
     return {
         "name": "features",
         "ratio": cases[MAIN_CASE]["ratio"],
         "unit": "requests a second with five computed row features / with the same five sent",
-        "n": len(rounds),
+        "n": max(slot.round for slot in slots) + 1,
         "details": {
             "cases": cases,
             "seconds": seconds,

@@ -4,10 +4,11 @@ import http.client
 import json
 import re
 import shutil
+import statistics
 import struct
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,46 @@ def measure(
     finally:
         server.stop()
     return slot
+
+
+def measured_in_turn(
+    rounds: int, names: tuple[str, str], measure_one: Callable[[str, int], Slot]
+) -> list[Slot]:
+    """Two servers in rounds, of which every second one runs backwards.
+
+    Raises:
+        PeerError: Where one of them cannot be measured.
+    """
+    slots: list[Slot] = []
+    for number in range(rounds):
+        for name in reversed(names) if number % 2 else names:
+            slots.append(measure_one(name, number))
+            if slots[-1].error:
+                raise PeerError(f"{name}: {slots[-1].error}")
+    return slots
+
+
+def paired_cases(slots: Sequence[Slot], base: str, other: str) -> dict[str, Any]:
+    """For each case the median over the rounds of other's rate by base's, and both rates."""
+    rounds = range(max(slot.round for slot in slots) + 1)
+    cases: dict[str, Any] = {}
+    for case in CASES:
+        rates = {
+            (slot.round, slot.peer): slot.cases[case]["per_second"]
+            for slot in slots
+            if case in slot.cases
+        }
+        if not rates:
+            continue
+        ratios = [rates[number, other] / rates[number, base] for number in rounds]
+        cases[case] = {
+            "ratio": round(statistics.median(ratios), 3),
+            **{
+                name: round(statistics.median(rates[number, name] for number in rounds))
+                for name in (base, other)
+            },
+        }
+    return cases
 
 
 def _measure_cases(
