@@ -25,6 +25,7 @@ from goldpath.jobs.training.segment_search import find_best
 from goldpath.judging.data_checks import check_data_quality
 from goldpath.judging.evidence import Evidence
 from goldpath.judging.segments.checks import (
+    WAYS_OUT,
     check_champion_agreement,
     check_segment_sizes,
     check_segment_stability,
@@ -464,6 +465,7 @@ def test_the_limits_are_the_settings() -> None:
         found = check(strict)
         assert found is not None
         assert found.status == "failed"
+        assert found.fix == WAYS_OUT[found.name]
     assert check_champion_agreement(strict) is None, "there is no champion"
 
 

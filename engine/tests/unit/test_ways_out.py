@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from goldpath.jobs.promotion.promote import _way_out
+from goldpath.judging.segments.checks import WAYS_OUT
 from goldpath.judging.validation_report import ValidationReport, ValidationResult, ValidationStatus
 from goldpath.services.prometheus_server import pages_of
 
@@ -39,3 +40,11 @@ def test_refusal_for_too_few_rows_names_the_setting_and_its_price() -> None:
     assert "training.minimum_test_rows" in _way_out(report(other, few))
     assert "within 8 points" in _way_out(report(few))
     assert _way_out(report(other)).startswith("bring more data or trials")
+
+
+def test_refusal_of_segments_names_what_decides_about_them() -> None:
+    name = "segments are large enough"
+    small = ValidationResult(name, ValidationStatus.FAILED, "too small", fix=WAYS_OUT[name])
+
+    assert "training.clusters" in _way_out(report(small))
+    assert "smallest_share" in _way_out(report(small))

@@ -59,7 +59,7 @@ class ValidationResult:
         severity: How much it weighs where it failed or could not be made.
         optional: Whether the model may pass although the check could not be made.
         details: Further figures: a row each, by column.
-        fix: What to do where it could not be made.
+        fix: What to do where it failed or could not be made.
 
     Example:
         >>> from goldpath import ValidationResult, ValidationStatus

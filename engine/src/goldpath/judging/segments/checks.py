@@ -13,6 +13,16 @@ MARGIN = 0.02
 ALIKE = 0.5
 """Below this adjusted Rand index with the champion most rows change their company."""
 AGREEMENT_CHECK = "agreement with the champion"
+WAYS_OUT = {
+    "segments are stable": "take out columns that say nothing of the groups, or allow other numbers "
+    "of segments (training.clusters in config/training.yaml)",
+    "segments are large enough": "allow fewer segments (training.clusters in config/training.yaml), "
+    "or lower validation.thresholds: {smallest_share: …}; where rows are split by time, look "
+    "whether the newest rows lack a segment (reports/segments.html)",
+    "segments are more than noise": "choose columns in which groups are to be expected; these rows "
+    "may have none",
+}
+"""By check."""
 
 
 def check_segment_stability(evidence: Evidence) -> ValidationResult | None:
@@ -34,6 +44,7 @@ def check_segment_stability(evidence: Evidence) -> ValidationResult | None:
         + (f"; segments found again to {', '.join(weak)} only" if weak else ""),
         score=value,
         threshold=floor,
+        fix=WAYS_OUT["segments are stable"],
     )
 
 
@@ -51,6 +62,7 @@ def check_segment_sizes(evidence: Evidence) -> ValidationResult | None:
         f"{floor:.1%}",
         score=value,
         threshold=floor,
+        fix=WAYS_OUT["segments are large enough"],
     )
 
 
@@ -95,6 +107,7 @@ def check_segment_structure(evidence: Evidence) -> ValidationResult | None:
         f"{_spoken(gaussian)}, and the same columns drawn apart {_spoken(permuted)}{said}",
         score=value,
         threshold=floor,
+        fix=WAYS_OUT["segments are more than noise"],
     )
 
 
