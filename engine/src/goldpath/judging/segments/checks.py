@@ -17,8 +17,8 @@ WAYS_OUT = {
     "segments are stable": "take out columns that say nothing of the groups, or allow other "
     "numbers of segments (training.clusters in config/training.yaml)",
     "segments are large enough": "allow fewer segments (training.clusters in "
-    "config/training.yaml), or lower validation.thresholds: {smallest_share: …}; where rows are split by time, look "
-    "whether the newest rows lack a segment (reports/segments.html)",
+    "config/training.yaml), or lower validation.thresholds: {smallest_share: …}; where "
+    "rows are split by time, look whether the newest rows lack a segment (reports/segments.html)",
     "segments are more than noise": "choose columns in which groups are to be expected; these rows "
     "may have none",
 }
