@@ -81,7 +81,7 @@ def test_model_that_cannot_be_stored_at_all_is_found_before_the_search() -> None
 
 def test_training_asks_before_it_searches() -> None:
     names = steps.search_and_fit.__code__.co_names
-    assert names.index("require_storable_families") < names.index("search")
+    assert names.index("require_storable_families") < names.index("find_best")
 
 
 def test_long_name_is_not_cut_off() -> None:
