@@ -1,10 +1,12 @@
 """What a stored model may hold: asked before a search, and said in full when it is read."""
 
 import json
+import re
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import mlflow
 import pandas as pd
@@ -13,14 +15,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import make_pipeline
 
 from goldpath import Model, Project, family
-from goldpath.jobs.training import steps
+from goldpath.jobs.training import segment_search, steps
+from goldpath.jobs.training.work import TrainingWork
 from goldpath.learning.frames import model_frame
 from goldpath.learning.storable import require_storable, require_storable_families
 from goldpath.project import ProjectDefinitionError, run_as
 from goldpath.registry.files.pipeline import read_pipeline
 from goldpath.registry.stores.store import RegistryError
+from goldpath.settings import load_settings
 
 from ..api.examples import fitted
+from ..conftest import make_project
 from ..registry_projects import CONTRACT, EXAMPLE, add_version, make_registry
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -79,9 +84,23 @@ def test_model_that_cannot_be_stored_at_all_is_found_before_the_search() -> None
         require_storable_families(training_rows(), CONTRACT, Model(families=[unstorable]), 1)
 
 
-def test_training_asks_before_it_searches() -> None:
-    names = steps.search_and_fit.__code__.co_names
-    assert names.index("require_storable_families") < names.index("find_best")
+def test_training_asks_before_it_searches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    definitions = Model(families=[own])
+    project = Project(name="shop", models={"shop": lambda: definitions})
+    settings = load_settings(make_project(tmp_path).root, project)
+    searches: list[Any] = []
+    monkeypatch.setattr(segment_search, "find_best", lambda *given, **more: searches.append(given))
+    work = SimpleNamespace(
+        run=SimpleNamespace(stage=lambda *_: None),
+        settings=settings,
+        contract=CONTRACT,
+        definitions=definitions,
+        divided=None,
+        train_rows=training_rows(),
+    )
+    with pytest.raises(ProjectDefinitionError, match=re.escape(OWN)):
+        steps.search_and_fit(cast(TrainingWork, work))
+    assert not searches
 
 
 def test_long_name_is_not_cut_off() -> None:
