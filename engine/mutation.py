@@ -1,7 +1,7 @@
 """Change one line at a time where a fault would hurt most, and see whether a test notices.
 
     PYTHON mutation.py [--mutants 300] [--seed N] [--room NAME] [--workers 2]
-                       [--minutes N]
+                       [--minutes N] [--quick]
 
 A random sample of Cosmic Ray's mutants of each room below is tried against the tests that the room
 names; the seed is printed, and gives the same sample again. Mutants of annotations, of docstrings
@@ -9,9 +9,9 @@ and of what only a type checker runs are left out: nothing could notice them. Th
 once without a mutant, with coverage; a mutant is tried against those that run its statement (of one
 that runs at import: those that use its names), the quickest first, or against all of them where
 none does (what another process runs is not seen). One that these do not notice is tried on the
-room's other tests, too. They run in forks of a process that has imported third-party packages
-(`warm_tests.py`). A mutant that all pass on is printed as a difference; each is a line that nobody
-tests, or one that means the same.
+room's other tests, too, but for `--quick`, which calls it a survivor at once. They run in forks of
+a process that has imported third-party packages (`warm_tests.py`). A mutant that all pass on is
+printed as a difference; each is a line that nobody tests, or one that means the same.
 
 That a test fails counts only where it is the mutant's doing. Before the first mutant of a room all
 of its tests must pass in a fork, by their ids, on a file that was written anew without a change,
@@ -197,7 +197,12 @@ def main() -> int:
             ready = time.monotonic()
             end = began + 60 * options.minutes if options.minutes else math.inf
             found = list(
-                pool.map(lambda each: _try(runners, each, seen[each.room], kept, end), chosen)
+                pool.map(
+                    lambda each: _try(
+                        runners, each, seen[each.room], kept, end, quick=options.quick
+                    ),
+                    chosen,
+                )
             )
             spent = time.monotonic() - ready
             doubtful = {
@@ -436,10 +441,10 @@ class Runner:
             self._write(module, _read(module))
         return outcome
 
-    def try_mutant(self, mutant: Mutant, seen: Seen) -> "Outcome":
-        """Run the tests that may notice a mutant, and then the others."""
+    def try_mutant(self, mutant: Mutant, seen: Seen, *, quick: bool) -> "Outcome":
+        """Run the tests that may notice a mutant, and then, if it need not be quick, the others."""
         first = tests_of(mutant, seen)
-        others = seen.seconds.keys() - first
+        others = set() if quick and first else seen.seconds.keys() - first
         return self.try_text(mutant.module, mutant.source(), seen, [first, others])
 
     def close(self) -> None:
@@ -601,7 +606,13 @@ def _measure(runners: "SimpleQueue[Runner]", room: str) -> Seen:
 
 
 def _try(
-    runners: "SimpleQueue[Runner]", mutant: Mutant, seen: Seen, kept: Kept, end: float = math.inf
+    runners: "SimpleQueue[Runner]",
+    mutant: Mutant,
+    seen: Seen,
+    kept: Kept,
+    end: float = math.inf,
+    *,
+    quick: bool = False,
 ) -> Outcome | None:
     if mutant in kept:
         return kept[mutant]
@@ -609,7 +620,7 @@ def _try(
         return None
     runner = runners.get()
     try:
-        outcome = runner.try_mutant(mutant, seen)
+        outcome = runner.try_mutant(mutant, seen, quick=quick)
     except SyntaxError as error:  # not counted
         print(f"\n{mutant}: {error}", flush=True)
         return None
@@ -654,6 +665,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--room", choices=ROOMS)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="ask no test that does not run it")
     parser.add_argument("--minutes", type=float, help="begin no further mutant after these")
     return parser.parse_args()
 
