@@ -7,7 +7,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-engine demo test test-engine test-template test-recipes test-soak test-fast test-uvicorn mutation lint format typecheck coverage lock wheel check-wheel engine-project clean \
-	bench-cli bench-data bench-iceberg bench-pit bench-windows bench-online bench-registry bench-automl bench-serving bench-features bench-by-key bench-stall bench-batch-scoring bench-drift bench-drift-quality bench-forecast bench-training bench-rare
+	bench-cli bench-data bench-iceberg bench-pit bench-windows bench-online bench-registry bench-automl bench-serving bench-features bench-by-key bench-stall bench-batch-scoring bench-drift bench-drift-quality bench-forecast bench-training bench-rare bench-orchestration
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,6 +105,10 @@ bench-features: setup  ## Five row features computed in the service, against the
 
 bench-by-key: setup  ## Six window features looked up by customer, against the same six sent (4 minutes; run make demo first)
 	@$(DEMO)/.venv/bin/python benchmarks/by_key.py $(DEMO)
+
+bench-orchestration: setup  ## Airflow against the same commands in a shell: starts, memory, steps, a backfill of 30 days (25 minutes; run make demo first)
+	@$(MAKE) --no-print-directory -C $(DEMO) airflow-setup
+	@$(DEMO)/.venv/bin/python benchmarks/orchestration.py $(DEMO)
 
 bench-stall: setup  ## Other callers' latency while one client posts hostile bodies (70 seconds; run make demo first)
 	@$(DEMO)/.venv/bin/python benchmarks/stall.py $(DEMO)
