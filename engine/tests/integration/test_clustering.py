@@ -5,20 +5,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
+from goldpath.adoption.column_profile import AdoptionError
 from goldpath.contract import Contract, load_contract
 from goldpath.errors import CheckFailedError, NotEnoughDataError
 from goldpath.jobs.answer_fields import answered_segments
 from goldpath.jobs.batch.files import predict_file
 from goldpath.jobs.batch.table import predict_batch
 from goldpath.jobs.data.adoption import adopt_file
-from goldpath.jobs.data.refresh import refresh
+from goldpath.jobs.data.refresh import refresh, refresh_all
 from goldpath.jobs.data.report import write_data_report
 from goldpath.jobs.drift.check import check_drift
 from goldpath.jobs.drift.live_performance import live_performance
+from goldpath.jobs.models.addition import add_model
 from goldpath.jobs.own_definitions import check_definitions
 from goldpath.jobs.promotion.promote import promote
 from goldpath.jobs.training.automl import run_automl
@@ -82,6 +85,34 @@ def segmented(settings: Settings) -> Trained:
     training = own.training.model_copy(update=more)
     second = train(own.model_copy(update={"training": training}), contract, "second")
     return Trained(first, second)
+
+
+def classified_and_segmented(settings: Settings) -> Trained:
+    """A main model that predicts who stays, and one of the same rows that groups them."""
+    own = load_settings(settings.root)
+    add_ready_made(own)
+    rows, kinds = grouped(ROWS)
+    file = own.root / "customers.csv"
+    labels = (kinds + np.random.default_rng(3).integers(0, 3, len(kinds))) % 2
+    rows.assign(stays=np.where(labels, "yes", "no")).to_csv(file, index=False)
+    adopt_file(own, file, "stays", "customer", None, "classification")
+    (own.root / "config" / "decision.yaml").write_text("threshold: 0.4\n")
+    main = own.root / "config" / "project.yaml"
+    main.write_text(f"{main.read_text()}fairness_groups: [plan]\n")
+    own = load_settings(settings.root)
+    with pytest.raises(AdoptionError, match="TARGET=tenure and PROBLEM=clustering"):
+        add_model(own, "groups", "tenure", "clustering")
+    added = add_model(own, "groups", "", "clustering")
+    said = " ".join(added.notes)
+    assert "models/groups/decision.yaml undoes threshold" in said
+    assert "fairness_groups without plan: they compare labels" in said
+    refresh_all(own, load_contract(own.root))
+    groups = load_settings(own.root, own.whole_project, "groups")
+    contract = load_contract(own.root, "groups")
+    assert "stays" not in contract.feature_names, "a segment must not be the label"
+    first = train(groups, contract, "first")
+    promote(groups, contract, first.model_version)
+    return Trained(first, first)
 
 
 @pytest.fixture
@@ -247,3 +278,20 @@ def test_rows_without_groups_are_refused_by_the_gate(project: Settings) -> None:
     with pytest.raises(CheckFailedError, match="segments are more than noise") as caught:
         promote(settings, contract, result.model_version)
     assert "these rows fall into no groups" in caught.value.message
+
+
+def test_segments_are_a_further_model_of_labelled_rows(
+    few_numbers: None, prepared_projects: PreparedProjects
+) -> None:
+    settings, _ = prepared_projects.restore(classified_and_segmented)
+    settings = load_settings(settings.root, settings.whole_project, "groups")
+    contract = load_contract(settings.root, "groups")
+    assert predict_batch(settings, contract, run_id="of-segments").rows == ROWS
+    new, kinds = grouped(250, seed=9)
+    rows = json.loads(new.drop(columns="customer").to_json(orient="records"))
+    main = load_settings(settings.root)
+    with TestClient(create_service(main, load_contract(main.root))) as client:
+        url = "/models/groups/predict/batch"
+        until(lambda: client.get("/models/groups/ready").status_code == 200)
+        many = client.post(url, json={"instances": rows}).json()["predictions"]
+    assert adjusted_rand_score(kinds, [each["prediction"] for each in many]) >= 0.95

@@ -153,7 +153,7 @@ def add_source(
 
 def add_model(
     name: Annotated[str, typer.Option(help="Names the model, its folder and its tables.")],
-    target: Annotated[str, typer.Option(help="Column to predict.")],
+    target: Annotated[str, typer.Option(help="Column to predict; of a clustering none.")] = "",
     problem: Problem = None,
     column: ColumnRoles = None,
     label: Labels = None,

@@ -12,7 +12,6 @@ from goldpath.adoption.infer import Adoption, AdoptionRequest, Inferred, infer_c
 from goldpath.contract import Contract, load_contract, parse_further
 from goldpath.errors import ProjectError
 from goldpath.features.learned import learned_contract
-from goldpath.forecast import CLUSTERING
 from goldpath.jobs.data.adoption import NO_ANSWERS, read_rows, replace_file, said
 from goldpath.jobs.models.differing_settings import undo_unfit_settings
 from goldpath.models.folders import contract_file, further_models, main_model, require_name
@@ -56,8 +55,9 @@ def add_model(
     Args:
         settings: Those of the main model.
         name: Names the folder, the tables and the registered model.
-        target: Column to predict.
-        problem: `classification` or `regression`; inferred where it is not given.
+        target: Column to predict; empty of a clustering.
+        problem: `classification`, `regression` or `clustering`; one of the first two is inferred
+            where it is not given.
         answers: Answers to what an earlier call asked.
 
     Returns:
@@ -69,13 +69,6 @@ def add_model(
         AdoptionError: If the request does not fit the rows, or the name is taken.
     """
     name, target = name.strip(), target.strip()
-    if (said(problem) or "").lower() == CLUSTERING:
-        raise AdoptionError(
-            f"PROBLEM={problem}: a further model of the same rows predicts a TARGET; segments are "
-            "found by a project's main model only",
-            "leave PROBLEM out, or adopt the file in a project of its own: make adopt DATA=… "
-            "PROBLEM=clustering",
-        )
     main = load_contract(settings.root, "")
     models = _other_models(settings, name)
     _require_free(settings, name, target, main, models)
@@ -118,7 +111,7 @@ def _require_free(
     settings: Settings, name: str, target: str, main: Contract, models: Sequence[Contract]
 ) -> None:
     require_name(name, f"NAME={name}")
-    if target in main.label_columns and not main.target.event:
+    if target and target in main.label_columns and not main.target.event:
         raise AdoptionError(
             f"TARGET={target} is what the main model predicts (config/project.yaml)",
             "name another column, or change the main model",
@@ -203,7 +196,7 @@ def _as_described(inferred: Inferred, main: Contract, reasons: Mapping[str, str]
 def _dump(contract: Contract, main: Contract) -> str:
     """What differs from the main contract, as YAML."""
     values = contract.model_dump(mode="json", exclude_defaults=True)
-    kept = {key: values[key] for key in ("problem", "target")}
+    kept = {key: values[key] for key in ("problem", "target")[: 2 if contract.has_target else 1]}
     if contract.features != main.features:
         kept["features"] = values["features"]
     kept["ignored"] = dict(contract.ignored)
@@ -219,7 +212,12 @@ def _loses_forecast(contract: Contract, main: Contract) -> bool:
 
 
 def _lost_groups(contract: Contract, main: Contract) -> list[str]:
-    return [each for each in main.fairness_groups if each not in contract.feature_names]
+    has_labels = contract.has_target  # without them, no group's answers are better than another's
+    return [
+        each
+        for each in main.fairness_groups
+        if not has_labels or each not in contract.feature_names
+    ]
 
 
 def _notes(settings: Settings, contract: Contract, main: Contract) -> tuple[str, ...]:
@@ -229,7 +227,8 @@ def _notes(settings: Settings, contract: Contract, main: Contract) -> tuple[str,
     else:
         notes.append("the other columns are features as config/project.yaml describes them")
     if lost := _lost_groups(contract, main):
-        notes.append(f"fairness_groups without {', '.join(lost)}: no features of this model")
+        why = "no features of this model" if contract.has_target else "they compare labels"
+        notes.append(f"fairness_groups without {', '.join(lost)}: {why}")
     if _loses_forecast(contract, main):
         notes.append("without the main model's forecast, which is for a regression")
     if name not in settings.whole_project.models:

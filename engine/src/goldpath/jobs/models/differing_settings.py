@@ -55,7 +55,8 @@ def _unfit(settings: Settings, contract: Contract, main: Contract) -> dict[str, 
         undone["interval"] = None
     found = {"decision": {key: empty for key, empty in undone.items() if getattr(decision, key)}}
     foreign = [each for each in settings.training.families if each not in BUILT_IN]
-    found["training"] = {"families": []} if foreign else {}
+    unused = foreign or (settings.training.families and not contract.has_target)
+    found["training"] = {"families": []} if unused else {}
     if contract.problem == main.problem:
         return found
     limits: dict[str, Any] = {"thresholds": {}, "gates": []}
