@@ -212,10 +212,12 @@ def make_data(*words: str) -> Result:
 
 
 def figures(settings: Settings, metric: str) -> dict[str, float]:
-    """The samples of a metric in the file for the node exporter, by the values of their labels."""
+    """The samples of a metric in the file for the node exporter, by source and kind."""
     text = (settings.reports / TEXTFILE).read_text(encoding="utf-8")
     return {
-        " ".join(sample.labels.values()): sample.value
+        " ".join(sample.labels[name] for name in ("source", "kind") if name in sample.labels): (
+            sample.value
+        )
         for family in text_string_to_metric_families(text)
         for sample in family.samples
         if sample.name == metric

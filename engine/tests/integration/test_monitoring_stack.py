@@ -104,7 +104,7 @@ def metrics_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         def do_GET(self) -> None:
             for status in (200, 200, 200, 422, 500):
                 metrics.request_answered("/predict", "POST", status, 0.004)
-            metrics.request_answered("/predict/batch", "POST", 200, 0.02)
+            metrics.request_answered("/predict/batch", "POST", 200, 0.004)
             metrics.request_answered("/metrics", "GET", 200, 3)
             metrics.request_answered("/models/revenue/predict", "POST", 200, 0.2)
             metrics.predicted("3", ["no", "no", "yes"])
@@ -301,8 +301,8 @@ def test_the_traffic_of_a_model_is_of_its_own_predictions(prometheus: Settings) 
     main = service_traffic(prometheus, later)
     other = service_traffic(prometheus.model_copy(update={"model": "revenue"}), later)
 
-    assert main.requests[-1] == pytest.approx(5 * other.requests[-1])
-    assert main.errors[-1] == pytest.approx(main.requests[-1] / 5)
+    assert main.requests[-1] == pytest.approx(6 * other.requests[-1])
+    assert main.errors[-1] == pytest.approx(main.requests[-1] / 6)
     assert main.latency[-1] < 10, "a scrape that takes seconds is no prediction"
     assert 100 < other.latency[-1] < 1000
     assert math.isnan(other.errors[-1])

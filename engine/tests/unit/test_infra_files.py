@@ -80,7 +80,7 @@ def test_dashboards_and_alerts_name_only_metrics_that_airflow_is_told_to_push() 
 
 
 def test_dashboards_ask_for_nothing_else() -> None:
-    """Names in front of `{`, `[` or alone in brackets: whatever is no metric of ours is Prometheus'."""
+    """What stands before `{` or `[` and is no metric of ours is one of Prometheus' own."""
     known = re.compile(r"(ml|airflow)_\w+")
     queries = [query for file in DASHBOARDS for query in queries_of(file)]
 
