@@ -93,6 +93,7 @@ def _verdict() -> list[Panel]:
 def _columns() -> list[Panel]:
     effect = of_sources("ml_drift_column_effect", "column")
     limit = of_sources("ml_drift_column_limit", "column")
+    weight = of_sources("ml_drift_column_weight", "column")
     return [
         bars(
             "Shift of each column, against its limit",
@@ -107,6 +108,23 @@ def _columns() -> list[Panel]:
             Query(f"topk(10, {effect} / {limit})", "{{column}} ({{source}}) {{model}}"),
             runbook="DriftDetected",
             level=Level(1),
+        ),
+        bars(
+            "What moved and matters",
+            "Each column's shift, in multiples of its limit, times its share of what shuffling "
+            "columns cost the model. An order to look at; no alert is about it.",
+            Query(f"topk(20, {weight})", "{{column}} ({{source}}) {{model}}"),
+            unit="none",
+            runbook="DriftDetected",
+        ),
+        lines(
+            "Shift, weighed by importance",
+            "The sum over a source's columns: 1 where each column that matters is at its limit. A "
+            "shift of columns that the model hardly uses does not raise it.",
+            Query(f"sum by (model, source) ({weight})", "{{source}} {{model}}"),
+            unit="none",
+            runbook="DriftDetected",
+            level=Level(1, "orange"),
         ),
         lines(
             "Columns beyond their limits",

@@ -26,6 +26,7 @@ DRIFT = {
         {"name": 'a "b"\n', "effect": 0.0, "p_value": 1.0, "drifted": False},
         {"name": "copy", "effect": None, "p_value": None, "drifted": False},
     ],
+    "moved_and_matters": [{"name": "class", "weight": 1.5}, {"name": "copy", "weight": None}],
     "rows": 500,
     "window_start": "2026-11-19T00:00:00+00:00",
     "detectable": 0.17,
@@ -171,6 +172,8 @@ def test_drift_and_training_figures_come_from_the_reports(
     assert value(client, "ml_drift_column_limit", column="class", **of) == 0.1
     assert value(client, "ml_drift_column_effect", column='a "b"\n', **of) == 0
     assert value(client, "ml_drift_column_effect", column="copy", **of) is None
+    assert value(client, "ml_drift_column_weight", column="class", **of) == 1.5
+    assert value(client, "ml_drift_column_weight", column="copy", **of) is None
     assert value(client, "ml_drift_checked_timestamp_seconds", **of) == 1795176000
     assert value(client, "ml_drift_window_start_timestamp_seconds", **of) == 1795046400
     assert value(client, "ml_drift_detectable", **of) == 0.17

@@ -77,6 +77,7 @@ def metrics_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         "window_start": "2026-01-30T00:00:00+00:00",
         "detectable": 0.2,
         "columns": columns,
+        "moved_and_matters": [{"name": "age", "weight": 1.2}],
         "estimate": {"metric": "roc_auc", "value": 0.81, "reference": 0.84},
     }
     (reports / "drift").mkdir()

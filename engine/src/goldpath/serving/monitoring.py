@@ -58,6 +58,7 @@ METRIC_NAMES = (
     "ml_drift_detected",
     "ml_drift_column_effect",
     "ml_drift_column_limit",
+    "ml_drift_column_weight",
     "ml_drift_detectable",
     "ml_drift_window_start_timestamp_seconds",
     "ml_drift_checked_timestamp_seconds",

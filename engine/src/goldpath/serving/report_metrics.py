@@ -146,6 +146,11 @@ def _of_drift(folder: Path) -> Iterator[Metric]:
     detected = family("ml_drift_detected", "1 where the last check of the source found drift.")
     effects = family("ml_drift_column_effect", "Size of each column's shift.", "column")
     limits = family("ml_drift_column_limit", "Shift from which on a column counts.", "column")
+    weights = family(
+        "ml_drift_column_weight",
+        "Each column's shift, in multiples of its limit, times its share of the importance.",
+        "column",
+    )
     checked = family("ml_drift_checked_timestamp_seconds", "When drift was last checked.")
     judged = family(
         "ml_drift_judged_timestamp_seconds",
@@ -189,9 +194,13 @@ def _of_drift(folder: Path) -> Iterator[Metric]:
                 value = _number(column.get(name))
                 if value is not None:
                     metric.add_metric([source, str(column.get("name"))], value)
+        for column in _mappings(drift.get("moved_and_matters")):
+            value = _number(column.get("weight"))
+            if value is not None:
+                weights.add_metric([source, str(column.get("name"))], value)
     families = (
-        detected, effects, limits, checked, judged, unjudged, rows, starts, seen, estimates,
-        expected,
+        detected, effects, limits, weights, checked, judged, unjudged, rows, starts, seen,
+        estimates, expected,
     )  # fmt: skip
     yield from (each for each in families if each.samples)
 
