@@ -12,7 +12,6 @@ from grafana_foundation_sdk.builders.common import (
     VizTooltipOptions,
 )
 from grafana_foundation_sdk.builders.dashboard import (
-    AnnotationQuery,
     Dashboard,
     DashboardLink,
     FieldColor,
@@ -238,7 +237,10 @@ def choice(name: str, label: str, values: str, description: str, *, several: boo
         description: What may be chosen.
         several: Whether more than one can be.
     """
-    everything = model.VariableOption(selected=True, text="All", value="$__all")
+    text, value = "All", "$__all"
+    everything = model.VariableOption(
+        selected=True, text=[text] if several else text, value=[value] if several else value
+    )
     return (
         QueryVariable(name)
         .label(label)
@@ -288,7 +290,6 @@ def board(
         .refresh(refresh)
         .time(begins, "now")
         .timezone(common.TimeZoneBrowser)
-        .annotation(_firing())
         .link(
             DashboardLink("Dashboards")
             .type(model.DashboardLinkType.DASHBOARDS)
@@ -374,16 +375,4 @@ def _runbooks() -> TextBoxVariable:
         .description("The address below which docs/monitoring.md can be read.")
         .default_value(EXAMPLE_OF_RUNBOOKS)
         .current(model.VariableOption(text=EXAMPLE_OF_RUNBOOKS, value=EXAMPLE_OF_RUNBOOKS))
-    )
-
-
-def _firing() -> AnnotationQuery:
-    """A mark on every panel while an alert fires."""
-    return (
-        AnnotationQuery()
-        .name("Firing alerts")
-        .datasource(SOURCE)
-        .enable(True)
-        .icon_color("red")
-        .expr('ALERTS{alertstate="firing"}')
     )

@@ -104,12 +104,10 @@ def test_dashboards_name_the_provisioned_datasource(file: Path) -> None:
         for config in (INFRA / "grafana" / "provisioning" / "datasources").glob("*.yml")
         for source in read_yaml(config)["datasources"]
     }
-    dashboard = json.loads(file.read_text())
     panels = panels_of(file)
 
     used = {panel["datasource"]["uid"] for panel in panels}
     used |= {target["datasource"]["uid"] for panel in panels for target in panel["targets"]}
-    used |= {each["datasource"]["uid"] for each in dashboard["annotations"]["list"]}
     used |= {each["datasource"]["uid"] for each in variables_of(file) if each["type"] == "query"}
 
     assert used == provisioned == {"prometheus"}
