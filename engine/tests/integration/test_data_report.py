@@ -14,7 +14,9 @@ from goldpath.cli.app import app
 from goldpath.contract import Contract, dump_contract
 from goldpath.jobs.data.refresh import refresh
 from goldpath.jobs.data.report import write_data_report
+from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import LakehouseError
+from goldpath.lake.tables import gold_table
 from goldpath.serving.report_metrics import SOURCE_FIGURES, TEXTFILE
 from goldpath.settings import Settings
 
@@ -118,8 +120,6 @@ def test_an_empty_lake_says_what_to_run(project: Settings) -> None:
 
 def test_histogram_counts_every_value(project: Settings, tmp_path: Path) -> None:
     from goldpath.lake.column_summary import summarise_columns
-    from goldpath.lake.connection import open_lakehouse
-    from goldpath.lake.tables import gold_table
 
     folder = project.root / "in"
     folder.mkdir()
@@ -205,6 +205,23 @@ def test_make_data_leaves_its_figures_for_prometheus(
     assert newest["payments"] == datetime(2026, 3, 1, tzinfo=UTC).timestamp()
     assert json.loads(make_data("--only", "shop", "--json").stdout)["recomputed"] == []
     assert figures(project, "ml_data_newest_event_timestamp_seconds") == newest
+
+
+def test_figures_that_cannot_be_written_are_said_and_cost_no_refresh(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(project)
+    file = project.root / "config" / "project.yaml"
+    file.write_text(dump_contract(contract()), encoding="utf-8")
+    project.reports.mkdir(exist_ok=True)
+    (project.reports / SOURCE_FIGURES).write_text("in the way")
+    monkeypatch.chdir(project.root)
+
+    done = make_data()
+
+    assert done.exit_code == 0
+    assert "Prometheus is not told what this refresh counted" in " ".join(done.stderr.split())
+    assert open_lakehouse(project).exists(gold_table(contract()))
 
 
 def make_data(*words: str) -> Result:

@@ -1,6 +1,7 @@
 """The data page as a file (`make data-report`), and the figures that each refresh leaves."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,9 @@ from goldpath.jobs.data.lake_state import newest_time, read_lake_state
 from goldpath.jobs.data.page import render_page
 from goldpath.jobs.every_model import further_contracts
 from goldpath.lake.connection import open_lakehouse
-from goldpath.lake.lakehouse import TableName
+from goldpath.lake.lakehouse import LakehouseError, TableName
 from goldpath.lake.tables import gold_table, silver_table
+from goldpath.presentation import step
 from goldpath.privacy.erasure import uses_rows
 from goldpath.reports import write_report, write_text
 from goldpath.serving.report_metrics import SOURCE_FIGURES, read_json, write_textfile
@@ -92,31 +94,46 @@ def write_figures(settings: Settings, contract: Contract, result: "DataResult") 
         contract: Its contract.
         result: Of it and, for a main model, of each further one.
     """
-    further = further_contracts(settings) if result.models else []
-    for own, its in ((settings, contract), *further):
-        done = result if own is settings else result.models[own.model]
-        sources = () if own.model else load_sources(own.root, its.base)
-        known = {its.dataset, *(each.dataset for each in sources)}
-        for file in (own.reports / SOURCE_FIGURES).glob("*.json"):
-            if file.stem not in known:
-                file.unlink(missing_ok=True)
-        gold_rows = done.silver_rows - done.left_out_rows
-        table = gold_table(its) if its.has_time else None
-        _write(own, its.dataset, table, done, {"gold": gold_rows})
-        for each in sources:
-            if each.dataset in done.sources:
-                _write(own, each.dataset, silver_table(each), done.sources[each.dataset])
-            elif fault := done.broken_sources.get(each.dataset):
-                file = own.reports / SOURCE_FIGURES / f"{each.dataset}.json"
-                write_report(file, {**read_json(file), "fault": fault})
-        write_textfile(own.reports, own.model)
+    with _refresh_is_done():
+        _write_model(settings, contract, result)
+        for own, its in further_contracts(settings) if result.models else ():
+            _write_model(own, its, result.models[own.model])
 
 
 def write_source_figures(
     settings: Settings, contract: SourceContract, result: "SourceResult"
 ) -> None:
     """The same after a further source alone was refreshed."""
-    _write(settings, contract.dataset, silver_table(contract), result)
+    with _refresh_is_done():
+        _write(settings, contract.dataset, silver_table(contract), result)
+        write_textfile(settings.reports, settings.model)
+
+
+@contextmanager
+def _refresh_is_done() -> Iterator[None]:
+    """Figures that cannot be written are said; the tables are up to date without them."""
+    try:
+        yield
+    except (OSError, LakehouseError) as error:
+        step(f"WARNING: Prometheus is not told what this refresh counted: {error}")
+
+
+def _write_model(settings: Settings, contract: Contract, result: "DataResult") -> None:
+    """A model's own table, and the further sources with the main model's."""
+    folder = settings.reports / SOURCE_FIGURES
+    sources = () if settings.model else load_sources(settings.root, contract.base)
+    known = {contract.dataset, *(each.dataset for each in sources)}
+    for gone in [file for file in folder.glob("*.json") if file.stem not in known]:
+        gone.unlink(missing_ok=True)
+    table = gold_table(contract) if contract.has_time else None
+    gold = {"gold": result.silver_rows - result.left_out_rows}
+    _write(settings, contract.dataset, table, result, gold)
+    for each in sources:
+        if each.dataset in result.sources:
+            _write(settings, each.dataset, silver_table(each), result.sources[each.dataset])
+        elif fault := result.broken_sources.get(each.dataset):
+            file = folder / f"{each.dataset}.json"
+            write_report(file, {**read_json(file), "fault": fault})
     write_textfile(settings.reports, settings.model)
 
 
