@@ -6,7 +6,7 @@ DEMO := demo/customer-churn
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-engine demo test test-engine test-template test-recipes test-soak test-fast test-uvicorn mutation lint format typecheck coverage lock wheel check-wheel engine-project clean \
+.PHONY: help setup setup-engine demo test test-engine test-template test-recipes test-soak test-fast test-uvicorn mutation lint format typecheck coverage lock wheel check-wheel engine-project dashboards clean \
 	bench-cli bench-data bench-iceberg bench-pit bench-windows bench-online bench-registry bench-automl bench-serving bench-features bench-by-key bench-stall bench-batch-scoring bench-drift bench-drift-quality bench-forecast bench-training bench-rare bench-orchestration
 
 help:  ## List the targets
@@ -71,6 +71,10 @@ check-wheel: setup  ## Compare the vendored wheel with a rebuild of engine/, fil
 	@$(VENV)/python vendor_engine.py check
 
 engine-project: setup  ## Bake a project and copy what the engine's tests read of it
+	@$(VENV)/python engine_project.py
+
+dashboards: setup  ## Write the template's Grafana dashboards from dashboards/*.py, and the engine's copy
+	@$(VENV)/python -m dashboards
 	@$(VENV)/python engine_project.py
 
 bench-cli: setup  ## Measure the start of the demo project's command line (run make demo first)

@@ -26,6 +26,7 @@ DRIFT = {
         {"name": 'a "b"\n', "effect": 0.0, "p_value": 1.0, "drifted": False},
         {"name": "copy", "effect": None, "p_value": None, "drifted": False},
     ],
+    "moved_and_matters": [{"name": "class", "weight": 1.5}, {"name": "copy", "weight": None}],
     "rows": 500,
     "window_start": "2026-11-19T00:00:00+00:00",
     "detectable": 0.17,
@@ -42,6 +43,19 @@ FEEDBACK = {
     "quality": {"verdict": "ok", "model_version": "2", "metric": "roc_auc", "limit": 0.79},
     "values": [{"period": "day", "labelled": 40, "mean": 12.5, "total": 500.0}],
 }
+
+SOURCE = {
+    "refreshed_at": "2026-11-20T10:00:00+00:00",
+    "newest_event": "2026-11-19T00:00:00+00:00",
+    "rows": {"bronze": 500, "silver": 490, "quarantined": 10, "duplicate": 0, "gold": 480},
+    "fault": "",
+}
+
+
+def write_source(root: Path, name: str, content: object) -> None:
+    """What the last refresh left of a source of the lake."""
+    (root / "reports" / "data-sources").mkdir(parents=True, exist_ok=True)
+    write_reports(root, **{f"data-sources/{name}": content})
 
 
 def write_drift(root: Path, source: str, content: object) -> None:
@@ -74,6 +88,7 @@ def test_every_promised_metric_is_there(make_client: MakeClient, tmp_path: Path)
     write_reports(tmp_path, training={"metric": "roc_auc", "value": 0.83}, feedback=FEEDBACK)
     write_drift(tmp_path, "service", DRIFT)
     write_drift(tmp_path, "batch", {"unjudged_since": DRIFT["checked_at"]})
+    write_source(tmp_path, "churn", SOURCE)
     client.post("/predict", json=ROW)
     app: Any = client.app
     app.app.state.metrics.shadow_compared("2", -0.02)  # a shadow is there once it has scored
@@ -157,11 +172,28 @@ def test_drift_and_training_figures_come_from_the_reports(
     assert value(client, "ml_drift_column_limit", column="class", **of) == 0.1
     assert value(client, "ml_drift_column_effect", column='a "b"\n', **of) == 0
     assert value(client, "ml_drift_column_effect", column="copy", **of) is None
+    assert value(client, "ml_drift_column_weight", column="class", **of) == 1.5
+    assert value(client, "ml_drift_column_weight", column="copy", **of) is None
     assert value(client, "ml_drift_checked_timestamp_seconds", **of) == 1795176000
     assert value(client, "ml_drift_window_start_timestamp_seconds", **of) == 1795046400
     assert value(client, "ml_drift_detectable", **of) == 0.17
     assert value(client, "ml_drift_rows", **of) == 500
     assert value(client, "ml_model_test_metric", metric="roc_auc") == 0.83
+
+
+def test_figures_of_the_lake_come_from_the_last_refresh_of_each_source(
+    make_client: MakeClient, tmp_path: Path
+) -> None:
+    client = make_client()
+    write_source(tmp_path, "churn", SOURCE)
+    write_source(tmp_path, "payments", {"fault": "pay holds no data file"})
+
+    assert value(client, "ml_data_rows", source="churn", kind="quarantined") == 10
+    assert value(client, "ml_data_source_broken", source="churn") == 0
+    assert value(client, "ml_data_source_broken", source="payments") == 1
+    assert value(client, "ml_data_refreshed_timestamp_seconds", source="churn") == 1795168800
+    assert value(client, "ml_data_refreshed_timestamp_seconds", source="payments") is None
+    assert value(client, "ml_data_newest_event_timestamp_seconds", source="churn") == 1795046400
 
 
 def test_a_check_that_compared_nothing_is_a_check_and_no_verdict(
@@ -200,6 +232,7 @@ def test_a_source_without_drift_clears_nothing_of_another(
 @pytest.mark.parametrize(
     "content",
     ["", '{"verdict": "dri', "[]", "null", '{"columns": 3, "rows": "many", "checked_at": 5}',
+     '{"rows": {"bronze": null, "silver": "x"}, "refreshed_at": 7, "newest_event": null}',
      '{"columns": [1, {"name": "x"}], "value": true, "metric": "m", "rows": NaN}', "\ufeff{}"],
 )  # fmt: skip
 def test_unreadable_reports_are_absent_not_an_error(
@@ -208,11 +241,13 @@ def test_unreadable_reports_are_absent_not_an_error(
     client = make_client()
     write_reports(tmp_path, training=content)
     write_drift(tmp_path, "batch", content)
+    write_source(tmp_path, "churn", content)
 
     answer = client.get("/metrics")
 
     assert answer.status_code == 200
     assert "ml_drift" not in answer.text
+    assert "ml_data" not in answer.text
     assert "ml_model_test_metric" not in answer.text
 
 

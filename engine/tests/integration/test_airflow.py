@@ -367,10 +367,13 @@ def check_who_is_told(alertmanager: Hooks) -> None:
 
 
 def check_metrics(settings: Settings) -> None:
-    """Airflow's processes push what the alert rules ask for; Prometheus is told where it is."""
-    file = PROJECT / "infra" / "prometheus" / "rules" / "airflow.yml"
-    (rules,) = yaml.safe_load(file.read_text("utf-8"))["groups"]
-    asked = set(re.findall(r"\bairflow_\w+", " ".join(rule["expr"] for rule in rules["rules"])))
+    """Airflow's processes push what alert rules and dashboard ask; Prometheus knows where it is."""
+    infra = PROJECT / "infra"
+    (rules,) = yaml.safe_load((infra / "prometheus/rules/airflow.yml").read_text("utf-8"))["groups"]
+    board = json.loads((infra / "grafana/dashboards/airflow.json").read_text("utf-8"))
+    queries = [rule["expr"] for rule in rules["rules"]]
+    queries += [each["expr"] for panel in board["panels"] for each in panel.get("targets", ())]
+    asked = set(re.findall(r"\bairflow_\w+", " ".join(queries)))
     (group,) = json.loads((settings.run_directory / "prometheus" / "airflow.json").read_text())
     with urlopen(f"http://{group['targets'][0]}/metrics") as answer:
         families = list(text_string_to_metric_families(answer.read().decode()))

@@ -1,15 +1,23 @@
 """The data page shows the lake as it is, and nothing in the data can break out of it."""
 
+import json
 import re
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from typer.testing import CliRunner, Result
 
-from goldpath.contract import Contract
+from goldpath.cli.app import app
+from goldpath.contract import Contract, dump_contract
 from goldpath.jobs.data.refresh import refresh
 from goldpath.jobs.data.report import write_data_report
+from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import LakehouseError
+from goldpath.lake.tables import gold_table
+from goldpath.serving.report_metrics import SOURCE_FIGURES, TEXTFILE
 from goldpath.settings import Settings
 
 ATTACK = "</title></script><img src=x onerror=alert(1)>"
@@ -112,8 +120,6 @@ def test_an_empty_lake_says_what_to_run(project: Settings) -> None:
 
 def test_histogram_counts_every_value(project: Settings, tmp_path: Path) -> None:
     from goldpath.lake.column_summary import summarise_columns
-    from goldpath.lake.connection import open_lakehouse
-    from goldpath.lake.tables import gold_table
 
     folder = project.root / "in"
     folder.mkdir()
@@ -131,3 +137,105 @@ def test_histogram_counts_every_value(project: Settings, tmp_path: Path) -> None
     assert len(note.counts) == 8
     assert note.distinct == 12
     assert dict(bought.counts) == {"no": 500, "yes": 1}
+
+
+PAYMENTS = """\
+source: {path: pay}
+entity: id
+event_time: {column: day}
+key: payment
+columns:
+- {name: amount, type: number, minimum: 0}
+"""
+
+
+def test_make_data_leaves_its_figures_for_prometheus(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(project)
+    root = project.root
+    (root / "config" / "project.yaml").write_text(dump_contract(contract()), encoding="utf-8")
+    (root / "config" / "sources").mkdir(exist_ok=True)
+    (root / "config" / "sources" / "payments.yaml").write_text(PAYMENTS, encoding="utf-8")
+    payments = root / "pay" / "a.csv"
+    payments.parent.mkdir()
+    payments.write_text("payment,id,day,amount\np1,1,2026-01-05 10:30,5\np2,1,2026-01-06,-1\n")
+    gone = project.reports / SOURCE_FIGURES / "bills.json"
+    gone.parent.mkdir(parents=True)
+    gone.write_text("{}")
+    monkeypatch.chdir(root)
+
+    assert make_data().exit_code == 0
+
+    rows = figures(project, "ml_data_rows")
+    assert rows == {
+        "shop bronze": 5,
+        "shop silver": 3,
+        "shop quarantined": 1,
+        "shop duplicate": 1,
+        "shop gold": 3,
+        "payments bronze": 2,
+        "payments silver": 1,
+        "payments quarantined": 1,
+        "payments duplicate": 0,
+    }
+    assert figures(project, "ml_data_source_broken") == {"shop": 0, "payments": 0}
+    assert figures(project, "ml_data_newest_event_timestamp_seconds") == {
+        "shop": datetime(2026, 2, 7, tzinfo=UTC).timestamp(),
+        "payments": datetime(2026, 1, 5, 10, 30, tzinfo=UTC).timestamp(),
+    }
+    first = figures(project, "ml_data_refreshed_timestamp_seconds")
+    assert first.keys() == {"shop", "payments"}
+
+    # A source that nothing needs is broken: what it had is still known, and when.
+    payments.unlink()
+    assert make_data().exit_code == 0
+    again = figures(project, "ml_data_refreshed_timestamp_seconds")
+    assert again["shop"] > first["shop"]
+    assert again["payments"] == first["payments"]
+    assert figures(project, "ml_data_source_broken") == {"shop": 0, "payments": 1}
+    assert figures(project, "ml_data_rows") == rows
+
+    # Airflow brings each source up to date in a task of its own.
+    payments.write_text("payment,id,day,amount\np3,1,2026-03-01,5\n")
+    assert make_data("--only", "payments").exit_code == 0
+    assert figures(project, "ml_data_source_broken") == {"shop": 0, "payments": 0}
+    assert figures(project, "ml_data_rows")["payments silver"] == 2
+    newest = figures(project, "ml_data_newest_event_timestamp_seconds")
+    assert newest["payments"] == datetime(2026, 3, 1, tzinfo=UTC).timestamp()
+    assert json.loads(make_data("--only", "shop", "--json").stdout)["recomputed"] == []
+    assert figures(project, "ml_data_newest_event_timestamp_seconds") == newest
+
+
+def test_figures_that_cannot_be_written_are_said_and_cost_no_refresh(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(project)
+    file = project.root / "config" / "project.yaml"
+    file.write_text(dump_contract(contract()), encoding="utf-8")
+    project.reports.mkdir(exist_ok=True)
+    (project.reports / SOURCE_FIGURES).write_text("in the way")
+    monkeypatch.chdir(project.root)
+
+    done = make_data()
+
+    assert done.exit_code == 0
+    assert "Prometheus is not told what this refresh counted" in " ".join(done.stderr.split())
+    assert open_lakehouse(project).exists(gold_table(contract()))
+
+
+def make_data(*words: str) -> Result:
+    return CliRunner().invoke(app, ["data", *words])
+
+
+def figures(settings: Settings, metric: str) -> dict[str, float]:
+    """The samples of a metric in the file for the node exporter, by source and kind."""
+    text = (settings.reports / TEXTFILE).read_text(encoding="utf-8")
+    return {
+        " ".join(sample.labels[name] for name in ("source", "kind") if name in sample.labels): (
+            sample.value
+        )
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == metric
+    }

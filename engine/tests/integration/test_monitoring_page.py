@@ -13,10 +13,12 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from goldpath.cli.app import app
 from goldpath.contract import load_contract
+from goldpath.jobs.data.report import write_figures
 from goldpath.jobs.upkeep.log_compaction import compact_logs
 from goldpath.judging.validation import HTML_REPORT
 from goldpath.monitor import predictions as counting
@@ -27,7 +29,9 @@ from goldpath.monitor.state import MonitorReader
 from goldpath.monitor.stores import read_section
 from goldpath.monitor.written_reports import KNOWN
 from goldpath.services.relocation import relocate_project
+from goldpath.serving.monitoring import METRIC_NAMES
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
+from goldpath.serving.report_metrics import TEXTFILE
 from goldpath.settings import Settings, load_settings
 
 from ..conftest import Trained
@@ -57,6 +61,7 @@ def monitored(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Set
     relocate_project(settings)
     serve_for_days(settings, trained.contract, DAYS, SHIFTED)
     watch(settings, trained.contract)
+    write_figures(settings, trained.contract, trained.data)
     return settings
 
 
@@ -113,6 +118,21 @@ def test_a_watched_project_shows_drift_by_column_and_quality_by_day(monitored: S
     assert "<td>promoted</td><td>champion</td>" in page
     assert 'href="data.html"' in page
     assert 'href="model_card.md"' in page
+
+
+@pytest.mark.slow
+def test_what_checks_write_fills_every_figure_that_prometheus_reads(monitored: Settings) -> None:
+    """The dashboards' queries are tested with reports by hand; these are of real checks."""
+    text = (monitored.reports / TEXTFILE).read_text(encoding="utf-8")
+    found = {family.name for family in text_string_to_metric_families(text) if family.samples}
+    of_reports = ("ml_data_", "ml_drift_", "ml_live_", "ml_model_test_metric")
+
+    missing = {name for name in METRIC_NAMES if name.startswith(of_reports)} - found
+
+    assert missing == {
+        "ml_drift_unjudged_since_timestamp_seconds",  # every source was judged
+        *("ml_live_value", "ml_live_value_mean", "ml_live_value_decisions"),  # no decision.values
+    }
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import socket
 import subprocess
@@ -21,20 +22,30 @@ import pytest
 
 from goldpath.contract import load_contract
 from goldpath.monitor.running import service_traffic
+from goldpath.services.otlp.airflow_metrics import metrics_variables, show_to_prometheus
+from goldpath.services.otlp.receiver import MetricsReceiver
 from goldpath.services.processes import ServerError, stop_server
 from goldpath.services.prometheus_server import MonitoringError, start_prometheus, write_targets
 from goldpath.serving.monitoring import Metrics
+from goldpath.serving.report_metrics import SOURCE_FIGURES
 from goldpath.settings import Settings, load_settings
 
+from ..dashboard_panels import DASHBOARDS, as_prometheus_is_asked, panels_of, variables_of
 from ..locations import PROJECT
 from ..ports import free_port
+from ..pushed_metrics import WorkingAirflow
 
-DASHBOARDS = sorted((PROJECT / "infra" / "grafana" / "dashboards").glob("*.json"))
 PANELS = [
     pytest.param(target["expr"], id=f"{file.stem}-{panel['title']}-{target['refId']}")
     for file in DASHBOARDS
-    for panel in json.loads(file.read_text())["panels"]
+    for panel in panels_of(file)
     for target in panel["targets"]
+]
+VARIABLES = [
+    pytest.param(variable["query"], id=f"{file.stem}-{variable['name']}")
+    for file in DASHBOARDS
+    for variable in variables_of(file)
+    if variable["type"] == "query"
 ]
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 needs_prometheus = pytest.mark.skipif(
@@ -66,6 +77,7 @@ def metrics_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         "window_start": "2026-01-30T00:00:00+00:00",
         "detectable": 0.2,
         "columns": columns,
+        "moved_and_matters": [{"name": "age", "weight": 1.2}],
         "estimate": {"metric": "roc_auc", "value": 0.81, "reference": 0.84},
     }
     (reports / "drift").mkdir()
@@ -74,9 +86,14 @@ def metrics_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     (reports / "training.json").write_text(json.dumps({"metric": "roc_auc", "value": 0.84}))
     live = {"model_version": "3", "labelled": 40, "metrics": {"accuracy": 0.8}}
     quality = {"verdict": "low", "model_version": "3", "metric": "roc_auc", "limit": 0.8}
-    worth = {"period": "day", "labelled": 40, "mean": 12.5, "total": 500.0}
-    feedback = {"checked_at": checked, "versions": [live], "quality": quality, "values": [worth]}
+    worth = {"labelled": 40, "mean": 12.5, "total": 500.0}
+    values = [{"period": period, **worth} for period in ("day", "week")]
+    feedback = {"checked_at": checked, "versions": [live], "quality": quality, "values": values}
     (reports / "feedback.json").write_text(json.dumps(feedback))
+    rows = {"bronze": 900, "silver": 880, "quarantined": 20, "duplicate": 0, "gold": 880}
+    figures = {"refreshed_at": checked, "newest_event": checked, "rows": rows, "fault": ""}
+    (reports / SOURCE_FIGURES).mkdir()
+    (reports / SOURCE_FIGURES / "churn.json").write_text(json.dumps(figures))
     metrics = Metrics(load_contract(PROJECT), reports)
     metrics.model_loaded("3")
     further = Metrics(
@@ -88,6 +105,7 @@ def metrics_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         def do_GET(self) -> None:
             for status in (200, 200, 200, 422, 500):
                 metrics.request_answered("/predict", "POST", status, 0.004)
+            metrics.request_answered("/predict/batch", "POST", 200, 0.004)
             metrics.request_answered("/metrics", "GET", 200, 3)
             metrics.request_answered("/models/revenue/predict", "POST", 200, 0.2)
             metrics.predicted("3", ["no", "no", "yes"])
@@ -96,6 +114,7 @@ def metrics_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             metrics.model_load_failed()
             metrics.rate_limited("/predict")
             metrics.shadow_compared("4", 0.02)
+            metrics.window_looked_up("found")
             body = metrics.render()
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
@@ -115,7 +134,35 @@ def metrics_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> Iterator[Settings]:
+def airflow_port() -> Iterator[int]:
+    """The receiver of metrics, to which an exporter pushes what Airflow does."""
+    over = threading.Event()
+    with MetricsReceiver() as server:
+        port = server.server_port
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in metrics_variables(port).items():
+                patch.setenv(name, value)
+            airflow = WorkingAirflow()
+
+        def work() -> None:
+            while not over.wait(1):
+                airflow.work()
+
+        threads = [threading.Thread(target=each) for each in (server.serve_forever, work)]
+        for thread in threads:
+            thread.start()
+        yield port
+        over.set()
+        threads[1].join()
+        airflow.end()
+        server.shutdown()
+        threads[0].join()
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    tmp_path_factory: pytest.TempPathFactory, metrics_port: int, airflow_port: int
+) -> Iterator[Settings]:
     """A Prometheus that started before there was a service, and then saw it come up."""
     root = copy_of_project(tmp_path_factory.mktemp("watched"))
     nobody = free_port()
@@ -123,7 +170,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> I
         patch.setenv("MLOPS_ROOT", str(root))
         use_free_ports(patch)
         patch.setenv("MLOPS_SERVING__PORT", str(nobody))
+        patch.setenv("MLOPS_SERVERS__AIRFLOW_METRICS_PORT", str(airflow_port))
         settings = load_settings(root)
+        show_to_prometheus(settings, is_up=True)
         start_prometheus(settings)
         try:
             wait_for(settings, 'up{job="service"} == 0')
@@ -131,6 +180,8 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> I
             settings = load_settings(root)
             assert start_prometheus(settings).state == "already running"
             wait_for(settings, "count_over_time(ml_requests_total[1m]) >= 3")
+            wait_for(settings, "count_over_time(airflow_scheduler_heartbeat_total[1m]) >= 3")
+            wait_for(settings, 'ALERTS{alertstate="firing"}')
             yield settings
         finally:
             stop_server("prometheus", settings.run_directory)
@@ -168,10 +219,39 @@ def wait_for(settings: Settings, expression: str, seconds: float = 60) -> list[d
 @needs_prometheus
 @pytest.mark.parametrize("expression", PANELS)
 def test_every_panel_shows_a_series(prometheus: Settings, expression: str) -> None:
-    series = query(prometheus, expression.replace("$__rate_interval", "1m"))
+    series = query(prometheus, as_prometheus_is_asked(expression))
 
     assert series, f"no series: {expression}"
     assert any(not math.isnan(float(one["value"][1])) for one in series)
+
+
+@pytest.mark.slow
+@needs_prometheus
+@pytest.mark.parametrize("asked", VARIABLES)
+def test_every_variable_of_a_dashboard_has_something_to_choose(
+    prometheus: Settings, asked: str
+) -> None:
+    """Grafana's `label_values(series, label)` is this request of Prometheus'."""
+    found = re.fullmatch(r"label_values\((.+), (\w+)\)", asked)
+    assert found is not None
+    parameters = urllib.parse.urlencode({"match[]": found[1]})
+
+    assert api(prometheus, f"label/{found[2]}/values?{parameters}")["data"]
+
+
+@pytest.mark.slow
+@needs_prometheus
+def test_a_chosen_model_is_alone_on_the_panels(prometheus: Settings) -> None:
+    """The main model's series have no label `model`."""
+    asked = 'sum by (model) (ml_requests_total{model=~"${model:raw}"})'
+
+    def shown(choice: str) -> set[str]:
+        found = query(prometheus, asked.replace("${model:raw}", choice))
+        return {each["metric"].get("model", "") for each in found}
+
+    assert shown(".*") == {"", "revenue"}
+    assert shown("revenue") == {"revenue"}
+    assert shown("^$") == {""}
 
 
 @pytest.mark.slow
@@ -222,8 +302,8 @@ def test_the_traffic_of_a_model_is_of_its_own_predictions(prometheus: Settings) 
     main = service_traffic(prometheus, later)
     other = service_traffic(prometheus.model_copy(update={"model": "revenue"}), later)
 
-    assert main.requests[-1] == pytest.approx(5 * other.requests[-1])
-    assert main.errors[-1] == pytest.approx(main.requests[-1] / 5)
+    assert main.requests[-1] == pytest.approx(6 * other.requests[-1])
+    assert main.errors[-1] == pytest.approx(main.requests[-1] / 6)
     assert main.latency[-1] < 10, "a scrape that takes seconds is no prediction"
     assert 100 < other.latency[-1] < 1000
     assert math.isnan(other.errors[-1])

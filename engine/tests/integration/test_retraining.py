@@ -92,7 +92,9 @@ def test_drift_leads_to_a_new_champion_whose_rows_are_the_reference(
     state = json.loads((copied.reports / "drift" / "file.json").read_text())
     assert state["verdict"] == "insufficient"
     assert f"version {champion.version} took the place of version 1" in state["message"]
-    assert 'ml_drift_detected{source="file"}' not in (copied.reports / TEXTFILE).read_text()
+    figures = (copied.reports / TEXTFILE).read_text()
+    assert 'ml_drift_detected{source="file"}' not in figures
+    assert f'ml_data_rows{{kind="gold",source="{trained.contract.dataset}"}}' in figures
     with pytest.raises(NothingToDoError, match="the last verdict is no drift"):
         retrain(copied, trained.contract, "file")
     # Now rows are compared with those that the new champion was trained on: half of them shifted.

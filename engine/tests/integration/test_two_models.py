@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from goldpath.contract import ContractError, load_contract
 from goldpath.jobs.batch.table import predict_batch
 from goldpath.jobs.data.refresh import refresh, refresh_all
+from goldpath.jobs.data.report import write_figures
 from goldpath.jobs.data.versions import list_versions
 from goldpath.jobs.drift.check import check_drift
 from goldpath.jobs.privacy.forgetting import forget
@@ -29,6 +30,7 @@ from goldpath.lake.tables import (
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.sample.customers import write_sample
 from goldpath.serving.api import create_app
+from goldpath.serving.report_metrics import TEXTFILE
 from goldpath.serving.schemas import example_row
 from goldpath.settings import Settings
 
@@ -73,6 +75,20 @@ def test_both_models_learn_from_the_rows_that_are_stored_once(churn: Settings) -
     assert (again.new_batches, again.recomputed) == (0, ())
     assert (again.models[REVENUE].new_batches, again.models[REVENUE].recomputed) == (0, ())
     assert again.models[REVENUE].bronze_rows == again.bronze_rows
+
+
+def test_each_model_leaves_the_figures_of_its_own_tables(churn: Settings) -> None:
+    write_figures(churn, contract_of(churn), refresh_all(churn, contract_of(churn)))
+
+    folder = (churn.reports / TEXTFILE).parent
+    main, other = (
+        (folder / f"{name}.prom").read_text() for name in ("goldpath", f"goldpath-{REVENUE}")
+    )
+    gold = rows_of(churn, gold_table(contract_of(revenue(churn))))
+    assert 'ml_data_rows{kind="gold",source="customer_churn"}' in main
+    assert REVENUE not in main
+    of = f'kind="gold",model="{REVENUE}",source="customer_churn_revenue"'
+    assert f"ml_data_rows{{{of}}} {gold}.0" in other
 
 
 def test_a_layers_table_of_a_further_model_is_its_own_and_bronze_that_of_all(

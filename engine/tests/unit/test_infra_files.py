@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +17,26 @@ from sqlalchemy import make_url
 
 from goldpath.cli.alerts import receive
 from goldpath.services.alerting.receiver import AlertReceiver
+from goldpath.services.otlp.airflow_metrics import KEPT
 from goldpath.serving.monitoring import METRIC_NAMES
 from goldpath.settings import ENVIRONMENT_PREFIX, Settings
 
+from ..dashboard_panels import DASHBOARDS, panels_of, queries_of, variables_of
 from ..locations import PROJECT
 from ..ports import free_port
 
 INFRA = PROJECT / "infra"
 COMPOSE = INFRA / "docker" / "compose.yaml"
-DASHBOARDS = sorted((INFRA / "grafana" / "dashboards").glob("*.json"))
 RULES = sorted((INFRA / "prometheus" / "rules").glob("*.yml"))
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
 METRIC = re.compile(r"\b(ml_[a-z_]+?)(?:_bucket|_count|_sum)?\b(?=[\s{\[)]|$)")
+OF_AIRFLOW = re.compile(r"\bairflow_([a-z_]+?)(?:_total|_milliseconds_(?:count|sum))?\b")
+PROMETHEUS_OWN = {"up", "ALERTS"}
+BOARDS = ("airflow", "business", "data", "drift", "model", "service")
 
 
 def read_yaml(file: Path) -> Any:
     return yaml.safe_load(file.read_text(encoding="utf-8"))
-
-
-def dashboard_queries(file: Path) -> Iterator[str]:
-    for panel in json.loads(file.read_text())["panels"]:
-        yield from (target["expr"] for target in panel["targets"])
 
 
 def alerts() -> list[dict[str, Any]]:
@@ -60,7 +58,7 @@ def checked_out(workflow: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_dashboards_and_alerts_name_only_metrics_that_the_service_exports() -> None:
-    queries = [query for file in DASHBOARDS for query in dashboard_queries(file)]
+    queries = [query for file in DASHBOARDS for query in queries_of(file)]
     queries += [rule["expr"] for rule in alerts()]
 
     named = {name for query in queries for name in METRIC.findall(query)}
@@ -69,12 +67,31 @@ def test_dashboards_and_alerts_name_only_metrics_that_the_service_exports() -> N
     assert named <= set(METRIC_NAMES)
 
 
+def test_dashboards_and_alerts_name_only_metrics_that_airflow_is_told_to_push() -> None:
+    """That Airflow pushes them under these names, test_airflow.py asks Airflow itself."""
+    queries = [query for file in DASHBOARDS for query in queries_of(file)]
+    queries += [rule["expr"] for rule in alerts()]
+    kept = re.compile("|".join(each.replace(r"\.", "_") for each in KEPT))
+
+    named = {name for query in queries for name in OF_AIRFLOW.findall(query)}
+
+    assert "scheduler_heartbeat" in named
+    assert {name for name in named if kept.search(name) is None} == set()
+
+
+def test_dashboards_ask_for_nothing_else() -> None:
+    """What stands before `{` or `[` and is no metric of ours is one of Prometheus' own."""
+    known = re.compile(r"(ml|airflow)_\w+")
+    queries = [query for file in DASHBOARDS for query in queries_of(file)]
+
+    chosen = {name for query in queries for name in re.findall(r"\b(\w+)[{\[]", query)}
+
+    assert {name for name in chosen if known.fullmatch(name) is None} == PROMETHEUS_OWN
+
+
 def test_every_metric_that_the_service_exports_is_on_a_dashboard() -> None:
     shown = {
-        name
-        for file in DASHBOARDS
-        for query in dashboard_queries(file)
-        for name in METRIC.findall(query)
+        name for file in DASHBOARDS for query in queries_of(file) for name in METRIC.findall(query)
     }
 
     assert set(METRIC_NAMES) <= shown
@@ -87,12 +104,11 @@ def test_dashboards_name_the_provisioned_datasource(file: Path) -> None:
         for config in (INFRA / "grafana" / "provisioning" / "datasources").glob("*.yml")
         for source in read_yaml(config)["datasources"]
     }
-    dashboard = json.loads(file.read_text())
+    panels = panels_of(file)
 
-    used = {panel["datasource"]["uid"] for panel in dashboard["panels"]}
-    used |= {
-        target["datasource"]["uid"] for panel in dashboard["panels"] for target in panel["targets"]
-    }
+    used = {panel["datasource"]["uid"] for panel in panels}
+    used |= {target["datasource"]["uid"] for panel in panels for target in panel["targets"]}
+    used |= {each["datasource"]["uid"] for each in variables_of(file) if each["type"] == "query"}
 
     assert used == provisioned == {"prometheus"}
 
@@ -108,12 +124,51 @@ def test_a_dashboard_can_be_provisioned(file: Path) -> None:
         for y in range(position["y"], position["y"] + position["h"])
     ]
 
-    assert dashboard["id"] is None  # a number would be another installation's
-    assert dashboard["uid"]
+    assert dashboard.get("id") is None  # a number would be another installation's
+    assert dashboard["uid"] == f"ml-{file.stem}"
     assert len({panel["id"] for panel in panels}) == len(panels)
-    assert all(panel["title"] and panel["description"] for panel in panels)
+    assert len(panels_of(file)) >= 3
+    assert all(panel["title"] for panel in panels)
+    for panel in panels_of(file):
+        assert panel["description"], panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        assert all(target["legendFormat"] for target in panel["targets"]), panel["title"]
     assert len(cells) == len(set(cells)), "panels overlap"
     assert max(x for x, _ in cells) < 24
+
+
+def test_there_is_a_dashboard_for_each_question() -> None:
+    assert tuple(file.stem for file in DASHBOARDS) == BOARDS
+
+
+def test_every_panel_is_linked_to_its_part_of_the_runbooks_and_every_alert_is_on_a_panel() -> None:
+    text = (PROJECT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    sections = {
+        re.sub(r"[^a-z0-9 -]", "", line.lstrip("#").strip().lower()).replace(" ", "-")
+        for line in text.splitlines()
+        if line.startswith("#")
+    }
+    linked: set[str] = set()
+    for file in DASHBOARDS:
+        for panel in panels_of(file):
+            (link,) = panel["links"]
+            address, _, section = link["url"].partition("#")
+            assert address == "${runbooks}/docs/monitoring.md", panel["title"]
+            assert section in sections, f"{file.stem}: {panel['title']}"
+            linked.add(section)
+
+    assert {rule["alert"].lower() for rule in alerts()} <= linked
+
+
+@pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
+def test_what_can_be_chosen_is_asked_for_and_the_other_way_round(file: Path) -> None:
+    offered = {each["name"] for each in variables_of(file)} - {"runbooks"}
+    grafana_own = {"__rate_interval"}
+
+    queries = " ".join(queries_of(file))
+    asked = set(re.findall(r"\$\{?(\w+)", queries)) - grafana_own
+
+    assert asked == offered
 
 
 def test_dashboards_are_mounted_where_grafana_looks_for_them() -> None:

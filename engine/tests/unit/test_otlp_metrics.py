@@ -6,18 +6,16 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from goldpath.services.otlp.airflow_metrics import SWITCHES, go_elsewhere, metrics_variables
 from goldpath.services.otlp.figures import STALE_SECONDS, Figures
 from goldpath.services.otlp.receiver import MetricsReceiver
+
+from ..pushed_metrics import a_process
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 
@@ -31,13 +29,6 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[MetricsReceiver]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
-
-
-def a_process() -> MeterProvider:
-    """What Airflow makes in each of its processes."""
-    reader = PeriodicExportingMetricReader(OTLPMetricExporter())
-    views = [View(instrument_name="*.failed", aggregation=ExponentialBucketHistogramAggregation())]
-    return MeterProvider([reader], views=views)
 
 
 def shown(receiver: MetricsReceiver) -> dict[str, dict[str, float]]:

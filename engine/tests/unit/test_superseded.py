@@ -10,13 +10,16 @@ from goldpath.errors import NothingToDoError
 from goldpath.jobs.drift.superseded import supersede_verdicts
 from goldpath.jobs.retraining.admission import require_about, standing_verdict
 from goldpath.model_version import ModelVersion
+from goldpath.serving.report_metrics import TEXTFILE
 
 
 def alarm(reports: Path) -> Path:
     """A verdict of drift on version 1."""
     file = reports / "drift" / "service.json"
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"verdict": "drift", "model_version": "1", "columns": []}))
+    column = {"name": "charges", "effect": 0.5, "limit": 0.1, "weight": 2.0}
+    said = {"columns": [column], "moved_and_matters": [column]}
+    file.write_text(json.dumps({"verdict": "drift", "model_version": "1", **said}))
     return file
 
 
@@ -28,6 +31,8 @@ def test_an_alarm_about_another_version_ends(tmp_path: Path) -> None:
 
     supersede_verdicts(tmp_path, "churn", "2")
     assert json.loads(file.read_text())["verdict"] == "insufficient"
+    figures = (tmp_path / TEXTFILE).read_text()
+    assert "ml_drift_column" not in figures, "its columns were compared with the former's rows"
 
 
 def test_an_alarm_about_the_same_number_of_another_model_ends(tmp_path: Path) -> None:

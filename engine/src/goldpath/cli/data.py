@@ -53,16 +53,22 @@ def refresh(
         raise typer.BadParameter(f"--to {end:%Y-%m-%d} is not after --from {start:%Y-%m-%d}")
     from goldpath.contract import load_contract
     from goldpath.jobs.data.refresh import refresh_all, refresh_source_alone
+    from goldpath.jobs.data.report import write_figures, write_source_figures
     from goldpath.presentation import show
     from goldpath.settings import load_settings
+    from goldpath.source_contract import load_sources
 
     settings = load_settings()
     contract = load_contract(settings.root)
     period = _day(start), _day(end)
     if only and only != contract.base:
-        show(refresh_source_alone(settings, contract, only, *period), as_json)
+        alone = refresh_source_alone(settings, contract, only, *period)
+        sources = {each.dataset: each for each in load_sources(settings.root, contract.base)}
+        write_source_figures(settings, sources[only], alone)
+        show(alone, as_json)
         return
     result = refresh_all(settings, contract, *period, further_sources=not only)
+    write_figures(settings, contract, result)
     show(result if as_json else for_people(result), as_json)
 
 

@@ -1,4 +1,4 @@
-"""The figures that drift checks, training and labels leave in files, as Prometheus metrics."""
+"""The figures that refreshes, drift checks, training and labels leave, as Prometheus metrics."""
 
 import json
 import math
@@ -14,9 +14,13 @@ from prometheus_client.registry import Collector
 TEXTFILE = "prometheus/goldpath.prom"
 """Among the reports: the figures for Prometheus' node exporter, where no service shows them."""
 
+SOURCE_FIGURES = "data-sources"
+"""Among the reports: a file for each source of the lake. A model's name, which is a folder there,
+has no hyphen."""
+
 
 class ReportCollector(Collector):
-    """Reads `drift/SOURCE.json`, `training.json` and `feedback.json` at each scrape.
+    """Reads the reports of sources, drift checks, training and labels at each scrape.
 
     They are written by other processes: a file that is missing, half written or of another form
     is absent from the metrics.
@@ -40,6 +44,7 @@ class ReportCollector(Collector):
             yield family
 
     def _families(self) -> Iterator[Metric]:
+        yield from _of_sources(self.folder / SOURCE_FIGURES)
         yield from _of_drift(self.folder / "drift")
         training = read_json(self.folder / "training.json")
         value = _number(training.get("value"))
@@ -90,6 +95,44 @@ def write_textfile(folder: Path, model: str = "") -> None:
     write_to_textfile(str(file), registry)
 
 
+def _of_sources(folder: Path) -> Iterator[Metric]:
+    """What the last refresh of each source of the lake counted."""
+    rows = GaugeMetricFamily(
+        "ml_data_rows",
+        "Rows of a source by what became of them; bronze is all of them.",
+        labels=["source", "kind"],
+    )
+    broken = GaugeMetricFamily(
+        "ml_data_source_broken",
+        "1 where the last refresh could not read the source.",
+        labels=["source"],
+    )
+    refreshed = GaugeMetricFamily(
+        "ml_data_refreshed_timestamp_seconds",
+        "When a refresh of the source last ended well.",
+        labels=["source"],
+    )
+    newest = GaugeMetricFamily(
+        "ml_data_newest_event_timestamp_seconds",
+        "The newest event time of the source's rows.",
+        labels=["source"],
+    )
+    for file in sorted(folder.glob("*.json")):
+        figures, name = read_json(file), file.stem
+        counts = figures.get("rows")
+        for kind, count in counts.items() if isinstance(counts, dict) else ():
+            number = _number(count)
+            if number is not None:
+                rows.add_metric([name, str(kind)], number)
+        if "fault" in figures:
+            broken.add_metric([name], 1.0 if figures["fault"] else 0.0)
+        for family, field in ((refreshed, "refreshed_at"), (newest, "newest_event")):
+            time = _timestamp(figures.get(field))
+            if time is not None:
+                family.add_metric([name], time)
+    yield from (family for family in (rows, broken, refreshed, newest) if family.samples)
+
+
 SOURCES = ("batch", "file", "service", "table")
 """Of a drift check; other files of the folder are none of its."""
 
@@ -103,6 +146,11 @@ def _of_drift(folder: Path) -> Iterator[Metric]:
     detected = family("ml_drift_detected", "1 where the last check of the source found drift.")
     effects = family("ml_drift_column_effect", "Size of each column's shift.", "column")
     limits = family("ml_drift_column_limit", "Shift from which on a column counts.", "column")
+    weights = family(
+        "ml_drift_column_weight",
+        "Each column's shift, in multiples of its limit, times its share of the importance.",
+        "column",
+    )
     checked = family("ml_drift_checked_timestamp_seconds", "When drift was last checked.")
     judged = family(
         "ml_drift_judged_timestamp_seconds",
@@ -146,9 +194,13 @@ def _of_drift(folder: Path) -> Iterator[Metric]:
                 value = _number(column.get(name))
                 if value is not None:
                     metric.add_metric([source, str(column.get("name"))], value)
+        for column in _mappings(drift.get("moved_and_matters")):
+            value = _number(column.get("weight"))
+            if value is not None:
+                weights.add_metric([source, str(column.get("name"))], value)
     families = (
-        detected, effects, limits, checked, judged, unjudged, rows, starts, seen, estimates,
-        expected,
+        detected, effects, limits, weights, checked, judged, unjudged, rows, starts, seen,
+        estimates, expected,
     )  # fmt: skip
     yield from (each for each in families if each.samples)
 

@@ -147,8 +147,10 @@ def read_lake_state(
             key=lambda record: record.subject,
         ),
         reasons=commonest_reasons(lakehouse, contract),
-        newest_event=_newest(lakehouse, layers["gold"], EVENT_TIME) if contract.has_time else None,
-        newest_ingestion=_newest(lakehouse, layers["bronze"], INGESTED_AT),
+        newest_event=newest_time(lakehouse, layers["gold"], EVENT_TIME)
+        if contract.has_time
+        else None,
+        newest_ingestion=newest_time(lakehouse, layers["bronze"], INGESTED_AT),
         training_runs=tuple(tag for tag in tags if tag.startswith("train-")),
         columns=summarise_columns(lakehouse, gold, contract),
         sources=tuple(_source_state(lakehouse, each) for each in sources),
@@ -166,15 +168,16 @@ def _source_state(lakehouse: Lakehouse, contract: SourceContract) -> SourceState
         deliveries=len(read_records(lakehouse, contract, "bronze")),
         intervals=source_account(lakehouse, contract),
         reasons=commonest_reasons(lakehouse, contract) if is_made else {},
-        newest_event=_newest(lakehouse, silver, EVENT_TIME) if is_made else None,
+        newest_event=newest_time(lakehouse, silver, EVENT_TIME) if is_made else None,
         newest_ingestion=(
-            _newest(lakehouse, bronze, INGESTED_AT) if lakehouse.exists(bronze) else None
+            newest_time(lakehouse, bronze, INGESTED_AT) if lakehouse.exists(bronze) else None
         ),
         fault=noted_fault(lakehouse, contract),
     )
 
 
-def _newest(lakehouse: Lakehouse, table: TableName, column: str) -> datetime | None:
+def newest_time(lakehouse: Lakehouse, table: TableName, column: str) -> datetime | None:
+    """The newest time in a column of a table; None where it has no row."""
     rows = lakehouse.read(table)
     newest: datetime | None = lakehouse.collect(rows.aggregate(newest=rows[column].max()))[
         "newest"

@@ -1,16 +1,29 @@
-"""`make data-report`: the data page as a file, and what it counts."""
+"""The data page as a file (`make data-report`), and the figures that each refresh leaves."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from goldpath.contract import Contract
+from goldpath.contract import EVENT_TIME, Contract
 from goldpath.features.learned import learned_contract
-from goldpath.jobs.data.lake_state import read_lake_state
+from goldpath.jobs.data.lake_state import newest_time, read_lake_state
 from goldpath.jobs.data.page import render_page
+from goldpath.jobs.every_model import further_contracts
 from goldpath.lake.connection import open_lakehouse
+from goldpath.lake.lakehouse import LakehouseError, TableName
+from goldpath.lake.tables import gold_table, silver_table
+from goldpath.presentation import step
 from goldpath.privacy.erasure import uses_rows
-from goldpath.reports import write_text
+from goldpath.reports import write_report, write_text
+from goldpath.serving.report_metrics import SOURCE_FIGURES, read_json, write_textfile
 from goldpath.settings import Settings
-from goldpath.source_contract import load_sources
+from goldpath.source_contract import SourceContract, load_sources
+
+if TYPE_CHECKING:
+    from goldpath.jobs.data.refresh import DataResult
+    from goldpath.jobs.data.source_tables import SourceResult
 
 PAGE = "data.html"
 
@@ -68,3 +81,85 @@ def write_data_report(settings: Settings, contract: Contract) -> DataReport:
         sources={source.name: source.silver_rows for source in state.sources},
         broken_sources={source.name: source.fault for source in state.sources if source.fault},
     )
+
+
+def write_figures(settings: Settings, contract: Contract, result: "DataResult") -> None:
+    """Leave what a refresh counted as `reports/data-sources/NAME.json`, which `/metrics` shows.
+
+    A source that is broken keeps the figures of its last refresh that ended well, and says so. The
+    files of sources that the project no longer has are deleted.
+
+    Args:
+        settings: Those of the model that was refreshed.
+        contract: Its contract.
+        result: Of it and, for a main model, of each further one.
+    """
+    with _refresh_is_done():
+        _write_model(settings, contract, result)
+        for own, its in further_contracts(settings) if result.models else ():
+            _write_model(own, its, result.models[own.model])
+
+
+def write_source_figures(
+    settings: Settings, contract: SourceContract, result: "SourceResult"
+) -> None:
+    """The same after a further source alone was refreshed."""
+    with _refresh_is_done():
+        _write(settings, contract.dataset, silver_table(contract), result)
+        write_textfile(settings.reports, settings.model)
+
+
+@contextmanager
+def _refresh_is_done() -> Iterator[None]:
+    """Figures that cannot be written are said; the tables are up to date without them."""
+    try:
+        yield
+    except (OSError, LakehouseError) as error:
+        step(f"WARNING: Prometheus is not told what this refresh counted: {error}")
+
+
+def _write_model(settings: Settings, contract: Contract, result: "DataResult") -> None:
+    """A model's own table, and the further sources with the main model's."""
+    folder = settings.reports / SOURCE_FIGURES
+    sources = () if settings.model else load_sources(settings.root, contract.base)
+    known = {contract.dataset, *(each.dataset for each in sources)}
+    for gone in [file for file in folder.glob("*.json") if file.stem not in known]:
+        gone.unlink(missing_ok=True)
+    table = gold_table(contract) if contract.has_time else None
+    gold = {"gold": result.silver_rows - result.left_out_rows}
+    _write(settings, contract.dataset, table, result, gold)
+    for each in sources:
+        if each.dataset in result.sources:
+            _write(settings, each.dataset, silver_table(each), result.sources[each.dataset])
+        elif fault := result.broken_sources.get(each.dataset):
+            file = folder / f"{each.dataset}.json"
+            write_report(file, {**read_json(file), "fault": fault})
+    write_textfile(settings.reports, settings.model)
+
+
+def _write(
+    settings: Settings,
+    name: str,
+    table: TableName | None,
+    result: "DataResult | SourceResult",
+    more: Mapping[str, int] | None = None,
+) -> None:
+    file = settings.reports / SOURCE_FIGURES / f"{name}.json"
+    before = read_json(file)
+    values: dict[str, Any] = {
+        "refreshed_at": datetime.now(UTC).isoformat(),
+        "newest_event": before.get("newest_event"),
+        "rows": {
+            "bronze": result.bronze_rows,
+            "silver": result.silver_rows,
+            "quarantined": result.quarantined_rows,
+            "duplicate": result.duplicate_rows,
+            **(more or {}),
+        },
+        "fault": "",
+    }
+    # Of what was not made anew the newest event is known, and on AWS a query costs money.
+    if table is not None and (result.recomputed or "newest_event" not in before):
+        newest = newest_time(open_lakehouse(settings), table, EVENT_TIME)
+        values["newest_event"] = newest.replace(tzinfo=UTC).isoformat() if newest else None
+    write_report(file, values)

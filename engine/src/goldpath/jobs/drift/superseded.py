@@ -12,6 +12,14 @@ from goldpath.presentation import step
 from goldpath.reports import write_report
 from goldpath.serving.report_metrics import SOURCES, read_json, write_textfile
 
+GONE: Mapping[str, Any] = {
+    "columns": [],
+    "moved_and_matters": [],
+    "estimate": None,
+    "nothing_compared": None,
+}
+"""What was said of the former champion's rows beside the verdict."""
+
 Champion = tuple[str, str]
 """The registered model, and its version."""
 
@@ -42,8 +50,7 @@ def _supersede(reports: Path, champion: Champion, model: str) -> None:
         file = reports / "drift" / f"{source}.json"
         state = read_json(file)
         if _is_superseded(state, champion):
-            gone: dict[str, Any] = {"columns": [], "estimate": None, "nothing_compared": None}
-            write_report(file, {**state, **_no_verdict(state, champion[1]), **gone})
+            write_report(file, {**state, **_no_verdict(state, champion[1]), **GONE})
             changed = True
     file = reports / "feedback.json"
     feedback = read_json(file)

@@ -11,6 +11,7 @@ from goldpath.contract import Contract
 from goldpath.errors import CheckFailedError, ProjectError
 from goldpath.features.learned import learned_contract
 from goldpath.jobs.data.refresh import refresh
+from goldpath.jobs.data.report import write_figures
 from goldpath.jobs.retraining.admission import (
     Reason,
     Verdict,
@@ -183,6 +184,7 @@ def _admit(
             require_pause(settings.monitoring.retrain, ledger.read_ended(), now)
         step(f"retrain: {verdict.message}")
         data = refresh(settings, contract)
+        write_figures(settings, contract, data)
         learned = learned_contract(settings, contract)
         new_rows = require_labelled_rows(settings, learned, champion, data)
     except ProjectError as refusal:
