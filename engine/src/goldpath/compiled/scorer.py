@@ -80,9 +80,15 @@ class CompiledModel:
         if not classes:
             values = probabilities[:, 0].tolist()
             return Predictions(values, None, values)
-        best = rule_of(self.contract).labels(probabilities)
-        chosen = scores_of(probabilities, best)
-        return Predictions([classes[at] for at in best.tolist()], probabilities, chosen.tolist())
+        rule = rule_of(self.contract)
+        lines = rule.lines_of(rows)
+        best = rule.labels(probabilities, lines)
+        return Predictions(
+            [classes[at] for at in best.tolist()],
+            probabilities,
+            scores_of(probabilities, best).tolist(),
+            None if lines is None else lines.tolist(),
+        )
 
     def answers(self, numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Probabilities by the form's classes, or values: shape (rows, outputs)."""

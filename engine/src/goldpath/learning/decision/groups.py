@@ -1,0 +1,282 @@
+"""Thresholds by group, at which a rate is alike in all groups of a column.
+
+Hardt, Price and Srebro (2016), *Equality of opportunity in supervised learning*, choose thresholds
+of a fitted score by group. Theirs may be drawn at random between two, which equals rates exactly
+(so does fairlearn's `ThresholdOptimizer`); the same row would then be decided now one way, now
+another. Here each group has one threshold, and rates are alike within a tolerance.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from goldpath.contract import Contract, Feature, GroupThresholds
+from goldpath.errors import NotEnoughDataError
+from goldpath.learning.decision.threshold import TRUE
+from goldpath.learning.decision.worth import Worth, threshold_candidates, worth_of_decisions
+from goldpath.learning.metric import Metric
+from goldpath.presentation import step
+from goldpath.project import ProjectDefinitionError
+from goldpath.settings.decision import GroupSettings, without
+from goldpath.settings.section import file_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROUNDS = 3
+"""How often each group's threshold is moved within the tolerance, while the metric rises."""
+LEVELS = 200
+"""How many rates are tried that all groups may have."""
+ROUNDING = 1e-12
+RATES = {"equal_opportunity": "true positive rate", "demographic_parity": "selection rate"}
+FALSE = "false"
+
+
+@dataclass(frozen=True)
+class _Group:
+    """One group with enough rows.
+
+    Attributes:
+        rows: Which ones, shape (all rows,).
+        lines: Thresholds that are tried, the least first.
+        rates: The group's rate at each of them.
+    """
+
+    rows: np.ndarray
+    lines: np.ndarray
+    rates: np.ndarray
+
+    @classmethod
+    def of(cls, rows: np.ndarray, counted: np.ndarray, scores: np.ndarray, common: float) -> "_Group":
+        """A group whose rate is counted on some of its rows."""
+        of_rate = np.sort(scores[rows & counted])
+        lines = np.unique([*threshold_candidates(scores[rows], of_rate), common])
+        above = len(of_rate) - np.searchsorted(of_rate, lines, side="right")
+        return cls(rows, lines, above / len(of_rate))
+
+    def nearest(self, rate: float) -> int:
+        """The place of the threshold whose rate is nearest."""
+        return int(np.argmin(np.abs(self.rates - rate)))
+
+
+def can_group(contract: Contract, column: str) -> bool:
+    """Whether the values of a column may be groups: a category or boolean that is sent."""
+    feature = contract.by_name.get(column)
+    return feature is not None and not feature.is_computed and feature.type in ("category", "boolean")
+
+
+def require_groups(contract: Contract, groups: GroupSettings) -> None:
+    """Refuse groups that no row would have.
+
+    Raises:
+        ProjectDefinitionError: If the target has not two classes, or the column is no feature that
+            a request sends, or of no kind that has groups.
+    """
+    file, column = file_of("decision", contract.model), contract.target.column
+    if not contract.is_binary:
+        raise ProjectDefinitionError(
+            f"{file}: decision.groups is for a target of two classes; {column} has "
+            f"{len(contract.target.classes) or 'no'} classes",
+            without("groups", contract.model),
+        )
+    if can_group(contract, groups.column):
+        return
+    feature = contract.by_name.get(groups.column)
+    wrong = "no feature of config/project.yaml"
+    if feature is not None:
+        wrong = "computed, and no request sends it" if feature.is_computed else f"a {feature.type}"
+    fitting = [each.name for each in contract.features if can_group(contract, each.name)]
+    raise ProjectDefinitionError(
+        f"{file}: decision.groups.column={groups.column!r} is {wrong}; groups are the values of a "
+        "category or boolean that each request sends",
+        f"name one of {', '.join(fitting)}" if fitting else without("groups", contract.model),
+    )
+
+
+def names_of(values: Iterable[Any], feature: Feature) -> np.ndarray:
+    """The group of each row as a contract writes it; None of a row without a value."""
+    if feature.type == "boolean":
+        known: Mapping[Any, str] = {True: TRUE, False: FALSE}
+        return np.array([known.get(value) for value in values], dtype=object)
+    return np.array([each if isinstance(each, str) else None for each in values], dtype=object)
+
+
+def counted_rows(criterion: str, positive: np.ndarray) -> np.ndarray:
+    """The rows on which a criterion's rate is counted.
+
+    Args:
+        criterion: Of the settings.
+        positive: Whether each row's true class is the positive one.
+    """
+    return positive if criterion == "equal_opportunity" else np.ones(len(positive), dtype=bool)
+
+
+def group_thresholds(
+    contract: Contract,
+    groups: GroupSettings,
+    common: float,
+    metric: Metric | None,
+    truth: np.ndarray,
+    scores: np.ndarray,
+    rows: "pd.DataFrame",
+) -> GroupThresholds:
+    """The thresholds that are best for the metric of those at which the rate is alike.
+
+    Where it is alike at the common threshold, no group gets one of its own.
+
+    Args:
+        contract: Names the classes, and what the column may hold.
+        groups: What is to be alike, and how much.
+        common: The threshold of all rows without groups.
+        metric: What it was tuned for; None: it is fixed, and the groups' rates are brought to that
+            of all of them together.
+        truth: The target, shape (rows,).
+        scores: P(positive) by models that did not see the row, shape (rows,).
+        rows: The rows, with the column.
+
+    Raises:
+        NotEnoughDataError: If no thresholds bring the rates within the tolerance.
+    """
+    names = names_of(rows[groups.column].tolist(), contract.by_name[groups.column])
+    counted = counted_rows(groups.criterion, truth.astype(str) == contract.target.positive)
+    known = sorted({name for name in names if name is not None})
+    sizes = {name: int((counted & (names == name)).sum()) for name in known}
+    small = {name: size for name, size in sizes.items() if size < groups.minimum_rows}
+    found = {
+        name: _Group.of(names == name, counted, scores, common)
+        for name in known
+        if name not in small
+    }
+    lines: dict[str, float] = {}
+    gaps = None
+    if len(found) > 1:
+        start = [int(np.searchsorted(each.lines, common)) for each in found.values()]
+        before = after = _gap(list(found.values()), start)
+        if before > groups.tolerance:
+            worth = None
+            if metric is not None:
+                probabilities = np.column_stack([1 - scores, scores])
+                worth = worth_of_decisions(contract, metric, truth, probabilities, rows)
+            members = list(found.values())
+            together = np.any([each.rows for each in members], axis=0) & counted
+            level = float((scores[together] > common).mean())
+            places = _best(members, groups.tolerance, scores, common, level, worth)
+            if places is None:
+                raise _nothing_alike(contract, groups, before)
+            after = _gap(members, places)
+            lines = {
+                name: float(each.lines[place])
+                for (name, each), place in zip(found.items(), places, strict=True)
+            }
+        gaps = before, after
+    name = "" if metric is None else metric.name
+    parts = (groups.column, groups.criterion, groups.tolerance)
+    result = GroupThresholds(*parts, lines, small, gaps, name)
+    step(described(result, common, int((names == None).sum())))  # noqa: E711  of each row
+    return result
+
+
+def described(groups: GroupThresholds, common: float, missing: int = 0) -> str:
+    """What a version decides by group, as a sentence.
+
+    Args:
+        groups: The version's.
+        common: The threshold of all other rows.
+        missing: Rows of the tuning that have no value.
+    """
+    rate, column = RATES[groups.criterion], groups.column
+    few = ", ".join(f"{name} ({rows})" for name, rows in groups.small.items())
+    kept = f"; too few rows for a threshold of their own: {few}" if few else ""
+    kept += f"; {missing} rows without a value of it have the common one" if missing else ""
+    if groups.gaps is None:
+        return f"no thresholds by {column}: fewer than two groups have enough rows{kept}"
+    if not groups.thresholds:
+        return (
+            f"no thresholds by {column}: at {common:.4g} the {rate} differs by "
+            f"{groups.gaps[0]:.3f}, at most {groups.tolerance:g} is asked for{kept}"
+        )
+    lines = ", ".join(f"{name} {line:.4g}" for name, line in groups.thresholds.items())
+    return (
+        f"thresholds by {column}: {lines}, others {common:.4g}; the {rate} differs by "
+        f"{groups.gaps[1]:.3f} on the rows that they were found on, with one threshold by "
+        f"{groups.gaps[0]:.3f}{kept}"
+    )
+
+
+def meaning(groups: GroupThresholds) -> str:
+    """What it is to decide by group, in plain words."""
+    return (
+        f"Different people are held to different thresholds by {groups.column}: two with the same "
+        "score may be decided differently because of it, and it must be known of whoever is "
+        "decided about. Whether law and ethics allow that here is not for a model to say: ask "
+        "before it is used"
+    )
+
+
+def _best(
+    groups: list[_Group],
+    tolerance: float,
+    scores: np.ndarray,
+    common: float,
+    level: float,
+    worth: Worth | None,
+) -> list[int] | None:
+    """The places of the best thresholds; None where none are within the tolerance.
+
+    Args:
+        groups: With enough rows.
+        tolerance: How far their rates may lie apart.
+        scores: Of all rows.
+        common: The threshold of the rows of no such group.
+        level: The rate of all groups together at the common threshold. Of equally good ones the
+            nearest is kept.
+        worth: What is maximised; None: nothing, and the groups are brought to this rate.
+    """
+    if worth is None:
+        places = [each.nearest(level) for each in groups]
+        return places if _gap(groups, places) <= tolerance + ROUNDING else None
+
+    def value(places: list[int]) -> float:
+        decided = scores > common
+        for each, place in zip(groups, places, strict=True):
+            decided[each.rows] = scores[each.rows] > each.lines[place]
+        found = worth(decided.astype(np.intp))
+        return found if np.isfinite(found) else -np.inf
+
+    best, found = None, -np.inf
+    levels = np.unique(np.concatenate([each.rates for each in groups]))
+    levels = levels[np.linspace(0, len(levels) - 1, min(LEVELS, len(levels))).astype(int)]
+    for rate in sorted({level, *levels.tolist()}, key=lambda each: abs(each - level)):
+        places = [each.nearest(rate) for each in groups]
+        if _gap(groups, places) <= tolerance + ROUNDING and (here := value(places)) > found:
+            best, found = places, here
+    for _ in range(ROUNDS if best else 0):
+        before = found
+        for at, each in enumerate(groups):
+            for place in range(len(each.lines)):
+                places = [*best[:at], place, *best[at + 1 :]]  # type: ignore[index]
+                alike = _gap(groups, places) <= tolerance + ROUNDING
+                if alike and (here := value(places)) > found:
+                    best, found = places, here
+        if found == before:
+            break
+    return best
+
+
+def _gap(groups: list[_Group], places: list[int]) -> float:
+    """The largest difference of the rate between two groups."""
+    rates = [float(each.rates[place]) for each, place in zip(groups, places, strict=True)]
+    return max(rates) - min(rates)
+
+
+def _nothing_alike(
+    contract: Contract, groups: GroupSettings, before: float
+) -> NotEnoughDataError:
+    return NotEnoughDataError(
+        f"decision.groups: no thresholds by {groups.column} bring the {RATES[groups.criterion]} of "
+        f"its groups within {groups.tolerance:g} (one threshold: {before:.3f})",
+        f"raise decision.groups.tolerance or minimum_rows in {file_of('decision', contract.model)}, "
+        "or bring more rows: make data",
+    )
