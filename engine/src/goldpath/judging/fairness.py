@@ -124,22 +124,17 @@ def check_group_thresholds(evidence: Evidence) -> ValidationResult | None:
     column = groups.column
     names = names_of(evidence.rows[column].tolist(), evidence.contract.by_name[column])
     before = _with_one_threshold(evidence, common)
-    status, said, gaps = ValidationStatus.PASSED, described(groups, common), []
-    if groups.thresholds:
-        gaps = _gaps_of_rate(evidence, names)
-        if not gaps:
-            said = f"too few rows of two groups to say how they differ; {said}"
-        else:
-            said = f"{max(gaps, key=_width)}; {_cost(evidence, before)}; {said}"
-    if groups.thresholds:
-        said = f"{said}. {meaning(groups)}"
-    if groups.gaps is None or (groups.thresholds and not gaps):
-        status = ValidationStatus.WARNING
-    elif any(gap.interval[0] > groups.tolerance for gap in gaps):
-        status = ValidationStatus.WARNING
+    gaps = _gaps_of_rate(evidence, names) if groups.thresholds else []
+    said = described(groups, common)
+    if gaps:
+        said = f"{max(gaps, key=_width)}; {_cost(evidence, before)}; {said}. {meaning(groups)}"
+    elif groups.thresholds:
+        said = f"too few rows of two groups to say how they differ; {said}. {meaning(groups)}"
+    is_unknown = groups.gaps is None or bool(groups.thresholds and not gaps)
+    is_wide = any(gap.interval[0] > groups.tolerance for gap in gaps)
     return ValidationResult(
         GROUPS_CHECK,
-        status,
+        ValidationStatus.WARNING if is_unknown or is_wide else ValidationStatus.PASSED,
         said,
         score=max(map(_width, gaps), default=None),
         threshold=groups.tolerance,

@@ -172,7 +172,9 @@ class Scorer:
         predictions = [
             self.answers.item(
                 prediction=row.value,
-                **dict(zip(beside.names, beside.of_row(row.value, row.score, row.line), strict=True)),
+                **dict(
+                    zip(beside.names, beside.of_row(row.value, row.score, row.line), strict=True)
+                ),
                 probabilities=row.probabilities,
                 prediction_id=each,
                 **more,

@@ -214,9 +214,7 @@ def chosen_decision(
         metric = None
         if decision.tune_for:
             metric = metric_named(decision.tune_for, definitions, contract, "decision.tune_for")
-        found = group_thresholds(
-            contract, decision.groups, threshold, metric, truth, scores, rows
-        )
+        found = group_thresholds(contract, decision.groups, threshold, metric, truth, scores, rows)
         return Decided(threshold, groups=found)
     band = decision.unsure
     if threshold is None or band is None:
@@ -262,7 +260,9 @@ def chosen_threshold(
     worth = worth_of_decisions(contract, metric, truth, probabilities, rows)
     best, found = None, -np.inf
     # The nearest to one half first: of equal ones it is kept.
-    for threshold in sorted([0.5, *threshold_candidates(scores, scores)], key=lambda each: abs(each - 0.5)):
+    for threshold in sorted(
+        [0.5, *threshold_candidates(scores, scores)], key=lambda each: abs(each - 0.5)
+    ):
         value = worth(DecisionRule(threshold).labels(probabilities))
         if np.isfinite(value) and value > found:
             best, found = threshold, value

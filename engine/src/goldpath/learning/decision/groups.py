@@ -7,7 +7,7 @@ another. Here each group has one threshold, and rates are alike within a toleran
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,19 +42,23 @@ class _Group:
         rows: Which ones, shape (all rows,).
         lines: Thresholds that are tried, the least first.
         rates: The group's rate at each of them.
+        counted: The number of rows that it is a rate of.
     """
 
     rows: np.ndarray
     lines: np.ndarray
     rates: np.ndarray
+    counted: int
 
     @classmethod
-    def of(cls, rows: np.ndarray, counted: np.ndarray, scores: np.ndarray, common: float) -> "_Group":
+    def of(
+        cls, rows: np.ndarray, counted: np.ndarray, scores: np.ndarray, common: float
+    ) -> "_Group":
         """A group whose rate is counted on some of its rows."""
         of_rate = np.sort(scores[rows & counted])
         lines = np.unique([*threshold_candidates(scores[rows], of_rate), common])
         above = len(of_rate) - np.searchsorted(of_rate, lines, side="right")
-        return cls(rows, lines, above / len(of_rate))
+        return cls(rows, lines, above / len(of_rate), len(of_rate))
 
     def nearest(self, rate: float) -> int:
         """The place of the threshold whose rate is nearest."""
@@ -64,7 +68,9 @@ class _Group:
 def can_group(contract: Contract, column: str) -> bool:
     """Whether the values of a column may be groups: a category or boolean that is sent."""
     feature = contract.by_name.get(column)
-    return feature is not None and not feature.is_computed and feature.type in ("category", "boolean")
+    return (
+        feature is not None and not feature.is_computed and feature.type in ("category", "boolean")
+    )
 
 
 def require_groups(contract: Contract, groups: GroupSettings) -> None:
@@ -143,39 +149,33 @@ def group_thresholds(
     counted = counted_rows(groups.criterion, truth.astype(str) == contract.target.positive)
     known = sorted({name for name in names if name is not None})
     sizes = {name: int((counted & (names == name)).sum()) for name in known}
-    small = {name: size for name, size in sizes.items() if size < groups.minimum_rows}
-    found = {
-        name: _Group.of(names == name, counted, scores, common)
-        for name in known
-        if name not in small
-    }
-    lines: dict[str, float] = {}
-    gaps = None
-    if len(found) > 1:
-        start = [int(np.searchsorted(each.lines, common)) for each in found.values()]
-        before = after = _gap(list(found.values()), start)
+    large = [name for name in known if sizes[name] >= groups.minimum_rows]
+    members = [_Group.of(names == name, counted, scores, common) for name in large]
+    found = GroupThresholds(
+        groups.column,
+        groups.criterion,
+        groups.tolerance,
+        thresholds={},
+        small={name: size for name, size in sizes.items() if name not in large},
+        metric="" if metric is None else metric.name,
+    )
+    if len(members) > 1:
+        start = [int(np.searchsorted(each.lines, common)) for each in members]
+        before = after = _gap(members, start)
         if before > groups.tolerance:
             worth = None
             if metric is not None:
                 probabilities = np.column_stack([1 - scores, scores])
                 worth = worth_of_decisions(contract, metric, truth, probabilities, rows)
-            members = list(found.values())
-            together = np.any([each.rows for each in members], axis=0) & counted
-            level = float((scores[together] > common).mean())
-            places = _best(members, groups.tolerance, scores, common, level, worth)
+            places = _best(members, groups.tolerance, scores, common, worth)
             if places is None:
                 raise _nothing_alike(contract, groups, before)
             after = _gap(members, places)
-            lines = {
-                name: float(each.lines[place])
-                for (name, each), place in zip(found.items(), places, strict=True)
-            }
-        gaps = before, after
-    name = "" if metric is None else metric.name
-    parts = (groups.column, groups.criterion, groups.tolerance)
-    result = GroupThresholds(*parts, lines, small, gaps, name)
-    step(described(result, common, int((names == None).sum())))  # noqa: E711  of each row
-    return result
+            lines = [float(each.lines[at]) for each, at in zip(members, places, strict=True)]
+            found = replace(found, thresholds=dict(zip(large, lines, strict=True)))
+        found = replace(found, gaps=(before, after))
+    step(described(found, common, missing=sum(name is None for name in names)))
+    return found
 
 
 def described(groups: GroupThresholds, common: float, missing: int = 0) -> str:
@@ -220,49 +220,51 @@ def _best(
     tolerance: float,
     scores: np.ndarray,
     common: float,
-    level: float,
     worth: Worth | None,
 ) -> list[int] | None:
     """The places of the best thresholds; None where none are within the tolerance.
+
+    Every rate that all groups may have is tried, that of all together at the common threshold
+    first: of equally good ones the first is kept. Then each group's threshold is moved within the
+    tolerance.
 
     Args:
         groups: With enough rows.
         tolerance: How far their rates may lie apart.
         scores: Of all rows.
         common: The threshold of the rows of no such group.
-        level: The rate of all groups together at the common threshold. Of equally good ones the
-            nearest is kept.
-        worth: What is maximised; None: nothing, and the groups are brought to this rate.
+        worth: What is maximised; None: the groups are brought to the first rate.
     """
-    if worth is None:
-        places = [each.nearest(level) for each in groups]
-        return places if _gap(groups, places) <= tolerance + ROUNDING else None
+    counts = np.array([each.counted for each in groups])
+    at_common = [each.rates[np.searchsorted(each.lines, common)] for each in groups]
+    level = float(np.average(at_common, weights=counts))
+    levels = np.unique(np.concatenate([each.rates for each in groups]))
+    levels = levels[np.linspace(0, len(levels) - 1, min(LEVELS, len(levels))).astype(int)]
+    tried = [level] if worth is None else sorted([level, *levels], key=lambda x: abs(x - level))
 
     def value(places: list[int]) -> float:
+        if _gap(groups, places) > tolerance + ROUNDING:
+            return -np.inf
+        if worth is None:
+            return 0.0
         decided = scores > common
         for each, place in zip(groups, places, strict=True):
             decided[each.rows] = scores[each.rows] > each.lines[place]
         found = worth(decided.astype(np.intp))
         return found if np.isfinite(found) else -np.inf
 
-    best, found = None, -np.inf
-    levels = np.unique(np.concatenate([each.rates for each in groups]))
-    levels = levels[np.linspace(0, len(levels) - 1, min(LEVELS, len(levels))).astype(int)]
-    for rate in sorted({level, *levels.tolist()}, key=lambda each: abs(each - level)):
-        places = [each.nearest(rate) for each in groups]
-        if _gap(groups, places) <= tolerance + ROUNDING and (here := value(places)) > found:
-            best, found = places, here
-    for _ in range(ROUNDS if best else 0):
+    # The first of the best, as `max` returns it.
+    best = max(([each.nearest(rate) for each in groups] for rate in tried), key=value)
+    found = value(best)
+    for _ in range(ROUNDS if worth else 0):
         before = found
         for at, each in enumerate(groups):
-            for place in range(len(each.lines)):
-                places = [*best[:at], place, *best[at + 1 :]]  # type: ignore[index]
-                alike = _gap(groups, places) <= tolerance + ROUNDING
-                if alike and (here := value(places)) > found:
-                    best, found = places, here
+            moved = ([*best[:at], place, *best[at + 1 :]] for place in range(len(each.lines)))
+            best = max([best, *moved], key=value)
+            found = value(best)
         if found == before:
             break
-    return best
+    return best if np.isfinite(found) else None
 
 
 def _gap(groups: list[_Group], places: list[int]) -> float:
@@ -271,12 +273,10 @@ def _gap(groups: list[_Group], places: list[int]) -> float:
     return max(rates) - min(rates)
 
 
-def _nothing_alike(
-    contract: Contract, groups: GroupSettings, before: float
-) -> NotEnoughDataError:
+def _nothing_alike(contract: Contract, groups: GroupSettings, before: float) -> NotEnoughDataError:
     return NotEnoughDataError(
         f"decision.groups: no thresholds by {groups.column} bring the {RATES[groups.criterion]} of "
         f"its groups within {groups.tolerance:g} (one threshold: {before:.3f})",
-        f"raise decision.groups.tolerance or minimum_rows in {file_of('decision', contract.model)}, "
+        f"raise groups.tolerance or groups.minimum_rows in {file_of('decision', contract.model)}, "
         "or bring more rows: make data",
     )
