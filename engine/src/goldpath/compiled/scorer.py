@@ -117,7 +117,7 @@ class CompiledModel:
         """Numbers and codes as the form takes them, of rows with all features."""
         if isinstance(rows, Sequence):
             return self._columns_of_rows(rows)
-        if hasattr(rows, "schema"):
+        if hasattr(type(rows), "schema"):
             return self._columns_of_table(rows)
         return self._columns_of_frame(rows)
 

@@ -66,7 +66,7 @@ class DecisionRule:
             return None
         if isinstance(rows, Sequence):
             return self.lines(row[self.column] for row in rows)
-        if hasattr(rows, "schema"):
+        if hasattr(type(rows), "schema"):
             return self.lines(rows.column(self.column).to_pylist())
         return self.lines(rows[self.column].tolist())
 
