@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,16 @@ from goldpath.serving.lane.batch_rows import tells_groups
 from goldpath.serving.lane.fast_lane import FastLane
 from goldpath.serving.lane.request_structs import DecodedBatch
 
-from .conftest import MakeClient
-from .examples import Shelf, TestClient, contract_of, fitted, random_rows
+from .conftest import MakeClient, until
+from .examples import (
+    Shelf,
+    TestClient,
+    client_of,
+    contract_of,
+    fitted,
+    random_rows,
+    settings_of,
+)
 
 CONTRACT = contract_of("binary")
 ROWS = random_rows(CONTRACT, 60, seed=5)
@@ -122,24 +131,24 @@ def test_a_group_that_codes_do_not_tell_is_left_to_the_decoder() -> None:
         assert tells_groups(contract.with_parts(decision_groups=known), form)
 
 
-@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
-@pytest.mark.parametrize("through", ["lane", "app"])
 def test_the_projects_own_fields_see_the_threshold_of_the_row(
-    make_client: MakeClient, path: str, through: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def line(row: Any, prediction: Prediction) -> float | None:
         return prediction.threshold
 
+    settings = settings_of(tmp_path, monkeypatch)
+    settings._project = Project(name="shop", answer_fields=lambda: [line])
     shelf, plain, groups = Shelf(), fitted("binary"), GROUPS["category"]
     contract = plain.contract.with_parts(decision_threshold=COMMON, decision_groups=groups)
     shelf.put(replace(plain, contract=contract))
-    client = make_client("binary", shelf, project=Project(answer_fields=lambda: [line]))
-    if through == "app":
+    rows, lines = ROWS[:12], wanted(groups, ROWS[:12])
+    with client_of(settings, "binary", shelf) as client:
+        until(lambda: client.get("/ready").status_code == 200)
         lane: FastLane = client.app  # type: ignore[assignment]
-        client = TestClient(lane.app)
-    if path == "/predict":
-        items = [client.post(path, json={"features": row}).json() for row in ROWS[:12]]
-    else:
-        items = client.post(path, json={"instances": ROWS[:12]}).json()["predictions"]
-    lines = wanted(groups, ROWS[:12])
-    assert [(item["line"], item["threshold"]) for item in items] == [(each, each) for each in lines]
+        for each in (client, TestClient(lane.app)):
+            alone = [each.post("/predict", json={"features": row}).json() for row in rows]
+            batch = each.post("/predict/batch", json={"instances": rows}).json()["predictions"]
+            for items in (alone, batch):
+                assert [item["line"] for item in items] == lines
+                assert [item["threshold"] for item in items] == lines
