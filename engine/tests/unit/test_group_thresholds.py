@@ -73,8 +73,8 @@ def people(rows: int = 4_000, seed: int = 3) -> tuple[np.ndarray, np.ndarray, pd
 
 
 def asked(criterion: str = OPPORTUNITY, column: str = "district", **more: Any) -> DecisionSettings:
-    line = {} if "threshold" in more else {"tune_for": "accuracy"}
-    own = {key: more.pop(key) for key in ("tolerance", "minimum_rows") if key in more}
+    line: dict[str, str] = {} if "threshold" in more else {"tune_for": "accuracy"}
+    own: dict[str, Any] = {key: more.pop(key) for key in ("tolerance", "minimum_rows") if key in more}
     groups = {"column": column, "criterion": criterion, **own}
     return DecisionSettings.model_validate({**line, "groups": groups, **more})
 

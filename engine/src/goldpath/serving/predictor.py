@@ -395,5 +395,5 @@ def score_rows(model: ServedModel, rows: list[dict[str, Any]]) -> list[ScoredRow
             dict(zip(classes, probabilities, strict=True))
             for probabilities in scores.probabilities.tolist()
         ]
-    lines = scores.lines or [None] * len(rows)
+    lines: Sequence[float | None] = scores.lines or [None] * len(rows)
     return [*map(ScoredRow, scores.values, by_class, scores.scores, lines)]

@@ -66,9 +66,8 @@ class DecisionRule:
             return None
         if isinstance(rows, Sequence):
             return self.lines(row[self.column] for row in rows)
-        if hasattr(type(rows), "schema"):
-            return self.lines(rows.column(self.column).to_pylist())
-        return self.lines(rows[self.column].tolist())
+        values: Any = rows[self.column]
+        return self.lines(values.to_pylist() if hasattr(values, "to_pylist") else values.tolist())
 
     def label(self, answer: Sequence[float], line: float | None = None) -> int:
         """The class of a row's probabilities, by its place in the contract's classes.

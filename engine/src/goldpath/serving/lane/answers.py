@@ -128,7 +128,7 @@ class AnswerWriter:
         """
         at = at or self._now()
         classes, decide_one, line_of = self._classes, self._rule.label, self._rule.line
-        group, line = self._group, None
+        group, threshold = self._group, None
         shown, fields, measure = self._answer, self._fields, self._measure
         beside = self._beside.of_row if self._beside.names else None
         lines: list[_Line] = []
@@ -143,8 +143,8 @@ class AnswerWriter:
             value: str | float
             if classes:
                 if group is not None:
-                    line = line_of(row.values[group])
-                place = decide_one(answer, line)
+                    threshold = line_of(row.values[group])
+                place = decide_one(answer, threshold)
                 value = label = classes[place]
                 score = answer[1] if len(classes) == 2 else answer[place]
                 probabilities = self._probabilities(*answer)
@@ -153,7 +153,10 @@ class AnswerWriter:
                 label, probabilities = REGRESSION_LABEL, None
             own: Sequence[Any] = ()
             if fields or measure:
-                seen, prediction = self._row(row.values), self._said(value, score, answer, line)
+                seen, prediction = (
+                    self._row(row.values),
+                    self._said(value, score, answer, threshold),
+                )
                 try:
                     own = [compute(seen, prediction) for compute in fields]
                 except AnswerFieldError:
@@ -164,7 +167,7 @@ class AnswerWriter:
             labels.append(label)
             lines.append(_Line(name, at, self._version, row.struct, value, score, row.entity))
             values.append(row.values)
-            more = beside(value, score, line) if beside else ()
+            more = beside(value, score, threshold) if beside else ()
             answered = shown(value, *more, probabilities, name, self._name, self._version, *own)
             bodies.append(self._encode(answered))
         if self._hide is not None:
