@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import BaseEstimator, ClassifierMixin
 
 from goldpath.compiled.compiler import compile_pipeline
 from goldpath.compiled.scorer import CompiledModel
@@ -74,7 +75,9 @@ def people(rows: int = 4_000, seed: int = 3) -> tuple[np.ndarray, np.ndarray, pd
 
 def asked(criterion: str = OPPORTUNITY, column: str = "district", **more: Any) -> DecisionSettings:
     line: dict[str, str] = {} if "threshold" in more else {"tune_for": "accuracy"}
-    own: dict[str, Any] = {key: more.pop(key) for key in ("tolerance", "minimum_rows") if key in more}
+    own: dict[str, Any] = {
+        key: more.pop(key) for key in ("tolerance", "minimum_rows") if key in more
+    }
     groups = {"column": column, "criterion": criterion, **own}
     return DecisionSettings.model_validate({**line, "groups": groups, **more})
 
@@ -150,6 +153,44 @@ def test_within_the_tolerance_no_other_thresholds_are_better(criterion: str) -> 
     called = rule.labels(np.column_stack([1 - scores, scores]), rule.lines_of(rows)) == 1
     ours = (called == (truth == "yes"))[np.isin(names, ["north", "south"])].sum()
     assert ours >= 0.995 * best
+
+
+@pytest.mark.parametrize("criterion", [OPPORTUNITY, PARITY])
+def test_thresholds_without_a_draw_are_about_as_good_as_fairlearns(criterion: str) -> None:
+    postprocessing = pytest.importorskip("fairlearn.postprocessing")
+    truth, scores, rows = people()
+    known = np.isin(rows["district"].to_numpy(), ["north", "south"])
+    truth, scores, rows = truth[known], scores[known], rows[known]
+    found = decided(asked(criterion), truth, scores, rows)
+    rule, positive = rule_of(found.of(PEOPLE)), truth == "yes"
+    ours = scores > rule.lines_of(rows)
+
+    rate = {OPPORTUNITY: "true_positive_rate_parity", PARITY: "demographic_parity"}[criterion]
+    theirs = postprocessing.ThresholdOptimizer(
+        estimator=Known().fit(scores),
+        constraints=rate,
+        objective="accuracy_score",
+        prefit=True,
+        predict_method="predict_proba",
+        tol=0.02,
+    )
+    theirs.fit(scores[:, None], positive, sensitive_features=rows["district"])
+    share = theirs._pmf_predict(scores[:, None], sensitive_features=rows["district"])[:, 1]
+
+    assert ((share > 0.001) & (share < 0.999)).any(), "it draws"
+    right = np.where(positive, share, 1 - share).mean()
+    assert (ours == positive).mean() > right - 0.005
+
+
+class Known(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Its probabilities are its input."""
+
+    def fit(self, _: np.ndarray) -> "Known":
+        self.classes_ = np.array([False, True])
+        return self
+
+    def predict_proba(self, scores: np.ndarray) -> np.ndarray:
+        return np.column_stack([1 - scores[:, 0], scores[:, 0]])
 
 
 def test_where_groups_are_alike_none_gets_a_threshold_of_its_own(

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 """How often each group's threshold is moved within the tolerance, while the metric rises."""
-LEVELS = 200
-"""How many rates are tried that all groups may have."""
+LEVELS = 100
+"""How many windows of rates are tried that all groups may have."""
 ROUNDING = 1e-12
 RATES = {"equal_opportunity": "true positive rate", "demographic_parity": "selection rate"}
 FALSE = "false"
@@ -39,13 +39,15 @@ class _Group:
     """One group with enough rows.
 
     Attributes:
-        rows: Which ones, shape (all rows,).
+        rows: Their numbers.
+        scores: Theirs.
         lines: Thresholds that are tried, the least first.
         rates: The group's rate at each of them.
         counted: The number of rows that it is a rate of.
     """
 
     rows: np.ndarray
+    scores: np.ndarray
     lines: np.ndarray
     rates: np.ndarray
     counted: int
@@ -58,7 +60,8 @@ class _Group:
         of_rate = np.sort(scores[rows & counted])
         lines = np.unique([*threshold_candidates(scores[rows], of_rate), common])
         above = len(of_rate) - np.searchsorted(of_rate, lines, side="right")
-        return cls(rows, lines, above / len(of_rate), len(of_rate))
+        rates = above / len(of_rate)
+        return cls(np.flatnonzero(rows), scores[rows], lines, rates, len(of_rate))
 
     def nearest(self, rate: float) -> int:
         """The place of the threshold whose rate is nearest."""
@@ -224,47 +227,56 @@ def _best(
 ) -> list[int] | None:
     """The places of the best thresholds; None where none are within the tolerance.
 
-    Every rate that all groups may have is tried, that of all together at the common threshold
-    first: of equally good ones the first is kept. Then each group's threshold is moved within the
-    tolerance.
+    All rates lie in a window as wide as the tolerance. Windows are tried, those near the rate of
+    all groups together at the common threshold first: of equally good ones the first is kept. In
+    each, one group after the other gets its best threshold. At the end each is moved once more.
 
     Args:
         groups: With enough rows.
         tolerance: How far their rates may lie apart.
         scores: Of all rows.
         common: The threshold of the rows of no such group.
-        worth: What is maximised; None: the groups are brought to the first rate.
+        worth: What is maximised; None: the groups are brought to the rate of all together.
     """
-    counts = np.array([each.counted for each in groups])
     at_common = [each.rates[np.searchsorted(each.lines, common)] for each in groups]
-    level = float(np.average(at_common, weights=counts))
-    levels = np.unique(np.concatenate([each.rates for each in groups]))
-    levels = levels[np.linspace(0, len(levels) - 1, min(LEVELS, len(levels))).astype(int)]
-    tried = [level] if worth is None else sorted([level, *levels], key=lambda x: abs(x - level))
+    level = float(np.average(at_common, weights=[each.counted for each in groups]))
+    if worth is None:
+        places = [each.nearest(level) for each in groups]
+        return places if _gap(groups, places) <= tolerance + ROUNDING else None
 
     def value(places: list[int]) -> float:
         if _gap(groups, places) > tolerance + ROUNDING:
             return -np.inf
-        if worth is None:
-            return 0.0
         decided = scores > common
         for each, place in zip(groups, places, strict=True):
-            decided[each.rows] = scores[each.rows] > each.lines[place]
+            decided[each.rows] = each.scores > each.lines[place]
         found = worth(decided.astype(np.intp))
         return found if np.isfinite(found) else -np.inf
 
-    # The first of the best, as `max` returns it.
-    best = max(([each.nearest(rate) for each in groups] for rate in tried), key=value)
-    found = value(best)
-    for _ in range(ROUNDS if worth else 0):
-        before = found
-        for at, each in enumerate(groups):
-            moved = ([*best[:at], place, *best[at + 1 :]] for place in range(len(each.lines)))
-            best = max([best, *moved], key=value)
-            found = value(best)
-        if found == before:
-            break
-    return best if np.isfinite(found) else None
+    def moved(places: list[int], at: int, to: Iterable[int]) -> list[int]:
+        """The best of these places for one group, those of the others being fixed."""
+        return max(([*places[:at], int(each), *places[at + 1 :]] for each in to), key=value)
+
+    lows = np.unique(np.concatenate([each.rates for each in groups]))
+    lows = lows[np.linspace(0, len(lows) - 1, min(LEVELS, len(lows))).astype(int)]
+    best: list[int] = []
+    found = -np.inf
+    for low in sorted(lows, key=lambda each: abs(each + tolerance / 2 - level)):
+        inside = [
+            np.flatnonzero((low <= each.rates) & (each.rates <= low + tolerance)) for each in groups
+        ]
+        if min(map(len, inside)) == 0:
+            continue
+        places = [int(each[len(each) // 2]) for each in inside]
+        for at, each in enumerate(inside):
+            places = moved(places, at, each)
+        if (here := value(places)) > found:
+            best, found = places, here
+    if not best:
+        return None
+    for at, group in [*enumerate(groups)] * ROUNDS:
+        best = moved(best, at, [best[at], *range(len(group.lines))])
+    return best
 
 
 def _gap(groups: list[_Group], places: list[int]) -> float:
