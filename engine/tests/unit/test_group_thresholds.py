@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from goldpath.compiled.arrays import score_arrays
 from goldpath.compiled.compiler import compile_pipeline
+from goldpath.compiled.parity import draw_rows, prove_parity
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import Contract, GroupThresholds, dump_contract, parse_contract
 from goldpath.errors import NotEnoughDataError
@@ -342,6 +344,28 @@ def test_pipeline_compiled_model_service_and_batch_decide_alike(kind: str) -> No
     assert [column.to_pylist() for _, column in columns] == [wanted]
 
 
+def test_the_proof_of_a_compiled_form_looks_at_the_groups_decisions() -> None:
+    plain = fitted("binary")
+    form = compile_pipeline(plain.pipeline, TABLES)
+    numbers, codes = draw_rows(form, TABLES, 1_000, np.random.default_rng(4))
+    north = codes[:, list(form.categories).index("país.über")] == 0
+    assert form.categories["país.über"][0] == "north"
+    line = float(score_arrays(form, numbers, codes)[north, 1][0]) - 2e-7
+
+    def a_little_lower(numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        return score_arrays(form, numbers, codes) - np.array([-4e-7, 4e-7])
+
+    flipped = [
+        prove_parity(plain.pipeline, form, contract, a_little_lower, 1_000, 4).flipped_labels
+        for contract in (
+            with_groups(TABLES, "país.über", {"north": line}).with_parts(decision_threshold=0.999),
+            TABLES.with_threshold(0.999),
+        )
+    ]
+
+    assert flipped[0] > 0 == flipped[1]
+
+
 # --- shown ---
 
 
@@ -416,7 +440,7 @@ def test_it_warns_where_the_rate_still_differs_surely_and_where_nobody_could_say
     for judged, said in (
         (evidence(far), "true positive rate of north"),
         (evidence(alone), "fewer than two groups"),
-        (few, "too few rows of two groups"),
+        (few, "too few rows here to compare the groups; value"),
     ):
         result = check_group_thresholds(judged)
         assert result is not None

@@ -343,7 +343,10 @@ def _slices(facts: CardFacts) -> str:
 def _fairness(facts: CardFacts) -> str:
     groups = facts.contract.fairness_groups
     if not groups:
-        return "No groups are named (`fairness_groups` in `config/project.yaml`): not examined."
+        said = "No groups are named (`fairness_groups` in `config/project.yaml`): not examined."
+        return said + " See the thresholds by group above." * (
+            facts.contract.decision_groups is not None
+        )
     found = [r for r in facts.validation.results if r.name == "bias"] if facts.validation else []
     if not found:
         return f"Groups of {', '.join(map(plain, groups))} are named and were not examined."
@@ -378,7 +381,7 @@ def _limits(facts: CardFacts) -> str:
         lines.append("Do not read its scores as probabilities without calibrating them.")
     if any(item.worse for item in facts.slices):
         lines.append("It is worse on the rows that are listed above.")
-    if not facts.contract.fairness_groups:
+    if not facts.contract.fairness_groups and facts.contract.decision_groups is None:
         lines.append("Whether it treats groups of people alike was not examined.")
     return "\n".join(f"- {plain(line)}" for line in (*lines, *facts.limits))
 

@@ -126,10 +126,9 @@ def check_group_thresholds(evidence: Evidence) -> ValidationResult | None:
     before = _with_one_threshold(evidence, common)
     gaps = _gaps_of_rate(evidence, names) if groups.thresholds else []
     said = described(groups, common)
-    if gaps:
-        said = f"{max(gaps, key=_width)}; {_cost(evidence, before)}; {said}. {meaning(groups)}"
-    elif groups.thresholds:
-        said = f"too few rows of two groups to say how they differ; {said}. {meaning(groups)}"
+    if groups.thresholds:
+        found = str(max(gaps, key=_width)) if gaps else "too few rows here to compare the groups"
+        said = f"{found}; {_cost(evidence, before)}; {said}. {meaning(groups)}"
     is_unknown = groups.gaps is None or bool(groups.thresholds and not gaps)
     is_wide = any(gap.interval[0] > groups.tolerance for gap in gaps)
     return ValidationResult(
@@ -166,12 +165,22 @@ def _beside_one_threshold(
             "rows": float(rows.sum()),
             "threshold": line,
         }
-        for suffix, found in ((", one threshold", before), ("", evidence.predictions)):
-            called = _is_positive(evidence, found.values)[rows]
-            row[f"selection rate{suffix}"] = _mean(called)
-            row[f"true positive rate{suffix}"] = _mean(called[positive[rows]])
-            row[f"precision{suffix}"] = _mean(positive[rows][called])
+        then, now = (
+            _rates(_is_positive(evidence, found.values)[rows], positive[rows])
+            for found in (before, evidence.predictions)
+        )
+        for rate, value in now.items():
+            row |= {f"{rate}, one threshold": then[rate], rate: value}
     return details
+
+
+def _rates(called: np.ndarray, positive: np.ndarray) -> dict[str, float]:
+    """What is shown of a group's decisions."""
+    return {
+        "selection rate": _mean(called),
+        "true positive rate": _mean(called[positive]),
+        "precision": _mean(positive[called]),
+    }
 
 
 def _gaps_of_rate(evidence: Evidence, names: np.ndarray) -> list[Gap]:

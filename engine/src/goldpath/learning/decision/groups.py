@@ -214,7 +214,7 @@ def meaning(groups: GroupThresholds) -> str:
         f"Different people are held to different thresholds by {groups.column}: two with the same "
         "score may be decided differently because of it, and it must be known of whoever is "
         "decided about. Whether law and ethics allow that here is not for a model to say: ask "
-        "before it is used"
+        "before it is used."
     )
 
 
