@@ -18,6 +18,7 @@ from goldpath.forecast import (
     CLUSTERING,
     TARGET_OF_EVENTS,
     Forecast,
+    GroupThresholds,
     PredictionInterval,
     Target,
     check_segments,
@@ -51,6 +52,7 @@ __all__ = [
     "Contract",
     "ContractError",
     "Feature",
+    "GroupThresholds",
     "PredictionInterval",
     "Problem",
     "Target",
@@ -66,7 +68,8 @@ CONTRACT_FILE = "config/project.yaml"
 KEYS = (
     "dataset", "problem", "source", "entity", "entity_repeats", "event_time", "target", "forecast",
     "features", "ignored", "personal", "fairness_groups", "decision_threshold",
-    "decision_thresholds", "decision_unsure", "prediction_interval", "segments", "model", "main",
+    "decision_thresholds", "decision_unsure", "decision_groups", "prediction_interval", "segments",
+    "model", "main",
 )  # fmt: skip
 """The order in which the file is written."""
 VERSIONS_OWN = KEYS[KEYS.index("decision_threshold") : KEYS.index("model")]
@@ -99,6 +102,7 @@ class Contract(RowContract):
             tuned, and the most probable class was best.
         decision_unsure: Of a model version with a threshold: from the first to the second
             probability, both included, the decision is `unsure`.
+        decision_groups: Of a version with a threshold: those that are some groups' own.
         prediction_interval: Of a model version of a regression: what lies around its answers.
         segments: Of a version of a clustering: the names of its segments by their numbers.
         model: The name of a further model, whose file is `models/NAME/project.yaml`; empty: the
@@ -130,6 +134,7 @@ class Contract(RowContract):
     decision_threshold: float | None = Field(default=None, ge=0, le=1)
     decision_thresholds: dict[str, float] | None = None
     decision_unsure: tuple[float, float] | None = None
+    decision_groups: GroupThresholds | None = None
     prediction_interval: PredictionInterval | None = None
     segments: dict[int, str] | None = None
     model: str = ""
@@ -165,6 +170,9 @@ class Contract(RowContract):
         self.target.check_decisions(
             self.problem, self.decision_threshold, self.decision_thresholds, self.decision_unsure
         )
+        if self.decision_groups is not None:
+            kinds = {each.name: each.type for each in self.features if not each.is_computed}
+            self.decision_groups.check_rows(kinds, self.decision_threshold)
         if self.prediction_interval is not None and self.problem != "regression":
             raise ValueError("prediction_interval is for a regression")
         try:

@@ -24,6 +24,7 @@ TARGET_OF_EVENTS = ("event", "within", "where", "observed_until", "exclude_after
 """The keys of a target that is made from events."""
 
 CLUSTERING: Literal["clustering"] = "clustering"
+Criterion = Literal["equal_opportunity", "demographic_parity"]
 SEGMENT = "segment"
 """What answers call the label of a row; no table has a column of it."""
 
@@ -221,6 +222,38 @@ class PredictionInterval:
     half_width: float = Field(ge=0, allow_inf_nan=False)
     minimum: float | None = None
     errors: int | None = Field(default=None, ge=1)
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class GroupThresholds:
+    """The thresholds of a version that treats the groups of a column alike by one rate.
+
+    Attributes:
+        column: The feature whose values are the groups.
+        criterion: The rate: of true positives (equal_opportunity), or of selected rows.
+        tolerance: By how much it may differ between groups, on the rows of the tuning.
+        thresholds: By group; a boolean's groups are `true` and `false`. All other rows, those
+            without a value included, have the contract's `decision_threshold`.
+        small: The groups that had too few rows for a threshold of their own, and how many.
+        gaps: The largest difference on the rows of the tuning, at the common threshold and at
+            these; None: fewer than two groups had enough rows.
+        metric: What was maximised; empty: the common threshold was fixed.
+    """
+
+    column: str
+    criterion: Criterion
+    tolerance: float
+    thresholds: dict[str, float]
+    small: dict[str, int]
+    gaps: tuple[float, float] | None = None
+    metric: str = ""
+
+    def check_rows(self, kinds: Mapping[str, str], threshold: float | None) -> None:
+        """Refuse a column without groups, and rows of no group that have no threshold."""
+        if kinds.get(self.column) not in ("category", "boolean"):
+            raise ValueError(f"decision_groups: no category or boolean {self.column!r} is sent")
+        if threshold is None:
+            raise ValueError("decision_groups needs a decision_threshold for rows of no group")
 
 
 class Forecast(Part):

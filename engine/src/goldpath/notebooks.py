@@ -82,7 +82,8 @@ class Champion:
         found = self._model.predict(self._with_windows(rows))
         index = rows.index if isinstance(rows, pd.DataFrame) else None
         beside = fields_of(self.contract)
-        columns = dict(zip(beside.names, beside.of_rows(found.values, found.scores), strict=True))
+        shown = beside.of_rows(found.values, found.scores, found.lines)
+        columns = dict(zip(beside.names, shown, strict=True))
         return pd.DataFrame(
             {"prediction": found.values, "score": found.scores, **columns}, index=index
         )

@@ -123,7 +123,7 @@ def test_names_with_any_character_are_written_as_json(problem: str) -> None:
     best = answers.argmax(axis=1)
     target = contract.target.model_copy(update={"classes": classes})
     renamed = contract.model_copy(update={"target": target})
-    writer = BatchWriter(renamed, 'a "%s"', "1 %d", library())
+    writer = BatchWriter(renamed, form_of(problem), 'a "%s"', "1 %d", library())
     lines, body = writer.write(rows, answers, best, "0" * 24 + "f" * 12, "2026-01-01")
     answer: dict[str, Any] = json.loads(body)
     assert (answer["model_name"], answer["model_version"]) == ('a "%s"', "1 %d")

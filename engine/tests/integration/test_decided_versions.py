@@ -279,6 +279,50 @@ def test_a_version_leaves_the_decisions_open_that_the_band_holds(lake: Settings)
 
 
 @pytest.mark.parametrize("search", [train, run_automl], ids=["train", "automl"])
+def test_a_version_decides_by_group_in_table_report_card_and_a_repeated_training(
+    lake: Settings, search: Callable[..., object]
+) -> None:
+    contract = load_contract(lake.root)
+    limits = {"tolerance": 0.05, "minimum_rows": 50}
+    groups = {"column": "contract", "criterion": "demographic_parity", **limits}
+    settings = deciding(lake, tune_for="f1_macro", groups=groups)
+    run = f"groups-{search.__name__}"
+    if search is train:
+        train(settings, contract, run)
+    else:
+        run_automl(settings, contract, trials=2, processes=1, run_key=run)
+    manager = MLflowManager(settings, contract)
+    version = manager.version_of_run_key(run)
+    assert version is not None
+    model = manager.load_for_serving(version)
+    found = model.contract.decision_groups
+    assert found is not None
+    assert found.gaps is not None
+    assert found.gaps[1] <= 0.05 < found.gaps[0]
+    assert set(found.thresholds) == {"month-to-month", "one-year", "two-year"}
+    assert version.tags["decision_groups"].startswith("thresholds by contract: month-to-month")
+    training = json.loads((settings.reports / "training.json").read_text())
+    assert training["groups"]["thresholds"] == found.thresholds
+    card = (settings.reports / "model_card.md").read_text()
+    assert "Different people are held to different thresholds by contract" in card
+    assert "selection rate, one threshold" in card
+    if search is train:
+        assert reproduce(settings, contract, version.run_id).same_predictions
+
+    manager.set_champion(version.version)
+    rows = batch_rows(settings, contract)
+
+    wanted = rows["contract"].map(found.thresholds)
+    assert rows["threshold"].tolist() == wanted.tolist()
+    positive = rows["prediction"] == contract.target.positive
+    assert (positive == (rows["score"] > wanted)).all()
+    assert (rows["decision"] == rows["prediction"]).all()
+    rates = positive.groupby(rows["contract"]).mean()
+    plain = (rows["score"] > training["threshold"]).groupby(rows["contract"]).mean()
+    assert rates.max() - rates.min() < 0.5 * (plain.max() - plain.min())
+
+
+@pytest.mark.parametrize("search", [train, run_automl], ids=["train", "automl"])
 def test_a_version_of_a_number_has_intervals_that_new_rows_keep_to(
     charges: Settings, search: Callable[..., object]
 ) -> None:

@@ -206,6 +206,11 @@ SETTINGS = {
         "decision.threshold='?-0.1'? .* greater",
     ),
     "more than all": ("DECISION__CAPACITY", "2", "decision.capacity='?2'? .* less than"),
+    "groups without a threshold": (
+        "DECISION__GROUPS",
+        '{"column": "region", "criterion": "equal_opportunity"}',
+        "groups=.column: region. has no threshold: write tune_for",
+    ),
     "tuned for nothing": ("DECISION__TUNE_FOR", "gold", "decision.tune_for='gold' is no metric"),
 }
 
@@ -239,6 +244,18 @@ def test_a_wrong_setting_is_refused_with_its_name_and_what_to_do(
     with pytest.raises((ProjectError, SettingsError), match=said) as caught:
         checked(Project())
     assert "config/" in caught.value.fix
+
+
+def test_groups_that_are_no_feature_are_refused_with_those_there_are(
+    project: Settings, checked: Callable[[Project], None]
+) -> None:
+    text = "threshold: 0.5\ngroups: {column: gender, criterion: equal_opportunity}\n"
+    (project.root / "config" / "decision.yaml").write_text(text, "utf-8")
+    with pytest.raises(
+        ProjectError, match=r"decision\.groups\.column='gender' is no fea"
+    ) as caught:
+        checked(Project())
+    assert caught.value.fix.startswith("name one of contract, payment_method, ")
 
 
 def test_a_setting_of_a_file_is_refused_with_its_line(project: Settings) -> None:

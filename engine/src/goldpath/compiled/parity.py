@@ -67,16 +67,17 @@ def prove_parity(
     """
     started = time.monotonic()
     generator = np.random.default_rng(seed)
-    largest, flipped, decide = 0.0, 0, rule_of(contract).labels
+    largest, flipped, rule = 0.0, 0, rule_of(contract)
     wider = max(len(form.numbers) + len(form.categories), USUAL_COLUMNS) / USUAL_COLUMNS
     rows, chunk = math.ceil(rows / wider), math.ceil(CHUNK / wider)
     for start in range(0, rows, chunk):
         numbers, codes = draw_rows(form, contract, min(chunk, rows - start), generator)
-        expected = _pipeline_answers(pipeline, form, frame_of(form, contract, numbers, codes))
+        frame = frame_of(form, contract, numbers, codes)
+        expected, lines = _pipeline_answers(pipeline, form, frame), rule.lines_of(frame)
         found = scores(numbers, codes)
         if form.classes:
             difference = np.abs(found - expected)
-            flipped += int((decide(found) != decide(expected)).sum())
+            flipped += int((rule.labels(found, lines) != rule.labels(expected, lines)).sum())
         else:
             difference = np.abs(found - expected) / np.maximum(np.abs(expected), 1.0)
             # Where both overflow there is no answer, and the service says so.

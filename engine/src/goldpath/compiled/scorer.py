@@ -80,9 +80,15 @@ class CompiledModel:
         if not classes:
             values = probabilities[:, 0].tolist()
             return Predictions(values, None, values)
-        best = rule_of(self.contract).labels(probabilities)
-        chosen = scores_of(probabilities, best)
-        return Predictions([classes[at] for at in best.tolist()], probabilities, chosen.tolist())
+        rule = rule_of(self.contract)
+        lines = rule.lines_of(rows)
+        best = rule.labels(probabilities, lines)
+        return Predictions(
+            [classes[at] for at in best.tolist()],
+            probabilities,
+            scores_of(probabilities, best).tolist(),
+            None if lines is None else lines.tolist(),
+        )
 
     def answers(self, numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Probabilities by the form's classes, or values: shape (rows, outputs)."""
@@ -111,7 +117,7 @@ class CompiledModel:
         """Numbers and codes as the form takes them, of rows with all features."""
         if isinstance(rows, Sequence):
             return self._columns_of_rows(rows)
-        if hasattr(rows, "schema"):
+        if hasattr(type(rows), "schema"):
             return self._columns_of_table(rows)
         return self._columns_of_frame(rows)
 

@@ -15,7 +15,7 @@ import yaml
 from goldpath.features.event_labels import describe_event
 from goldpath.judging.baseline import baseline_rule
 from goldpath.judging.segments import card_text
-from goldpath.judging.validation_report import ValidationReport
+from goldpath.judging.validation_report import ValidationReport, ValidationResult
 from goldpath.learning.decision.interval import described
 from goldpath.learning.metrics import UNDEFINED, Score, between, four_digits
 from goldpath.pages.markdown import plain, table
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SHOWN_SLICES = 10
 SHOWN_FEATURES = 10
 POOR_CALIBRATION = 0.05
+GROUPS = "thresholds by group"
 TASKS = {
     "classification": "tabular-classification",
     "regression": "tabular-regression",
@@ -297,11 +298,20 @@ def _decisions(facts: CardFacts) -> str:
         f"{plain(contract.target.positive)} is decided above a probability of "
         f"{contract.decision_threshold:.4g}."
     )
+    if contract.decision_groups is not None:
+        text += f"\n\n{_group_thresholds(facts)}"
     if contract.decision_unsure is not None:
         text += " From {:.4g} to {:.4g} the decision is left open.".format(
             *contract.decision_unsure
         )
     return text
+
+
+def _group_thresholds(facts: CardFacts) -> str:
+    made = [r for r in facts.validation.results if r.name == GROUPS] if facts.validation else []
+    if not made:
+        return "Rows of different groups have different thresholds; what they do was not examined."
+    return _detailed("group", made[0])
 
 
 def _intervals(facts: CardFacts) -> str:
@@ -333,16 +343,24 @@ def _slices(facts: CardFacts) -> str:
 def _fairness(facts: CardFacts) -> str:
     groups = facts.contract.fairness_groups
     if not groups:
-        return "No groups are named (`fairness_groups` in `config/project.yaml`): not examined."
+        said = "No groups are named (`fairness_groups` in `config/project.yaml`): not examined."
+        return said + " See the thresholds by group above." * (
+            facts.contract.decision_groups is not None
+        )
     found = [r for r in facts.validation.results if r.name == "bias"] if facts.validation else []
     if not found:
         return f"Groups of {', '.join(map(plain, groups))} are named and were not examined."
-    columns = list(dict.fromkeys(key for row in found[0].details.values() for key in row))
+    return _detailed("group", found[0])
+
+
+def _detailed(head: str, result: ValidationResult) -> str:
+    """A check with its figures."""
+    columns = result.columns
     rows = [
         (name, *(_figure(row.get(column, "")) for column in columns))
-        for name, row in found[0].details.items()
+        for name, row in result.details.items()
     ]
-    return f"{found[0].status}: {plain(found[0].message)}\n\n" + table(("group", *columns), rows)
+    return f"{result.status}: {plain(result.message)}\n\n" + table((head, *columns), rows)
 
 
 def _checks(facts: CardFacts) -> str:
@@ -363,7 +381,7 @@ def _limits(facts: CardFacts) -> str:
         lines.append("Do not read its scores as probabilities without calibrating them.")
     if any(item.worse for item in facts.slices):
         lines.append("It is worse on the rows that are listed above.")
-    if not facts.contract.fairness_groups:
+    if not facts.contract.fairness_groups and facts.contract.decision_groups is None:
         lines.append("Whether it treats groups of people alike was not examined.")
     return "\n".join(f"- {plain(line)}" for line in (*lines, *facts.limits))
 

@@ -12,7 +12,7 @@ from goldpath.judging.champion import CHAMPION_CHECK, check_champion
 from goldpath.judging.coverage import check_coverage
 from goldpath.judging.data_checks import check_data_quality, check_drift
 from goldpath.judging.evidence import Evidence
-from goldpath.judging.fairness import check_fairness
+from goldpath.judging.fairness import GROUPS_CHECK, check_fairness, check_group_thresholds
 from goldpath.judging.segments.checks import (
     AGREEMENT_CHECK,
     check_champion_agreement,
@@ -90,6 +90,7 @@ CHECKS: Mapping[str, Check] = {
     "data_drift": check_drift,
     "stability": _by_labels(check_stability),
     "bias": _by_labels(check_fairness),
+    "group_thresholds": _by_labels(check_group_thresholds),
     "latency": check_latency,
     "served latency": check_served_latency,
     "size": check_size,
@@ -102,7 +103,7 @@ RESERVED_NAMES = frozenset(
         *(name.replace("_", " ") for name in CHECKS),
         *("enough test rows", "predictions are usable", "beats the baseline", CHAMPION_CHECK),
         *("segments are stable", "segments are large enough", "segments are more than noise"),
-        AGREEMENT_CHECK,
+        *(AGREEMENT_CHECK, GROUPS_CHECK),
     }
 )
 """What the checks and their results are called: no gate may have such a name."""

@@ -3,11 +3,15 @@
 Two classes: the rates of true and of false positives (equalised odds, Hardt et al. 2016) are
 judged, and the share of rows that are called positive is reported. More classes: accuracy.
 Regression: mean error and mean absolute error, in standard deviations of the target.
+
+Of a version with thresholds by group, the same rates are shown beside those of one threshold for
+all, with what the difference costs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +19,13 @@ import pandas as pd
 from goldpath.contract import Feature
 from goldpath.judging.evidence import Evidence
 from goldpath.judging.validation_report import ValidationResult, ValidationStatus
+from goldpath.learning.decision.chosen import metric_named
+from goldpath.learning.decision.groups import RATES, counted_rows, described, meaning, names_of
+from goldpath.learning.decision.threshold import DecisionRule
+from goldpath.learning.metrics import metric_value
+from goldpath.learning.predictions import BY_PAIRS, Predictions
 
-FAIRNESS_CHECK = "bias"
+FAIRNESS_CHECK, GROUPS_CHECK = "bias", "thresholds by group"
 FALSE_ALARMS = 0.01
 """Over all pairs of groups, metrics and columns together (Bonferroni)."""
 
@@ -101,6 +110,124 @@ def check_fairness(evidence: Evidence) -> ValidationResult | None:
         )
     gaps = [_gap(*pair, FALSE_ALARMS / len(pairs)) for pair in pairs]
     return _judge(gaps, limit, details)
+
+
+def check_group_thresholds(evidence: Evidence) -> ValidationResult | None:
+    """Show what a version's thresholds by group do on the judged rows.
+
+    It warns where the rate that they are for surely differs by more than the tolerance, where there
+    are too few rows to say, and where no group has enough rows for one. It never fails the model.
+    """
+    groups, common = evidence.contract.decision_groups, evidence.contract.decision_threshold
+    if groups is None or common is None:
+        return None
+    column = groups.column
+    names = names_of(evidence.rows[column].tolist(), evidence.contract.by_name[column])
+    before = _with_one_threshold(evidence, common)
+    gaps = _gaps_of_rate(evidence, names) if groups.thresholds else []
+    said = described(groups, common)
+    if groups.thresholds:
+        found = str(max(gaps, key=_width)) if gaps else "too few rows here to compare the groups"
+        said = f"{found}; {_cost(evidence, before)}; {said}. {meaning(groups)}"
+    is_unknown = groups.gaps is None or bool(groups.thresholds and not gaps)
+    is_wide = any(gap.interval[0] > groups.tolerance for gap in gaps)
+    return ValidationResult(
+        GROUPS_CHECK,
+        ValidationStatus.WARNING if is_unknown or is_wide else ValidationStatus.PASSED,
+        said,
+        score=max(map(_width, gaps), default=None),
+        threshold=groups.tolerance,
+        details=_beside_one_threshold(evidence, names, before),
+    )
+
+
+def _with_one_threshold(evidence: Evidence, common: float) -> Predictions:
+    """The decisions at the threshold that rows of no group have."""
+    found = evidence.predictions
+    answers = np.column_stack([1 - np.asarray(found.scores), found.scores])
+    places = DecisionRule(common).labels(answers)
+    labels = np.take(evidence.contract.target.classes, places).tolist()
+    return Predictions(labels, found.probabilities, found.scores)
+
+
+def _beside_one_threshold(
+    evidence: Evidence, names: np.ndarray, before: Predictions
+) -> dict[str, dict[str, float | str]]:
+    """The rates of each group, a row each; rows without a value are a group, too."""
+    groups, positive = evidence.contract.decision_groups, _is_positive(evidence, evidence.truth)
+    lines = {} if groups is None else groups.thresholds
+    known = sorted({name for name in names if name is not None})
+    details: dict[str, dict[str, float | str]] = {}
+    for name in [*known, *([None] if None in names else [])]:
+        rows = np.array([each == name for each in names])
+        line = f"{lines[name]:.4g}" if name in lines else "the common one"
+        row = details[MISSING if name is None else name] = {
+            "rows": float(rows.sum()),
+            "threshold": line,
+        }
+        then, now = (
+            _rates(_is_positive(evidence, found.values)[rows], positive[rows])
+            for found in (before, evidence.predictions)
+        )
+        for rate, value in now.items():
+            row |= {f"{rate}, one threshold": then[rate], rate: value}
+    return details
+
+
+def _rates(called: np.ndarray, positive: np.ndarray) -> dict[str, float]:
+    """What is shown of a group's decisions."""
+    return {
+        "selection rate": _mean(called),
+        "true positive rate": _mean(called[positive]),
+        "precision": _mean(positive[called]),
+    }
+
+
+def _gaps_of_rate(evidence: Evidence, names: np.ndarray) -> list[Gap]:
+    """The differences of the rate that the thresholds are for, between groups with enough rows."""
+    groups, positive = evidence.contract.decision_groups, _is_positive(evidence, evidence.truth)
+    if groups is None:
+        return []
+    counted = counted_rows(groups.criterion, positive)
+    called = _is_positive(evidence, evidence.predictions.values).astype("float64")
+    rate = RowMetric(RATES[groups.criterion], called, counted, is_rate=True)
+    least = evidence.validation.minimum_group_rows
+    enough = [name for name in groups.thresholds if (counted & (names == name)).sum() >= least]
+    pairs = list(combinations(enough, 2))
+    return [_gap(groups.column, rate, *pair, names, FALSE_ALARMS / len(pairs)) for pair in pairs]
+
+
+def _cost(evidence: Evidence, before: Predictions) -> str:
+    """Metrics of decisions, each beside what one threshold gives on the same rows."""
+    contract, definitions = evidence.contract, evidence.definitions
+    tuned = contract.decision_groups.metric if contract.decision_groups else ""
+    own = [each for each in (definitions.metric, *definitions.metrics) if each is not None]
+    chosen = {each.name: each for each in own if "decided" in each.inputs}
+    for name in (tuned, "accuracy"):
+        if name in BY_PAIRS and name not in chosen:
+            metric = metric_named(name, definitions, contract, "decision.tune_for")
+            chosen |= {} if metric is None else {name: metric}
+    said = []
+    for name, metric in chosen.items():
+        now, then = (
+            metric_value(contract, evidence.truth, found, metric, evidence.rows)
+            for found in (evidence.predictions, before)
+        )
+        said.append(f"{name} {now:.4g} ({then:.4g} with one threshold)")
+    return ", ".join(said)
+
+
+def _is_positive(evidence: Evidence, labels: Sequence[Any] | np.ndarray) -> np.ndarray:
+    is_positive: np.ndarray = np.asarray(labels, dtype=str) == evidence.contract.target.positive
+    return is_positive
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _width(gap: Gap) -> float:
+    return gap.difference
 
 
 def row_metrics(evidence: Evidence) -> list[RowMetric]:

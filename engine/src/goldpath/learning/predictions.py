@@ -18,11 +18,13 @@ class Predictions:
         probabilities: Shape (rows, classes) in the order of the contract's classes, or None.
         scores: One number a row: P(positive) where the target is binary, P(predicted label) where
             it has more classes, the value itself in regression.
+        lines: The threshold that decided each row, where a version has several by group.
     """
 
     values: list[str] | list[float]
     probabilities: np.ndarray | None
     scores: list[float]
+    lines: list[float] | None = None
 
 
 OfPairs = Callable[[np.ndarray], float]

@@ -75,7 +75,9 @@ class LoadedModel:
         for column, label in enumerate(self.contract.target.classes):
             if label in known:  # a class without training rows has probability 0
                 probabilities[:, column] = raw[:, known.index(label)]
-        best = rule_of(self.contract).labels(probabilities)
+        rule = rule_of(self.contract)
+        lines = rule.lines_of(frame)
+        best = rule.labels(probabilities, lines)
         labels = [self.contract.target.classes[index] for index in best]
-        chosen = scores_of(probabilities, best)
-        return Predictions(labels, probabilities, [float(score) for score in chosen])
+        scores = [float(score) for score in scores_of(probabilities, best)]
+        return Predictions(labels, probabilities, scores, None if lines is None else lines.tolist())

@@ -12,6 +12,7 @@ PROJECT_TAG = "project_version"
 CLASSES_TAG = "own_classes"
 THRESHOLD_TAG = "decision_threshold"
 UNSURE_TAG = "decision_unsure"
+GROUPS_TAG = "decision_groups"
 INTERVAL_TAG = "prediction_interval"
 SEGMENTS_TAG = "highest_segment"
 
@@ -19,7 +20,15 @@ ENGINES_TAGS = frozenset(
     {
         *(RUN_KEY, SNAPSHOT_TAG, SEMANTIC_TAG, SIGNATURE_TAG, DIGEST_TAG, KEY_TAG, COMPILED_TAG),
         *("gold_table", "predictions_digest", "semantic_version_reason", "inputs_digest", "kind"),
-        *(ENGINE_TAG, PROJECT_TAG, CLASSES_TAG, THRESHOLD_TAG, UNSURE_TAG, INTERVAL_TAG),
+        *(
+            ENGINE_TAG,
+            PROJECT_TAG,
+            CLASSES_TAG,
+            THRESHOLD_TAG,
+            UNSURE_TAG,
+            GROUPS_TAG,
+            INTERVAL_TAG,
+        ),
         SEGMENTS_TAG,
         *("stage", "gate", "gate_checks", "smoke_test", "traffic_share", "traffic_shadow"),
     }

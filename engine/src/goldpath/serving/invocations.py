@@ -60,8 +60,8 @@ class InvocationAnswer(BaseModel):
     threshold: float = Field(0.0, description="Left out where the version has none.")
     thresholds: list[float | None] = Field(
         [],
-        description="Of several classes: that of each decided class; left out where the version "
-        "has none.",
+        description="Of several classes: that of each decided class; of two where groups have "
+        "their own: that of each row. Left out where the version has neither.",
     )
     lower: list[float] = Field([], description="Left out where the version has no intervals.")
     upper: list[float] = Field([], description="Left out where the version has no intervals.")
@@ -122,7 +122,7 @@ def invocations(models: RequestModels, maximum_rows: int, scorer: Scorer) -> API
         shown: dict[str, Any] = {}
         if "threshold" in found[0].model_fields_set:
             shown = {"decisions": [item.decision for item in found]}
-            if len(found[0].probabilities or ()) == 2:
+            if len(found[0].probabilities or ()) == 2 and not scorer.has_groups(wish):
                 shown["threshold"] = found[0].threshold
             else:
                 shown["thresholds"] = [item.threshold for item in found]

@@ -112,11 +112,13 @@ class ScoredRow:
         value: The label, or the value of a regression.
         probabilities: By class; None for a regression.
         score: P(positive) of a binary model, P(predicted) of several classes, or the value.
+        line: The threshold that decided it, where rows have different ones.
     """
 
     value: str | float
     probabilities: dict[str, float] | None
     score: float
+    line: float | None = None
 
 
 @dataclass(frozen=True)
@@ -393,6 +395,5 @@ def score_rows(model: ServedModel, rows: list[dict[str, Any]]) -> list[ScoredRow
             dict(zip(classes, probabilities, strict=True))
             for probabilities in scores.probabilities.tolist()
         ]
-    return [
-        ScoredRow(scores.values[row], by_class[row], scores.scores[row]) for row in range(len(rows))
-    ]
+    lines: Sequence[float | None] = scores.lines or [None] * len(rows)
+    return [*map(ScoredRow, scores.values, by_class, scores.scores, lines)]

@@ -19,7 +19,7 @@ from pydantic import (
     create_model,
 )
 
-from goldpath.contract import Contract, Feature, PredictionInterval
+from goldpath.contract import Contract, Feature, GroupThresholds, PredictionInterval
 from goldpath.domain import LONGEST_TEXT, Domain, is_number, truth_of
 from goldpath.features.window.asked_time import example_time, time_field
 
@@ -80,6 +80,10 @@ class ModelFacts(BaseModel):
     unsure: tuple[float, float] | None = Field(
         description="Between these two probabilities the decision is `unsure`; null: each row is "
         "decided."
+    )
+    groups: GroupThresholds | None = Field(
+        description="The thresholds of groups of rows, for whose members they replace `threshold`, "
+        "by the value that a request sends in `column`; null: all rows have the same."
     )
     interval: PredictionInterval | None = Field(
         description="What lies around each answer of a regression; null: nothing."

@@ -172,7 +172,9 @@ class Scorer:
         predictions = [
             self.answers.item(
                 prediction=row.value,
-                **dict(zip(beside.names, beside.of_row(row.value, row.score), strict=True)),
+                **dict(
+                    zip(beside.names, beside.of_row(row.value, row.score, row.line), strict=True)
+                ),
                 probabilities=row.probabilities,
                 prediction_id=each,
                 **more,
@@ -227,7 +229,9 @@ class Scorer:
                 each.score,
                 each.probabilities or {},
                 model_version=model.version.version,
-                **dict(zip(beside.names, beside.of_row(each.value, each.score), strict=True)),
+                **dict(
+                    zip(beside.names, beside.of_row(each.value, each.score, each.line), strict=True)
+                ),
             )
             for each in scored
         ]
@@ -263,6 +267,17 @@ class Scorer:
         """
         try:
             return bool(self._model(wish).model.contract.window_features)
+        except NoModelError:
+            return False
+
+    def has_groups(self, wish: Wish) -> bool:
+        """Whether the rows of a request may have different thresholds, by group.
+
+        Raises:
+            ProblemError: If the wish's version is not loaded.
+        """
+        try:
+            return self._model(wish).model.contract.decision_groups is not None
         except NoModelError:
             return False
 

@@ -3,13 +3,34 @@
 import math
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from goldpath.forecast import Criterion
 from goldpath.settings.section import Section, file_of
 
 LINES = ("threshold", "thresholds", "tune_for", "capacity")
 """The settings that draw the line, of which one is set or none."""
 Outcome = Literal["tp", "fp", "fn", "tn", "unsure"]
+
+
+class GroupSettings(BaseModel):
+    """Thresholds by group, so that groups are alike in one rate.
+
+    Attributes:
+        column: The feature whose values are the groups: a category or a boolean.
+        criterion: The rate: of true positives (equal_opportunity), or of selected rows
+            (demographic_parity).
+        tolerance: By how much it may differ between groups on the rows of the tuning.
+        minimum_rows: A group with fewer rows, of equal_opportunity positive ones, keeps the common
+            threshold.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    column: str = Field(min_length=1)
+    criterion: Criterion
+    tolerance: float = Field(default=0.02, gt=0, lt=1)
+    minimum_rows: int = Field(default=100, ge=10)
 
 
 def without(key: str, model: str, empty: str = "null") -> str:
@@ -78,6 +99,11 @@ class DecisionSettings(Section):
         "[0.4, 0.6], both included; {share: 0.1}: for that share of the training rows, those "
         "nearest to the threshold",
     )
+    groups: GroupSettings | None = Field(
+        default=None,
+        description="thresholds by group, so that a rate is alike in all of them, such as "
+        "{column: gender, criterion: equal_opportunity}; beside threshold or tune_for",
+    )
     interval: float | None = Field(
         default=None,
         gt=0,
@@ -102,7 +128,20 @@ class DecisionSettings(Section):
             )
         if self.unsure is not None:
             self._check_band(self.unsure)
+        if self.groups is not None:
+            self._check_groups(self.groups)
         return self
+
+    def _check_groups(self, groups: GroupSettings) -> None:
+        said = f"groups={{column: {groups.column}}}"
+        if self.unsure is not None:
+            raise ValueError(f"{said} and unsure={self.unsure} do not go together: keep one")
+        if self.decides not in ("threshold", "tune_for"):
+            other = f"and {self.decides} do not go together" if self.decides else "has no threshold"
+            raise ValueError(
+                f"{said} {other}: write tune_for, the metric that is to be best under the "
+                "criterion, or threshold"
+            )
 
     def _check_band(self, unsure: tuple[float, float] | dict[Literal["share"], float]) -> None:
         if self.thresholds:

@@ -35,7 +35,7 @@ def complete_rows(
         return rows
     if isinstance(rows, Sequence):
         return [*map(evaluator_of(contract), rows)]
-    if hasattr(rows, "schema"):
+    if hasattr(type(rows), "schema"):
         return _complete_table(rows, contract, definitions)
     return _complete_frame(rows, contract, definitions)
 

@@ -49,12 +49,13 @@ def answer_columns(
                 found = predictions.probabilities[place].tolist()
                 by_class = dict(zip(classes, found, strict=True))
             value, score = predictions.values[place], predictions.scores[place]
+            line = predictions.lines[place] if predictions.lines else None
             prediction = Prediction(
                 value,
                 score,
                 by_class,
                 model_version=version,
-                **dict(zip(beside.names, beside.of_row(value, score), strict=True)),
+                **dict(zip(beside.names, beside.of_row(value, score, line), strict=True)),
             )
             row = row_of(each)
             for field, column in zip(fields, values, strict=True):

@@ -117,7 +117,8 @@ class BatchScorer:
         bad = np.zeros(chunk.num_rows, dtype=bool)
         bad[list(checked.problems)] = True
         answers = self._answers(checked, bad)
-        best = self._rule.labels(answers).astype(np.int32)
+        lines = self._lines(checked)
+        best = self._rule.labels(answers, lines).astype(np.int32)
         if not self._classes:
             scores, prediction = answers[:, 0], pa.array(answers[:, 0], mask=bad)
         else:
@@ -136,7 +137,7 @@ class BatchScorer:
             ),
             prediction,
             pa.array(scores, mask=bad),
-            *self._beside(best, scores, bad),
+            *self._beside(best, scores, bad, lines),
             *(pa.array(answers[:, column], mask=bad) for column in many),
             pa.array(reasons, pa.string()) if reasons else pa.nulls(len(bad), pa.string()),
         ]
@@ -145,7 +146,21 @@ class BatchScorer:
         counted.reasons.update(count_reasons(checked.problems.values()))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema), counted
 
-    def _beside(self, best: np.ndarray, scores: np.ndarray, bad: np.ndarray) -> "list[pa.Array]":
+    def _lines(self, checked: "TypedRows") -> np.ndarray | None:
+        """The threshold of each row; None where all rows have the same."""
+        column = self._rule.column
+        if not column:
+            return None
+        if column in checked.categories:
+            # The last one stands for a missing value, whose number is -1.
+            by_code = self._rule.lines([*checked.values[column], None])
+            lines: np.ndarray = by_code[checked.categories[column]]
+            return lines
+        return self._rule.lines(checked.numbers[column].tolist())
+
+    def _beside(
+        self, best: np.ndarray, scores: np.ndarray, bad: np.ndarray, lines: np.ndarray | None
+    ) -> "list[pa.Array]":
         """The columns that a version with a threshold or with intervals adds."""
         import pyarrow as pa
 
@@ -157,7 +172,8 @@ class BatchScorer:
         decisions = [*self._classes, *([UNSURE] if self._rule.unsure is not None else [])]
         places = np.where(self._rule.left_open(scores), len(self._classes), best)
         each = self._rule.by_class or [self._rule.threshold] * len(self._classes)
-        lines = np.array(each, dtype=np.float64)[best]
+        if lines is None:
+            lines = np.array(each, dtype=np.float64)[best]
         return [
             pa.DictionaryArray.from_arrays(
                 pa.array(places.astype(np.int32), mask=bad), pa.array(decisions, pa.string())

@@ -335,7 +335,7 @@ def _score(
     if taken := [name for name in shown if name in table.column_names]:
         step(f"the predictions table has no {' and '.join(shown)}: {taken[0]} is a feature")
         shown = []
-    columns = beside.of_rows(predictions.values, predictions.scores)
+    columns = beside.of_rows(predictions.values, predictions.scores, predictions.lines)
     decided = dict(zip(beside.names, columns, strict=True))
     for name, column in (
         ("prediction", pa.array(predictions.values, kind)),

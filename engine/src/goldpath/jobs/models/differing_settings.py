@@ -5,6 +5,7 @@ from typing import Any
 import yaml
 
 from goldpath.contract import Contract
+from goldpath.learning.decision.groups import can_group
 from goldpath.learning.families import BUILT_IN
 from goldpath.settings import Settings
 from goldpath.settings.section import file_of
@@ -45,6 +46,9 @@ def _unfit(settings: Settings, contract: Contract, main: Contract) -> dict[str, 
     decision, validation = settings.decision, settings.validation
     classes = contract.target.classes
     undone: dict[str, Any] = {}
+    groups = decision.groups
+    if groups is not None and (not contract.is_binary or not can_group(contract, groups.column)):
+        undone["groups"] = None
     if not contract.is_binary:
         undone |= {"values": {}, "threshold": None, "capacity": None, "unsure": None}
         if not classes or decision.tune_for == "value":

@@ -249,6 +249,7 @@ def search_ensemble(
         unsure=decided.unsure,
         prediction_interval=decided.interval,
         thresholds=decided.thresholds,
+        groups=decided.groups,
     )
     work.run.finish_stage("train", result)
     return result

@@ -21,6 +21,7 @@ from goldpath.jobs.training.work import TrainingWork
 from goldpath.judging.baseline import baseline_name
 from goldpath.judging.evaluation import plot_evaluation
 from goldpath.learning.decision.choice import deciding_as
+from goldpath.learning.decision.groups import described as described_groups
 from goldpath.learning.decision.interval import described
 from goldpath.learning.frames import model_frame, target_values
 from goldpath.learning.metrics import area_under_roc, metric_value
@@ -30,6 +31,7 @@ from goldpath.registry.layout import (
     CARD_FILE,
     ENGINES_TAGS,
     EVALUATION_FILE,
+    GROUPS_TAG,
     INTERVAL_TAG,
     RUN_KEY,
     SEGMENTS_TAG,
@@ -118,6 +120,7 @@ def training_result(work: TrainingWork) -> TrainingResult:
         unsure=found.unsure,
         prediction_interval=found.prediction_interval,
         thresholds=found.thresholds,
+        groups=found.groups,
         baseline_is=baseline_name(work.contract),
         others={name: score.value for name, score in judged.others.items()},
         searched_rows=found.searched_rows,
@@ -205,6 +208,8 @@ def _decision_tags(found: Found) -> Mapping[str, str]:
         tags[THRESHOLD_TAG] = ", ".join(shown) or "the most probable class"
     if found.unsure is not None:
         tags[UNSURE_TAG] = "{:.9g} to {:.9g}".format(*found.unsure)
+    if found.groups is not None and found.threshold is not None:
+        tags[GROUPS_TAG] = described_groups(found.groups, found.threshold)
     if found.prediction_interval is not None:
         tags[INTERVAL_TAG] = described(found.prediction_interval)
     if found.segments is not None:

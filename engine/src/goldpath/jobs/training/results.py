@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from goldpath.contract import PredictionInterval
+from goldpath.contract import GroupThresholds, PredictionInterval
 from goldpath.learning.decision.choice import Decided
 from goldpath.learning.metrics import Figure, Score
 from goldpath.presentation import FOR_SCRIPTS
@@ -100,6 +100,7 @@ class Found:
         searched_rows: Of the rows to learn from, so many were drawn for the trials; None where
             the trials looked at all of them.
         segments: Of a clustering the names of its segments by their numbers.
+        groups: The groups whose threshold is another one.
     """
 
     family: str
@@ -117,6 +118,7 @@ class Found:
     thresholds: dict[str, float] | None = None
     searched_rows: int | None = None
     segments: dict[int, str] | None = None
+    groups: GroupThresholds | None = None
 
     @property
     def decided(self) -> Decided:
@@ -127,6 +129,7 @@ class Found:
             self.prediction_interval,
             self.thresholds,
             self.segments,
+            self.groups,
         )
 
 
@@ -230,6 +233,7 @@ class TrainingResult:
         searched_rows: So many of the training rows were drawn for the trials; None: all.
         segments: Of a clustering the names of its segments by their numbers.
         segments_page: Of a clustering the page that describes them; else empty.
+        groups: The groups whose threshold is another one.
     """
 
     problem_type: str
@@ -262,3 +266,4 @@ class TrainingResult:
     searched_rows: int | None = None
     segments: dict[int, str] | None = None
     segments_page: str = ""
+    groups: GroupThresholds | None = None

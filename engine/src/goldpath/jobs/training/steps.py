@@ -157,6 +157,7 @@ def search_and_fit(work: TrainingWork) -> Found:
         unsure=decided.unsure,
         prediction_interval=decided.interval,
         thresholds=decided.thresholds,
+        groups=decided.groups,
         segments=decided.segments,
     )
     work.run.finish_stage("train", found)

@@ -1,18 +1,19 @@
 """Where to put the threshold and how wide intervals are, by rows that the model did not see."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldpath.contract import Contract, PredictionInterval
+from goldpath.contract import Contract, GroupThresholds, PredictionInterval
 from goldpath.errors import NotEnoughDataError
 from goldpath.learning.decision.chosen import metric_named
+from goldpath.learning.decision.groups import group_thresholds, require_groups
 from goldpath.learning.decision.interval import chosen_interval
 from goldpath.learning.decision.lines import tuned_thresholds
 from goldpath.learning.decision.threshold import UNSURE, DecisionRule
-from goldpath.learning.decision.worth import worth_of_decisions
+from goldpath.learning.decision.worth import threshold_candidates, worth_of_decisions
 from goldpath.project import Model, ProjectDefinitionError
 from goldpath.settings import DecisionSettings
 from goldpath.settings.decision import without
@@ -21,8 +22,6 @@ from goldpath.settings.section import file_of
 if TYPE_CHECKING:
     import pandas as pd
 
-CANDIDATES = 200
-"""How many thresholds are tried: quantiles of the scores."""
 DIGITS = 12
 
 
@@ -37,6 +36,7 @@ class Decided:
         thresholds: Of several classes those that have one; none: the most probable class is
             decided, and answers say so; None: no threshold was asked for.
         segments: Of a clustering the names of its segments by their numbers.
+        groups: The groups whose threshold is another one.
     """
 
     threshold: float | None = None
@@ -44,11 +44,14 @@ class Decided:
     interval: PredictionInterval | None = None
     thresholds: dict[str, float] | None = None
     segments: dict[int, str] | None = None
+    groups: GroupThresholds | None = None
 
     def of(self, contract: Contract) -> Contract:
         """The version's contract."""
-        decided = contract.with_threshold(self.threshold, self.unsure)
-        return decided.with_parts(
+        return contract.with_parts(
+            decision_threshold=self.threshold,
+            decision_unsure=self.unsure,
+            decision_groups=self.groups,
             prediction_interval=self.interval,
             decision_thresholds=self.thresholds,
             segments=self.segments,
@@ -63,12 +66,17 @@ def decided_by(contract: Contract) -> Decided:
         contract.prediction_interval,
         contract.decision_thresholds,
         contract.segments,
+        contract.decision_groups,
     )
 
 
 def deciding_as(contract: Contract, version: Contract) -> Contract:
-    """A contract with the threshold, band and interval of a version, which has one of its own."""
-    return decided_by(version).of(contract)
+    """A contract with the threshold, band and interval of a version, which has one of its own.
+
+    Not with its thresholds by group: what it is used for looks at decisions that were made, and the
+    contract may lack the groups' column.
+    """
+    return replace(decided_by(version), groups=None).of(contract)
 
 
 def as_trained(
@@ -97,7 +105,8 @@ def as_trained(
 def needs_predictions(decision: DecisionSettings) -> bool:
     """Whether what is chosen depends on predictions, which cost a fit a fold."""
     tuned = decision.decides in ("tune_for", "capacity")
-    return tuned or isinstance(decision.unsure, dict) or decision.interval is not None
+    by_rows = decision.interval is not None or decision.groups is not None
+    return tuned or isinstance(decision.unsure, dict) or by_rows
 
 
 def require_tunable(contract: Contract, decision: DecisionSettings, definitions: Model) -> None:
@@ -105,7 +114,8 @@ def require_tunable(contract: Contract, decision: DecisionSettings, definitions:
 
     Raises:
         ProjectDefinitionError: If the target has not two classes, or is no number where an interval
-            is asked for, or the metric to tune for is unknown, or does not look at decisions.
+            is asked for, or the metric to tune for is unknown, or does not look at decisions, or
+            no row has the groups that are to be alike.
     """
     classes, file = contract.target.classes, file_of("decision", contract.model)
     if decision.interval is not None and contract.problem != "regression":
@@ -114,6 +124,8 @@ def require_tunable(contract: Contract, decision: DecisionSettings, definitions:
             f"is a number; {contract.target.column} has {len(classes)} classes",
             f"{without('interval', contract.model)}: the probabilities say how sure the model is",
         )
+    if decision.groups is not None:
+        require_groups(contract, decision.groups)
     if not decision.decides:
         return
     of_several = decision.decides in ("thresholds", "tune_for") and decision.unsure is None
@@ -186,8 +198,8 @@ def chosen_decision(
     those of all rows to learn from: `truth` where each of them has a score.
 
     Raises:
-        NotEnoughDataError: If no threshold can be told apart, ties are too many for a band, or an
-            interval needs more rows.
+        NotEnoughDataError: If no threshold can be told apart, ties are too many for a band, an
+            interval needs more rows, or no thresholds make groups alike.
     """
     if decision.interval is not None:
         known = truth if targets is None else targets
@@ -198,6 +210,12 @@ def chosen_decision(
             raise TypeError(f"{decision.tune_for} does not look at decisions")
         return Decided(thresholds=tuned_thresholds(contract, metric, truth, scores, rows))
     threshold = chosen_threshold(contract, decision, definitions, truth, scores, rows)
+    if threshold is not None and decision.groups is not None:
+        metric = None
+        if decision.tune_for:
+            metric = metric_named(decision.tune_for, definitions, contract, "decision.tune_for")
+        found = group_thresholds(contract, decision.groups, threshold, metric, truth, scores, rows)
+        return Decided(threshold, groups=found)
     band = decision.unsure
     if threshold is None or band is None:
         return Decided(threshold)
@@ -242,7 +260,9 @@ def chosen_threshold(
     worth = worth_of_decisions(contract, metric, truth, probabilities, rows)
     best, found = None, -np.inf
     # The nearest to one half first: of equal ones it is kept.
-    for threshold in sorted(_candidates(scores), key=lambda each: abs(each - 0.5)):
+    for threshold in sorted(
+        [0.5, *threshold_candidates(scores, scores)], key=lambda each: abs(each - 0.5)
+    ):
         value = worth(DecisionRule(threshold).labels(probabilities))
         if np.isfinite(value) and value > found:
             best, found = threshold, value
@@ -252,16 +272,6 @@ def chosen_threshold(
             "bring more rows (make data), or set decision.threshold",
         )
     return best
-
-
-def _candidates(scores: np.ndarray) -> list[float]:
-    """Thresholds between neighbouring scores, evenly over the rows."""
-    distinct = np.unique(scores)
-    middles = (distinct[1:] + distinct[:-1]) / 2
-    if len(middles) > CANDIDATES:
-        cuts = np.quantile(scores, np.linspace(0, 1, CANDIDATES + 2)[1:-1])
-        middles = np.unique(middles[np.searchsorted(middles, cuts).clip(0, len(middles) - 1)])
-    return [0.5, *middles.tolist()]
 
 
 def _by_capacity(scores: np.ndarray, share: float, file: str) -> float:

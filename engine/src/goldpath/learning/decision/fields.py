@@ -24,16 +24,19 @@ class DecisionFields(Protocol):
     @property
     def names(self) -> tuple[str, ...]: ...  # noqa: D102
 
-    def of_row(self, value: Any, score: float) -> tuple[Any, ...]:
+    def of_row(self, value: Any, score: float, line: float | None = None) -> tuple[Any, ...]:
         """The fields of one row, in order.
 
         Args:
             value: The class that is decided, or the value of a regression.
             score: P(positive), or the value.
+            line: The threshold that decided it, where rows have different ones.
         """
         ...
 
-    def of_rows(self, values: Sequence[Any], scores: Sequence[float]) -> tuple[Sequence[Any], ...]:
+    def of_rows(
+        self, values: Sequence[Any], scores: Sequence[float], lines: Sequence[float] | None = None
+    ) -> tuple[Sequence[Any], ...]:
         """The same of many rows: a column a field."""
         ...
 
@@ -44,7 +47,7 @@ class NoFields:
 
     names: tuple[str, ...] = ()
 
-    def of_row(self, value: Any, score: float) -> tuple[Any, ...]:  # noqa: ARG002
+    def of_row(self, value: Any, score: float, line: float | None = None) -> tuple[Any, ...]:  # noqa: ARG002
         """None."""
         return ()
 
@@ -52,6 +55,7 @@ class NoFields:
         self,
         values: Sequence[Any],  # noqa: ARG002
         scores: Sequence[float],  # noqa: ARG002
+        lines: Sequence[float] | None = None,  # noqa: ARG002
     ) -> tuple[Sequence[Any], ...]:
         """None."""
         return ()
@@ -59,16 +63,19 @@ class NoFields:
 
 @dataclass(frozen=True)
 class ThresholdFields:
-    """The decision, which may be `unsure`, and the threshold."""
+    """The decision, which may be `unsure`, and the threshold of the row."""
 
     rule: DecisionRule
     names: tuple[str, ...] = ("decision", "threshold")
 
-    def of_row(self, value: Any, score: float) -> tuple[Any, ...]:
+    def of_row(self, value: Any, score: float, line: float | None = None) -> tuple[Any, ...]:
         """The fields of one row, in order."""
-        return UNSURE if self.rule.leaves_open(score) else value, self.rule.threshold
+        threshold = self.rule.threshold if line is None else line
+        return UNSURE if self.rule.leaves_open(score) else value, threshold
 
-    def of_rows(self, values: Sequence[Any], scores: Sequence[float]) -> tuple[Sequence[Any], ...]:
+    def of_rows(
+        self, values: Sequence[Any], scores: Sequence[float], lines: Sequence[float] | None = None
+    ) -> tuple[Sequence[Any], ...]:
         """The same of many rows: a column a field."""
         decisions = values
         if self.rule.unsure is not None:
@@ -76,7 +83,7 @@ class ThresholdFields:
             decisions = [
                 UNSURE if each else value for each, value in zip(is_open, values, strict=True)
             ]
-        return decisions, [self.rule.threshold] * len(values)
+        return decisions, [self.rule.threshold] * len(values) if lines is None else lines
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class ClassFields:
     thresholds: Mapping[str, float]
     names: tuple[str, ...] = ("decision", "threshold")
 
-    def of_row(self, value: Any, score: float) -> tuple[Any, ...]:  # noqa: ARG002
+    def of_row(self, value: Any, score: float, line: float | None = None) -> tuple[Any, ...]:  # noqa: ARG002
         """The fields of one row, in order."""
         return value, self.thresholds.get(value)
 
@@ -94,6 +101,7 @@ class ClassFields:
         self,
         values: Sequence[Any],
         scores: Sequence[float],  # noqa: ARG002
+        lines: Sequence[float] | None = None,  # noqa: ARG002
     ) -> tuple[Sequence[Any], ...]:
         """The same of many rows: a column a field."""
         return values, list(map(self.thresholds.get, values))
@@ -106,7 +114,7 @@ class IntervalFields:
     interval: PredictionInterval
     names: tuple[str, ...] = ("lower", "upper", "interval")
 
-    def of_row(self, value: Any, score: float) -> tuple[Any, ...]:  # noqa: ARG002
+    def of_row(self, value: Any, score: float, line: float | None = None) -> tuple[Any, ...]:  # noqa: ARG002
         """The fields of one row, in order."""
         return (*ends_of(self.interval, value), self.interval.level)
 
@@ -114,6 +122,7 @@ class IntervalFields:
         self,
         values: Sequence[Any],
         scores: Sequence[float],  # noqa: ARG002
+        lines: Sequence[float] | None = None,  # noqa: ARG002
     ) -> tuple[Sequence[Any], ...]:
         """The same of many rows: a column a field."""
         lower, upper = ends(self.interval, np.asarray(values, dtype=np.float64))

@@ -19,9 +19,22 @@ if TYPE_CHECKING:
 MOST_ROWS = 50_000
 """Of more rows a metric of one's own sees a draw: it is called for each threshold that is tried."""
 SEED = 0
+CANDIDATES = 200
+"""How many thresholds are tried: quantiles of the scores."""
 
 Worth = Callable[[np.ndarray], float]
 """Of the decided classes' places, shape (rows,): the metric, turned so that more is better."""
+
+
+def threshold_candidates(scores: np.ndarray, evenly_over: np.ndarray) -> list[float]:
+    """Thresholds between neighbouring scores; of many some, evenly over other scores."""
+    distinct = np.unique(scores)
+    middles = (distinct[1:] + distinct[:-1]) / 2
+    if len(middles) > CANDIDATES:
+        cuts = np.quantile(evenly_over, np.linspace(0, 1, CANDIDATES + 2)[1:-1])
+        middles = np.unique(middles[np.searchsorted(middles, cuts).clip(0, len(middles) - 1)])
+    found: list[float] = middles.tolist()
+    return found
 
 
 def worth_of_decisions(

@@ -30,7 +30,8 @@ class BatchItem(BaseModel):
     threshold: float | None = Field(
         None,
         description="The positive class, or of several the decided one, is decided above this "
-        "probability; null where this class has none, left out where the version has none.",
+        "probability, the row's own where groups have different ones; null where this class has "
+        "none, left out where the version has none.",
     )
     lower: float | None = Field(
         None,

@@ -43,7 +43,7 @@ class Prediction(NamedTuple):
         value: The class that is decided, or the value of a regression.
         score: P(positive) of two classes, P(predicted) of more, or the value.
         probabilities: By class; empty for a regression.
-        threshold: Of the version's decision, of several classes that of the decided one; None
+        threshold: The one that decided the row, of several classes that of the decided one; None
             where there is none.
         model_version: The version.
         decision: The class that the threshold decides, or `unsure`; None without a threshold.

@@ -105,6 +105,7 @@ class AnswerWriter:
         )
         self._fields = [field.value for field in fields]
         self._places = {name: place for place, name in enumerate(order)}
+        self._group = self._places[self._rule.column] if self._rule.column else None
         self._answer = _struct("Answer", [*self._beside.names], [*ITEM, *MODEL], fields)
         self._item = _struct("Item", [*self._beside.names], ITEM, fields)
         encoder = msgspec.json.Encoder()
@@ -126,7 +127,8 @@ class AnswerWriter:
             None where an answer is not finite, or could not be logged and has to be.
         """
         at = at or self._now()
-        classes, decide_one = self._classes, self._rule.label
+        classes, decide_one, line_of = self._classes, self._rule.label, self._rule.line
+        group, threshold = self._group, None
         shown, fields, measure = self._answer, self._fields, self._measure
         beside = self._beside.of_row if self._beside.names else None
         lines: list[_Line] = []
@@ -140,7 +142,9 @@ class AnswerWriter:
                 continue
             value: str | float
             if classes:
-                place = decide_one(answer)
+                if group is not None:
+                    threshold = line_of(row.values[group])
+                place = decide_one(answer, threshold)
                 value = label = classes[place]
                 score = answer[1] if len(classes) == 2 else answer[place]
                 probabilities = self._probabilities(*answer)
@@ -149,7 +153,10 @@ class AnswerWriter:
                 label, probabilities = REGRESSION_LABEL, None
             own: Sequence[Any] = ()
             if fields or measure:
-                seen, prediction = self._row(row.values), self._said(value, score, answer)
+                seen, prediction = (
+                    self._row(row.values),
+                    self._said(value, score, answer, threshold),
+                )
                 try:
                     own = [compute(seen, prediction) for compute in fields]
                 except AnswerFieldError:
@@ -160,7 +167,7 @@ class AnswerWriter:
             labels.append(label)
             lines.append(_Line(name, at, self._version, row.struct, value, score, row.entity))
             values.append(row.values)
-            more = beside(value, score) if beside else ()
+            more = beside(value, score, threshold) if beside else ()
             answered = shown(value, *more, probabilities, name, self._name, self._version, *own)
             bodies.append(self._encode(answered))
         if self._hide is not None:
@@ -190,8 +197,13 @@ class AnswerWriter:
         classes = self._classes
         values: list[Any]
         scores: list[float]
+        lines: list[float] | None = None
         if classes:
-            best = self._rule.labels(answers)
+            found_lines = None
+            if self._group is not None:
+                found_lines = self._rule.lines(rows.columns[self._group])
+                lines = found_lines.tolist()
+            best = self._rule.labels(answers, found_lines)
             values = list(map(classes.__getitem__, best.tolist()))
             scores = scores_of(answers, best).tolist()
             probabilities: Iterable[Any] = map(self._probabilities, *answers.T.tolist())
@@ -201,16 +213,16 @@ class AnswerWriter:
             values = scores = answers[:, 0].tolist()
             probabilities, counts = repeat(None), {REGRESSION_LABEL: len(answers)}
         try:
-            own = self._own_columns(rows.columns, values, scores, answers)
+            own = self._own_columns(rows.columns, values, scores, answers, lines)
         except AnswerFieldError:
             return None  # the app logs the predictions, and says what failed
         names = ids_of_a_request(next(self._ids), len(answers))
         if self._hide is not None:
             for row in rows.structs:
                 self._hide(row)
-        beside = self._beside.of_rows(values, scores)
+        beside = self._beside.of_rows(values, scores, lines)
         items = list(map(self._item, values, *beside, probabilities, names, *own))
-        lines = list(
+        logged = list(
             map(
                 _Line,
                 names,
@@ -221,13 +233,13 @@ class AnswerWriter:
                 scores,
             )
         )
-        if not self._log.append(self._encode_lines(lines), len(lines)):
+        if not self._log.append(self._encode_lines(logged), len(logged)):
             return None
         for label, count in counts.items():
             if count:
                 self._counters[label](count)
         if self._measure is not None:
-            for row, prediction in self._each(rows.columns, values, scores, answers):
+            for row, prediction in self._each(rows.columns, values, scores, answers, lines):
                 self._measure(row, prediction)
         if self._shadow.wants(self._champion):
             self._show_shadow(names, list(zip(*rows.columns, strict=True)), scores)
@@ -237,10 +249,12 @@ class AnswerWriter:
         """The same for rows that were read without Python objects; no shadow sees them."""
         if self._batch_writer is None or not np.isfinite(answers).all():
             return None
-        best, labels = self._rule.labels(answers), self._classes or (REGRESSION_LABEL,)
+        writer, labels = self._batch_writer, self._classes or (REGRESSION_LABEL,)
+        lines = writer.lines_of(rows)
+        best = self._rule.labels(answers, lines)
         found = np.bincount(best, minlength=len(labels)).tolist()
-        lines, answer = self._batch_writer.write(rows, answers, best, next(self._ids), self._now())
-        if not self._log.append(lines, len(answers)):
+        logged, answer = writer.write(rows, answers, best, next(self._ids), self._now(), lines)
+        if not self._log.append(logged, len(answers)):
             return None
         for label, count in zip(labels, found, strict=True):
             if count:
@@ -252,10 +266,12 @@ class AnswerWriter:
         places = self._places
         return Row(lambda name: values[places[name]])
 
-    def _said(self, value: str | float, score: float, answer: Answer) -> Prediction:
+    def _said(
+        self, value: str | float, score: float, answer: Answer, line: float | None
+    ) -> Prediction:
         """A prediction as the project's functions read it."""
         by_class = dict(zip(self._classes, answer, strict=True)) if self._classes else {}
-        beside = zip(self._beside.names, self._beside.of_row(value, score), strict=True)
+        beside = zip(self._beside.names, self._beside.of_row(value, score, line), strict=True)
         return Prediction(value, score, by_class, model_version=self._version, **dict(beside))
 
     def _each(
@@ -264,12 +280,14 @@ class AnswerWriter:
         values: Sequence[Any],
         scores: Sequence[float],
         answers: np.ndarray,
+        lines: Sequence[float] | None,
     ) -> Iterator[tuple[Row, Prediction]]:
         """The rows and predictions of a batch; each row is read before the next is asked for."""
         named, at = dict(zip(self._order, columns, strict=True)), 0
         row = Row(lambda name: named[name][at])  # one for all rows: making each costs more
         for at, answer in enumerate(answers.tolist()):
-            yield row, self._said(values[at], scores[at], answer)
+            line = None if lines is None else lines[at]
+            yield row, self._said(values[at], scores[at], answer, line)
 
     def _own_columns(
         self,
@@ -277,13 +295,14 @@ class AnswerWriter:
         values: Sequence[Any],
         scores: Sequence[float],
         answers: np.ndarray,
+        lines: Sequence[float] | None,
     ) -> Sequence[Sequence[Any]]:
         """The project's fields of a batch: a column a field."""
         if not self._fields:
             return ()
         found = [
             [compute(row, prediction) for compute in self._fields]
-            for row, prediction in self._each(columns, values, scores, answers)
+            for row, prediction in self._each(columns, values, scores, answers, lines)
         ]
         return list(zip(*found, strict=True))
 

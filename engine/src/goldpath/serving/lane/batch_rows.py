@@ -5,6 +5,7 @@ them. What it leaves goes there.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -47,6 +48,17 @@ def batch_reader(
     )
 
 
+def tells_groups(contract: Contract, form: CompiledForm) -> bool:
+    """Whether codes tell the groups apart by whose value a version has several thresholds.
+
+    Args:
+        contract: The version's.
+        form: Where a row's values go.
+    """
+    rule = rule_of(contract)
+    return not rule.column or {*rule.by_group} <= {*form.codes.get(rule.column, rule.by_group)}
+
+
 def _field(feature: Feature, form: CompiledForm, is_hidden: bool) -> Field:
     name, domain = feature.name, feature.domain
     lowest, highest = domain.limits
@@ -72,6 +84,7 @@ class BatchWriter:
     Args:
         contract: The version's: its classes are in the order of the probabilities, and it says
             what an answer has beside the prediction.
+        form: Where the reader puts a row's values.
         model_name: The registered model.
         model_version: Its version.
         library: Holds the writer.
@@ -80,6 +93,7 @@ class BatchWriter:
     def __init__(
         self,
         contract: Contract,
+        form: CompiledForm,
         model_name: str,
         model_version: str,
         library: Path,
@@ -105,14 +119,26 @@ class BatchWriter:
             others=_decisions(labels, self._rule),
         )
         self._labels = len(labels) if parts.others else 0
+        self._lines = _line_reader(self._rule, form)
+        self._different = np.array(_different(self._rule))
         self._writer = RowWriter(parts, len(probabilities) or 1, library)
         head = f'"model_name":{name},"model_version":{version},"predictions":['
         self._head = b"{" + head.encode()
         self._behind_time = f'","model_version":{version},"features":'
         self._encode = msgspec.json.Encoder().encode
 
+    def lines_of(self, rows: JsonRows) -> np.ndarray | None:
+        """The threshold of each row, shape (rows,); None where all rows have the same."""
+        return self._lines(rows) if self._lines else None
+
     def write(
-        self, rows: JsonRows, answers: np.ndarray, best: np.ndarray, first_id: str, at: str
+        self,
+        rows: JsonRows,
+        answers: np.ndarray,
+        best: np.ndarray,
+        first_id: str,
+        at: str,
+        lines: np.ndarray | None = None,
     ) -> tuple[memoryview, bytes]:
         """The log's lines, and the answer's body.
 
@@ -122,20 +148,47 @@ class BatchWriter:
             best: Each row's label, shape (rows,).
             first_id: The first row's id; the others are counted on.
             at: When, ISO 8601.
+            lines: The threshold that decided each row, where there are several.
         """
         shown = best + self._labels
         if self._rule.unsure is not None:
             shown += self._labels * self._rule.left_open(answers[:, 1])
+        if lines is not None:
+            kinds = self._labels * (1 if self._rule.unsure is None else 2)
+            shown += kinds * np.searchsorted(self._different, lines)
         if self._interval is not None:
             answers = np.column_stack([answers, *ends(self._interval, answers[:, 0])])
         floats = self._encode(answers.ravel().tolist())[1:-1] + b","
         stamp = f'","at":"{at}{self._behind_time}'.encode()
-        lines, items = self._writer.write(rows, shown, floats, first_id, stamp)
-        return lines, b"%b%b]}" % (self._head, items)
+        logged, items = self._writer.write(rows, shown, floats, first_id, stamp)
+        return logged, b"%b%b]}" % (self._head, items)
+
+
+def _different(rule: DecisionRule) -> tuple[float, ...]:
+    """The different thresholds of two classes, the least first; none without one."""
+    if rule.threshold is None:
+        return ()
+    return tuple(sorted({rule.threshold, *rule.by_group.values()}))
+
+
+def _line_reader(rule: DecisionRule, form: CompiledForm) -> Callable[[JsonRows], np.ndarray] | None:
+    """What gives the threshold of each row that was read; None where all rows have the same."""
+    if not rule.column:
+        return None
+    if rule.column in form.numbers:  # a boolean
+        at = form.numbers.index(rule.column)
+        return lambda rows: rule.lines(rows.numbers[:, at].tolist())
+    codes, at = form.codes[rule.column], list(form.categories).index(rule.column)
+    by_code = np.full(len(codes) + 1, rule.threshold)  # the last but one is of a text never seen
+    for text, code in codes.items():
+        by_code[code] = rule.line(text)
+    return lambda rows: by_code[rows.codes[:, at]]
 
 
 def _decisions(labels: tuple[str, ...], rule: DecisionRule) -> tuple[str, ...]:
     """What an item shows in a label's place: each label decided, then each label left open.
+
+    Where groups have thresholds of their own: each label decided at the least one, and so on.
 
     Args:
         labels: As JSON.
@@ -153,6 +206,7 @@ def _decisions(labels: tuple[str, ...], rule: DecisionRule) -> tuple[str, ...]:
     decided = [(each, each) for each in labels]
     left_open = [(each, f'"{UNSURE}"') for each in labels] if rule.unsure is not None else []
     return tuple(
-        f'{label},"decision":{decision},"threshold":{rule.threshold!r}'
+        f'{label},"decision":{decision},"threshold":{line!r}'
+        for line in _different(rule)
         for label, decision in (*decided, *left_open)
     )

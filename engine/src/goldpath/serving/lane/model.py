@@ -19,7 +19,7 @@ from goldpath.contract import Contract
 from goldpath.serving.answers.metric_series import Measure
 from goldpath.serving.answers.own_fields import AnswerField
 from goldpath.serving.lane.answers import Answer, AnswerWriter
-from goldpath.serving.lane.batch_rows import BatchWriter, batch_reader
+from goldpath.serving.lane.batch_rows import BatchWriter, batch_reader, tells_groups
 from goldpath.serving.lane.batching import MicroBatcher
 from goldpath.serving.lane.computed import ComputedColumns
 from goldpath.serving.lane.entity_rows import EntityRows
@@ -260,10 +260,12 @@ def _for_batches(
     personal = prediction_log.personal
     if model.library is None or (personal is not None and personal.hashed):
         return None, None
+    if not tells_groups(model.contract, form):
+        return None, None
     hidden = personal.columns if personal is not None else ()
     reader = batch_reader(contract, form, model.library, maximum_rows, hidden)
     version = champion.version
-    writer = BatchWriter(model.contract, version.name, version.version, model.library)
+    writer = BatchWriter(model.contract, form, version.name, version.version, model.library)
     return reader, writer
 
 

@@ -62,6 +62,7 @@ def facts_router(core: ServingCore, learned: Contract, no_lane: str | None = Non
             threshold=contract.decision_threshold,
             thresholds=contract.decision_thresholds,
             unsure=contract.decision_unsure,
+            groups=contract.decision_groups,
             interval=contract.prediction_interval,
             features={
                 each.name: _described(each, is_forecast=contract.forecast is not None)
