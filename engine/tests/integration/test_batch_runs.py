@@ -1,7 +1,9 @@
 """`batch run`: shards scored by processes, or by Ray, give the table of one task, and resume."""
 
+import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from goldpath.cli.app import app
 from goldpath.errors import NothingToDoError
 from goldpath.jobs.batch.partitions import Local, OnRay, Outcome, RunnerError, map_partitions
 from goldpath.jobs.batch.plans import BatchPlanError, unfinished_run
@@ -67,12 +71,17 @@ def predicted(settings: Settings, trained: Trained, run_id: str) -> list[dict[st
     return sorted(kept, key=lambda row: str(row[trained.contract.entity_column]))
 
 
-def test_processes_give_the_table_of_one_task(copied: Settings, trained: Trained) -> None:
+def test_processes_give_the_table_of_one_task(
+    copied: Settings, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = predict_batch(copied, trained.contract, run_id="whole")
+    monkeypatch.setenv("MLOPS_ROOT", str(copied.root))
 
-    done = predict_in_shards(copied, trained.contract, "nightly", 2, Local(2))
+    words = ["batch", "run", "--run-id", "nightly", "--shards", "2", "--at-once", "2", "--json"]
+    ran = CliRunner().invoke(app, words)
 
-    assert (done.rows, done.run_id) == (whole.rows, "nightly")
+    done = json.loads(ran.stdout)
+    assert (done["rows"], done["run_id"]) == (whole.rows, "nightly")
     expected = predicted(copied, trained, "whole")
     assert expected
     assert predicted(copied, trained, "nightly") == expected
@@ -135,7 +144,7 @@ def test_every_partition_has_an_outcome() -> None:
 
 
 def test_without_ray_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
 
     with pytest.raises(RunnerError, match="the runner ray needs Ray") as missing:
         [*map_partitions(half, [1], OnRay(1))]
