@@ -91,6 +91,10 @@ def test_processes_give_the_table_of_one_task(
     assert "a number from 1 to 2" in refused.value.fix
     with pytest.raises(BatchPlanError, match=r"ended with 1: .*No module named no_such_project"):
         score_by_command(replace(shard, package="no_such_project"))
+    (copied.root / "killed.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
+    with pytest.raises(BatchPlanError, match="was killed by SIGKILL") as killed:
+        score_by_command(replace(shard, package="killed"))
+    assert "more shards" in killed.value.fix
 
 
 def test_a_failed_shard_is_named_shown_to_nobody_and_alone_scored_again(

@@ -7,6 +7,7 @@ name, a run goes on with its plan and scores what is missing.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -124,10 +125,14 @@ def score_by_command(shard: ShardCommand) -> int:
         return int(said["rows"])
     if "error" in said:
         raise BatchPlanError(str(said["error"]), str(said["fix"]))
-    last = done.stderr.strip().splitlines()[-LAST_LINES:]
-    raise BatchPlanError(
-        f"its process ended with {done.returncode}: {' / '.join(last) or 'silent'}"
-    )
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise BatchPlanError(
+            f"its process was killed by {name}",
+            "where memory is short, take a smaller --at-once, or more shards",
+        )
+    last = " / ".join(done.stderr.strip().splitlines()[-LAST_LINES:])
+    raise BatchPlanError(f"its process ended with {done.returncode}: {last or 'it said nothing'}")
 
 
 def _plans(settings: Settings, contract: Contract, run_id: str) -> list[BatchPlan]:
@@ -165,10 +170,12 @@ def _score(settings: Settings, plan: BatchPlan, missing: list[int], runner: Runn
         step(f"shard {number} of {len(plan.rows)} failed: {_said(outcome.error)}")
     if failed:
         first = min(failed)
+        error = failed[first]
+        mend = (error.fix if isinstance(error, ProjectError) else "") or "mend that"
         raise BatchPlanError(
             f"the batch run {plan.run_id} is not complete: {numbers(sorted(failed))} of "
-            f"{len(plan.rows)} failed; shard {first}: {_said(failed[first])}",
-            "mend that and give the same command again: it scores what is missing",
+            f"{len(plan.rows)} failed; shard {first}: {_said(error)}",
+            f"{mend}; then give the same command again: it scores what is missing",
         )
 
 
