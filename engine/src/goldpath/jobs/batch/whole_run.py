@@ -25,12 +25,14 @@ from goldpath.jobs.batch.plans import (
     BatchPlanError,
     missing_shards,
     numbers,
+    plan_of,
     read_plans,
     records_of,
 )
 from goldpath.jobs.batch.shards import plan_batch
 from goldpath.jobs.batch.table import BatchResult
 from goldpath.lake.connection import open_lakehouse
+from goldpath.lake.lakehouse import Lakehouse
 from goldpath.models.folders import VARIABLE
 from goldpath.presentation import step
 from goldpath.settings import Settings
@@ -84,10 +86,9 @@ def predict_in_shards(
         NothingToDoError: If the run is complete, or there is no row to score.
     """
     lakehouse = open_lakehouse(settings)
-    plan = _begun(settings, contract, run_id, shards, days)
-    if plan is None:
+    if not _is_begun(lakehouse, contract, run_id, shards, days):
         plan_batch(settings, contract, run_id, shards, days)
-        plan = next(each for each in _plans(settings, contract, run_id))
+    plan = plan_of(lakehouse, contract, run_id)
     records = records_of(lakehouse, contract, plan)
     if COMPLETION in records:
         raise NothingToDoError(
@@ -135,25 +136,22 @@ def score_by_command(shard: ShardCommand) -> int:
     raise BatchPlanError(f"its process ended with {done.returncode}: {last or 'it said nothing'}")
 
 
-def _plans(settings: Settings, contract: Contract, run_id: str) -> list[BatchPlan]:
-    """The plans of a run, the newest first."""
-    plans = read_plans(open_lakehouse(settings), contract)
-    return [plan for plan in reversed(plans) if plan.run_id == run_id]
-
-
-def _begun(
-    settings: Settings, contract: Contract, run_id: str, shards: int, days: Days | None
-) -> BatchPlan | None:
-    """The plan that a run goes on with; None where it begins."""
-    plan = next(iter(_plans(settings, contract, run_id)), None)
-    if plan is None or (len(plan.rows), plan.days) == (shards, days):
-        return plan
-    planned = f"{len(plan.rows)} shards" + (f" of {plan.days}" if plan.days else "")
-    asked = f"{shards} shards" + (f" of {days}" if days else "")
-    raise BatchPlanError(
-        f"the batch run {run_id} was planned as {planned}, and {asked} are asked for",
-        "ask for the same, give another --run-id, or begin it anew: batch plan",
-    )
+def _is_begun(
+    lakehouse: Lakehouse, contract: Contract, run_id: str, shards: int, days: Days | None
+) -> bool:
+    """Whether the run has a plan, which has to be what is asked for now."""
+    plans = [plan for plan in read_plans(lakehouse, contract) if plan.run_id == run_id]
+    if not plans:
+        return False
+    plan = plans[-1]
+    if (len(plan.rows), plan.days) != (shards, days):
+        planned = f"{len(plan.rows)} shards" + (f" of {plan.days}" if plan.days else "")
+        asked = f"{shards} shards" + (f" of {days}" if days else "")
+        raise BatchPlanError(
+            f"the batch run {run_id} was planned as {planned}, and {asked} are asked for",
+            "ask for the same, give another --run-id, or begin it anew: batch plan",
+        )
+    return True
 
 
 def _score(settings: Settings, plan: BatchPlan, missing: list[int], runner: Runner) -> None:
