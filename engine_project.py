@@ -24,6 +24,7 @@ COPIED = (
     "docs/airflow.md",
     "docs/monitoring.md",
     "infra",
+    "requirements/airflow.in",
 )
 
 

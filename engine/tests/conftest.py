@@ -1,5 +1,6 @@
 """Fixtures that every test may use: an empty project, and one that was trained once."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -46,8 +47,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs an AWS account, unless `-m` asks for it by name."""
+    """Leave out what needs an AWS account, unless `-m` asks for it by name, and Ray without Ray.
+
+    No lock has Ray (200 MB): its test is done where somebody has installed it.
+    """
     left_out = needing_an_account(config.option.markexpr, items)
+    if importlib.util.find_spec("ray") is None:
+        left_out += [item for item in items if item.get_closest_marker("ray")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 

@@ -349,6 +349,11 @@ def test_a_killed_shard_is_missing_until_it_is_scored_again(
         (["plan", "--run-id", "day-2025-02-26", "--shards", "2"], "what a day's predictions are"),
         (["plan", "--run-id", "x", "--shards", "2", "--from", "2025-02-26"], "go together"),
         (["score", "--run-id", "x", "--shard", "0"], "Invalid value for"),
+        (["run", "--run-id", "day-2025-02-26", "--shards", "2"], "what a day's predictions are"),
+        (
+            ["run", "--run-id", "x", "--shards", "2", "--runner", "dask"],
+            "is not one of 'local', 'ray'",
+        ),
     ],
 )
 def test_a_plan_that_cannot_be_meant_is_refused(words: list[str], said: str) -> None:

@@ -1,6 +1,8 @@
 """The commands under `training` and `batch`: their stages one by one, and a run's repetition."""
 
+import os
 from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,9 +31,16 @@ batch = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="A batch inference in shards: plan it, score each shard, complete it; "
+    help="A batch inference in shards: plan it, score each shard, complete it, or `run` it all; "
     "`batch-predict` does it all in one task.",
 )
+
+
+class RunnerName(StrEnum):
+    """Where shards are scored."""
+
+    local = "local"
+    ray = "ray"
 
 
 @training.command()
@@ -194,3 +203,41 @@ def complete(run_id: BatchKey, as_json: Json = False) -> None:
 
     settings = load_settings()
     show(complete_batch(settings, load_contract(settings.root), run_id), as_json)
+
+
+@batch.command()
+def run(
+    run_id: BatchKey,
+    shards: Annotated[int, typer.Option(min=1, help="Into how many parts.")],
+    runner: Annotated[
+        RunnerName,
+        typer.Option(help="Processes of this machine, or Ray: RAY_ADDRESS, else one for the run."),
+    ] = RunnerName.local,
+    at_once: Annotated[
+        int | None,
+        typer.Option(min=1, help="Shards at once, each with its rows in memory; default: cores."),
+    ] = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=[DAY], help="Score gold's rows from this day on …"),
+    ] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=[DAY], help="… up to the day before this one."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """All three; a second call goes on with the plan and scores the shards that are missing."""
+    days = days_between(start, end)
+    from goldpath.contract import load_contract
+    from goldpath.jobs.batch.days import is_day
+    from goldpath.jobs.batch.whole_run import RUNNERS, predict_in_shards
+    from goldpath.presentation import show
+    from goldpath.settings import load_settings
+
+    if is_day(run_id):
+        raise typer.BadParameter(f"--run-id {run_id} is what a day's predictions are called")
+    settings = load_settings()
+    contract = load_contract(settings.root)
+    place = RUNNERS[runner.value](at_once or min(shards, os.cpu_count() or 1))
+    show(predict_in_shards(settings, contract, run_id, shards, place, days), as_json)
