@@ -63,6 +63,7 @@ LONGEST_SECONDS, QUICK_SECONDS = 60, 1
 TESTS_PASSED = 0
 # Passed, failed, interrupted by a module that cannot be imported, and a test not found therefore.
 PYTEST_CODES = (TESTS_PASSED, 1, 2, 4)
+PYTEST_BROKE = 3  # reporting a failure failed, too: of a test that a mutant lets recurse too deeply
 FATAL = 'raise RuntimeError("a control: this module cannot be imported")\n'
 FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.+?::.+?)(?: - |$)", re.MULTILINE)
 
@@ -312,6 +313,10 @@ class Outcome:
         return self.failed[0] if self.failed else ""
 
 
+class PytestBrokeError(Exception):
+    """Pytest ended with an error of its own, so that nothing is known of the mutant."""
+
+
 class Kept:
     """What was noticed in earlier sittings with the same seed, a line of JSON for each mutant.
 
@@ -419,6 +424,8 @@ class Runner:
             if code is None or code >= 0:
                 break
         output = self.output()
+        if code == PYTEST_BROKE:
+            raise PytestBrokeError
         if code is not None and code >= 0 and code not in PYTEST_CODES:
             raise SystemExit(f"Error: pytest did not run (code {code}): {output[-3000:]}")
         return Outcome(code, tuple(FAILED.findall(output)))
@@ -621,8 +628,8 @@ def _try(
     runner = runners.get()
     try:
         outcome = runner.try_mutant(mutant, seen, quick=quick)
-    except SyntaxError as error:  # not counted
-        print(f"\n{mutant}: {error}", flush=True)
+    except (SyntaxError, PytestBrokeError) as error:  # not counted
+        print(f"\n{mutant}: {error!r}", flush=True)
         return None
     finally:
         runners.put(runner)
