@@ -52,7 +52,7 @@ TAKEN = set(
         "pip_audit pkg_resources playwright plotly polars pre_commit prettytable project "
         "prometheus_client protobuf psutil psycopg pwdlib pyarrow pyathena pydantic "
         "pydantic_core pydantic_settings pygments pyiceberg pyparsing pytest pytest_cov "
-        "python python_dotenv pytz pyyaml redis reports requests requirements rich ruff run "
+        "python python_dotenv pytz pyyaml ray redis reports requests requirements rich ruff run "
         "schemathesis scikit_learn scipy scripts semver setup setuptools shap six skinny "
         "skl2onnx sklearn skops sqlalchemy sqlglot sqlparse src starlette steps structlog "
         "tabulate tenacity test tests threadpoolctl torch tqdm typer typing_extensions "
