@@ -220,6 +220,11 @@ def test_both_lanes_accept_and_refuse_the_same_bodies(both: Both) -> None:
     assert 0.1 < passed_on / asked < 0.9, "one of the lanes was hardly tried"
 
 
+def test_a_batch_without_a_row_is_refused(both: Both) -> None:
+    assert both.post("/predict/batch", b'{"instances": []}')[0] == 422
+    assert both.post("/predict/batch", b'{"instances": [ ]}')[0] == 422
+
+
 def test_a_body_in_pieces_or_too_large_gets_the_same_answer(both: Both) -> None:
     row = random_rows(contract_of(both.problem), 1)[0]
     content = json.dumps({"features": row}, ensure_ascii=False).encode()

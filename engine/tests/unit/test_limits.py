@@ -251,6 +251,8 @@ def test_a_killed_workers_requests_are_not_under_way_any_more(tmp_path: Path) ->
         holder.communicate()
 
     assert [limits.enter(SHOP), limits.enter(SHOP), limits.enter(SHOP)] == [True, True, False]
+    in_its_place = Limits(tmp_path / "table", 0, concurrent_requests=2)
+    assert not in_its_place.enter(SHOP), "the table is whole, and its counts stand"
 
 
 @pytest.mark.slow

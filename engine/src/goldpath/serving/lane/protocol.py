@@ -152,9 +152,7 @@ class LaneProtocol(BoundedProtocol):
 
     def _go_on(self, rest: bytes) -> None:
         """Read what came behind the request that has just been taken."""
-        if rest and (self._is_answering or self._flow.is_passing):
-            self._keep(rest)
-        elif rest:
+        if rest:
             self.data_received(rest)
 
     def _answer(self, head: Head, data: bytes) -> None:
