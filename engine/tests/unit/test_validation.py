@@ -205,6 +205,7 @@ def test_thresholds_refuse_doubt_warns_and_errors_have_a_largest_value(
     assert value is not None
     assert status(roc_auc=0.6) is PASSED
     assert status(roc_auc=value - 0.001) is ValidationStatus.WARNING
+    assert status(roc_auc=value) is ValidationStatus.WARNING, "at least includes the threshold"
     assert status(roc_auc=value + 0.001) is FAILED
     assert status(accuracy=0.5, log_loss=0.69) is PASSED
     assert status(log_loss=0.1) is FAILED
