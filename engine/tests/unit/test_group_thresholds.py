@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -47,6 +48,7 @@ from goldpath.settings import DecisionSettings, Settings, SettingsError, Trainin
 from goldpath.settings.loading import load_settings
 
 from ..api.examples import contract_of, fitted, random_rows
+from ..locations import ENGINE
 
 OPPORTUNITY, PARITY = "equal_opportunity", "demographic_parity"
 PEOPLE = parse_contract("""
@@ -263,6 +265,14 @@ def test_a_tolerance_that_no_thresholds_keep_is_refused() -> None:
     ) as it:
         decided(decision, truth, scores, rows)
     assert "groups.tolerance" in it.value.fix
+
+
+def test_the_documented_settings_ask_for_groups() -> None:
+    page = (ENGINE / "docs" / "models.md").read_text(encoding="utf-8")
+    block = page.split("### Thresholds by group")[1].split("```yaml")[1].split("```")[0]
+    found = DecisionSettings.model_validate(yaml.safe_load(block)).groups
+    assert found is not None
+    assert (found.column, found.tolerance, found.minimum_rows) == ("region", 0.02, 100)
 
 
 # --- stored ---
