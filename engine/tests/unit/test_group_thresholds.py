@@ -239,6 +239,24 @@ def test_with_fewer_than_two_large_groups_the_training_says_that_nothing_is_alik
     assert "fewer than two groups have enough rows" in described(found.groups, 0.5)
 
 
+def test_a_column_of_many_values_is_refused_where_they_are_groups_and_cut_short_where_not() -> None:
+    truth, scores, rows = people(6_000)
+    rows = rows.assign(district=[f"d{number % 60:02}" for number in range(len(rows))])
+    with pytest.raises(ProjectDefinitionError, match="'district' has 60 groups of 90 rows or more"):
+        decided(asked(PARITY, minimum_rows=90), truth, scores, rows)
+
+    rows.loc[:2_999, "district"] = ["north", "south"] * 1_500
+    found = decided(asked(PARITY, tolerance=0.5, minimum_rows=90), truth, scores, rows)
+
+    assert found.groups is not None
+    assert len(found.groups.small) == 50
+    said = described(found.groups, 0.5)
+    assert "d09 (50) and 40 more" in said
+    details = check_group_thresholds(evidence(found))
+    assert details is not None
+    assert [*details.details][-2:] == ["(missing)", "(others)"]
+
+
 def test_the_groups_of_a_boolean_are_true_and_false() -> None:
     truth, scores, rows = people()
     rows = rows.assign(member=(rows["district"] == "north").astype("boolean"))
@@ -365,7 +383,8 @@ def test_the_proof_of_a_compiled_form_looks_at_the_groups_decisions() -> None:
     lowered = int((north & (scores > line) & (scores - 4e-7 <= line)).sum())
 
     def a_little_lower(numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:
-        return score_arrays(form, numbers, codes) - np.array([-4e-7, 4e-7])
+        lowered: np.ndarray = score_arrays(form, numbers, codes) - np.array([-4e-7, 4e-7])
+        return lowered
 
     flipped = [
         prove_parity(plain.pipeline, form, contract, a_little_lower, 1_000, 4).flipped_labels
