@@ -234,7 +234,7 @@ class GroupThresholds:
         tolerance: By how much it may differ between groups, on the rows of the tuning.
         thresholds: By group; a boolean's groups are `true` and `false`. All other rows, those
             without a value included, have the contract's `decision_threshold`.
-        small: The groups that had too few rows for a threshold of their own, and how many.
+        small: The largest groups of those with too few rows for one, and how many they had.
         gaps: The largest difference on the rows of the tuning, at the common threshold and at
             these; None: fewer than two groups had enough rows.
         metric: What was maximised; empty: the common threshold was fixed.

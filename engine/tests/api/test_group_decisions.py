@@ -121,6 +121,21 @@ def test_mlflows_protocol_has_the_threshold_of_each_row(
     assert answer == {"predictions": expected, "decisions": expected, "thresholds": lines}
 
 
+def test_a_pipeline_that_is_not_compiled_decides_alike(make_client: MakeClient) -> None:
+    shelf, plain, groups = Shelf(compiled=False), fitted("binary"), GROUPS["boolean"]
+    contract = plain.contract.with_parts(decision_threshold=COMMON, decision_groups=groups)
+    shelf.put(replace(plain, contract=contract))
+    client, rows, lines = make_client("binary", shelf), ROWS[:12], wanted(groups, ROWS[:12])
+
+    alone = [client.post("/predict", json={"features": row}).json() for row in rows]
+    batch = client.post("/predict/batch", json={"instances": rows}).json()["predictions"]
+
+    for items in (alone, batch):
+        found = [(item["decision"], item["threshold"]) for item in items]
+        assert found == list(zip(decisions(SCORES[:12], lines), lines, strict=True))
+    assert client.get("/model").json()["engine"] == "pipeline"
+
+
 def test_a_group_that_codes_do_not_tell_is_left_to_the_decoder() -> None:
     strange = replace(GROUPS["one group"], thresholds={"west": 0.3})
     shelf, contract = Shelf(), CONTRACT.with_parts(decision_threshold=0.5, decision_groups=strange)

@@ -31,7 +31,7 @@ FALSE_ALARMS = 0.01
 
 MOST_DISTINCT = 5
 QUARTERS = (0.25, 0.5, 0.75)
-MISSING = "(missing)"
+MISSING, OTHERS = "(missing)", "(others)"
 
 
 @dataclass(frozen=True)
@@ -153,17 +153,18 @@ def _with_one_threshold(evidence: Evidence, common: float) -> Predictions:
 def _beside_one_threshold(
     evidence: Evidence, names: np.ndarray, before: Predictions
 ) -> dict[str, dict[str, float | str]]:
-    """The rates of each group, a row each; rows without a value are a group, too."""
+    """The rates of each group that the version names, of all others, and of those without one."""
     groups, positive = evidence.contract.decision_groups, _is_positive(evidence, evidence.truth)
-    lines = {} if groups is None else groups.thresholds
-    known = sorted({name for name in names if name is not None})
+    lines, small = ({}, {}) if groups is None else (groups.thresholds, groups.small)
+    named = {name: name for name in (*sorted(lines), *small)} | {None: MISSING}
+    shown = np.array([named.get(name, OTHERS) for name in names], dtype=object)
     details: dict[str, dict[str, float | str]] = {}
-    for name in [*known, *([None] if None in names else [])]:
-        rows = np.array([each == name for each in names])
-        line = f"{lines[name]:.4g}" if name in lines else "the common one"
-        row = details[MISSING if name is None else name] = {
+    for name in (*named.values(), OTHERS):
+        if not (rows := shown == name).any():
+            continue
+        row = details[name] = {
             "rows": float(rows.sum()),
-            "threshold": line,
+            "threshold": f"{lines[name]:.4g}" if name in lines else "the common one",
         }
         then, now = (
             _rates(_is_positive(evidence, found.values)[rows], positive[rows])

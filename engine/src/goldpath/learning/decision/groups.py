@@ -30,6 +30,8 @@ ROUNDS = 3
 LEVELS = 100
 """How many windows of rates are tried that all groups may have."""
 ROUNDING = 1e-12
+MOST_GROUPS, SHOWN = 50, 10
+"""How many may have a threshold of their own, and how many of them a sentence names."""
 RATES = {"equal_opportunity": "true positive rate", "demographic_parity": "selection rate"}
 FALSE = "false"
 
@@ -147,19 +149,23 @@ def group_thresholds(
 
     Raises:
         NotEnoughDataError: If no thresholds bring the rates within the tolerance.
+        ProjectDefinitionError: If the column has more than 50 groups with enough rows.
     """
     names = names_of(rows[groups.column].tolist(), contract.by_name[groups.column])
     counted = counted_rows(groups.criterion, truth.astype(str) == contract.target.positive)
     known = sorted({name for name in names if name is not None})
     sizes = {name: int((counted & (names == name)).sum()) for name in known}
     large = [name for name in known if sizes[name] >= groups.minimum_rows]
+    if len(large) > MOST_GROUPS:
+        raise _too_many(contract, groups, len(large))
+    small = sorted({*known} - {*large}, key=lambda name: (-sizes[name], name))[:MOST_GROUPS]
     members = [_Group.of(names == name, counted, scores, common) for name in large]
     found = GroupThresholds(
         groups.column,
         groups.criterion,
         groups.tolerance,
         thresholds={},
-        small={name: size for name, size in sizes.items() if name not in large},
+        small={name: sizes[name] for name in small},
         metric="" if metric is None else metric.name,
     )
     if len(members) > 1:
@@ -190,7 +196,7 @@ def described(groups: GroupThresholds, common: float, missing: int = 0) -> str:
         missing: Rows of the tuning that have no value.
     """
     rate, column = RATES[groups.criterion], groups.column
-    few = ", ".join(f"{name} ({rows})" for name, rows in groups.small.items())
+    few = _listed([f"{name} ({rows})" for name, rows in groups.small.items()])
     kept = f"; too few rows for a threshold of their own: {few}" if few else ""
     kept += f"; {missing} rows without a value of it have the common one" if missing else ""
     if groups.gaps is None:
@@ -200,12 +206,17 @@ def described(groups: GroupThresholds, common: float, missing: int = 0) -> str:
             f"no thresholds by {column}: at {common:.4g} the {rate} differs by "
             f"{groups.gaps[0]:.3f}, at most {groups.tolerance:g} is asked for{kept}"
         )
-    lines = ", ".join(f"{name} {line:.4g}" for name, line in groups.thresholds.items())
+    lines = _listed([f"{name} {line:.4g}" for name, line in groups.thresholds.items()])
     return (
         f"thresholds by {column}: {lines}, others {common:.4g}; the {rate} differs by "
         f"{groups.gaps[1]:.3f} on the rows that they were found on, with one threshold by "
         f"{groups.gaps[0]:.3f}{kept}"
     )
+
+
+def _listed(parts: list[str]) -> str:
+    more = f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""
+    return ", ".join(parts[:SHOWN]) + more
 
 
 def meaning(groups: GroupThresholds) -> str:
@@ -283,6 +294,15 @@ def _gap(groups: list[_Group], places: list[int]) -> float:
     """The largest difference of the rate between two groups."""
     rates = [float(each.rates[place]) for each, place in zip(groups, places, strict=True)]
     return max(rates) - min(rates)
+
+
+def _too_many(contract: Contract, groups: GroupSettings, found: int) -> ProjectDefinitionError:
+    return ProjectDefinitionError(
+        f"{file_of('decision', contract.model)}: decision.groups.column={groups.column!r} has "
+        f"{found} groups of {groups.minimum_rows} rows or more; {MOST_GROUPS} at most get a "
+        "threshold of their own",
+        "name a column of fewer groups, or raise groups.minimum_rows",
+    )
 
 
 def _nothing_alike(contract: Contract, groups: GroupSettings, before: float) -> NotEnoughDataError:
