@@ -90,6 +90,7 @@ ROOMS = {
         (
             *(
                 "unit/test_batching.py",
+                "unit/test_request_heads.py",
                 "unit/test_lane_turn.py",
                 "api/test_upgrades.py",
                 "api/test_lane_credentials.py",
@@ -98,7 +99,8 @@ ROOMS = {
             *("api/test_long_bodies.py", "api/test_decoder_fuzz.py", "api/test_domains.py"),
             *("api/test_request_trail.py", "api/test_hostile_requests.py"),
             *("api/test_lane_by_key.py", "api/test_windows_by_key.py", "api/test_answer_fields.py"),
-            "api/test_row_features.py",
+            *("api/test_row_features.py", "api/test_predictions.py", "api/test_decisions.py"),
+            "api/test_late_app.py",
         ),
     ),
     "trust": Room(
@@ -116,13 +118,15 @@ ROOMS = {
         ),
         (
             *("unit/test_validation.py", "unit/test_validation_statistics.py"),
-            *("unit/test_ways_out.py", "integration/test_validation_tutorial.py"),
+            *("unit/test_ways_out.py", "unit/test_gates.py", "unit/test_decided_comparison.py"),
+            *("unit/test_group_thresholds.py", "integration/test_validation_tutorial.py"),
         ),
     ),
     "promotion": Room(
         ("jobs/promotion/*.py",),
         (
-            *("unit/test_ways_out.py", "integration/test_registry_life.py"),
+            *("unit/test_ways_out.py", "unit/test_former_champion.py"),
+            *("integration/test_registry_life.py", "integration/test_registry_races.py"),
             *("integration/test_registry_cli.py", "integration/test_signed_versions.py"),
             *("integration/test_traffic_command.py", "integration/test_gates_in_a_promotion.py"),
             "api/test_operations.py",

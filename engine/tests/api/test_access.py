@@ -453,6 +453,16 @@ def test_admins_shut_users_out_over_http(make_client: MakeClient) -> None:
     assert client.post("/admin/users/bob/disable", headers={"X-API-Key": OWNER}).status_code == 404
 
 
+def test_what_was_done_elsewhere_is_written_down_with_its_details(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store_of(settings_of(tmp_path, monkeypatch)) as store:
+        store.record("admin", "keys rotated", "tokens", {"at_once": True})
+        store.record("admin", "keys rotated", "tokens")
+        told = [json.loads(each.details) for each in store.actions()]
+    assert told == [{"at_once": True}, {}]
+
+
 def test_what_was_done_is_written_down_and_changes_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

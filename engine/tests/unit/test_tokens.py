@@ -225,9 +225,10 @@ def test_keys_that_are_none_are_one_clear_sentence(project: Settings, content: s
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes")
-def test_keys_that_others_may_read_are_refused(project: Settings) -> None:
+@pytest.mark.parametrize("mode", [0o644, *(0o600 | 1 << bit for bit in range(6))], ids=oct)
+def test_keys_that_others_may_read_are_refused(project: Settings, mode: int) -> None:
     rotate(project)
-    keys_file(project).chmod(0o644)
+    keys_file(project).chmod(mode)
     with pytest.raises(TokenKeyError, match="others on this machine may read"):
         TokenKeys(project).issue("ana", [])
 

@@ -180,6 +180,7 @@ def test_worse_candidate_is_refused_and_named_by_the_interval(
     result = report.result("not worse than the champion")
     assert result.status is FAILED
     assert "DeLong" in result.message
+    assert "chance" not in result.message
 
 
 def test_champion_that_cannot_be_loaded_or_cannot_score_blocks_the_gate(

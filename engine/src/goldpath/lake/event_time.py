@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from goldpath.contract import ContractError
+from goldpath.lake.bare_text import stripped
 from goldpath.raw_source import EventTime
 
 if TYPE_CHECKING:
@@ -61,16 +62,16 @@ def parse_event_time(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
         moment = moment.fill_null(_moment(text, format_))
     if event_time.hour_column is None:
         return moment
-    hour = raw[event_time.hour_column].strip().try_cast("int64")
+    hour = stripped(raw[event_time.hour_column]).try_cast("int64")
     return (hour.between(0, 23)).ifelse(moment + hour.as_interval("h"), None)
 
 
 def _joined_text(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
     """The text that the format reads; null where one of its columns is."""
-    text = raw[event_time.column].strip()
+    text = stripped(raw[event_time.column])
     if not event_time.more_columns and event_time.format not in WHOLE_FORMATS:
         return text
-    parts = [text, *(raw[name].strip() for name in event_time.more_columns)]
+    parts = [text, *(stripped(raw[name]) for name in event_time.more_columns)]
     if "%H.%M" not in (event_time.format or ""):
         # A column of whole numbers that once had a gap is written as 7.0.
         parts = [

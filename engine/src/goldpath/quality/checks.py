@@ -24,6 +24,7 @@ from goldpath.domain import (
     above,
     below,
 )
+from goldpath.lake.bare_text import stripped
 from goldpath.lake.event_time import parse_event_time
 from goldpath.lake.tables import REASONS, ROW_NUMBER
 from goldpath.quality.conditions import joined
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 LONGEST_NULL_WORD = max(map(len, NULL_WORDS))
 # Beyond it a regular expression is faster than one comparison after the other.
 COMPARED_WORDS = 12
+HAVE_FEW_VALUES = ("integer", "boolean", "category")
 ALWAYS = 2.0
 NO_CLASS = "is not one of its classes"
 
@@ -95,7 +97,7 @@ def mark_rows(raw: "ibis.Table", contract: RowContract, *, require_target: bool)
     require_columns(raw.columns, contract, require_target=require_target)
     present = set(raw.columns)
     names = [name for name in contract.raw_columns if name in present]
-    texts = _stage(raw, {_text_of(name): raw[name].cast("string").strip() for name in names})
+    texts = _stage(raw, _stripped(raw, names, contract))
     if plain := _plain_texts(texts, contract):
         texts = _stage(texts, plain)
     values = _typed_values(texts, contract)
@@ -247,6 +249,20 @@ def _one_of(text: "ibis.Value", words: Sequence[str]) -> "ibis.Value":
         return reduce(or_, [text == word for word in words])
     pattern = "|".join(re.escape(word) for word in words)
     return text.re_search(f"^(?:{pattern})$")
+
+
+def _stripped(
+    raw: "ibis.Table", names: Sequence[str], contract: RowContract
+) -> dict[str, "ibis.Value"]:
+    """The texts of columns without the whitespace around them."""
+    kinds = {each.name: each.type for each in contract.features}
+    found = {}
+    for name in names:
+        text = raw[name].cast("string")
+        # DuckDB strips each of few values once, but not where it has to look at them before.
+        has_few = kinds.get(name) in HAVE_FEW_VALUES
+        found[_text_of(name)] = text.strip() if has_few else stripped(text)
+    return found
 
 
 def _typed_values(texts: "ibis.Table", contract: RowContract) -> "dict[str, ibis.Value]":

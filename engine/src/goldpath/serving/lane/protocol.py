@@ -204,7 +204,7 @@ class LaneProtocol(BoundedProtocol):
         super().data_received(part)
         if self.cycle is None or self.cycle.response_complete:
             self._flow.resume_reading()  # nobody else asks for what the answer did not wait for
-        if self._held and not self._flow.is_passing:
+        if not self._flow.is_passing:
             self._go_on(self._take_held())
 
     def _write(self, head: Head, answer: bytes) -> None:
