@@ -265,6 +265,18 @@ def test_a_tolerance_that_no_thresholds_keep_is_refused() -> None:
     assert "groups.tolerance" in it.value.fix
 
 
+def test_groups_that_have_no_rate_near_that_of_all_meet_at_the_next_one() -> None:
+    """All together: 0.45; nearest to it are 0.5 and 0.4, which are too far apart."""
+    north, south = np.repeat([0.9, 0.1], [500, 500]), np.repeat([0.9, 0.6, 0.1], [400, 120, 480])
+    scores = np.concatenate([north, south])
+    rows = pd.DataFrame({"district": ["north"] * 1000 + ["south"] * 1000})
+    truth = np.where(scores > 0.5, "yes", "no")
+
+    found = decided(asked(PARITY, threshold=0.7, tolerance=0.03), truth, scores, rows)
+
+    assert rates_of(found, truth, scores, rows) == {"north": 0.5, "south": 0.52}
+
+
 # --- stored ---
 
 
