@@ -18,7 +18,13 @@ from typer.testing import CliRunner
 from goldpath.cli.app import app
 from goldpath.errors import NothingToDoError
 from goldpath.jobs.batch.partitions import Local, OnRay, Outcome, RunnerError, map_partitions
-from goldpath.jobs.batch.plans import BatchPlanError, plan_of, unfinished_run
+from goldpath.jobs.batch.plans import (
+    BatchPlanError,
+    plan_of,
+    unfinished_run,
+    utc_now,
+    write_record,
+)
 from goldpath.jobs.batch.shards import score_shard
 from goldpath.jobs.batch.table import predict_batch
 from goldpath.jobs.batch.whole_run import ShardCommand, predict_in_shards, score_by_command
@@ -131,6 +137,23 @@ def test_a_failed_shard_is_named_shown_to_nobody_and_alone_scored_again(
     with pytest.raises(NothingToDoError, match="nightly is complete"):
         predict_in_shards(copied, trained.contract, "nightly", 4, mended)
     assert mended.asked == [2, 4]
+
+
+def test_a_plan_whose_rows_have_expired_is_not_gone_on_with(
+    copied: Settings, trained: Trained
+) -> None:
+    runner, lakehouse = Here(copied, trained, frozenset({1})), open_lakehouse(copied)
+    with pytest.raises(BatchPlanError, match="shard 1 of 2 failed"):
+        predict_in_shards(copied, trained.contract, "nightly", 2, runner)
+    plan = plan_of(lakehouse, trained.contract, "nightly")
+    old = replace(plan, plan_id="old", snapshot_id=1, planned_at=utc_now())
+    write_record(lakehouse, trained.contract, old)
+
+    with pytest.raises(BatchPlanError, match=r"the snapshot 1 of .* has expired") as refused:
+        predict_in_shards(copied, trained.contract, "nightly", 2, runner)
+
+    assert "another --run-id" in refused.value.fix
+    assert runner.asked == [1, 2], "no shard was begun"
 
 
 WAITS = """

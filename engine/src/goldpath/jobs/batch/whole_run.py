@@ -34,6 +34,7 @@ from goldpath.jobs.batch.shards import plan_batch
 from goldpath.jobs.batch.table import BatchResult
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import Lakehouse
+from goldpath.lake.tables import gold_table
 from goldpath.models.folders import VARIABLE
 from goldpath.presentation import step
 from goldpath.settings import Settings
@@ -83,8 +84,8 @@ def predict_in_shards(
         days: Score gold's rows of these days only.
 
     Raises:
-        BatchPlanError: If the run has another plan, or shards were not scored; names them, and the
-            predictions table has none of the run's rows.
+        BatchPlanError: If the run has another plan, or one whose rows have expired, or shards were
+            not scored; names them, and the predictions table has none of the run's rows.
         RunnerError: If the runner is not there.
         NothingToDoError: If the run is complete, or there is no row to score.
     """
@@ -101,6 +102,7 @@ def predict_in_shards(
         )
     missing = missing_shards(plan, records)
     if is_begun:
+        _require_rows(lakehouse, contract, plan)
         step(
             f"batch run {run_id} goes on with its plan of {plan.planned_at:%Y-%m-%d %H:%M} UTC, "
             f"and gold's rows of then: {len(records)} of {shards} shards are done"
@@ -173,6 +175,17 @@ def _is_begun(
             "ask for the same, give another --run-id, or begin it anew: batch plan",
         )
     return True
+
+
+def _require_rows(lakehouse: Lakehouse, contract: Contract, plan: BatchPlan) -> None:
+    """Refuse to go on with a plan whose snapshot of gold has expired: no shard would find it."""
+    gold = gold_table(contract)
+    if plan.snapshot_id not in {each.snapshot_id for each in lakehouse.snapshots(gold)}:
+        raise BatchPlanError(
+            f"the batch run {plan.run_id} was planned on {plan.planned_at:%Y-%m-%d} with the "
+            f"snapshot {plan.snapshot_id} of {gold}, which has expired",
+            "give another --run-id, or begin it anew: batch plan",
+        )
 
 
 def _score(settings: Settings, plan: BatchPlan, missing: list[int], runner: Runner) -> None:
