@@ -185,7 +185,7 @@ def require_columns(rows: Any, contract: Contract, reader: str) -> None:
     if isinstance(rows, Sequence):
         names = [each for each in contract.feature_names if all(each in row for row in rows)]
     else:
-        names = list(rows.column_names if hasattr(rows, "column_names") else rows.columns)
+        names = list(rows.columns if isinstance(rows, pd.DataFrame) else rows.column_names)
     if missing := [name for name in contract.feature_names if name not in names]:
         raise NotebookError(
             f"the rows lack {', '.join(missing)}, which {reader} reads",

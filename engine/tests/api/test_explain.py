@@ -1,12 +1,14 @@
 """`POST /explain` over the service."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from goldpath.contract import GroupThresholds
 from goldpath.judging.explanation import Contribution, Explainer, Explanation
 from goldpath.serving.explanations import MOST_ROWS, MOST_WAITING, Explanations
 from goldpath.serving.stored_features import Asked
@@ -83,6 +85,34 @@ def test_an_explanation_adds_up_to_the_prediction(
         total = sum(part["contribution"] for part in parts)
         assert total == pytest.approx(explained["value"] - explained["baseline"], abs=1e-9)
         assert {part["feature"]: part["value"] for part in parts} == row
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(
+    "groups", [None, {"north": 0.95, "south": 0.05}], ids=["one threshold", "by group"]
+)
+def test_the_decided_class_is_explained(
+    make_client: MakeClient, groups: dict[str, float] | None, compiled: bool
+) -> None:
+    shelf, plain = shelf_of("binary", compiled=compiled), fitted("binary")
+    contract = plain.contract.with_parts(decision_threshold=0.05)
+    if groups is not None:
+        by_group = GroupThresholds("país.über", "equal_opportunity", 0.02, groups, {})
+        contract = contract.with_parts(decision_threshold=0.5, decision_groups=by_group)
+    shelf.put(replace(plain, contract=contract))
+    client = make_client(shelf=shelf)
+    rows = random_rows(contract, 8, seed=6)
+
+    found = client.post("/explain/batch", json={"instances": rows}).json()["explanations"]
+    items = client.post("/predict/batch", json={"instances": rows}).json()["predictions"]
+
+    likeliest = [max(item["probabilities"], key=item["probabilities"].get) for item in items]
+    assert [item["prediction"] for item in items] != likeliest
+    assert [each["prediction"] for each in found] == [item["prediction"] for item in items]
+    for each, item in zip(found, items, strict=True):
+        assert each["value"] == pytest.approx(item["probabilities"][item["prediction"]])
+        total = sum(part["contribution"] for part in each["contributions"])
+        assert total == pytest.approx(each["value"] - each["baseline"], abs=1e-9)
 
 
 def test_a_model_without_background_says_what_to_do(served: TestClient) -> None:

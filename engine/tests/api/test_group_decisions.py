@@ -17,6 +17,7 @@ from goldpath.serving.answers.own_fields import Prediction
 from goldpath.serving.lane.batch_rows import tells_groups
 from goldpath.serving.lane.fast_lane import FastLane
 from goldpath.serving.lane.request_structs import DecodedBatch
+from goldpath.serving.scorer import Scorer
 
 from .conftest import MakeClient, until
 from .examples import (
@@ -134,6 +135,20 @@ def test_a_pipeline_that_is_not_compiled_decides_alike(make_client: MakeClient) 
         found = [(item["decision"], item["threshold"]) for item in items]
         assert found == list(zip(decisions(SCORES[:12], lines), lines, strict=True))
     assert client.get("/model").json()["engine"] == "pipeline"
+
+
+def test_thresholds_that_differ_are_shown_each_though_another_version_serves_by_now(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf, plain = Shelf(), fitted("binary")
+    by_group = {"decision_threshold": COMMON, "decision_groups": GROUPS["category"]}
+    shelf.put(replace(plain, contract=plain.contract.with_parts(**by_group)))
+    client = make_client("binary", shelf)
+    monkeypatch.setattr(Scorer, "has_groups", lambda *_: False)
+
+    answer = client.post("/invocations", json={"dataframe_records": ROWS}).json()
+
+    assert answer["thresholds"] == wanted(GROUPS["category"], ROWS)
 
 
 def test_a_group_that_codes_do_not_tell_is_left_to_the_decoder() -> None:

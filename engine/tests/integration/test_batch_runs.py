@@ -1,14 +1,16 @@
 """`batch run`: shards scored by processes, or by Ray, give the table of one task, and resume."""
 
+import fcntl
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from typer.testing import CliRunner
@@ -16,7 +18,13 @@ from typer.testing import CliRunner
 from goldpath.cli.app import app
 from goldpath.errors import NothingToDoError
 from goldpath.jobs.batch.partitions import Local, OnRay, Outcome, RunnerError, map_partitions
-from goldpath.jobs.batch.plans import BatchPlanError, unfinished_run
+from goldpath.jobs.batch.plans import (
+    BatchPlanError,
+    plan_of,
+    unfinished_run,
+    utc_now,
+    write_record,
+)
 from goldpath.jobs.batch.shards import score_shard
 from goldpath.jobs.batch.table import predict_batch
 from goldpath.jobs.batch.whole_run import ShardCommand, predict_in_shards, score_by_command
@@ -98,7 +106,7 @@ def test_processes_give_the_table_of_one_task(
 
 
 def test_a_failed_shard_is_named_shown_to_nobody_and_alone_scored_again(
-    copied: Settings, trained: Trained
+    copied: Settings, trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = Here(copied, trained, frozenset({2, 4}))
     with pytest.raises(
@@ -114,16 +122,86 @@ def test_a_failed_shard_is_named_shown_to_nobody_and_alone_scored_again(
     mended = Here(copied, trained)
     with pytest.raises(BatchPlanError, match="planned as 4 shards, and 3 shards are asked for"):
         predict_in_shards(copied, trained.contract, "nightly", 3, mended)
+    assert "goes on with its plan" not in capsys.readouterr().err
 
     done = predict_in_shards(copied, trained.contract, "nightly", 4, mended)
 
     assert mended.asked == [2, 4]
+    planned = plan_of(lakehouse, trained.contract, "nightly").planned_at
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"goes on with its plan of {planned:%Y-%m-%d %H:%M} UTC" in said
+    assert "2 of 4 shards are done" in said
     predict_batch(copied, trained.contract, run_id="whole")
     assert predicted(copied, trained, "nightly") == predicted(copied, trained, "whole")
     assert done.rows == len(predicted(copied, trained, "whole"))
     with pytest.raises(NothingToDoError, match="nightly is complete"):
         predict_in_shards(copied, trained.contract, "nightly", 4, mended)
     assert mended.asked == [2, 4]
+
+
+def test_a_plan_whose_rows_have_expired_is_not_gone_on_with(
+    copied: Settings, trained: Trained
+) -> None:
+    runner, lakehouse = Here(copied, trained, frozenset({1})), open_lakehouse(copied)
+    with pytest.raises(BatchPlanError, match="shard 1 of 2 failed"):
+        predict_in_shards(copied, trained.contract, "nightly", 2, runner)
+    plan = plan_of(lakehouse, trained.contract, "nightly")
+    old = replace(plan, plan_id="old", snapshot_id=1, planned_at=utc_now())
+    write_record(lakehouse, trained.contract, old)
+
+    with pytest.raises(BatchPlanError, match=r"the snapshot 1 of .* has expired") as refused:
+        predict_in_shards(copied, trained.contract, "nightly", 2, runner)
+
+    assert "another --run-id" in refused.value.fix
+    assert runner.asked == [1, 2], "no shard was begun"
+
+
+WAITS = """
+import fcntl, os, pathlib, time
+from goldpath.cli.app import run
+from goldpath.jobs.batch import shards
+from goldpath.project import Project
+
+def wait(*_):
+    lock = open("held", "w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    pathlib.Path("begun").touch()
+    time.sleep(120)
+
+shards.score_shard = wait
+run(Project(name="waits"))
+"""
+CALLS = """
+import sys
+from goldpath.jobs.batch.whole_run import ShardCommand, score_by_command
+score_by_command(ShardCommand("waits", sys.argv[1], "", "nightly", 1))
+"""
+
+
+def test_a_shards_process_ends_with_the_run_that_was_killed(copied: Settings) -> None:
+    (copied.root / "waits.py").write_text(WAITS)
+    run = subprocess.Popen([sys.executable, "-c", CALLS, str(copied.root)])
+    deadline = time.monotonic() + 30
+    while not (copied.root / "begun").exists():
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    run.kill()
+    run.wait()
+
+    with (copied.root / "held").open() as lock:
+        while not _is_free(lock):
+            assert time.monotonic() < deadline, "the shard's process is still there"
+            time.sleep(0.05)
+
+
+def _is_free(lock: TextIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def half(number: int) -> tuple[float, int]:

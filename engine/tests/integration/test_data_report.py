@@ -13,12 +13,14 @@ from typer.testing import CliRunner, Result
 from goldpath.cli.app import app
 from goldpath.contract import Contract, dump_contract
 from goldpath.jobs.data.refresh import refresh
-from goldpath.jobs.data.report import write_data_report
+from goldpath.jobs.data.report import write_data_report, write_source_figures
+from goldpath.jobs.data.source_tables import SourceResult
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import LakehouseError
 from goldpath.lake.tables import gold_table
 from goldpath.serving.report_metrics import SOURCE_FIGURES, TEXTFILE
 from goldpath.settings import Settings
+from goldpath.source_contract import load_sources
 
 ATTACK = "</title></script><img src=x onerror=alert(1)>"
 
@@ -205,6 +207,39 @@ def test_make_data_leaves_its_figures_for_prometheus(
     assert newest["payments"] == datetime(2026, 3, 1, tzinfo=UTC).timestamp()
     assert json.loads(make_data("--only", "shop", "--json").stdout)["recomputed"] == []
     assert figures(project, "ml_data_newest_event_timestamp_seconds") == newest
+
+
+def test_the_newest_event_is_that_of_the_table_whoever_brought_it_up_to_date(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(project)
+    file = project.root / "config" / "project.yaml"
+    file.write_text(dump_contract(contract()), encoding="utf-8")
+    monkeypatch.chdir(project.root)
+    assert make_data().exit_code == 0
+    metric = "ml_data_newest_event_timestamp_seconds"
+    assert figures(project, metric) == {"shop": datetime(2026, 2, 7, tzinfo=UTC).timestamp()}
+    (project.root / "in" / "b.csv").write_text("id,day,amount,bought,note\n5,2026-04-01,1,no,c\n")
+    refresh(project, contract())  # as where a further model fails after it
+
+    assert json.loads(make_data("--json").stdout)["recomputed"] == []
+
+    assert figures(project, metric) == {"shop": datetime(2026, 4, 1, tzinfo=UTC).timestamp()}
+
+
+def test_a_source_that_was_never_made_has_figures_and_no_newest_event(
+    project: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project.root / "config" / "sources").mkdir(parents=True, exist_ok=True)
+    (project.root / "config" / "sources" / "payments.yaml").write_text(PAYMENTS, encoding="utf-8")
+    (payments,) = load_sources(project.root)
+    forgotten = SourceResult("pay", 1, (), 0, 0, 0, 0, 3, 0, {})  # all of its rows
+
+    write_source_figures(project, payments, forgotten)
+
+    assert "WARNING" not in capsys.readouterr().err
+    assert figures(project, "ml_data_rows")["payments silver"] == 0
+    assert figures(project, "ml_data_newest_event_timestamp_seconds") == {}
 
 
 def test_figures_that_cannot_be_written_are_said_and_cost_no_refresh(

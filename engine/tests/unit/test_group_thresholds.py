@@ -25,6 +25,7 @@ from goldpath.jobs.batch.answer_columns import answer_columns
 from goldpath.jobs.batch.file_scorer import BatchScorer
 from goldpath.jobs.models.differing_settings import _unfit
 from goldpath.jobs.training.results import Found
+from goldpath.judging import fairness
 from goldpath.judging.card import _decisions
 from goldpath.judging.fairness import GROUPS_CHECK, check_group_thresholds
 from goldpath.judging.validation_report import ValidationStatus
@@ -37,7 +38,7 @@ from goldpath.learning.decision.choice import (
     require_tunable,
 )
 from goldpath.learning.decision.chosen import with_chosen_metrics
-from goldpath.learning.decision.groups import described
+from goldpath.learning.decision.groups import described, names_of
 from goldpath.learning.decision.threshold import rule_of
 from goldpath.learning.scoring import LoadedModel
 from goldpath.project import Model, ProjectDefinitionError
@@ -293,6 +294,18 @@ def test_the_documented_settings_ask_for_groups() -> None:
     assert (found.column, found.tolerance, found.minimum_rows) == ("region", 0.02, 100)
 
 
+def test_groups_that_have_no_rate_near_that_of_all_meet_at_the_next_one() -> None:
+    """All together: 0.45; nearest to it are 0.5 and 0.4, which are too far apart."""
+    north, south = np.repeat([0.9, 0.1], [500, 500]), np.repeat([0.9, 0.6, 0.1], [400, 120, 480])
+    scores = np.concatenate([north, south])
+    rows = pd.DataFrame({"district": ["north"] * 1000 + ["south"] * 1000})
+    truth = np.where(scores > 0.5, "yes", "no")
+
+    found = decided(asked(PARITY, threshold=0.7, tolerance=0.03), truth, scores, rows)
+
+    assert rates_of(found, truth, scores, rows) == {"north": 0.5, "south": 0.52}
+
+
 # --- stored ---
 
 
@@ -461,6 +474,39 @@ def test_report_and_card_show_rates_before_and_after_the_cost_and_what_it_means(
     card = _decisions(SimpleNamespace(contract=given.contract, validation=validation))  # type: ignore[arg-type]
     assert "ask before it is used" in card
     assert "| south |" in card
+
+
+class Compared(np.ndarray):
+    """Names of groups that count how often all of them are compared with one."""
+
+    times = 0
+
+    def __eq__(self, other: object) -> Any:
+        Compared.times += 1
+        return super().__eq__(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_rows_of_many_groups_are_not_looked_for_again_for_each_pair(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [f"district {number}" for number in range(30)]
+    random = np.random.default_rng(1)
+    rows = pd.DataFrame({"income": random.uniform(size=6_000), "member": None})
+    rows["district"] = random.choice(np.array(names), len(rows))
+    truth = np.where(random.uniform(size=len(rows)) < rows["income"], "yes", "no")
+    contract = with_groups(PEOPLE, "district", dict.fromkeys(names, 0.4))
+    model = LoadedModel(Scores(), contract.with_parts(decision_threshold=0.5))
+    given = evidence(Decided(), contract=model.contract, rows=rows, truth=truth)
+    given.predictions = model.predict(rows)
+    monkeypatch.setattr(fairness, "names_of", lambda *of: names_of(*of).view(Compared))
+
+    result = check_group_thresholds(given)
+
+    assert result is not None
+    assert len(result.details) == 30
+    assert 0 < Compared.times <= 4 * 30, "there are 435 pairs"
 
 
 def test_it_warns_where_the_rate_still_differs_surely_and_where_nobody_could_say() -> None:

@@ -37,6 +37,7 @@ def records(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
     "rows",
     [
         pd.DataFrame(GOOD),
+        pd.DataFrame(GOOD | {"column_names": [1, 2]}),
         pd.DataFrame(GOOD).convert_dtypes(),
         pd.DataFrame(GOOD).astype({"zone": "category", "age": "float32"}),
         pd.DataFrame({"age": [Decimal("3.5")], "member": [1], "zone": [np.str_("2")], "more": [0]}),
@@ -48,6 +49,7 @@ def records(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
     ],
     ids=[
         "frame",
+        "an attribute of a table as a column",
         "nullable",
         "categories",
         "decimals",

@@ -181,14 +181,18 @@ def plan(
 def score(
     run_id: BatchKey,
     shard: Annotated[int, typer.Option(min=1, help="Which one, from 1 on.")],
+    with_caller: Annotated[bool, typer.Option("--with-caller", hidden=True)] = False,
     as_json: Json = False,
 ) -> None:
     """2. Score a shard; its rows replace those that were stored of it before."""
     from goldpath.contract import load_contract
     from goldpath.jobs.batch.shards import score_shard
+    from goldpath.jobs.batch.whole_run import end_with_caller
     from goldpath.presentation import show
     from goldpath.settings import load_settings
 
+    if with_caller:
+        end_with_caller()
     settings = load_settings()
     show(score_shard(settings, load_contract(settings.root), run_id, shard), as_json)
 

@@ -17,6 +17,7 @@ import numpy as np
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import Contract
 from goldpath.features.row.complete import complete_rows
+from goldpath.learning.decision.threshold import rule_of
 
 if TYPE_CHECKING:
     from goldpath.compiled.encoded import EncodedModel
@@ -52,7 +53,7 @@ class Explanation:
     """One prediction, taken apart.
 
     Attributes:
-        prediction: The label, or the value of a regression.
+        prediction: The label that the version decides, or the value of a regression.
         value: The label's probability, or the value.
         baseline: The mean of the same over the background.
         contributions: Largest first; they add up to `value - baseline`.
@@ -98,7 +99,7 @@ class Explainer:
         contract: Contract = model.contract
         self._contract = contract
         self._names = contract.feature_names
-        self._classes = contract.target.classes
+        self._classes, self._rule = contract.target.classes, rule_of(contract)
         is_compiled = isinstance(model, CompiledModel)
         most = scored_rows or (SCORED_ROWS if is_compiled else SCORED_ROWS_OF_A_PIPELINE)
         of_a_walk = max(1, 2 * (len(self._names) - 1))
@@ -125,7 +126,7 @@ class Explainer:
         row = complete_rows([row], self._contract)[0]
         first = np.zeros(1, dtype=int)
         answer = self._mixer.score(row, first, np.ones((1, len(self._names)), dtype=bool))[0]
-        output = int(answer.argmax())
+        output = int(self._rule.labels(answer[None], self._rule.lines_of([row]))[0])
         value, start = float(answer[output]), self._background[:, output]
         added = self._walked(row, output, value, start)
         means = added.mean(axis=0)

@@ -84,7 +84,7 @@ def check_fairness(evidence: Evidence) -> ValidationResult | None:
     limit, smallest = evidence.validation.group_difference, evidence.validation.minimum_group_rows
     metrics = row_metrics(evidence)
     details: dict[str, dict[str, float | str]] = {}
-    pairs: list[tuple[str, RowMetric, str, str, np.ndarray]] = []
+    pairs: list[tuple[str, RowMetric, str, str, Mapping[str, np.ndarray]]] = []
     unjudged = []
     for column in columns:
         groups = group_labels(evidence.rows[column], evidence.contract.by_name[column])
@@ -94,9 +94,8 @@ def check_fairness(evidence: Evidence) -> ValidationResult | None:
             sizes = groups[metric.counted].value_counts()
             names = [str(name) for name in sizes.index[sizes >= smallest]]
             if metric.judged:
-                pairs += [
-                    (column, metric, a, b, groups.to_numpy()) for a, b in combinations(names, 2)
-                ]
+                samples = _samples(metric, groups.to_numpy(), names)
+                pairs += [(column, metric, a, b, samples) for a, b in combinations(names, 2)]
         if len(pairs) == before:
             unjudged.append(column)
     if unjudged:
@@ -159,6 +158,7 @@ def _beside_one_threshold(
     named = {name: name for name in (*sorted(lines), *small)} | {None: MISSING}
     shown = np.array([named.get(name, OTHERS) for name in names], dtype=object)
     details: dict[str, dict[str, float | str]] = {}
+    decisions = [_is_positive(evidence, found.values) for found in (before, evidence.predictions)]
     for name in (*named.values(), OTHERS):
         if not (rows := shown == name).any():
             continue
@@ -166,10 +166,7 @@ def _beside_one_threshold(
             "rows": float(rows.sum()),
             "threshold": f"{lines[name]:.4g}" if name in lines else "the common one",
         }
-        then, now = (
-            _rates(_is_positive(evidence, found.values)[rows], positive[rows])
-            for found in (before, evidence.predictions)
-        )
+        then, now = (_rates(called[rows], positive[rows]) for called in decisions)
         for rate, value in now.items():
             row |= {f"{rate}, one threshold": then[rate], rate: value}
     return details
@@ -194,8 +191,8 @@ def _gaps_of_rate(evidence: Evidence, names: np.ndarray) -> list[Gap]:
     rate = RowMetric(RATES[groups.criterion], called, counted, is_rate=True)
     least = evidence.validation.minimum_group_rows
     enough = [name for name in groups.thresholds if (counted & (names == name)).sum() >= least]
-    pairs = list(combinations(enough, 2))
-    return [_gap(groups.column, rate, *pair, names, FALSE_ALARMS / len(pairs)) for pair in pairs]
+    pairs, samples = list(combinations(enough, 2)), _samples(rate, names, enough)
+    return [_gap(groups.column, rate, *pair, samples, FALSE_ALARMS / len(pairs)) for pair in pairs]
 
 
 def _cost(evidence: Evidence, before: Predictions) -> str:
@@ -314,14 +311,24 @@ def rate_interval(hits: float, rows: int, quantile: float) -> tuple[float, float
     return float(middle - half), float(middle + half)
 
 
+def _samples(metric: RowMetric, groups: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
+    """A metric's values by group, which are looked for once and not for each pair."""
+    values, of = metric.values[metric.counted], groups[metric.counted]
+    return {name: values[of == name] for name in names}
+
+
 def _gap(
-    column: str, metric: RowMetric, first: str, second: str, groups: np.ndarray, alarms: float
+    column: str,
+    metric: RowMetric,
+    first: str,
+    second: str,
+    samples: Mapping[str, np.ndarray],
+    alarms: float,
 ) -> Gap:
     """Rates: Newcombe's hybrid interval (1998, method 10). Means: Welch's."""
     from scipy.stats import norm, t
 
-    samples = {name: metric.values[metric.counted & (groups == name)] for name in (first, second)}
-    high, low = sorted(samples, key=lambda name: -float(samples[name].mean()))
+    high, low = sorted((first, second), key=lambda name: -float(samples[name].mean()))
     above, below = samples[high], samples[low]
     difference = float(above.mean() - below.mean())
     if metric.is_rate:

@@ -122,10 +122,13 @@ def invocations(models: RequestModels, maximum_rows: int, scorer: Scorer) -> API
         shown: dict[str, Any] = {}
         if "threshold" in found[0].model_fields_set:
             shown = {"decisions": [item.decision for item in found]}
-            if len(found[0].probabilities or ()) == 2 and not scorer.has_groups(wish):
-                shown["threshold"] = found[0].threshold
+            lines = [item.threshold for item in found]
+            # Lines that differ are never shown as one, though another version may serve by now.
+            is_one = len(found[0].probabilities or ()) == 2 and len({*lines}) == 1
+            if is_one and not scorer.has_groups(wish):
+                shown["threshold"] = lines[0]
             else:
-                shown["thresholds"] = [item.threshold for item in found]
+                shown["thresholds"] = lines
         if "interval" in found[0].model_fields_set:
             shown = {
                 "lower": [item.lower for item in found],

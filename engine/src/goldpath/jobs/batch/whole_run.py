@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 from goldpath.contract import Contract
@@ -33,12 +34,15 @@ from goldpath.jobs.batch.shards import plan_batch
 from goldpath.jobs.batch.table import BatchResult
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import Lakehouse
+from goldpath.lake.tables import gold_table
 from goldpath.models.folders import VARIABLE
 from goldpath.presentation import step
 from goldpath.settings import Settings
 
 RUNNERS: Mapping[str, type[Local] | type[OnRay]] = {"local": Local, "ray": OnRay}
 LAST_LINES = 5
+WITH_CALLER = "--with-caller"
+"""The option by which a shard's process ends where the run's process was killed."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,14 @@ def predict_in_shards(
         days: Score gold's rows of these days only.
 
     Raises:
-        BatchPlanError: If the run has another plan, or shards were not scored; names them, and the
-            predictions table has none of the run's rows.
+        BatchPlanError: If the run has another plan, or one whose rows have expired, or shards were
+            not scored; names them, and the predictions table has none of the run's rows.
         RunnerError: If the runner is not there.
         NothingToDoError: If the run is complete, or there is no row to score.
     """
     lakehouse = open_lakehouse(settings)
-    if not _is_begun(lakehouse, contract, run_id, shards, days):
+    is_begun = _is_begun(lakehouse, contract, run_id, shards, days)
+    if not is_begun:
         plan_batch(settings, contract, run_id, shards, days)
     plan = plan_of(lakehouse, contract, run_id)
     records = records_of(lakehouse, contract, plan)
@@ -96,8 +101,13 @@ def predict_in_shards(
             "give another --run-id, or begin it anew: batch plan",
         )
     missing = missing_shards(plan, records)
-    going_on = f", {shards - len(missing)} of them done" if records else ""
-    step(f"score: {shards} shards with version {plan.model_version}{going_on}")
+    if is_begun:
+        _require_rows(lakehouse, contract, plan)
+        step(
+            f"batch run {run_id} goes on with its plan of {plan.planned_at:%Y-%m-%d %H:%M} UTC, "
+            f"and gold's rows of then: {len(records)} of {shards} shards are done"
+        )
+    step(f"score: {shards} shards with version {plan.model_version}")
     _score(settings, plan, missing, runner)
     return complete_batch(settings, contract, run_id)
 
@@ -112,15 +122,17 @@ def score_by_command(shard: ShardCommand) -> int:
         BatchPlanError: If the command fails; says what it said last.
     """
     words = ["batch", "score", "--run-id", shard.run_id, "--shard", str(shard.number), "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", shard.package, *words],
-        cwd=shard.root,
-        env={**os.environ, "MLOPS_ROOT": shard.root, VARIABLE: shard.model},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    reading, writing = os.pipe()  # nobody writes: it ends when this process does, however it does
+    with os.fdopen(reading), os.fdopen(writing, "w"):
+        done = subprocess.run(
+            [sys.executable, "-m", shard.package, *words, WITH_CALLER],
+            cwd=shard.root,
+            env={**os.environ, "MLOPS_ROOT": shard.root, VARIABLE: shard.model},
+            stdin=reading,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     said = _last_object(done.stdout)
     if done.returncode == 0 and "rows" in said:
         return int(said["rows"])
@@ -134,6 +146,17 @@ def score_by_command(shard: ShardCommand) -> int:
         )
     last = " / ".join(done.stderr.strip().splitlines()[-LAST_LINES:])
     raise BatchPlanError(f"its process ended with {done.returncode}: {last or 'it said nothing'}")
+
+
+def end_with_caller() -> None:
+    """End this process when its standard input does: its caller was killed, and nobody waits."""
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _is_begun(
@@ -152,6 +175,17 @@ def _is_begun(
             "ask for the same, give another --run-id, or begin it anew: batch plan",
         )
     return True
+
+
+def _require_rows(lakehouse: Lakehouse, contract: Contract, plan: BatchPlan) -> None:
+    """Refuse to go on with a plan whose snapshot of gold has expired: no shard would find it."""
+    gold = gold_table(contract)
+    if plan.snapshot_id not in {each.snapshot_id for each in lakehouse.snapshots(gold)}:
+        raise BatchPlanError(
+            f"the batch run {plan.run_id} was planned on {plan.planned_at:%Y-%m-%d} with the "
+            f"snapshot {plan.snapshot_id} of {gold}, which has expired",
+            "give another --run-id, or begin it anew: batch plan",
+        )
 
 
 def _score(settings: Settings, plan: BatchPlan, missing: list[int], runner: Runner) -> None:

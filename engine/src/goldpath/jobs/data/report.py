@@ -12,7 +12,7 @@ from goldpath.jobs.data.lake_state import newest_time, read_lake_state
 from goldpath.jobs.data.page import render_page
 from goldpath.jobs.every_model import further_contracts
 from goldpath.lake.connection import open_lakehouse
-from goldpath.lake.lakehouse import LakehouseError, TableName
+from goldpath.lake.lakehouse import Lakehouse, LakehouseError, TableName
 from goldpath.lake.tables import gold_table, silver_table
 from goldpath.presentation import step
 from goldpath.privacy.erasure import uses_rows
@@ -148,7 +148,6 @@ def _write(
     before = read_json(file)
     values: dict[str, Any] = {
         "refreshed_at": datetime.now(UTC).isoformat(),
-        "newest_event": before.get("newest_event"),
         "rows": {
             "bronze": result.bronze_rows,
             "silver": result.silver_rows,
@@ -158,8 +157,26 @@ def _write(
         },
         "fault": "",
     }
-    # Of what was not made anew the newest event is known, and on AWS a query costs money.
-    if table is not None and (result.recomputed or "newest_event" not in before):
-        newest = newest_time(open_lakehouse(settings), table, EVENT_TIME)
-        values["newest_event"] = newest.replace(tzinfo=UTC).isoformat() if newest else None
+    if table is not None:
+        values |= _newest_event(open_lakehouse(settings), table, before)
     write_report(file, values)
+
+
+def _newest_event(
+    lakehouse: Lakehouse, table: TableName, before: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The newest event, and the snapshot that has it: none of a table that was never made.
+
+    On AWS a query costs money, so a snapshot that was looked at is not looked at again. What the
+    refresh itself recomputed would not tell: an earlier one may have failed after its tables.
+    """
+    current = lakehouse.snapshot(table)
+    if current is None:
+        return {"newest_event": None, "snapshot": None}
+    if before.get("snapshot") == current.snapshot_id:
+        return {key: before.get(key) for key in ("newest_event", "snapshot")}
+    newest = newest_time(lakehouse, table, EVENT_TIME)
+    return {
+        "newest_event": newest.replace(tzinfo=UTC).isoformat() if newest else None,
+        "snapshot": current.snapshot_id,
+    }

@@ -247,17 +247,21 @@ def _best(
         tolerance: How far their rates may lie apart.
         scores: Of all rows.
         common: The threshold of the rows of no such group.
-        worth: What is maximised; None: the groups are brought to the rate of all together.
+        worth: What is maximised; None: the groups are brought as near to the rate of all together
+            as the tolerance allows.
     """
     at_common = [each.rates[np.searchsorted(each.lines, common)] for each in groups]
     level = float(np.average(at_common, weights=[each.counted for each in groups]))
     if worth is None:
         places = [each.nearest(level) for each in groups]
-        return places if _gap(groups, places) <= tolerance + ROUNDING else None
+        if _gap(groups, places) <= tolerance + ROUNDING:
+            return places
 
     def value(places: list[int]) -> float:
         if _gap(groups, places) > tolerance + ROUNDING:
             return -np.inf
+        if worth is None:
+            return -_distance(groups, places, level)
         decided = scores > common
         for each, place in zip(groups, places, strict=True):
             decided[each.rows] = each.scores > each.lines[place]
@@ -274,7 +278,8 @@ def _best(
     found = -np.inf
     for low in sorted(lows, key=lambda each: abs(each + tolerance / 2 - level)):
         inside = [
-            np.flatnonzero((low <= each.rates) & (each.rates <= low + tolerance)) for each in groups
+            np.flatnonzero((low <= each.rates) & (each.rates <= low + tolerance + ROUNDING))
+            for each in groups
         ]
         if min(map(len, inside)) == 0:
             continue
@@ -303,6 +308,12 @@ def _too_many(contract: Contract, groups: GroupSettings, found: int) -> ProjectD
         "threshold of their own",
         "name a column of fewer groups, or raise groups.minimum_rows",
     )
+
+
+def _distance(groups: list[_Group], places: list[int], level: float) -> float:
+    """How far the groups' rates lie from one rate, each counted by its rows."""
+    rates = np.array([each.rates[place] for each, place in zip(groups, places, strict=True)])
+    return float(np.average(np.abs(rates - level), weights=[each.counted for each in groups]))
 
 
 def _nothing_alike(contract: Contract, groups: GroupSettings, before: float) -> NotEnoughDataError:
