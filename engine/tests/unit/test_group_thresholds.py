@@ -485,7 +485,7 @@ class Compared(np.ndarray):
         Compared.times += 1
         return super().__eq__(other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 def test_rows_of_many_groups_are_not_looked_for_again_for_each_pair(
