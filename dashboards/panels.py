@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import Literal
 
 from grafana_foundation_sdk.builders import bargauge, stat, timeseries
@@ -348,7 +349,7 @@ def _describe(
 
 
 def _ask(panel: Panel, queries: Sequence[Query], *, instant: bool) -> None:
-    for letter, query in zip("ABCDEFGH", queries, strict=False):
+    for letter, query in zip(ascii_uppercase[: len(queries)], queries, strict=True):
         target = (
             Dataquery()
             .datasource(SOURCE)

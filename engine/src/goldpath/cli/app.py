@@ -10,7 +10,6 @@ import gc
 import os
 import sys
 import traceback
-from datetime import datetime
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
@@ -36,8 +35,8 @@ from goldpath.cli.registry import app as registry_app
 from goldpath.cli.servers import COMMANDS as SERVER_COMMANDS
 from goldpath.cli.servers import relocate
 from goldpath.cli.sources import add_model, add_source, adopt, sample
+from goldpath.cli.stages import FromDay, ToDay, days_between
 from goldpath.cli.stages import batch as batch_app
-from goldpath.cli.stages import days_between
 from goldpath.cli.stages import training as training_app
 from goldpath.cli.traffic import app as traffic_app
 from goldpath.cli.update import eject_example, migrate, template_update
@@ -67,7 +66,6 @@ RunId = Annotated[
     str | None, typer.Option(help="Name of this run; a second call with it changes nothing.")
 ]
 
-DAY = "%Y-%m-%d"
 OTHERS = 0o077
 """Rows, models, logs and reports are for whoever runs the project, not for the machine's others."""
 WRITE_SOURCES = frozenset(
@@ -265,14 +263,8 @@ def batch_predict(
         Path | None, typer.Option(help="Write this Parquet file, not the predictions table.")
     ] = None,
     run_id: RunId = None,
-    start: Annotated[
-        datetime | None,
-        typer.Option("--from", formats=[DAY], help="Score gold's rows from this day on …"),
-    ] = None,
-    end: Annotated[
-        datetime | None,
-        typer.Option("--to", formats=[DAY], help="… up to the day before this one."),
-    ] = None,
+    start: FromDay = None,
+    end: ToDay = None,
     as_json: Json = False,
 ) -> None:
     """Score rows with the champion, into the predictions table or from Parquet to Parquet.

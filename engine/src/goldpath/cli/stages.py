@@ -18,7 +18,15 @@ RunKey = Annotated[
 BatchKey = Annotated[
     str, typer.Option("--run-id", help="Name of the batch run; the same for all of its shards.")
 ]
+Shards = Annotated[int, typer.Option(min=1, help="Into how many parts.")]
 DAY = "%Y-%m-%d"
+FromDay = Annotated[
+    datetime | None,
+    typer.Option("--from", formats=[DAY], help="Score gold's rows from this day on …"),
+]
+ToDay = Annotated[
+    datetime | None, typer.Option("--to", formats=[DAY], help="… up to the day before this one.")
+]
 
 training = typer.Typer(
     no_args_is_help=True,
@@ -149,30 +157,29 @@ def _run_stage(stage: str, run_id: str, as_json: bool) -> None:
     show(run_stage(settings, load_contract(settings.root), stage, run_id), as_json)
 
 
+def _refuse_a_days_name(run_id: str) -> None:
+    from goldpath.jobs.batch.days import is_day
+
+    if is_day(run_id):
+        raise typer.BadParameter(f"--run-id {run_id} is what a day's predictions are called")
+
+
 @batch.command()
 def plan(
     run_id: BatchKey,
-    shards: Annotated[int, typer.Option(min=1, help="Into how many parts.")],
-    start: Annotated[
-        datetime | None,
-        typer.Option("--from", formats=[DAY], help="Score gold's rows from this day on …"),
-    ] = None,
-    end: Annotated[
-        datetime | None,
-        typer.Option("--to", formats=[DAY], help="… up to the day before this one."),
-    ] = None,
+    shards: Shards,
+    start: FromDay = None,
+    end: ToDay = None,
     as_json: Json = False,
 ) -> None:
     """1. Pin gold's snapshot and the champion, and divide the rows into shards."""
     days = days_between(start, end)
+    _refuse_a_days_name(run_id)
     from goldpath.contract import load_contract
-    from goldpath.jobs.batch.days import is_day
     from goldpath.jobs.batch.shards import plan_batch
     from goldpath.presentation import show
     from goldpath.settings import load_settings
 
-    if is_day(run_id):
-        raise typer.BadParameter(f"--run-id {run_id} is what a day's predictions are called")
     settings = load_settings()
     show(plan_batch(settings, load_contract(settings.root), run_id, shards, days), as_json)
 
@@ -212,7 +219,7 @@ def complete(run_id: BatchKey, as_json: Json = False) -> None:
 @batch.command()
 def run(
     run_id: BatchKey,
-    shards: Annotated[int, typer.Option(min=1, help="Into how many parts.")],
+    shards: Shards,
     runner: Annotated[
         RunnerName,
         typer.Option(help="Processes of this machine, or Ray: RAY_ADDRESS, else one for the run."),
@@ -221,26 +228,18 @@ def run(
         int | None,
         typer.Option(min=1, help="Shards at once, each with its rows in memory; default: cores."),
     ] = None,
-    start: Annotated[
-        datetime | None,
-        typer.Option("--from", formats=[DAY], help="Score gold's rows from this day on …"),
-    ] = None,
-    end: Annotated[
-        datetime | None,
-        typer.Option("--to", formats=[DAY], help="… up to the day before this one."),
-    ] = None,
+    start: FromDay = None,
+    end: ToDay = None,
     as_json: Json = False,
 ) -> None:
     """All three; a second call goes on with the plan and scores the shards that are missing."""
     days = days_between(start, end)
+    _refuse_a_days_name(run_id)
     from goldpath.contract import load_contract
-    from goldpath.jobs.batch.days import is_day
     from goldpath.jobs.batch.whole_run import RUNNERS, predict_in_shards
     from goldpath.presentation import show
     from goldpath.settings import load_settings
 
-    if is_day(run_id):
-        raise typer.BadParameter(f"--run-id {run_id} is what a day's predictions are called")
     settings = load_settings()
     contract = load_contract(settings.root)
     place = RUNNERS[runner.value](at_once or min(shards, os.cpu_count() or 1))

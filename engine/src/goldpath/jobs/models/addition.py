@@ -196,7 +196,9 @@ def _as_described(inferred: Inferred, main: Contract, reasons: Mapping[str, str]
 def _dump(contract: Contract, main: Contract) -> str:
     """What differs from the main contract, as YAML."""
     values = contract.model_dump(mode="json", exclude_defaults=True)
-    kept = {key: values[key] for key in ("problem", "target")[: 2 if contract.has_target else 1]}
+    kept = {"problem": values["problem"]}
+    if contract.has_target:
+        kept["target"] = values["target"]
     if contract.features != main.features:
         kept["features"] = values["features"]
     kept["ignored"] = dict(contract.ignored)
@@ -212,12 +214,9 @@ def _loses_forecast(contract: Contract, main: Contract) -> bool:
 
 
 def _lost_groups(contract: Contract, main: Contract) -> list[str]:
-    has_labels = contract.has_target  # without them, no group's answers are better than another's
-    return [
-        each
-        for each in main.fairness_groups
-        if not has_labels or each not in contract.feature_names
-    ]
+    if not contract.has_target:  # without labels no group's answers are better than another's
+        return [*main.fairness_groups]
+    return [each for each in main.fairness_groups if each not in contract.feature_names]
 
 
 def _notes(settings: Settings, contract: Contract, main: Contract) -> tuple[str, ...]:
