@@ -122,6 +122,29 @@ def forest(trial, columns):  # type: ignore[no-untyped-def]
     return make_pipeline(columns.encoded(), model)
 
 
+@family()
+def shallow(trial, columns):  # type: ignore[no-untyped-def]
+    return forest.build(BINARY, {"depth": trial.suggest_categorical("depth", [1, 2])}, columns.seed)
+
+
+@family()
+def deep(trial, columns):  # type: ignore[no-untyped-def]
+    depth = trial.suggest_int("depth", 4, 32, log=True)
+    return forest.build(BINARY, {"depth": depth}, columns.seed)
+
+
+def test_families_may_draw_parameters_of_one_name_in_different_ways() -> None:
+    found = search(
+        rows_of(),
+        BINARY,
+        TrainingSettings(trials=6, cv_folds=2),
+        lambda *_: None,
+        definitions=Model(families=[forest, shallow, deep]),
+    )
+    assert [trial.family for trial in found.trials[:3]] == ["forest", "shallow", "deep"]
+    assert {name for trial in found.trials for name in trial.parameters} == {"depth"}
+
+
 def test_the_search_chooses_among_the_projects_families_by_its_metric() -> None:
     seen: list[str] = []
     definitions = Model(families=[forest, FAMILIES["linear"]], metric=cheap_calls)

@@ -94,7 +94,17 @@ class Family:
 
     def suggest(self, trial: Trial, contract: Contract) -> dict[str, Any]:
         """Draw parameters for a trial."""
-        recorder = _Recorder(trial)
+        return self._drawn(_Recorder(trial), contract)
+
+    def suggest_in_study(self, trial: Trial, contract: Contract) -> dict[str, Any]:
+        """The same for a trial of several families, which may draw one name in different ways."""
+        return self._drawn(_Recorder(trial, f"{self.name}."), contract)
+
+    def defaults_in_study(self) -> dict[str, Any]:
+        """The defaults by the names that such a trial knows."""
+        return {f"{self.name}.{name}": value for name, value in self.defaults.items()}
+
+    def _drawn(self, recorder: "_Recorder", contract: Contract) -> dict[str, Any]:
         self.function(recorder, Columns(contract, 0))
         return recorder.drawn
 
@@ -141,22 +151,24 @@ class KnownTrial:
 
 
 class _Recorder:
-    """Passes draws on to a trial and keeps them."""
+    """Passes draws on to a trial, with a prefix before their names, and keeps them."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, prefix: str = "") -> None:
         self._trial = trial
+        self._prefix = prefix
         self.drawn: dict[str, Any] = {}
 
     def suggest_float(self, name: str, low: float, high: float, **options: Any) -> float:
-        value = self._trial.suggest_float(name, low, high, **options)
+        value = self._trial.suggest_float(self._prefix + name, low, high, **options)
         return float(self.drawn.setdefault(name, value))
 
     def suggest_int(self, name: str, low: int, high: int, **options: Any) -> int:
-        value = self._trial.suggest_int(name, low, high, **options)
+        value = self._trial.suggest_int(self._prefix + name, low, high, **options)
         return int(self.drawn.setdefault(name, value))
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        return self.drawn.setdefault(name, self._trial.suggest_categorical(name, choices))
+        value = self._trial.suggest_categorical(self._prefix + name, choices)
+        return self.drawn.setdefault(name, value)
 
 
 def family(

@@ -142,7 +142,7 @@ class _Attempt:
         started = time.monotonic()
         if number < len(self.families):
             default = list(self.families.values())[number]
-            study.enqueue_trial({"family": default.name, **default.defaults})
+            study.enqueue_trial({"family": default.name, **default.defaults_in_study()})
         asked = study.ask()
         family, parameters = self._draw(asked)
         scores: list[float] = []
@@ -177,7 +177,7 @@ class _Attempt:
 
     def _draw(self, asked: "OptunaTrial") -> tuple[Family, dict[str, Any]]:
         family = self.families[asked.suggest_categorical("family", list(self.families))]
-        return family, family.suggest(asked, self.contract)
+        return family, family.suggest_in_study(asked, self.contract)
 
     def _fold_scores(self, family: Family, parameters: Mapping[str, Any]) -> Iterator[float]:
         """The main metric on each fold's validation part, one after the other."""
