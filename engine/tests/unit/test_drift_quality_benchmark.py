@@ -63,5 +63,6 @@ def test_each_cell_is_written_at_once_with_the_promises_that_it_breaks(
     benchmark.write_results({"iid, 300 rows": {"goldpath": {**FOUND, "null": 0.5}}})
 
     document = json.loads(benchmark.RESULT.read_text())
-    assert document["broken"] == ["iid, 300 rows: null 0.5000 > 0.02"]
+    assert document["details"]["broken"] == ["iid, 300 rows: null 0.5000 > 0.02"]
+    assert {"name", "ratio", "unit", "n"} < document.keys()
     assert [file.name for file in benchmark.RESULT.parent.iterdir()] == ["drift_quality.json"]

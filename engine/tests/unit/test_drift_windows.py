@@ -8,14 +8,16 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy import stats
 
 from goldpath.drift.bins import Floats
 from goldpath.drift.calibration import between_windows, fit_gumbel
 from goldpath.drift.counts import count_rows, empty_profile
+from goldpath.drift.distances import Distances, tail_law
 from goldpath.drift.persistence import judge_source
 from goldpath.drift.profile import DriftError
 from goldpath.drift.reference import Reference, build_reference
-from goldpath.drift.window_verdict import WindowJudge, WindowState, WindowVerdict
+from goldpath.drift.window_verdict import Shift, WindowJudge, WindowState, WindowVerdict
 from goldpath.settings.monitoring import Season
 
 NUMBERS, DAYS, ROWS, DAY = 8, 42, 400, 0.05
@@ -250,11 +252,67 @@ def test_one_odd_window_of_the_reference_does_not_blind_the_check() -> None:
     odd = excess.copy()
     odd[7] = 400.0
 
-    plain, spoiled = between_windows(excess)[1], between_windows(odd)[1]
+    nothing = np.zeros_like(excess)
+
+    plain, spoiled = between_windows(excess, nothing)[1], between_windows(odd, nothing)[1]
 
     assert spoiled == pytest.approx(plain, rel=0.12)
-    without: Floats = between_windows(excess)[0]
+    without: Floats = between_windows(excess, nothing)[0]
     assert without[3] == pytest.approx(np.delete(excess, 3, axis=0).mean(axis=0))
+
+
+def test_chance_makes_no_ordinary_window_odd() -> None:
+    """Held against the variance between windows alone, one in thirty was left out of it."""
+    random = np.random.default_rng(16)
+    chance = np.ones((4000, 3))
+    squared = (1 + 0.75) * random.normal(size=chance.shape) ** 2
+
+    _, between = between_windows(squared - chance, chance)
+
+    assert between == pytest.approx(0.75, rel=0.1)
+
+
+def test_new_record_of_a_column_of_few_values_is_no_drift() -> None:
+    """One day of 57 is the farthest of all, and shifts many rows beyond all that was seen."""
+    random = np.random.default_rng(17)
+
+    def day(shift: float) -> pa.Table:
+        hours = np.floor(random.uniform(0, 100, ROWS) + shift)
+        return pa.table({"hours": hours, "degrees": random.normal(size=ROWS)})
+
+    shifts = np.r_[random.normal(scale=1.0, size=DAYS - 1), 5.0]
+    reference = build_reference(
+        pa.concat_tables([day(shift) for shift in shifts]), np.repeat(days(DAYS), ROWS)
+    )
+    judge = WindowJudge(reference)
+    plain = WindowJudge(replace(reference, windows=None))
+    beyond = count_rows(reference.whole.bins, day(9.0))
+    start = FIRST + timedelta(days=DAYS)
+
+    def unseen(judge: WindowJudge) -> Shift:
+        shifts = judge.judge(beyond, start).shifts
+        return next(each for each in shifts if (each.column, each.test) == ("hours", "unseen"))
+
+    assert unseen(judge).limit > 0.2 >= unseen(plain).limit
+    assert unseen(judge).limit <= 0.3  # a record of any size does not switch the check off
+    far = judge.judge(count_rows(reference.whole.bins, day(60.0)), start)
+    assert ("hours", "unseen") in {(each.column, each.test) for each in far.drifted}
+
+
+def test_estimated_variance_has_the_law_of_an_estimate() -> None:
+    """Student's: the square of a t variable of 55 degrees of freedom, for a variance of 56 days."""
+    one = np.ones(1)
+    distances = Distances(9.0 * one, 0.3 * one, 1e-12 * one, np.full((3, 1), 1e-12))
+
+    estimated, known = tail_law(distances, one, 56), tail_law(distances, 0 * one)
+
+    assert estimated.p_values(9.0 * one) == pytest.approx(2 * stats.t.sf(3.0, 55), rel=1e-6)
+    assert estimated.quantile(2 * stats.t.sf(3.0, 55)) == pytest.approx(9.0, rel=1e-6)
+    spread = replace(distances, first=one, moments=np.ones((3, 1)))
+    assert tail_law(spread, 0 * one).p_values(9.0 * one) == pytest.approx(
+        stats.chi2.sf(9.0, 1), rel=1e-6
+    )
+    assert known.known[0] > 1e8
 
 
 def test_what_only_one_window_of_the_reference_has_was_unseen_in_it() -> None:

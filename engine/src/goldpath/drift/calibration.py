@@ -22,8 +22,13 @@ TRIMMED, TRIMMED_MEAN = 0.05, 0.76
 mean."""
 
 ODD_WINDOW = 16.0
-"""A window at four standard deviations is left out of the variance: a holiday in the reference must
-not blind the check for good."""
+"""A window at four standard deviations, chance included, is left out of the variance: a holiday in
+the reference must not blind the check for good."""
+
+BEYOND_RECORDS, HIGHEST_RECORD = 3.0, 0.3
+"""What is unseen counts from so many times the most that one of the reference's windows had on its
+own; and from this distance on whatever they had. The highest of 57 days sets a record of its own in
+one day of 57, and a column of few values shows that in many rows."""
 
 HIGHEST_SCORE = 6.0
 """Scores above the median by more of the tail's scale than this count as that: one odd window must
@@ -77,13 +82,33 @@ def calibrate(
     if windows is None or len(windows) < FEWEST_WINDOWS:
         return None
     distances, inflation = windows.distances, windows.inflation[:, None]
-    excess = (distances.squared - distances.moments[0]) / inflation
-    others, all_windows = between_windows(np.nan_to_num(excess))
-    law = tail_law(distances, others * inflation)
+    chance = distances.moments[0] / inflation
+    others, all_windows = between_windows(
+        np.nan_to_num(distances.squared / inflation - chance), np.nan_to_num(chance)
+    )
+    law = tail_law(distances, others * inflation, len(windows) - 1)
     found = scores(law, distances, tests, floors)
     largest = np.max(np.nan_to_num(found), axis=1)
     location, scale = fit_gumbel(largest)
     return Calibration(all_windows, largest, location, scale)
+
+
+def record_floors(
+    windows: ReferenceWindows | None, tests: tuple[ShiftName, ...], floors: Floats
+) -> Floats:
+    """The floors, raised for what is unseen where the reference's windows have had such records.
+
+    Args:
+        windows: The reference's own windows.
+        tests: What is compared.
+        floors: The smallest effect that counts, one for each test.
+    """
+    if windows is None or len(windows) < FEWEST_WINDOWS:
+        return floors
+    is_unseen = np.array([test.test == "unseen" for test in tests])
+    records = np.max(np.nan_to_num(windows.distances.effect), axis=0)
+    raised = np.minimum(BEYOND_RECORDS * records, HIGHEST_RECORD)
+    return np.where(is_unseen, np.maximum(floors, raised), floors)
 
 
 def scores(
@@ -100,16 +125,19 @@ def scores(
     return np.where(is_share & ~(distances.effect >= floors), np.nan, found)
 
 
-def between_windows(excess: Floats) -> tuple[Floats, Floats]:
+def between_windows(excess: Floats, chance: Floats) -> tuple[Floats, Floats]:
     """Variances between windows: without each window in turn, shape (K, tests), and of all.
 
     Args:
         excess: Squared distances less what chance explains, shape (K, tests).
+        chance: What chance explains, shape (K, tests). A window is odd by its whole distance: held
+            against the variance between windows alone, chance would make ordinary windows odd.
     """
     windows = len(excess)
     kept = windows - int(np.ceil(TRIMMED * windows))
-    first = np.maximum(np.sort(excess, axis=0)[:kept].mean(axis=0) / TRIMMED_MEAN, 0.0)
-    usual: Flags = (excess <= ODD_WINDOW * first) | (first == 0)
+    squared = excess + chance
+    first = np.sort(squared, axis=0)[:kept].mean(axis=0) / TRIMMED_MEAN
+    usual: Flags = (squared <= ODD_WINDOW * np.maximum(first, chance)) | (first == 0)
     total, count = np.sum(excess * usual, axis=0), np.sum(usual, axis=0)
     others = (total - excess * usual) / np.maximum(count - usual, 1)
     return np.maximum(others, 0.0), np.maximum(total / np.maximum(count, 1), 0.0)

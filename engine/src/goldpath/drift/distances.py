@@ -30,6 +30,9 @@ GROUPS = 100
 
 SMALLEST_P = 1e-300
 
+EXACTLY_KNOWN = 1e9
+"""Degrees of freedom of what was not estimated; an F law with as many is a chi-square's."""
+
 
 @dataclass(frozen=True)
 class ShiftName:
@@ -275,42 +278,49 @@ def share_divergence(first: Floats, second: Floats) -> float:
 class TailLaw:
     """The law of squared distances without drift, one entry a test, shape (tests,) or (K, tests).
 
-    Three moments of a weighted sum of chi-squares, matched by one chi-square (Pearson, 1959).
+    Three moments of a weighted sum of chi-squares, matched by one chi-square (Pearson, 1959). Where
+    a variance between windows was estimated, that chi-square is divided by another one, whose
+    degrees of freedom say how well it is known (Satterthwaite, 1946): an F law.
 
     Attributes:
         first: Largest eigenvalue: how far the column moves as a whole.
         mean: Of the squared distance.
         freedom: Degrees of freedom of the chi-square.
         scale: What one of its units is in squared distance.
+        known: Degrees of freedom of the estimate of its first eigenvalue.
     """
 
     first: Floats
     mean: Floats
     freedom: Floats
     scale: Floats
+    known: Floats
 
     def p_values(self, squared: Floats) -> Floats:
         """The chance of so large a squared distance; NaN where it is undefined."""
         value = self.freedom + (squared - self.mean) / self.scale
-        found: Floats = stats.chi2.sf(np.maximum(value, 0.0), self.freedom)
+        found: Floats = stats.f.sf(np.maximum(value, 0.0) / self.freedom, self.freedom, self.known)
         return np.maximum(found, SMALLEST_P)
 
     def quantile(self, p_value: float) -> Floats:
         """The squared distance that has this chance."""
-        value: Floats = stats.chi2.isf(max(p_value, SMALLEST_P), self.freedom)
-        return self.mean + (value - self.freedom) * self.scale
+        ratio: Floats = stats.f.isf(max(p_value, SMALLEST_P), self.freedom, self.known)
+        return self.mean + (ratio - 1) * self.freedom * self.scale
 
 
-def tail_law(distances: Distances, between: Floats) -> TailLaw:
+def tail_law(distances: Distances, between: Floats, windows: int = 0) -> TailLaw:
     """The law without drift of windows that differ among each other more than chance explains.
 
     Args:
         distances: Where the laws of chance alone stand.
         between: Variance between windows beyond chance, one entry a test. It moves a column as a
             whole, so it widens the first eigenvalue.
+        windows: How many windows it was estimated from.
     """
     first = distances.first + between
     added = np.array([first**power - distances.first**power for power in (1, 2, 3)])
     mean, second, third = distances.moments + added
     freedom = second**3 / third**2
-    return TailLaw(first, mean, freedom, np.sqrt(second / freedom))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        known = np.fmin(max(windows - 1, 1) * (first / between) ** 2, EXACTLY_KNOWN)
+    return TailLaw(first, mean, freedom, np.sqrt(second / freedom), known)

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from goldpath.drift.bins import Floats
-from goldpath.drift.calibration import Calibration, calibrate, scores
+from goldpath.drift.calibration import Calibration, calibrate, record_floors, scores
 from goldpath.drift.changes import describe_change, untested_columns
 from goldpath.drift.counts import Profile
 from goldpath.drift.distances import Distances, TailLaw, tail_law
@@ -46,7 +46,7 @@ class WindowSettings:
         floors: Other floors, by column.
     """
 
-    alpha: float = 0.01
+    alpha: float = 0.007
     floor: float = 0.1
     minimum_rows: int = 200
     floors: tuple[tuple[str, float], ...] = ()
@@ -135,7 +135,8 @@ class WindowJudge:
     def _floors(self) -> Floats:
         named = dict(self.settings.floors)
         tests = self.reference.comparer.tests
-        return np.array([named.get(test.column, self.settings.floor) for test in tests])
+        asked = np.array([named.get(test.column, self.settings.floor) for test in tests])
+        return record_floors(self.reference.windows, tests, asked)
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -208,7 +209,7 @@ class WindowJudge:
         if calibration is None or windows is None:
             return tail_law(found, np.zeros_like(found.squared))
         alike = len(windows) if kind is None else self.reference.season_windows[kind]
-        return tail_law(found, calibration.between * (1 + 1 / alike))
+        return tail_law(found, calibration.between * (1 + 1 / alike), len(windows))
 
     def _chances(self, score: Floats, tested: int) -> Floats:
         """Each score's chance to be reached by the largest of all tests."""
