@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
 from goldpath.services import airflow_server
-from goldpath.services.airflow_server import LINEAGE_VARIABLE, OVERRULED
+from goldpath.services.airflow_server import LINEAGE_VARIABLE, OVERRULED, own_database
 from goldpath.services.otlp.airflow_metrics import metrics_variables
 
 
@@ -69,3 +70,15 @@ def environment(installation: airflow_server._Installation) -> dict[str, str]:
     return airflow_server._environment(
         installation, Path("/opt/airflow/bin"), metrics_variables(9102)
     )
+
+
+def test_airflows_own_database_waits_for_a_lock(tmp_path: Path) -> None:
+    """Five seconds, SQLite's default, are too few on a busy machine: a backfill is refused."""
+    engine = create_engine(own_database(tmp_path))
+
+    with engine.connect() as connection:
+        waits = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+
+    engine.dispose()
+    assert waits == 60_000
+    assert (tmp_path / "airflow.db").exists()

@@ -36,6 +36,7 @@ PASSWORD_VARIABLE = "AIRFLOW_ADMIN_PASSWORD"  # noqa: S105  a variable's name
 USERNAME = "admin"
 OWN_VARIABLE = "AIRFLOW__"
 ALERTS_VARIABLE = "ALERTMANAGER_URL"
+LOCK_SECONDS = 60
 LINEAGE = "logs/openlineage.jsonl"
 """Where OpenLineage's events go by default, if its provider is in Airflow's environment."""
 
@@ -220,7 +221,7 @@ def _environment(
         # Airflow writes these paths into its airflow.cfg once; here they follow a moved project.
         # Its keys stay in that file, which only its owner can read.
         "AIRFLOW__CORE__DAGS_FOLDER": str(installation.dags),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": own_database(home),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -256,6 +257,17 @@ def _environment(
     return {**own, **kept}
 
 
+def own_database(home: Path) -> str:
+    """The URL of Airflow's SQLite file: who writes waits for the others, longer than the usual 5 s.
+
+    On a busy machine Airflow answers with "Database is locked" otherwise, to a backfill first.
+
+    Args:
+        home: Airflow's home, absolute.
+    """
+    return f"sqlite:///{home / 'airflow.db'}?timeout={LOCK_SECONDS}"
+
+
 def _lineage(root: Path) -> dict[str, str]:
     """Where lineage goes; its client's own variables, `OPENLINEAGE_…`, come before."""
     if any(name.startswith("OPENLINEAGE_") for name in os.environ):
@@ -282,7 +294,7 @@ def _migrate(
     database = environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     digest = hashlib.sha256(lock.read_bytes() + database.encode()).hexdigest()
     own = installation.home / "airflow.db"
-    is_there = own.is_file() or database != f"sqlite:///{own}"
+    is_there = own.is_file() or database != own_database(installation.home)
     if is_there and stamp.is_file() and stamp.read_text() == digest:
         return
     run_directory.mkdir(parents=True, exist_ok=True)
