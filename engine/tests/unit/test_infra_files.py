@@ -17,7 +17,8 @@ from sqlalchemy import make_url
 
 from goldpath.cli.alerts import receive
 from goldpath.services.alerting.receiver import AlertReceiver
-from goldpath.services.otlp.airflow_metrics import KEPT
+from goldpath.services.otlp import receiver as metrics_receiver
+from goldpath.services.otlp.airflow_metrics import KEPT, metrics_variables
 from goldpath.serving.monitoring import METRIC_NAMES
 from goldpath.settings import ENVIRONMENT_PREFIX, Settings
 
@@ -271,7 +272,7 @@ def test_docker_compose_accepts_the_compose_file() -> None:
 
     assert done.returncode == 0, done.stderr
     services = set(yaml.safe_load(done.stdout)["services"])
-    airflow = {*AIRFLOW, "airflow-database", "airflow-migrate"}
+    airflow = {*AIRFLOW, "airflow-database", "airflow-metrics", "airflow-migrate"}
     alerting = {"alert-network", "alert-receiver", "alertmanager"}
     assert services == {*airflow, *alerting, "api", "grafana", "mlflow", "prometheus"}
 
@@ -322,6 +323,27 @@ def test_alertmanager_reads_what_the_receiver_wrote_and_speaks_to_it_on_127_0_0_
     )
     (published,) = network["ports"]
     assert published.endswith(":9093")
+
+
+def test_airflows_containers_push_what_airflow_up_pushes() -> None:
+    """To a receiver of their own, which Prometheus asks; else a dashboard would stay empty."""
+    services = read_yaml(COMPOSE)["services"]
+    receiver = services["airflow-metrics"]
+    *_, module, port, address = receiver["command"]
+
+    assert (module, address) == (metrics_receiver.__name__, "0.0.0.0")  # noqa: S104
+    assert "ports" not in receiver
+    (target,) = json.loads((INFRA / "prometheus" / "airflow.compose.json").read_text())
+    assert target["targets"] == [f"airflow-metrics:{port}"]
+    mounted = "../prometheus/airflow.compose.json:/run/prometheus/airflow.json:ro"
+    assert mounted in services["prometheus"]["volumes"]
+    expected = {
+        name: value.replace("127.0.0.1", "airflow-metrics")
+        for name, value in metrics_variables(int(port)).items()
+    }
+    for name in AIRFLOW:
+        given = services[name]["environment"]
+        assert {each: given[each].replace("$$", "$") for each in expected} == expected
 
 
 def test_alertmanager_accepts_what_its_container_is_given(

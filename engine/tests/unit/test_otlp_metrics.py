@@ -119,3 +119,9 @@ def test_whoever_sends_airflows_metrics_elsewhere_is_left_alone() -> None:
     assert go_elsewhere({}) == ""
     for name in SWITCHES:
         assert go_elsewhere({name: "http://collector:4318", "PATH": "/bin"}) == name
+
+
+def test_receiver_listens_where_it_is_told() -> None:
+    with MetricsReceiver(0, "127.0.0.2") as elsewhere, MetricsReceiver() as usual:
+        assert elsewhere.server_address[0] == "127.0.0.2"
+        assert usual.server_address[0] == "127.0.0.1"

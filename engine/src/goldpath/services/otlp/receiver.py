@@ -1,8 +1,9 @@
-"""Takes pushed metrics on 127.0.0.1 and shows them to Prometheus.
+"""Takes pushed metrics and shows them to Prometheus.
 
     a process  --POST /v1/metrics-->  their sums  <--GET /metrics--  Prometheus
 
-Run as `python -m goldpath.services.otlp.receiver PORT`. Prometheus itself takes OpenTelemetry's
+Run as `python -m goldpath.services.otlp.receiver PORT [ADDRESS]`; it listens on 127.0.0.1 unless
+another address is named, as in a container whose port is not published. Prometheus itself takes OpenTelemetry's
 protocol since 2.47 only, and adds up what several processes push since 3.2, by an option; Debian
 has an older one.
 """
@@ -31,16 +32,17 @@ class MetricsReceiver(ThreadingHTTPServer):
     """Listens until it is shut down.
 
     Args:
-        port: The port of 127.0.0.1; 0 for a free one.
+        port: The port; 0 for a free one.
+        address: Where it listens.
     """
 
     daemon_threads = True
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, address: str = HOST) -> None:
         self.figures = Figures()
         self.registry = CollectorRegistry()
         self.registry.register(self.figures)
-        super().__init__((HOST, port), _Handler)
+        super().__init__((address, port), _Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -83,5 +85,5 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    with MetricsReceiver(int(sys.argv[1])) as server:
+    with MetricsReceiver(int(sys.argv[1]), *sys.argv[2:3]) as server:
         server.serve_forever()
