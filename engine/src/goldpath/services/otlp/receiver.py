@@ -3,9 +3,9 @@
     a process  --POST /v1/metrics-->  their sums  <--GET /metrics--  Prometheus
 
 Run as `python -m goldpath.services.otlp.receiver PORT [ADDRESS]`; it listens on 127.0.0.1 unless
-another address is named, as in a container whose port is not published. Prometheus itself takes OpenTelemetry's
-protocol since 2.47 only, and adds up what several processes push since 3.2, by an option; Debian
-has an older one.
+another address is named, as in a container whose port is not published. Prometheus itself takes
+OpenTelemetry's protocol since 2.47 only, and adds up what several processes push since 3.2, by an
+option; Debian has an older one.
 """
 
 import sys
