@@ -28,6 +28,7 @@ from goldpath.automl.run import Run
 from goldpath.automl.structure.findings import Finding
 from goldpath.automl.structure.structure import Groups, find_structure
 from goldpath.automl.task import Problem, Task, make_task
+from goldpath.cores import usable_cores
 from goldpath.errors import ProjectError
 from goldpath.learning.text.sizes import USUAL_SIZES, TextSizes
 
@@ -252,4 +253,4 @@ def _threads(rows: int) -> int:
     if rows < PARALLEL_ROWS:
         return 1
     stated = os.environ.get("OMP_NUM_THREADS", "")
-    return int(stated) if stated.isdigit() and int(stated) else os.cpu_count() or 1
+    return int(stated) if stated.isdigit() and int(stated) else usable_cores()

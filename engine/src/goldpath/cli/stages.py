@@ -1,6 +1,5 @@
 """The commands under `training` and `batch`: their stages one by one, and a run's repetition."""
 
-import os
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -236,11 +235,12 @@ def run(
     days = days_between(start, end)
     _refuse_a_days_name(run_id)
     from goldpath.contract import load_contract
+    from goldpath.cores import usable_cores
     from goldpath.jobs.batch.whole_run import RUNNERS, predict_in_shards
     from goldpath.presentation import show
     from goldpath.settings import load_settings
 
     settings = load_settings()
     contract = load_contract(settings.root)
-    place = RUNNERS[runner.value](at_once or min(shards, os.cpu_count() or 1))
+    place = RUNNERS[runner.value](at_once or min(shards, usable_cores()))
     show(predict_in_shards(settings, contract, run_id, shards, place, days), as_json)

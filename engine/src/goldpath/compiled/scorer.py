@@ -4,7 +4,6 @@ It takes the place of `LoadedModel` wherever only predictions are needed, and im
 pandas nor scikit-learn.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -18,6 +17,7 @@ from goldpath.compiled.arrays import score_arrays
 from goldpath.compiled.form import Blend, CompiledForm
 from goldpath.compiled.native import BlendScorer, NativeScorer, build_kernel
 from goldpath.contract import Contract
+from goldpath.cores import usable_cores
 from goldpath.features.row.complete import complete_rows
 from goldpath.learning.decision.threshold import rule_of, scores_of
 from goldpath.learning.predictions import Predictions
@@ -57,7 +57,7 @@ class CompiledModel:
         self.contract = contract
         self.version = version
         self.background: Sequence[Mapping[str, Any]] = ()
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads
         self.library = library = build_kernel(kernels) if kernels else None
         is_blend = isinstance(form.model, Blend)
         self.native = NativeScorer(form, library) if library and not is_blend else None
@@ -66,9 +66,10 @@ class CompiledModel:
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor | None:
-        if self._threads < 2:
+        threads = self._threads or usable_cores()
+        if threads < 2:
             return None
-        return ThreadPoolExecutor(self._threads, thread_name_prefix="score")
+        return ThreadPoolExecutor(threads, thread_name_prefix="score")
 
     def predict(self, rows: "pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]") -> Predictions:
         """Score typed rows; the same row gets the same bits alone and in any batch.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldpath.contract import Contract
+from goldpath.cores import usable_cores
 from goldpath.errors import CheckFailedError, NothingToDoError
 from goldpath.jobs.batch.file_checks import require_usable
 from goldpath.jobs.batch.file_scorer import BatchScorer, Totals
@@ -168,7 +169,7 @@ def score_files(
         require_types(schema, scorer.contract, shown(file))
         if windows is not None:
             windows.require_columns(schema, shown(file))
-    threads = os.cpu_count() or 1
+    threads = usable_cores()
     totals, waiting = Totals(), deque[Future[tuple["pa.RecordBatch", Totals]]]()
     with (
         _whole_file(out) as part,
