@@ -28,6 +28,20 @@ def test_wrong_type_is_named(project: Settings, monkeypatch: pytest.MonkeyPatch)
         load_settings(project.root)
 
 
+@pytest.mark.parametrize("value", ["region", "[region]", "true"])
+def test_what_stands_where_a_group_of_keys_belongs_is_told_the_keys(
+    project: Settings, value: str
+) -> None:
+    file = project.root / "config" / "decision.yaml"
+    file.write_text(f"tune_for: f1_macro\ngroups: {value}\n")
+
+    with pytest.raises(SettingsError, match=r"such as \{column: …, criterion: …\}") as caught:
+        load_settings(project.root)
+
+    assert "decision.yaml:2" in caught.value.message
+    assert "tolerance, minimum_rows" in caught.value.message
+
+
 def test_dot_env_is_read_and_the_environment_wins(
     project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

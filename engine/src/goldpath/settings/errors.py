@@ -23,6 +23,10 @@ from goldpath.settings.section import (
 from goldpath.written_yaml import line_of
 
 
+NO_GROUP = ("model_type", "model_attributes_type")
+"""Pydantic's errors of a value that stands where a group of keys belongs."""
+
+
 class SettingsError(ProjectError):
     """A setting is missing, has the wrong type, or is not safe to run with."""
 
@@ -74,7 +78,9 @@ def _describe(details: ErrorDetails, model: type[BaseModel], root: Path, own: Pa
     # A whole section may hold a secret, and so may an address.
     plain = isinstance(value, str | int | float) and not ("://" in str(value) and "@" in str(value))
     shown = f"={value!r}" if plain and not _holds_secret(_annotation(path, model)) else ""
-    return f"{key}{shown}{where}: {details['msg'].removeprefix('Value error, ')}"
+    is_group = details["type"] in NO_GROUP
+    said = _group(path, model) if is_group else details["msg"].removeprefix("Value error, ")
+    return f"{key}{shown}{where}: {said}"
 
 
 def _origin(path: tuple[str, ...], model: type[BaseModel], root: Path, own: Path | None) -> str:
@@ -127,6 +133,15 @@ def _suggestion(path: tuple[str, ...], model: type[BaseModel]) -> str:
     parent = _model(_annotation(path[:-1], model))
     near = get_close_matches(path[-1], parent.model_fields, n=1) if parent else []
     return f", did you mean {near[0]}?" if near else ""
+
+
+def _group(path: tuple[str, ...], model: type[BaseModel]) -> str:
+    """What to write in place of a value that is no group of keys."""
+    group = _model(_annotation(path, model))
+    keys = group.model_fields if group else {}
+    needed = [name for name, field in keys.items() if field.is_required()] or [*keys][:1]
+    example = ", ".join(f"{name}: …" for name in needed)
+    return f"a group of keys belongs here, such as {{{example}}}; there are {', '.join(keys)}"
 
 
 def _annotation(path: tuple[str, ...], model: type[BaseModel]) -> Any:
