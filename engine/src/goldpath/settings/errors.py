@@ -22,7 +22,6 @@ from goldpath.settings.section import (
 )
 from goldpath.written_yaml import line_of
 
-
 NO_GROUP = ("model_type", "model_attributes_type")
 """Pydantic's errors of a value that stands where a group of keys belongs."""
 
