@@ -124,7 +124,7 @@ bench-drift: setup-engine  ## A drift check of 1 M rows against Evidently's pres
 	@engine/.venv/bin/python benchmarks/drift.py $(ARGS)
 
 bench-drift-quality: setup-engine  ## False alarms and power of the drift check where days differ (25 minutes; ARGS=--missing goes on)
-	@engine/.venv/bin/python benchmarks/drift_quality.py $(ARGS)
+	@OPENBLAS_NUM_THREADS=1 engine/.venv/bin/python benchmarks/drift_quality.py $(ARGS)
 
 bench-forecast: setup-engine  ## Bike sharing a day ahead against seasonal naive and a model by hand (2 minutes; DATA=hour.csv)
 	@engine/.venv/bin/python benchmarks/forecast.py $(DATA)

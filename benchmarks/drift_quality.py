@@ -40,7 +40,7 @@ SHIFT = 0.2
 MOVED = {"3 columns": (0, 6, 12), "1 column": (0,)}
 BH_RATE = 0.01
 SIZES = (300, 1000, 5000)
-REFERENCES, PEER_REFERENCES = 45, 2
+REFERENCES, PEER_REFERENCES = 30, 2
 RESULT = Path(__file__).parent / "results" / "drift_quality.json"
 
 Figures = dict[str, dict[str, float]]
