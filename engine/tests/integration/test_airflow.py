@@ -1,6 +1,5 @@
 """A run asked for over Airflow's REST API goes through the project's real commands."""
 
-import contextlib
 import json
 import os
 import re
@@ -9,7 +8,6 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -26,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import goldpath as package
 from goldpath.services.airflow_api import AirflowApi, AirflowApiError
 from goldpath.services.airflow_server import start_airflow, stop_airflow
-from goldpath.services.process_table import Family, PidFile
+from goldpath.services.process_table import Family
 from goldpath.services.processes import (
     ServerError,
     require_free_port,
@@ -37,13 +35,23 @@ from goldpath.settings import Settings, load_settings
 from ..airflow_pages import AirflowPages, airflow_pages
 from ..alert_receivers import Hooks, running
 from ..counts import times
+from ..live_airflow import (
+    RUN_SECONDS,
+    command,
+    instances_of,
+    logs,
+    pid_file,
+    run_to_its_end,
+    runs_of,
+    sign_in,
+    states,
+)
 from ..locations import PROJECT
 from ..ports import free_port
 from ..postgres_server import postgres_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.airflow]
 
-RUN_SECONDS = 600
 PAGE = (PROJECT / "docs" / "airflow.md").read_text("utf-8")
 # The page's recipes: a run with a parameter, a backfill; DAGs of one's own.
 WITH_PARAMETERS, BACKFILL = re.findall(r"^```bash\n(.*?)^```", PAGE, re.M | re.S)
@@ -117,69 +125,6 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
         monkeypatch.setenv(name, value)
     yield load_settings(tmp_path)
     stop_server("airflow", tmp_path / "run")
-
-
-def sign_in(settings: Settings) -> AirflowApi:
-    passwords = json.loads((settings.root / ".airflow" / "passwords.json").read_text())
-    return AirflowApi(
-        f"http://127.0.0.1:{settings.servers.airflow_port}", "admin", passwords["admin"]
-    )
-
-
-def command(settings: Settings, *words: str) -> dict[str, Any]:
-    """The result of a command of the project."""
-    door = [sys.executable, "-m", "customer_churn", *words, "--json"]
-    done = subprocess.run(door, check=True, cwd=settings.root, capture_output=True, text=True)
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
-
-
-def run_to_its_end(
-    api: AirflowApi, dag_id: str, conf: dict[str, Any] | None = None
-) -> dict[str, dict[str, Any]]:
-    """Trigger a DAG and return each task's instance, with its result and the last of its log."""
-    return instances_of(api, dag_id, api.trigger(dag_id, conf))
-
-
-def instances_of(api: AirflowApi, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
-    """Wait for a run's end and return each task's instance, its result and the last of its log."""
-    run = f"dags/{dag_id}/dagRuns/{quote(run_id)}"
-    deadline = time.monotonic() + RUN_SECONDS
-    while api.get(run)["state"] not in ("success", "failed") and time.monotonic() < deadline:
-        time.sleep(1)
-    instances = api.get(f"{run}/taskInstances")["task_instances"]
-    for instance in instances:
-        task = f"{run}/taskInstances/{instance['task_id']}"
-        instance["log"], instance["result"] = "", None
-        if not instance["try_number"]:  # skipped, as what stands before it said
-            continue
-        lines = api.get(f"{task}/logs/{instance['try_number']}")["content"]
-        instance["log"] = "\n".join(
-            f"{line.get('event')} {line.get('error_detail') or ''}" for line in lines[-40:]
-        )
-        with contextlib.suppress(AirflowApiError):
-            instance["result"] = api.get(f"{task}/xcomEntries/return_value")["value"]
-    return {instance["task_id"]: instance for instance in instances}
-
-
-def runs_of(api: AirflowApi, dag_id: str, run_type: str, count: int) -> list[str]:
-    """The ids of a DAG's runs of one type, once there are so many."""
-    deadline = time.monotonic() + RUN_SECONDS
-    while time.monotonic() < deadline:
-        runs = api.get(f"dags/{dag_id}/dagRuns")["dag_runs"]
-        found = sorted(run["dag_run_id"] for run in runs if run["run_type"] == run_type)
-        if len(found) == count:
-            return found
-        time.sleep(1)
-    raise AssertionError(runs)
-
-
-def states(instances: dict[str, dict[str, Any]]) -> dict[str, str]:
-    return {task_id: instance["state"] for task_id, instance in instances.items()}
-
-
-def logs(instances: dict[str, dict[str, Any]]) -> str:
-    return "\n".join(f"--- {name}\n{instance['log']}" for name, instance in instances.items())
 
 
 @pytest.fixture(params=DATABASES)
@@ -425,12 +370,6 @@ def check_backfill(settings: Settings, api: AirflowApi) -> None:
     assert [each["result"]["recomputed"] for each in data] == [["2025-01"], ["2025-02"]]
     first, second = sorted(data, key=lambda each: str(each["start_date"]))
     assert first["end_date"] <= second["start_date"]
-
-
-def pid_file(settings: Settings) -> PidFile:
-    found = PidFile.read(settings.run_directory / "airflow.json")
-    assert found is not None
-    return found
 
 
 def kill_and_await(settings: Settings, component: str) -> None:
