@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -9,7 +10,7 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +33,9 @@ from goldpath.services.processes import (
 )
 from goldpath.settings import Settings, load_settings
 
+from ..airflow_kills import check_kills
 from ..airflow_pages import AirflowPages, airflow_pages
+from ..airflow_shards import check_shards
 from ..alert_receivers import Hooks, running
 from ..counts import times
 from ..live_airflow import (
@@ -50,7 +53,7 @@ from ..locations import PROJECT
 from ..ports import free_port
 from ..postgres_server import postgres_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.airflow]
+pytestmark = [pytest.mark.slow, pytest.mark.airflow, pytest.mark.soak]
 
 PAGE = (PROJECT / "docs" / "airflow.md").read_text("utf-8")
 # The page's recipes: a run with a parameter, a backfill; DAGs of one's own.
@@ -58,17 +61,32 @@ WITH_PARAMETERS, BACKFILL = re.findall(r"^```bash\n(.*?)^```", PAGE, re.M | re.S
 OWN_DAGS = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
 # SQLite, the default, is what the generated project's own path is tested with.
 DATABASES = ("postgresql", "sqlite") if times(0, 1) else ("postgresql",)
+# Of each kind; the seed of their moments is new each time, and printed.
+KILLS = times(2, 10)
+SHARDS = times(4, 8)
 SCHEDULES = """
 airflow:
   schedules: {data_pipeline: "@monthly", ml_batch_inference_pipeline: "@assets"}
   deadline_minutes: {ml_training_pipeline: 0.05}
+  retry_seconds: 2
 """
 DOOR = """
-from goldpath import Model, Project, TrainingWork, run, training
+import os
+from pathlib import Path
+
+from goldpath import BatchWork, Model, Project, TrainingWork, batch, run, training
 
 
 def rows_seen(work: TrainingWork) -> dict[str, float]:
     return {"rows_seen": float(len(work.train_rows))}
+
+
+def fails_once(work: BatchWork) -> BatchWork:
+    file = Path("fails-once")
+    if file.exists() and os.environ.get("SHARD") == file.read_text():
+        file.unlink()
+        raise OSError("this shard's disk was full")
+    return work
 
 
 def model() -> Model:
@@ -79,7 +97,8 @@ def model() -> Model:
         training.evaluate_candidate,
         training.register_candidate,
     )
-    return Model(training=(first, second, rows_seen, *others))
+    scored = (batch.load_rows, fails_once, batch.score_rows, batch.store_predictions)
+    return Model(training=(first, second, rows_seen, *others), batch=scored)
 
 
 run(Project(name="customer_churn", models={"churn": model}))
@@ -117,7 +136,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
         "MLOPS_SERVERS__AIRFLOW_PORT": str(port),
         "MLOPS_SERVERS__AIRFLOW_METRICS_PORT": str(free_port()),
         "MLOPS_TRAINING__TRIALS": "2",
-        "AIRFLOW__CORE__PARALLELISM": "3",  # a user's own; airflow-up would say 4
+        "AIRFLOW__CORE__PARALLELISM": str(times(3, 9)),  # a user's own; airflow-up would say 4
         "PYTHONPATH": os.pathsep.join(
             [str(tmp_path / "src"), str(Path(package.__file__).parents[1])]
         ),
@@ -148,7 +167,10 @@ def alertmanager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hooks]:
 
 
 def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(
-    database: str, alertmanager: Hooks, settings: Settings
+    database: str,
+    alertmanager: Hooks,
+    settings: Settings,
+    record_property: Callable[[str, object], None],
 ) -> None:
     # There is no table and no model yet, and one file of the team's is broken.
     command(settings, "sample", "--rows", "3000")
@@ -226,9 +248,20 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(
     check_the_pages_own_dags(api)
     check_who_is_told(alertmanager)
     check_metrics(settings)
+    overlay = settings.root / "config" / "environments" / "development.yaml"
+    overlay.write_text(f"{SCHEDULES}  batch_shards: {SHARDS}\n")  # read again while others run
+    seed = random.randrange(1_000_000)
+    began = time.monotonic()
+    killed, runs = check_kills(settings, api, KILLS, seed)
+    took = f"{time.monotonic() - began:.0f} s"
+    figure = f"Airflow on {database.partition(':')[0]}: {dict(killed)} killed, seed {seed}"
+    record_property("figure", f"{figure}; {runs} runs ended well in {took}")
+    began = time.monotonic()
+    record_property(
+        "figure", f"{check_shards(settings, api, SHARDS)}, {time.monotonic() - began:.0f} s"
+    )
     check_a_retraining_is_handed_over(settings, api, version)
 
-    overlay = settings.root / "config" / "environments" / "development.yaml"
     overlay.write_text("airflow: {pool: lake}\n")
     again = start_airflow(load_settings(settings.root))
     assert again.state == "already running"
