@@ -163,8 +163,10 @@ class Undisturbed:
     def _run(self, root: Path, *words: str) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         kept["MLOPS_ROOT"] = str(root)
+        kept["PYTHONPATH"] = kept["PYTHONPATH"].replace(str(self._live / "src"), str(root / "src"))
         door = [sys.executable, "-m", "customer_churn", *words]
-        subprocess.run(door, check=True, cwd=root, env=kept, capture_output=True)
+        done = subprocess.run(door, check=False, cwd=root, env=kept, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 def next_of(api: AirflowApi, run_ids: Sequence[str]) -> str:

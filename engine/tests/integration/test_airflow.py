@@ -33,6 +33,7 @@ from goldpath.services.processes import (
 )
 from goldpath.settings import Settings, load_settings
 
+from ..airflow_database import SQLITE, check_full_disk, check_locked_database
 from ..airflow_kills import check_kills
 from ..airflow_pages import AirflowPages, airflow_pages
 from ..airflow_shards import check_shards
@@ -150,7 +151,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
 def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Where Airflow keeps its state."""
     if request.param == "sqlite":
-        yield ".airflow/airflow.db"
+        yield SQLITE
         return
     with postgres_server("airflow") as url:
         monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", url)
@@ -260,6 +261,9 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(
     record_property(
         "figure", f"{check_shards(settings, api, SHARDS)}, {time.monotonic() - began:.0f} s"
     )
+    check_locked_database(settings, api, database, times(10, 75))
+    if database == SQLITE and times(0, 1):  # for longer than minutes Airflow is not well then
+        check_full_disk(settings, api, 40)
     check_a_retraining_is_handed_over(settings, api, version)
 
     overlay.write_text("airflow: {pool: lake}\n")
@@ -267,7 +271,7 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(
     assert again.state == "already running"
     assert "the tasks' pool lake" in again.message
     own_file = settings.root / ".airflow" / "airflow.db"
-    assert own_file.exists() == (database == ".airflow/airflow.db")
+    assert own_file.exists() == (database == SQLITE)
     everything = Family(pid_file(settings).leaders)
     assert stop_airflow(settings).state == "stopped"
     assert json.loads((settings.run_directory / "prometheus" / "airflow.json").read_text()) == []
