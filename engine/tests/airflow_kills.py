@@ -30,7 +30,9 @@ COMPONENTS = ("scheduler", "dag-processor", "api-server")
 TASK, COMMAND = "a task", "its command"
 """Of a running task: Airflow's process, and the project's, which that one waits for."""
 KINDS = (TASK, *COMPONENTS)
-LONGEST_GAP = 6.0
+LONGEST_GAP = 4.0
+LAST_TASKS = 6
+"""Kills begin when up to five tasks of a training are done; it has seven, and a skipped one."""
 LAYERS = ("silver", "quarantine", "gold")
 Rows = dict[str, list[str]]
 Instances = dict[str, dict[str, Any]]
@@ -67,14 +69,18 @@ def check_kills(
         ended: list[tuple[str, Instances]] = []
         for _ in trainings:
             run_id = next_of(api, [each for each in trainings if each not in dict(ended)])
-            left = [kind for kind in KINDS if done[kind] < each_kind]
-            moments.shuffle(left)
+            kinds = [kind for kind in KINDS if done[kind] < each_kind]
+            # A moment is so many of its tasks done, and some seconds.
+            left = sorted(((moments.randrange(LAST_TASKS), kind) for kind in kinds), reverse=True)
             while left and is_running(api, run_id):
-                time.sleep(moments.uniform(0.5, LONGEST_GAP))
+                tasks_done, kind = left[-1]
+                time.sleep(moments.uniform(0.2, LONGEST_GAP))
                 # Of a task, once Airflow's process and once the command that it waits for.
-                if kill(settings, task_kinds[-1] if left[-1] == TASK else left[-1]):
-                    task_kinds = task_kinds[: len(task_kinds) - (left[-1] == TASK)]
-                    done[left.pop()] += 1
+                exactly = task_kinds[-1] if kind == TASK else kind
+                if done_of(api, run_id) >= tasks_done and kill(settings, exactly):
+                    task_kinds = task_kinds[: len(task_kinds) - (kind == TASK)]
+                    done[kind] += 1
+                    left.pop()
             ended.append((run_id, patiently(instances_of, api, TRAINING, run_id)))
         said = f"seed {seed}, after {dict(done)}"
         for _, training in ended:
@@ -124,6 +130,14 @@ def is_running(api: AirflowApi, run_id: str) -> bool:
     return True
 
 
+def done_of(api: AirflowApi, run_id: str) -> int:
+    """How many tasks of a training have succeeded; none where Airflow does not answer."""
+    with suppress(AirflowApiError):
+        tasks = api.get(f"dags/{TRAINING}/dagRuns/{quote(run_id)}/taskInstances")["task_instances"]
+        return [each["state"] for each in tasks].count("success")
+    return 0
+
+
 def patiently(ask: Callable[..., Instances], *about: Any) -> Instances:
     """What an API server says that may have been killed a moment ago."""
     deadline = time.monotonic() + RUN_SECONDS
@@ -154,8 +168,13 @@ class Undisturbed:
         self._read()
 
     def tables(self) -> Rows:
-        """What its tables hold."""
-        return tables(load_settings(self._root))
+        """What its tables hold; settings tell MLflow, by a variable, where its project is."""
+        before = dict(os.environ)
+        try:
+            return tables(load_settings(self._root))
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
     def _read(self) -> None:
         self._run(self._root, "data")
