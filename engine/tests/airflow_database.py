@@ -76,7 +76,7 @@ def health_of(api: AirflowApi) -> str:
 
 @contextmanager
 def locked(settings: Settings, database: str) -> Iterator[None]:
-    """Nobody else can write to the database; everybody can read it."""
+    """Nobody else can write, to PostgreSQL no heartbeat; everybody can read."""
     if database == SQLITE:
         file = settings.root / SQLITE
         with closing(sqlite3.connect(file, timeout=60, isolation_level=None)) as own:
@@ -85,7 +85,8 @@ def locked(settings: Settings, database: str) -> Iterator[None]:
             own.execute("ROLLBACK")
         return
     with psycopg.connect(database) as connection:
-        connection.execute("LOCK TABLE job, dag_run, task_instance IN EXCLUSIVE MODE")
+        # Each process of Airflow writes its heartbeat there. One table: two could be a deadlock.
+        connection.execute("LOCK TABLE job IN EXCLUSIVE MODE")
         yield
 
 
