@@ -46,7 +46,7 @@ class Heartbeats:
 
     url: str
     components: Mapping[str, str]
-    longest_silence: float = 120.0
+    longest_silence: float = 180.0
 
     def silent(self) -> set[str]:
         """The commands that are not healthy now; none where nobody answers, so nobody knows."""
