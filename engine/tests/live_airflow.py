@@ -38,7 +38,10 @@ def run_to_its_end(
 
 
 def instances_of(api: AirflowApi, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
-    """Wait for a run's end and return each task's instance, its result and the last of its log."""
+    """Wait for a run's end and return each task's instance, its result and the last of its log.
+
+    Those of a mapped task are `NAME.0` and so on.
+    """
     run = f"dags/{dag_id}/dagRuns/{quote(run_id)}"
     deadline = time.monotonic() + RUN_SECONDS
     while api.get(run)["state"] not in ("success", "failed") and time.monotonic() < deadline:
@@ -49,13 +52,19 @@ def instances_of(api: AirflowApi, dag_id: str, run_id: str) -> dict[str, dict[st
         instance["log"], instance["result"] = "", None
         if not instance["try_number"]:  # skipped, as what stands before it said
             continue
-        lines = api.get(f"{task}/logs/{instance['try_number']}")["content"]
+        which = f"map_index={instance['map_index']}"
+        lines = api.get(f"{task}/logs/{instance['try_number']}?{which}")["content"]
         instance["log"] = "\n".join(
             f"{line.get('event')} {line.get('error_detail') or ''}" for line in lines[-40:]
         )
         with contextlib.suppress(AirflowApiError):
-            instance["result"] = api.get(f"{task}/xcomEntries/return_value")["value"]
-    return {instance["task_id"]: instance for instance in instances}
+            instance["result"] = api.get(f"{task}/xcomEntries/return_value?{which}")["value"]
+    return {
+        f"{each['task_id']}.{each['map_index']}"
+        if each["map_index"] >= 0
+        else each["task_id"]: each
+        for each in instances
+    }
 
 
 def runs_of(api: AirflowApi, dag_id: str, run_type: str, count: int) -> list[str]:
