@@ -1,17 +1,16 @@
 """A run asked for over Airflow's REST API goes through the project's real commands."""
 
-import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import goldpath as package
 from goldpath.services.airflow_api import AirflowApi, AirflowApiError
 from goldpath.services.airflow_server import start_airflow, stop_airflow
-from goldpath.services.process_table import Family, PidFile
+from goldpath.services.process_table import Family
 from goldpath.services.processes import (
     ServerError,
     require_free_port,
@@ -34,33 +33,61 @@ from goldpath.services.processes import (
 )
 from goldpath.settings import Settings, load_settings
 
+from ..airflow_database import SQLITE, check_full_disk, check_locked_database
+from ..airflow_kills import check_kills
 from ..airflow_pages import AirflowPages, airflow_pages
+from ..airflow_shards import check_shards
 from ..alert_receivers import Hooks, running
 from ..counts import times
+from ..live_airflow import (
+    RUN_SECONDS,
+    command,
+    instances_of,
+    logs,
+    pid_file,
+    run_to_its_end,
+    runs_of,
+    sign_in,
+    states,
+)
 from ..locations import PROJECT
 from ..ports import free_port
 from ..postgres_server import postgres_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.airflow]
+pytestmark = [pytest.mark.slow, pytest.mark.airflow, pytest.mark.soak]
 
-RUN_SECONDS = 600
 PAGE = (PROJECT / "docs" / "airflow.md").read_text("utf-8")
 # The page's recipes: a run with a parameter, a backfill; DAGs of one's own.
 WITH_PARAMETERS, BACKFILL = re.findall(r"^```bash\n(.*?)^```", PAGE, re.M | re.S)
 OWN_DAGS = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
 # SQLite, the default, is what the generated project's own path is tested with.
 DATABASES = ("postgresql", "sqlite") if times(0, 1) else ("postgresql",)
+# Of each kind; the seed of their moments is new each time, and printed.
+KILLS = times(2, 10)
+SHARDS = times(4, 8)
 SCHEDULES = """
 airflow:
   schedules: {data_pipeline: "@monthly", ml_batch_inference_pipeline: "@assets"}
   deadline_minutes: {ml_training_pipeline: 0.05}
+  retry_seconds: 2
 """
 DOOR = """
-from goldpath import Model, Project, TrainingWork, run, training
+import os
+from pathlib import Path
+
+from goldpath import BatchWork, Model, Project, TrainingWork, batch, run, training
 
 
 def rows_seen(work: TrainingWork) -> dict[str, float]:
     return {"rows_seen": float(len(work.train_rows))}
+
+
+def fails_once(work: BatchWork) -> BatchWork:
+    file = Path("fails-once")
+    if file.exists() and os.environ.get("SHARD") == file.read_text():
+        file.unlink()
+        raise OSError("this shard's disk was full")
+    return work
 
 
 def model() -> Model:
@@ -71,7 +98,8 @@ def model() -> Model:
         training.evaluate_candidate,
         training.register_candidate,
     )
-    return Model(training=(first, second, rows_seen, *others))
+    scored = (batch.load_rows, fails_once, batch.score_rows, batch.store_predictions)
+    return Model(training=(first, second, rows_seen, *others), batch=scored)
 
 
 run(Project(name="customer_churn", models={"churn": model}))
@@ -109,7 +137,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
         "MLOPS_SERVERS__AIRFLOW_PORT": str(port),
         "MLOPS_SERVERS__AIRFLOW_METRICS_PORT": str(free_port()),
         "MLOPS_TRAINING__TRIALS": "2",
-        "AIRFLOW__CORE__PARALLELISM": "3",  # a user's own; airflow-up would say 4
+        "AIRFLOW__CORE__PARALLELISM": str(times(3, 9)),  # a user's own; airflow-up would say 4
         "PYTHONPATH": os.pathsep.join(
             [str(tmp_path / "src"), str(Path(package.__file__).parents[1])]
         ),
@@ -119,74 +147,11 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
     stop_server("airflow", tmp_path / "run")
 
 
-def sign_in(settings: Settings) -> AirflowApi:
-    passwords = json.loads((settings.root / ".airflow" / "passwords.json").read_text())
-    return AirflowApi(
-        f"http://127.0.0.1:{settings.servers.airflow_port}", "admin", passwords["admin"]
-    )
-
-
-def command(settings: Settings, *words: str) -> dict[str, Any]:
-    """The result of a command of the project."""
-    door = [sys.executable, "-m", "customer_churn", *words, "--json"]
-    done = subprocess.run(door, check=True, cwd=settings.root, capture_output=True, text=True)
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
-
-
-def run_to_its_end(
-    api: AirflowApi, dag_id: str, conf: dict[str, Any] | None = None
-) -> dict[str, dict[str, Any]]:
-    """Trigger a DAG and return each task's instance, with its result and the last of its log."""
-    return instances_of(api, dag_id, api.trigger(dag_id, conf))
-
-
-def instances_of(api: AirflowApi, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
-    """Wait for a run's end and return each task's instance, its result and the last of its log."""
-    run = f"dags/{dag_id}/dagRuns/{quote(run_id)}"
-    deadline = time.monotonic() + RUN_SECONDS
-    while api.get(run)["state"] not in ("success", "failed") and time.monotonic() < deadline:
-        time.sleep(1)
-    instances = api.get(f"{run}/taskInstances")["task_instances"]
-    for instance in instances:
-        task = f"{run}/taskInstances/{instance['task_id']}"
-        instance["log"], instance["result"] = "", None
-        if not instance["try_number"]:  # skipped, as what stands before it said
-            continue
-        lines = api.get(f"{task}/logs/{instance['try_number']}")["content"]
-        instance["log"] = "\n".join(
-            f"{line.get('event')} {line.get('error_detail') or ''}" for line in lines[-40:]
-        )
-        with contextlib.suppress(AirflowApiError):
-            instance["result"] = api.get(f"{task}/xcomEntries/return_value")["value"]
-    return {instance["task_id"]: instance for instance in instances}
-
-
-def runs_of(api: AirflowApi, dag_id: str, run_type: str, count: int) -> list[str]:
-    """The ids of a DAG's runs of one type, once there are so many."""
-    deadline = time.monotonic() + RUN_SECONDS
-    while time.monotonic() < deadline:
-        runs = api.get(f"dags/{dag_id}/dagRuns")["dag_runs"]
-        found = sorted(run["dag_run_id"] for run in runs if run["run_type"] == run_type)
-        if len(found) == count:
-            return found
-        time.sleep(1)
-    raise AssertionError(runs)
-
-
-def states(instances: dict[str, dict[str, Any]]) -> dict[str, str]:
-    return {task_id: instance["state"] for task_id, instance in instances.items()}
-
-
-def logs(instances: dict[str, dict[str, Any]]) -> str:
-    return "\n".join(f"--- {name}\n{instance['log']}" for name, instance in instances.items())
-
-
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Where Airflow keeps its state."""
     if request.param == "sqlite":
-        yield ".airflow/airflow.db"
+        yield SQLITE
         return
     with postgres_server("airflow") as url:
         monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", url)
@@ -203,7 +168,10 @@ def alertmanager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hooks]:
 
 
 def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(
-    database: str, alertmanager: Hooks, settings: Settings
+    database: str,
+    alertmanager: Hooks,
+    settings: Settings,
+    record_property: Callable[[str, object], None],
 ) -> None:
     # There is no table and no model yet, and one file of the team's is broken.
     command(settings, "sample", "--rows", "3000")
@@ -281,15 +249,29 @@ def test_it_comes_up_empty_runs_every_pipeline_and_leaves_nothing(
     check_the_pages_own_dags(api)
     check_who_is_told(alertmanager)
     check_metrics(settings)
+    overlay = settings.root / "config" / "environments" / "development.yaml"
+    overlay.write_text(f"{SCHEDULES}  batch_shards: {SHARDS}\n")  # read again while others run
+    seed = random.randrange(1_000_000)
+    began = time.monotonic()
+    killed, runs = check_kills(settings, api, KILLS, seed)
+    took = f"{time.monotonic() - began:.0f} s"
+    figure = f"Airflow on {database.partition(':')[0]}: {dict(killed)} killed, seed {seed}"
+    record_property("figure", f"{figure}; {runs} runs ended well in {took}")
+    began = time.monotonic()
+    record_property(
+        "figure", f"{check_shards(settings, api, SHARDS)}, {time.monotonic() - began:.0f} s"
+    )
+    check_locked_database(settings, api, database, times(10, 75))
+    if database == SQLITE and times(0, 1):  # for longer than minutes Airflow is not well then
+        check_full_disk(settings, api, 40)
     check_a_retraining_is_handed_over(settings, api, version)
 
-    overlay = settings.root / "config" / "environments" / "development.yaml"
     overlay.write_text("airflow: {pool: lake}\n")
     again = start_airflow(load_settings(settings.root))
     assert again.state == "already running"
     assert "the tasks' pool lake" in again.message
     own_file = settings.root / ".airflow" / "airflow.db"
-    assert own_file.exists() == (database == ".airflow/airflow.db")
+    assert own_file.exists() == (database == SQLITE)
     everything = Family(pid_file(settings).leaders)
     assert stop_airflow(settings).state == "stopped"
     assert json.loads((settings.run_directory / "prometheus" / "airflow.json").read_text()) == []
@@ -425,12 +407,6 @@ def check_backfill(settings: Settings, api: AirflowApi) -> None:
     assert [each["result"]["recomputed"] for each in data] == [["2025-01"], ["2025-02"]]
     first, second = sorted(data, key=lambda each: str(each["start_date"]))
     assert first["end_date"] <= second["start_date"]
-
-
-def pid_file(settings: Settings) -> PidFile:
-    found = PidFile.read(settings.run_directory / "airflow.json")
-    assert found is not None
-    return found
 
 
 def kill_and_await(settings: Settings, component: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -20,6 +21,7 @@ from goldpath.services.processes import (
     start_server,
     stop_server,
 )
+from goldpath.services.supervision import ASK_SECONDS, Heartbeats
 
 from ..ports import free_port
 
@@ -66,8 +68,10 @@ def start(run_directory: Path, port: int, worker: str = SLEEP, missing: str = ""
     return wait_for(run_directory, lambda found: len(found.leaders) == 3)
 
 
-def wait_for(run_directory: Path, fulfils: Callable[[PidFile], bool]) -> PidFile:
-    deadline = time.monotonic() + 15
+def wait_for(
+    run_directory: Path, fulfils: Callable[[PidFile], bool], seconds: float = 15
+) -> PidFile:
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = PidFile.read(run_directory / "mlflow.json")
         if found and fulfils(found):
@@ -154,3 +158,70 @@ def test_a_pid_file_without_counts_is_read(tmp_path: Path) -> None:
     found = PidFile.read(tmp_path / "mlflow.json")
     assert found is not None
     assert (found.restarts, found.supervisor) == ({}, None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process that runs")
+def test_a_full_disk_ends_no_supervisor(run_directory: Path) -> None:
+    """Neither its pid file nor its log can be written; both go on when there is room again."""
+    found = start(run_directory, free_port())
+    room = resource.prlimit(pid_of(found, SUPERVISOR), resource.RLIMIT_FSIZE)
+    resource.prlimit(pid_of(found, SUPERVISOR), resource.RLIMIT_FSIZE, (0, room[1]))
+    os.kill(pid_of(found, "worker"), signal.SIGKILL)
+    deadline = time.monotonic() + 15
+    while workers_of(found) in ([], [pid_of(found, "worker")]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert PidFile.read(run_directory / "mlflow.json") == found, "there is no room for another"
+
+    resource.prlimit(pid_of(found, SUPERVISOR), resource.RLIMIT_FSIZE, room)
+
+    again = wait_for(run_directory, lambda now: now.restarts == {"worker": 1})
+    assert [pid_of(again, "worker")] == workers_of(found)
+
+
+def workers_of(found: PidFile) -> list[int]:
+    """The supervisor's children but for the web server."""
+    own = pid_of(found, SUPERVISOR)
+    children = (each for each in process_table().values() if each.parent == own)
+    return [each.pid for each in children if each.pid != pid_of(found, "web")]
+
+
+def test_a_command_that_lives_without_a_heartbeat_is_started_again(run_directory: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+    # Only the first worker is silent, as a scheduler that waits for ever for its own workers.
+    web = (
+        "import http.server, json, pathlib, sys\n"
+        "class Handler(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        f"        starts = pathlib.Path({str(run_directory / 'starts')!r}).read_text().count('x')\n"
+        "        health = {'of_worker': {'status': 'unhealthy' if starts == 1 else 'healthy'}}\n"
+        "        self.send_response(200)\n"
+        "        self.end_headers()\n"
+        "        self.wfile.write(json.dumps(health).encode())\n"
+        "http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Handler).serve_forever()"
+    )
+    worker = f"open({str(run_directory / 'starts')!r}, 'a').write('x')\n{SLEEP}"
+    spec = ServerSpec(
+        name="mlflow",
+        commands={
+            "worker": [sys.executable, "-c", worker],
+            "web": [sys.executable, "-c", web, str(port)],
+        },
+        port=port,
+        ready_url=url,
+        url=url,
+        port_setting="servers.mlflow_port",
+        supervised=True,
+        heartbeats=Heartbeats(url, {"worker": "of_worker"}, longest_silence=1),
+    )
+    start_server(spec, run_directory)
+    found = wait_for(run_directory, lambda found: len(found.leaders) == 3)
+
+    again = wait_for(run_directory, lambda now: now.restarts == {"worker": 1}, seconds=60)
+    again = wait_for(run_directory, lambda now: pid_of(now, "worker") != pid_of(found, "worker"))
+
+    assert pid_of(again, "web") == pid_of(found, "web")
+    time.sleep(ASK_SECONDS + 2)  # it is asked again, and has nothing to say of the second one
+    assert PidFile.read(run_directory / "mlflow.json") == again
+    log = (run_directory / "mlflow-supervisor.log").read_text()
+    assert "worker lives, and has had no heartbeat for too long" in log

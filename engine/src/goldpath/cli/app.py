@@ -66,6 +66,7 @@ RunId = Annotated[
     str | None, typer.Option(help="Name of this run; a second call with it changes nothing.")
 ]
 
+AIRFLOWS_RUN = "AIRFLOW_CTX_DAG_RUN_ID"  # a command that has it is a task of Airflow
 OTHERS = 0o077
 """Rows, models, logs and reports are for whoever runs the project, not for the machine's others."""
 WRITE_SOURCES = frozenset(
@@ -158,6 +159,10 @@ def run(
     from goldpath.errors import ProjectError
     from goldpath.project import handed_over, run_as
 
+    if AIRFLOWS_RUN in os.environ:
+        from goldpath.services.process_table import end_with_parent
+
+        end_with_parent()
     _print_what_can_be_printed()
     given = sys.argv[1:] if arguments is None else list(arguments)
     mask = os.umask(OTHERS)

@@ -27,6 +27,7 @@ from goldpath.services.processes import (
     stop_server,
     tail,
 )
+from goldpath.services.supervision import Heartbeats
 from goldpath.settings import Settings
 
 NAME = "airflow"
@@ -53,6 +54,7 @@ OVERRULED = frozenset(
     }
 )
 COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+WATCHED = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def start_airflow(settings: Settings) -> ServerStatus:
             **receiver.commands,
         },
         port=port,
-        ready_url=f"{installation.url}/api/v2/monitor/health",
+        ready_url=(health := f"{installation.url}/api/v2/monitor/health"),
         url=installation.url,
         port_setting=PORT_SETTING,
         environment=environment,
@@ -136,6 +138,7 @@ def start_airflow(settings: Settings) -> ServerStatus:
         missing=readiness.missing,
         message=_sign_in(password),
         supervised=True,
+        heartbeats=Heartbeats(health, WATCHED),
         further_ports=receiver.ports,
     )
     status = start_server(spec, settings.run_directory)

@@ -6,10 +6,12 @@ A process is known by its number and its start time together, because the system
 of a dead process to a new one.
 """
 
+import ctypes
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -22,6 +24,7 @@ SUPERVISOR = "supervisor"
 # Ctrl-C's signal is the one every server here shuts down cleanly on; the others are fallbacks.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 POLL_SECONDS = 0.05
+PR_SET_PDEATHSIG = 1  # as linux/prctl.h has it
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,18 @@ class Family:
     def _was_seen(self, process: Process) -> bool:
         seen = self._seen.get(process.pid)
         return seen is not None and seen.started == process.started
+
+
+def end_with_parent() -> None:
+    """Let Linux end this process with its parent, if it leads a session, as a task of Airflow does.
+
+    Where Airflow's process of a task is killed, nobody else ends the task's command: Airflow tries
+    the task again beside it, and the second one waits for the first one's lock on a table, or gives
+    up at its lock on a training. Elsewhere than on Linux nothing happens.
+    """
+    if sys.platform == "linux" and os.getsid(0) == os.getpid():
+        # The signal with which Airflow ends a task that it still knows of.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 def start_time(pid: int) -> str | None:

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 from urllib.error import HTTPError
@@ -23,6 +23,7 @@ from urllib.request import ProxyHandler, build_opener
 from goldpath.errors import ProjectError
 from goldpath.presentation import progress_console, step
 from goldpath.services.process_table import SUPERVISOR, Family, Leader, PidFile, start_time
+from goldpath.services.supervision import Heartbeats
 from goldpath.settings import ENVIRONMENT_PREFIX
 
 HOST = "127.0.0.1"
@@ -56,6 +57,8 @@ class ServerSpec:
         missing: Asked once ready_url answers: what the server still lacks, empty when it is ready.
         message: What to tell a person when it is up.
         supervised: Whether a command that ends later is started again.
+        heartbeats: Where the server says which of its commands still work; one that lives and does
+            nothing is started again, too.
         further_ports: Other ports that must be free for a start, by the setting that chose them.
     """
 
@@ -71,6 +74,7 @@ class ServerSpec:
     missing: Callable[[], str] | None = None
     message: str = ""
     supervised: bool = False
+    heartbeats: Heartbeats | None = None
     further_ports: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -235,7 +239,8 @@ def _start(spec: ServerSpec, path: Path) -> ServerStatus:
     if spec.supervised:
         logs[SUPERVISOR] = path.parent / f"{spec.name}-{SUPERVISOR}.log"
         described = json.dumps({name: list(words) for name, words in commands.items()})
-        commands = {SUPERVISOR: [sys.executable, "-m", SUPERVISION, str(path), described]}
+        told = [json.dumps(asdict(spec.heartbeats))] if spec.heartbeats else []
+        commands = {SUPERVISOR: [sys.executable, "-m", SUPERVISION, str(path), described, *told]}
     step(f"Starting {spec.name} on port {spec.port}")
     try:
         for command, arguments in commands.items():

@@ -2,7 +2,7 @@
 
 Run in the background as `python -m goldpath.services.supervision FILE COMMANDS`: FILE is the
 server's pid file, which then says which processes the server is, and how often each was started
-again; COMMANDS is a JSON object of lists.
+again; COMMANDS is a JSON object of lists. A third argument, HEARTBEATS, is JSON of `Heartbeats`.
 """
 
 import json
@@ -12,8 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
 
 from goldpath.services.process_table import Family, Leader, PidFile, start_time
 
@@ -24,6 +26,37 @@ STABLE_SECONDS = 60.0
 """A command that lived this long is started again after the first delay, not after a longer one."""
 STOP_SECONDS = 20.0
 LEFTOVERS_SECONDS = 2.0
+ASK_SECONDS = 10.0
+
+_direct = build_opener(ProxyHandler({}))  # a proxy must not answer for 127.0.0.1
+
+
+@dataclass(frozen=True)
+class Heartbeats:
+    """Where a server says which of its commands still work.
+
+    A process can live and do nothing: a scheduler of Airflow whose database has no room ends
+    by an error, and then waits for its idle workers for ever.
+
+    Attributes:
+        url: Answers with an object of `{"status": "healthy"}`, by component.
+        components: The component of each command that is watched.
+        longest_silence: A command that is not healthy for so many seconds is started again.
+    """
+
+    url: str
+    components: Mapping[str, str]
+    longest_silence: float = 180.0
+
+    def silent(self) -> set[str]:
+        """The commands that are not healthy now; none where nobody answers, so nobody knows."""
+        try:
+            with _direct.open(self.url, timeout=5) as answer:
+                health = json.load(answer)
+            found = {name: health[each]["status"] for name, each in self.components.items()}
+        except (OSError, ValueError, KeyError, TypeError):
+            return set()
+        return {name for name, status in found.items() if status != "healthy"}
 
 
 @dataclass
@@ -39,6 +72,7 @@ class _Command:
     delay: float = FIRST_DELAY_SECONDS
     due: float = 0.0
     restarts: int = 0
+    last_healthy: float = 0.0
 
     def start(self) -> None:
         """Start it in a session of its own; what a former process wrote stays in its log."""
@@ -50,7 +84,7 @@ class _Command:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.started = time.monotonic()
+        self.started = self.last_healthy = time.monotonic()
         self.leader = Leader(self.name, self.process.pid, start_time(self.process.pid) or "")
 
     def ended(self) -> int | None:
@@ -75,7 +109,10 @@ class _Supervisor:
 
     file: Path
     commands: Sequence[_Command]
+    heartbeats: Heartbeats | None = None
     asked_to_stop: bool = False
+    recorded: bool = True
+    asked: float = 0.0
 
     def run(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -87,6 +124,9 @@ class _Supervisor:
             time.sleep(POLL_SECONDS)
             for command in self.commands:
                 self._look_after(command)
+            self._end_silent()
+            if not self.recorded:
+                self._record()
         self._end()
 
     def _look_after(self, command: _Command) -> None:
@@ -99,8 +139,30 @@ class _Supervisor:
             # A killed server's workers would keep its port, or its memory.
             Family([command.leader] if command.leader else []).stop(LEFTOVERS_SECONDS)
         elif command.process is None and time.monotonic() >= command.due:
-            command.start()
+            try:
+                command.start()
+            except OSError as error:  # the disk is full, or memory is short: later it may not be
+                command.due = time.monotonic() + command.delay
+                say(f"{command.name} cannot be started, again in {command.delay:.0f} s: {error}")
+                return
             self._record()
+
+    def _end_silent(self) -> None:
+        """End a command that lives without a heartbeat; it is started again as any that ended."""
+        now = time.monotonic()
+        if self.heartbeats is None or now < self.asked + ASK_SECONDS:
+            return
+        self.asked, silent = now, self.heartbeats.silent()
+        for command in self.commands:
+            if command.name not in silent:
+                command.last_healthy = now
+            elif (
+                now > command.last_healthy + self.heartbeats.longest_silence
+                and command.process is not None
+                and command.leader is not None
+            ):
+                say(f"{command.name} lives, and has had no heartbeat for too long: ending it")
+                Family([command.leader]).stop(LEFTOVERS_SECONDS)
 
     def _record(self) -> None:
         """Write who the server is now; the file is another start's where it names another one."""
@@ -111,7 +173,14 @@ class _Supervisor:
             return
         leaders = [each.leader for each in self.commands if each.leader is not None]
         restarts = {each.name: each.restarts for each in self.commands if each.restarts}
-        replace(found, leaders=(found.supervisor, *leaders), restarts=restarts).write()
+        try:
+            replace(found, leaders=(found.supervisor, *leaders), restarts=restarts).write()
+        except OSError as error:  # written as soon as the disk has room again
+            if self.recorded:
+                say(f"{self.file} cannot be written, and is as it was: {error}")
+            self.recorded = False
+        else:
+            self.recorded = True
 
     def _stop(self) -> None:
         self.asked_to_stop = True
@@ -121,20 +190,25 @@ class _Supervisor:
 
 
 def say(text: str) -> None:
-    """A line of the supervisor's own log."""
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", flush=True)
+    """A line of the supervisor's own log; a full disk is no reason to leave the commands alone."""
+    with suppress(OSError):
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", flush=True)
 
 
-def supervise(file: Path, commands: Mapping[str, Sequence[str]]) -> None:
+def supervise(
+    file: Path, commands: Mapping[str, Sequence[str]], heartbeats: Heartbeats | None = None
+) -> None:
     """Start the commands, and start each again when it has ended, until SIGINT or SIGTERM.
 
     Args:
         file: The server's pid file, which names this process already.
         commands: Each command's name and arguments. Its output goes to `NAME-COMMAND.log`.
+        heartbeats: By which a command that lives and does nothing is known.
     """
     logs = {name: file.with_name(f"{file.stem}-{name}.log") for name in commands}
     _wait_for_the_file(file)
-    _Supervisor(file, [_Command(name, commands[name], logs[name]) for name in commands]).run()
+    watched = [_Command(name, commands[name], logs[name]) for name in commands]
+    _Supervisor(file, watched, heartbeats).run()
 
 
 def _wait_for_the_file(file: Path) -> None:
@@ -149,4 +223,5 @@ def _wait_for_the_file(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    supervise(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    told = [Heartbeats(**json.loads(each)) for each in sys.argv[3:]]
+    supervise(Path(sys.argv[1]), json.loads(sys.argv[2]), *told)
