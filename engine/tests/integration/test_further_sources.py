@@ -7,8 +7,11 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
+import ibis
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ibis.expr.operations import WindowFunction
 
 from goldpath import Aggregate, Rows, window_feature
 from goldpath.contract import Contract, ContractError, dump_contract
@@ -22,11 +25,12 @@ from goldpath.jobs.privacy.forgetting import forget
 from goldpath.jobs.privacy.person_export import export_person
 from goldpath.jobs.upkeep.status import project_status
 from goldpath.lake.connection import open_lakehouse
-from goldpath.lake.lakehouse import LakehouseError, TableName
+from goldpath.lake.lakehouse import LakehouseError, Partitions, Snapshot, TableName
 from goldpath.lake.local.lakehouse import LocalLakehouse
 from goldpath.lake.tables import gold_table
 from goldpath.project import Project
 from goldpath.settings import Settings, load_settings
+from goldpath.source_contract import load_sources
 
 from ..prepared_projects import PreparedProjects
 
@@ -249,6 +253,39 @@ def test_without_a_key_each_row_of_the_files_that_are_there_stands(
     assert "3 rows of files that tick holds no more are left out" in " ".join(
         capsys.readouterr().err.split()
     )
+
+
+class RankingLakehouse(LocalLakehouse):
+    """Notes which tables are written from rows that were ranked."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.ranked: dict[str, bool] = {}
+
+    def overwrite(
+        self, table: TableName, rows: ibis.Table | pa.Table, partitions: Partitions | None = None
+    ) -> Snapshot:
+        windows = [] if isinstance(rows, pa.Table) else rows.op().find(WindowFunction)
+        self.ranked[str(table)] = bool(windows)
+        return super().overwrite(table, rows, partitions)
+
+
+@pytest.mark.parametrize("came_twice", [False, True])
+def test_without_a_key_rows_are_ranked_only_if_one_of_them_came_twice(
+    came_twice: bool, prepared_projects: PreparedProjects
+) -> None:
+    project, _ = prepared_projects.restore(two_sources)
+    lakehouse = RankingLakehouse(project)
+    bronze = TableName("bronze", "tickets")
+    if came_twice:  # as when two machines read the source at once
+        lakehouse.append(bronze, lakehouse.collect(lakehouse.read(bronze)), "_interval")
+    batches = tuple({str(row["_batch_id"]) for row in rows(project, "bronze.tickets")})
+    (tickets,) = (each for each in load_sources(project.root, "shop") if each.dataset == "tickets")
+    (counts,) = silver.refine(lakehouse, tickets, batches, ("2026-01",))
+    assert (counts.bronze, counts.silver) == (6 if came_twice else 3, 3)
+    assert counts.duplicates == (3 if came_twice else 0)
+    assert lakehouse.ranked["silver.tickets"] == came_twice
+    assert [row["amount"] for row in rows(project, "silver.tickets")].count("low") == 2
 
 
 @pytest.mark.parametrize(
