@@ -146,7 +146,10 @@ def _of_messages(node: ast.AST) -> _Found:
     if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
         said = [node.exc]
     elif isinstance(node, ast.Call):
-        of_log = isinstance(node.func, ast.Attribute) and _name(node.func.value) in ("log", "logger")
+        of_log = isinstance(node.func, ast.Attribute) and _name(node.func.value) in (
+            "log",
+            "logger",
+        )
         name = _name(node.func)
         if of_log or name.endswith("Error") or re.match("_?refuse", name):
             said = [node]

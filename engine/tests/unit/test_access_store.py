@@ -332,10 +332,13 @@ def test_an_audit_is_whole_only_in_its_order() -> None:
     assert faults([first, of_another]) == [f"action 2 {followed}"]
     lower = sealed(sequence=1, previous=first.hash)
     assert faults([first, lower]) == [f"action 1 {followed}"]
-    assert first.expected_hash() == hashlib.sha256(
-        b'{"action":"did","actor":"me","details":"{}","previous":"' + FIRST.encode() + b'",'
-        b'"sequence":1,"subject":"it","time":"2026-01-01"}'
-    ).hexdigest(), "the spelling that logs on disk have"
+    assert (
+        first.expected_hash()
+        == hashlib.sha256(
+            b'{"action":"did","actor":"me","details":"{}","previous":"' + FIRST.encode() + b'",'
+            b'"sequence":1,"subject":"it","time":"2026-01-01"}'
+        ).hexdigest()
+    ), "the spelling that logs on disk have"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes")
