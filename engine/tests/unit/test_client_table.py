@@ -181,6 +181,7 @@ def test_as_many_requests_as_allowed_are_under_way_and_no_more(file: Path) -> No
     assert table.enter("shop", 3) is None
     assert table.enter("other", 1) not in (None, place)
     assert table.enter("nobody", 0) is None
+    assert other.enter("shop", 2) is None, "a limit that is lower since"
     other.leave(place)
     assert table.enter("shop", 3) == place
     for _ in range(9):
@@ -215,6 +216,7 @@ def test_clients_have_records_of_their_own_while_there_are_some(
     assert used == {HEADER + n * RECORD for n in range(8)}
     assert sum(sum(each) for each in Bytes(file).counts.values()) == 300, "none was forgotten"
     keys = {n: record[:8] for n, record in Bytes(file).records.items()}
+    assert len({*keys.values()} - {bytes(8)}) == 8, "each names its client"
     for name in names:
         place = table.enter(name, 1000)
         assert place == places[name], "the same record again"
