@@ -38,7 +38,9 @@ class Request:
     """As much of a request as `authenticate` looks at."""
 
     def __init__(self, *headers: tuple[bytes, bytes]) -> None:
-        self.scope = {"headers": [(b"host", b"x"), *headers]}
+        # Copies, as a server makes them of what it reads.
+        copies = [(bytes(bytearray(name)), bytes(bytearray(value))) for name, value in headers]
+        self.scope = {"headers": [(b"host", b"x"), *copies]}
 
 
 MakeAccess = Callable[..., Access]
@@ -104,7 +106,9 @@ def looks_up(access: Access, monkeypatch: pytest.MonkeyPatch, *answers: Any) -> 
     return looked_up
 
 
-def test_the_owners_key_opens_everything_for_ever(make_access: MakeAccess, clock: Clock) -> None:
+def test_the_owners_key_opens_everything_for_ever(
+    make_access: MakeAccess, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     access = make_access(OWNERS)
     value = OWNERS.encode()
 
@@ -117,9 +121,12 @@ def test_the_owners_key_opens_everything_for_ever(make_access: MakeAccess, clock
     assert access._thread is None, "nothing needs to be asked again"
     assert refusal(access).status_code == 401
     assert refusal(access, (KEY, value + b"x")).status_code == 401
+    assert refusal(access, (TOKEN, value)).status_code == 401, "without a scheme"
     access._seen[KEY].clear()
+    looked_up = looks_up(access, monkeypatch, (None, 0.0))
     assert ask(access, (KEY, value)) is OWNER
     assert access.known(KEY, value) is OWNER
+    assert looked_up == []
 
 
 def test_without_a_key_of_the_owner_nothing_is_the_owners(make_access: MakeAccess) -> None:
@@ -180,20 +187,25 @@ def test_a_wrong_credential_is_refused_for_a_second_without_a_look_up(
 def test_what_is_remembered_has_a_bound(
     make_access: MakeAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clients, "REMEMBERED", 3)
-    monkeypatch.setattr(clients, "REMEMBERED_WRONG", 3)
+    monkeypatch.setattr(clients, "REMEMBERED", 300)
+    monkeypatch.setattr(clients, "REMEMBERED_WRONG", 300)
     access = make_access()
-    looks_up(access, monkeypatch, *[(SHOP, float("inf"))] * 4, (None, 0.0))
-    for name in (b"1", b"2", b"3"):
-        ask(access, (KEY, name))
-    assert [access.known(KEY, name) for name in (b"1", b"2", b"3")] == [SHOP] * 3
-    ask(access, (KEY, b"4"))
-    assert [access.known(KEY, name) for name in (b"1", b"3", b"4")] == [None, None, SHOP]
+    values = [str(number).encode() for number in range(301)]
+    for value in values:
+        access._remember(KEY, value, SHOP, float("inf"))
+        if value == values[299]:
+            assert all(access.known(KEY, each) == SHOP for each in values[:300])
+    assert [access.known(KEY, each) for each in (values[0], values[299], values[300])] == [
+        *(None, None),
+        SHOP,
+    ]
+    looks_up(access, monkeypatch, (None, 0.0))
+    access._seen[KEY].clear()
     sizes = []
-    for name in (b"1", b"2", b"3", b"5"):
-        refusal(access, (KEY, name))
+    for value in values:
+        refusal(access, (KEY, value))
         sizes.append(len(access._wrong))
-    assert sizes == [1, 2, 3, 1]
+    assert sizes == [*range(1, 301), 1]
 
 
 def test_a_credential_that_is_too_long_is_not_looked_up(
@@ -409,8 +421,8 @@ def test_what_was_good_is_believed_for_so_long_while_the_store_is_away(
     for seconds in (30, clients.OUTAGE_SECONDS - 0.5):
         clock.now = asked_at + seconds
         access._ask_again(KEY, b"a", entry_of(access))
+        assert entry_of(access).is_used, "it is asked for again when the store is back"
         assert access.known(KEY, b"a") == SHOP
-        assert entry_of(access).is_used
     assert "cannot be checked: away" in caplog.text
     clock.now = asked_at + clients.OUTAGE_SECONDS
     access._ask_again(KEY, b"a", entry_of(access))

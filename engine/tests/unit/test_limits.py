@@ -468,6 +468,7 @@ def test_a_refused_client_of_a_fast_limit_waits_a_millisecond_at_least() -> None
     assert takes == []
     clock.now += 1
     assert limits.admit(SHOP)
+    clock.now += 5 * SECOND
     assert limits.retry_after(SHOP) == 0
     assert limits.retry_after(Client("nobody", frozenset())) == 0
 
@@ -502,13 +503,13 @@ def test_what_is_given_back_is_the_peers(tmp_path: Path) -> None:
 
 
 def test_blocks_of_many_clients_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits_module, "REMEMBERED", 3)
+    monkeypatch.setattr(limits_module, "REMEMBERED", 300)
     limits = Limits(None, 1, clock=Clock())
     sizes = []
-    for name in "abcde":
-        assert limits.admit(Client(name, frozenset()))
+    for number in range(302):
+        assert limits.admit(Client(f"client {number}", frozenset()))
         sizes.append(len(limits._blocks))
-    assert sizes == [1, 2, 3, 1, 2]
+    assert sizes == [*range(1, 301), 1, 2]
 
 
 def test_requests_under_way_are_told_apart_and_let_in_again() -> None:
@@ -573,3 +574,27 @@ def test_a_flood_is_one_message_a_fifth_of_a_second() -> None:
         limits.refuse_flood("10.0.0.1")
     clock.now += 1
     limits.refuse_flood("10.0.0.1")
+
+
+def test_guesses_of_one_address_are_twenty_and_one_in_three_seconds() -> None:
+    clock = Clock()
+    limits = Limits(None, 0, clock=clock)
+    for number in range(20):
+        limits.refuse_guessing(f"user {number}", "10.0.0.1")
+    clock.now += 3 * SECOND - 1
+    with pytest.raises(ProblemError):
+        limits.refuse_guessing("late", "10.0.0.1")
+    clock.now += 1
+    limits.refuse_guessing("late", "10.0.0.1")
+
+
+def test_guesses_of_one_user_are_one_in_twelve_seconds() -> None:
+    clock = Clock()
+    limits = Limits(None, 0, clock=clock)
+    for _ in range(5):
+        limits.refuse_guessing("ana", "10.0.0.1")
+    clock.now += 12 * SECOND - 1
+    with pytest.raises(ProblemError):
+        limits.refuse_guessing("ana", "10.0.0.1")
+    clock.now += 1
+    limits.refuse_guessing("ana", "10.0.0.1")
