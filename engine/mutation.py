@@ -96,6 +96,8 @@ ROOMS = {
         ("serving/lane/*.py",),
         (
             *(
+                "unit/test_lane_reading.py",
+                "unit/test_lane_flow.py",
                 "unit/test_batching.py",
                 "unit/test_request_heads.py",
                 "unit/test_lane_turn.py",
@@ -113,6 +115,7 @@ ROOMS = {
     "trust": Room(
         ("trust/*.py",),
         (
+            *("unit/test_pickle_scan.py", "unit/test_signatures.py", "unit/test_audit_log.py"),
             *("unit/test_signing.py", "unit/test_audit.py", "integration/test_stored_types.py"),
             *("integration/test_signed_versions.py", "integration/test_foreign_models.py"),
             "integration/test_registry_cli.py",

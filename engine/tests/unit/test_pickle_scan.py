@@ -163,6 +163,11 @@ def test_archives_in_archives_are_looked_into_so_deep_and_then_refused() -> None
         content = archived(a=content)
     assert pickle_scan.DEEPEST_ARCHIVE == 4
     assert "archives in archives" in str(found)
+    packed = b"a text"
+    for depth in range(pickle_scan.DEEPEST_ARCHIVE + 2):
+        found = scanned(packed)
+        assert (found is None) == (depth <= pickle_scan.DEEPEST_ARCHIVE), depth
+        packed = gzip.compress(packed)
     packed = gzip.compress(b"a text")
     assert scanned(packed, 3) is None
     assert "compressed too many times" in str(scanned(packed, 4))
@@ -227,5 +232,9 @@ def test_only_the_first_megabyte_of_what_is_compressed_is_unpacked() -> None:
     for mark in (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x5d\x00\x00", b"\x78\x9c"):
         assert scanned(mark + b"no such thing") is None
     assert pickle_scan._unpacked(io.BytesIO(b"a text"), b"a text") == b""
+    small = zlib.compressobj(wbits=9)
+    content = small.compress(IMPORTING) + small.flush()
+    assert content[:1] != b"\x78"
+    assert "imports os.system" in str(scanned(content))
     almost = b"\x78\x9d" + zlib.compress(PICKLED)[2:]
     assert pickle_scan._unpacked(io.BytesIO(almost), almost) == b""
