@@ -7,13 +7,14 @@ A random sample of Cosmic Ray's mutants of each room below is tried against the 
 names; the seed is printed, and gives the same sample again. What no test could notice is left out
 before the sample is drawn, by the rules of `mutation_rules.py` and the list `mutation_unseen.toml`;
 how much that is, by rule, is printed. Each file of tests runs once without a mutant, with coverage,
-which is kept in `.mutation` until the file or the package changes; a mutant is tried against the
+which is kept in `.mutation` until the file or the package changes. A mutant is tried against the
 tests that run its statement (of one that runs at import: those that use its names), those first
-that noticed others nearby, then the quickest, or against all of them where none does (what another
-process runs is not seen). One that these do not notice is tried on the room's other tests, too, but
-for `--quick`, which calls it a survivor at once. They run in forks of a process that has imported
-third-party packages (`warm_tests.py`). A mutant that all pass on is printed as a difference; each
-is a line that nobody tests, or one that means the same.
+that noticed others nearby, then the quickest. All mutants are tried on the unit tests of their room
+before the other tests are measured and asked for the rest. One that these do not notice is tried on
+the tests that do not run it, too (what another process runs is not seen), but for `--quick`, which
+calls it a survivor at once. Tests run in forks of a process that has imported third-party packages
+(`warm_tests.py`). A mutant that all pass on is printed as a difference; each is a line that nobody
+tests, or one that means the same.
 
 That a test fails counts only where it is the mutant's doing. Before the first mutant of a room all
 of its tests must pass in a fork, by their ids, on a file that was written anew without a change,
@@ -48,8 +49,10 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial, reduce
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from typing import IO, Any, cast
 from xml.etree import ElementTree
 
@@ -65,6 +68,10 @@ MEASURED = ENGINE / ".mutation"
 GOAL = 0.9
 LONGEST_SECONDS, QUICK_SECONDS = 30, 1
 NEARBY_LINES, LIKELY_TESTS = 15, 4
+STEPS = ((False, True), (True, True), (False, False), (True, False))
+"""Whether the slow tests of a room are asked, and whether those that run the mutant, or the others.
+All mutants of the sample take a step before the first takes the next."""
+
 TESTS_PASSED = 0
 # Passed, failed, interrupted by a module that cannot be imported, and a test not found therefore.
 PYTEST_CODES = (TESTS_PASSED, 1, 2, 4)
@@ -216,24 +223,21 @@ def main() -> int:
         for number in range(options.workers):
             runners.put(Runner(Path(folder) / str(number)))
         with ThreadPoolExecutor(options.workers) as pool:
-            seen = dict(
-                zip(rooms, pool.map(lambda room: _measure(runners, room), rooms), strict=True)
-            )
-            ready = time.monotonic()
+            stages = Stages()
             end = began + 60 * options.minutes if options.minutes else math.inf
-            found = list(
-                pool.map(
-                    lambda each: _try(
-                        runners, each, seen[each.room], kept, end, quick=options.quick
-                    ),
-                    chosen,
-                )
-            )
-            spent = time.monotonic() - ready
+            tries = [Try(each, kept.get(each)) for each in chosen]
+            for number, (is_slow, runs_it) in enumerate(STEPS):
+                left = [each for each in tries if each.is_due(number)]
+                step = partial(_try, runners, stages, kept, end, is_slow=is_slow, runs_it=runs_it)
+                list(pool.map(step, left))
+                for each in tries:
+                    each.end_after(number, quick=options.quick)
+            found = [each.outcome for each in tries]
+            spent = time.monotonic() - began
             doubtful = {
                 test
                 for room in rooms
-                for test in _failing_anyway(runners, room, seen[room], chosen, found)
+                for test in _failing_anyway(runners, room, stages.known(room), chosen, found)
             }
         for _ in range(options.workers):
             runners.get().close()
@@ -264,7 +268,7 @@ def main() -> int:
     each = options.workers * spent / max(len(tried) - known, 1)
     print(
         f"seed {options.seed}: {noticed - len(timeouts)} killed, {len(timeouts)} took too long, "
-        f"{len(survivors)} survived; {each:.1f} s a mutant and worker, after {ready - began:.0f} s"
+        f"{len(survivors)} survived; {each:.1f} s a mutant and worker"
     )
     return 0 if share >= GOAL else 1
 
@@ -338,6 +342,36 @@ class Outcome:
         return self.failed[0] if self.failed else ""
 
 
+@dataclass
+class Try:
+    """A mutant on its way through the tests.
+
+    Attributes:
+        mutant: Which.
+        outcome: What is known at its end; None until then, or where the minutes were over.
+        steps: How many groups of tests it has passed.
+        is_run: Whether a test runs its statement.
+        is_broken: Whether it is no mutant, so that it does not count.
+    """
+
+    mutant: Mutant
+    outcome: Outcome | None = None
+    steps: int = 0
+    is_run: bool = False
+    is_broken: bool = False
+
+    def is_due(self, step: int) -> bool:
+        """Whether it has passed all steps before this one, and nothing noticed it."""
+        return self.outcome is None and not self.is_broken and self.steps == step
+
+    def end_after(self, step: int, *, quick: bool) -> None:
+        """Call it a survivor where no further step is to be tried on it."""
+        is_last = step + 1 == len(STEPS) or (quick and self.is_run and not STEPS[step + 1][1])
+        if is_last and self.is_due(step + 1):
+            self.outcome = Outcome(TESTS_PASSED)
+            print(f"\n{self.mutant.difference()}", flush=True)
+
+
 class PytestBrokeError(Exception):
     """Pytest ended with an error of its own, so that nothing is known of the mutant."""
 
@@ -359,8 +393,9 @@ class Kept:
     def __contains__(self, mutant: Mutant) -> bool:
         return self._name(mutant) in self._found
 
-    def __getitem__(self, mutant: Mutant) -> Outcome:
-        return self._found[self._name(mutant)]
+    def get(self, mutant: Mutant) -> Outcome | None:
+        """What noticed a mutant, if something did."""
+        return self._found.get(self._name(mutant))
 
     def add(self, mutant: Mutant, outcome: Outcome) -> None:
         """Keep an outcome, unless the mutant survived."""
@@ -403,6 +438,13 @@ class Seen:
     def limits(self) -> dict[str, float]:
         """The seconds that each test may take."""
         return {test: LONGEST_SECONDS + 20 * cost for test, cost in self.seconds.items()}
+
+    def and_also(self, other: "Seen") -> "Seen":
+        """Both together; they are of different tests."""
+        lines = {line: {*tests} for line, tests in self.tests.items()}
+        for line, tests in other.tests.items():
+            lines.setdefault(line, set()).update(tests)
+        return Seen(lines, {**self.seconds, **other.seconds})
 
     def in_order(self, tests: Iterable[str]) -> list[str]:
         """Quick tests first, and those of a file together: they share what the file prepares."""
@@ -507,13 +549,6 @@ class Runner:
             self._write(module, _read(module))
         return outcome
 
-    def try_mutant(self, mutant: Mutant, seen: Seen, kept: Kept, *, quick: bool) -> "Outcome":
-        """Run the tests that may notice a mutant, and then, if it need not be quick, the others."""
-        first = tests_of(mutant, seen)
-        others = set() if quick and first else seen.seconds.keys() - first
-        likely = kept.likely(mutant, first)
-        return self.try_text(mutant.module, mutant.source(), seen, [first, others], likely)
-
     def close(self) -> None:
         """End the process."""
         self._process.communicate()
@@ -526,7 +561,31 @@ class Runner:
         os.utime(file, (self._changes, self._changes))
 
 
-def measured(runner: Runner, room: str) -> Seen:
+class Stages:
+    """What is known of the tests of each room: of the quick ones, and, when asked, of the others.
+
+    Most mutants are noticed by unit tests, so that the others are measured only for the rest.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, bool], Seen] = {}
+        self._lock = Lock()
+
+    def of(self, room: str, runner: "Runner", *, is_slow: bool) -> Seen:
+        """A part of the room's; the runner measures what was not measured yet."""
+        with self._lock:
+            if (room, is_slow) not in self._found:
+                files = [file for file in _tests(room) if ("/unit/" not in file) == is_slow]
+                self._found[room, is_slow] = measured(runner, room, files)
+            return self._found[room, is_slow]
+
+    def known(self, room: str) -> Seen:
+        """All that was measured of a room."""
+        parts = [seen for (name, _), seen in self._found.items() if name == room]
+        return reduce(Seen.and_also, parts, Seen({}, {}))
+
+
+def measured(runner: Runner, room: str, files: Sequence[str]) -> Seen:
     """Which of a room's tests run which line, and how long they take.
 
     Raises:
@@ -535,7 +594,7 @@ def measured(runner: Runner, room: str) -> Seen:
     seconds: dict[str, float] = {}
     seen: dict[tuple[str, int], set[str]] = {}
     is_new = False
-    for file in _tests(room):
+    for file in files:
         kept = MEASURED / f"{_digest(file)}.json"
         if not kept.exists():
             is_new = True
@@ -551,8 +610,8 @@ def measured(runner: Runner, room: str) -> Seen:
         for module, line, tests in found["lines"]:
             seen.setdefault((module, line), set()).update(tests)
     result = Seen(seen, seconds)
-    sound = MEASURED / f"{_digest(*_tests(room))}.sound"
-    if is_new or not sound.exists():
+    sound = MEASURED / f"{_digest(*files)}.sound"
+    if files and (is_new or not sound.exists()):
         require_sound(runner, room, result)
         sound.touch()
     return result
@@ -621,9 +680,10 @@ def require_sound(runner: Runner, room: str, seen: Seen) -> None:
     for (module, _), tests in seen.tests.items():
         if any(Path(module).match(pattern) for pattern in ROOMS[room].modules):
             using[module] |= tests
-    if not using:
-        raise SystemExit(f"Error: no test of {room} runs a line of its modules.")
-    module = max(using, key=lambda each: len(using[each]))
+    if not using:  # other processes run them: each mutant is tried on all of these tests
+        print(f"{room}: no test runs a line of its modules in its own process", flush=True)
+        return
+    module = max(sorted(using), key=lambda each: len(using[each]))
     unchanged = runner.try_text(module, _read(module), seen, [seen.seconds])
     if unchanged.code != TESTS_PASSED:
         print(runner.output()[-3000:])
@@ -707,40 +767,39 @@ def _tests(room: str) -> list[str]:
     return [f"tests/{name}" for name in ROOMS[room].tests]
 
 
-def _measure(runners: "SimpleQueue[Runner]", room: str) -> Seen:
-    runner = runners.get()
-    try:
-        return measured(runner, room)
-    finally:
-        runners.put(runner)
-
-
 def _try(
     runners: "SimpleQueue[Runner]",
-    mutant: Mutant,
-    seen: Seen,
+    stages: Stages,
     kept: Kept,
-    end: float = math.inf,
+    end: float,
+    tried: Try,
     *,
-    quick: bool = False,
-) -> Outcome | None:
-    if mutant in kept:
-        return kept[mutant]
+    is_slow: bool,
+    runs_it: bool,
+) -> None:
+    """Try a mutant on the room's quick or slow tests, those that run it or the others."""
+    mutant = tried.mutant
     if time.monotonic() > end:
-        return None
+        return
     runner = runners.get()
     try:
-        outcome = runner.try_mutant(mutant, seen, kept, quick=quick)
+        seen = stages.of(mutant.room, runner, is_slow=is_slow)
+        tests = tests_of(mutant, seen)
+        tried.is_run = tried.is_run or bool(tests)
+        likely = kept.likely(mutant, tests) if runs_it else []
+        selection = tests if runs_it else seen.seconds.keys() - tests
+        outcome = runner.try_text(mutant.module, mutant.source(), seen, [selection], likely)
     except (SyntaxError, PytestBrokeError) as error:  # not counted
         print(f"\n{mutant}: {error!r}", flush=True)
-        return None
+        tried.is_broken = True
+        return
     finally:
         runners.put(runner)
-    kept.add(mutant, outcome)
-    survives = outcome.code == TESTS_PASSED
-    shown = f"\n{mutant.difference()}\n" if survives else "t" if outcome.code is None else "."
-    print(shown, flush=True, end="")
-    return outcome
+    tried.steps += 1
+    if outcome.code != TESTS_PASSED:
+        tried.outcome = outcome
+        kept.add(mutant, outcome)
+    print({TESTS_PASSED: "s", None: "t"}.get(outcome.code, "."), flush=True, end="")
 
 
 def _failing_anyway(

@@ -189,9 +189,9 @@ def _of_flags(node: ast.AST) -> _Found:
 
 def _of_what_is_never_reached(node: ast.AST) -> _Found:
     """`raise AssertionError`, and what a module does as a program."""
-    if isinstance(node, ast.Raise) and node.exc and _name(node.exc) == "AssertionError":
-        yield "never reached", node, ANY
-    elif isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'":
+    is_impossible = isinstance(node, ast.Raise) and node.exc and _name(node.exc) == "AssertionError"
+    is_program = isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+    if isinstance(node, ast.stmt) and (is_impossible or is_program):
         yield "never reached", node, ANY
 
 

@@ -4,8 +4,8 @@ A line of JSON on standard input asks for a run: `arguments` of pytest, and `lim
 that a test may take, by its id. A line of JSON answers: `code` is pytest's, null where a test took
 longer, or the negative number of another signal that ended the run. With `learn`, what the run had
 imported is written to `imported.json`, imported here too, and the next runs begin with it; a line
-with nothing but `imports`, names of modules, does the same for what an earlier process learnt. The project's own modules are
-imported by each run. Started by `mutation.py`.
+with nothing but `imports`, names of modules, does the same for what an earlier process learnt. The
+project's own modules are imported by each run. Started by `mutation.py`.
 """
 
 import importlib

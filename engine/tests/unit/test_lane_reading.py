@@ -198,7 +198,7 @@ def test_colons_in_texts_are_looked_at_and_a_flood_of_them_is_the_apps(
     monkeypatch.setattr(request_structs, "SOME_MARKS", 3)
     keys = 6 - len(missing)
     for colons, taken in ((1, True), (keys + 3, True), (keys + 4, False)):
-        row = {name: value for name, value in changed(open=":" * colons).items()}
+        row = changed(open=":" * colons)
         for name in missing:
             del row[name]
         assert (decoder.single(single(row)) is not None) is taken
