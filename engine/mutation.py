@@ -134,7 +134,8 @@ ROOMS = {
             *("judging/champion.py", "judging/own_checks.py"),
         ),
         (
-            *("unit/test_champion_comparison.py", "unit/test_validation.py"),
+            *("unit/test_champion_comparison.py", "unit/test_plain_checks.py"),
+            "unit/test_validation.py",
             "unit/test_validation_statistics.py",
             *("unit/test_ways_out.py", "unit/test_gates.py", "unit/test_decided_comparison.py"),
             *("unit/test_group_thresholds.py", "integration/test_validation_tutorial.py"),
@@ -143,7 +144,8 @@ ROOMS = {
     "promotion": Room(
         ("jobs/promotion/*.py",),
         (
-            *("unit/test_promotion_views.py", "unit/test_former_champion.py"),
+            *("unit/test_promotion_views.py", "unit/test_plain_checks.py"),
+            "unit/test_former_champion.py",
             "unit/test_ways_out.py",
             *("integration/test_registry_life.py", "integration/test_registry_races.py"),
             *("integration/test_registry_cli.py", "integration/test_signed_versions.py"),
