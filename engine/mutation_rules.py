@@ -23,6 +23,7 @@ NUMBER = re.compile("NumberReplacer$")
 BOOLEAN = re.compile("ReplaceTrueWithFalse$|ReplaceFalseWithTrue$")
 IDENTITY = re.compile(r"ReplaceComparisonOperator_\w+_(Is|IsNot)$")
 DECORATOR = re.compile("RemoveDecorator$")
+ORDER = re.compile("ReplaceComparisonOperator_Eq_(LtE|GtE)$")
 
 Position = tuple[int, int]
 
@@ -160,8 +161,10 @@ def _of_messages(node: ast.AST) -> _Found:
 
 
 def _of_what_a_linter_refuses(node: ast.AST) -> _Found:
-    """`is` beside a literal (ruff's F632), which `make lint` refuses."""
+    """`is` beside a literal (ruff's F632), which `make lint` refuses; the order of systems."""
     if isinstance(node, ast.Compare):
+        if ast.unparse(node.left) in ("os.name", "sys.platform"):
+            yield "another system", node, ORDER
         sides = [node.left, *node.comparators]
         if any(isinstance(side, ast.Constant) and side.value is not None for side in sides):
             yield "refused by the linter", node, IDENTITY

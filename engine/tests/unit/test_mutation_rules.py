@@ -31,6 +31,7 @@ BINARY = "core/ReplaceBinaryOperator_BitOr_Add"
 TRUE = "core/ReplaceTrueWithFalse"
 IS = "core/ReplaceComparisonOperator_Eq_Is"
 NOT_EQUAL = "core/ReplaceComparisonOperator_Eq_NotEq"
+AT_MOST = "core/ReplaceComparisonOperator_Eq_LtE"
 DECORATOR = "core/RemoveDecorator"
 BREAK = "core/ReplaceContinueWithBreak"
 
@@ -70,6 +71,9 @@ def rule_at(source: str, mark: str, operator: str, *constants: str) -> str | Non
         ("a == 'text'", "==", IS, "refused by the linter"),
         ("a == 'text'", "==", NOT_EQUAL, None),
         ("a == b", "==", IS, None),
+        ("os.name == 'posix'", "==", AT_MOST, "another system"),
+        ("os.name == 'posix'", "==", NOT_EQUAL, None),
+        ("name == 'posix'", "==", AT_MOST, None),
         ("@dataclass(frozen=True, eq=False)\nclass A: ...", "True", TRUE, "for the type checker"),
         ("@dataclass(order=True)\nclass A: ...", "True", TRUE, None),
         ("@lru_cache(7)\ndef f(): ...", "7", NUMBER, "only faster"),

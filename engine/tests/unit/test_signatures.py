@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -375,15 +376,30 @@ def test_each_part_of_what_is_signed_counts(model: Path, project: Settings) -> N
             verify_folder(model, changed, "churn", project, "3")
 
 
+def around(content: bytes) -> list[bytes]:
+    """Two other contents: one whose digest is lower, and one whose digest is higher."""
+    digest = sha256(content).hexdigest()
+    others = [str(number).encode() for number in range(1000)]
+    return [
+        next(each for each in others if sha256(each).hexdigest() < digest),
+        next(each for each in others if sha256(each).hexdigest() > digest),
+    ]
+
+
 def test_added_missing_and_altered_files_are_told_apart(model: Path, project: Settings) -> None:
     signed = sign_folder(model, "churn", project)
     contents = {name: name.encode() for name in "abc"}
     verify_contents(contents, signed, "churn", project)
+    (model / "e.pkl").write_text("text")
+    with pytest.raises(SignatureError, match=r"e\.pkl carries a pickle"):
+        verify_folder(model, signed, "churn", project)
+    (model / "e.pkl").unlink()
+    lower, higher = around(b"b")
     for name, content, said in (
         ("d", b"new", "d was added"),
         ("c", None, "c was signed and is missing"),
-        ("b", b"x", "b was altered"),
-        ("b", b"zzzz", "b was altered"),
+        ("b", lower, "b was altered"),
+        ("b", higher, "b was altered"),
     ):
         changed = {**contents}
         if content is None:
@@ -430,10 +446,10 @@ def test_documents_are_those_that_were_signed(model: Path, project: Settings) ->
     card = model / "a"
     signed = sign_folder(model, "churn", project, "3", {"card.md": file_digest(card)})
     verify_document("card.md", card, signed, "churn", project, "3")
-    with pytest.raises(SignatureError, match="was altered after"):
-        verify_document("card.md", model / "b", signed, "churn", project, "3")
-    with pytest.raises(SignatureError, match="was altered after"):
-        verify_document("card.md", model / "c", signed, "churn", project, "3")
+    for content in around(b"a"):
+        (model / "b").write_bytes(content)
+        with pytest.raises(SignatureError, match="was altered after"):
+            verify_document("card.md", model / "b", signed, "churn", project, "3")
     with pytest.raises(SignatureError, match="was added after version 3"):
         verify_document("other.md", card, signed, "churn", project, "3")
     with pytest.raises(SignatureError, match="signed as version 3"):
