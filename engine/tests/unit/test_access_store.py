@@ -325,6 +325,9 @@ def test_an_audit_is_whole_only_in_its_order() -> None:
     assert faults([first, second, third]) == []
     assert faults([]) == []
     assert faults([replace(first, actor="you"), second, third]) == ["action 1 was changed"]
+    for other in ("0" * 64, "f" * 64):
+        assert faults([first, replace(second, hash=other)]) == ["action 2 was changed"]
+        assert faults([first, sealed(sequence=2, previous=other)]) == [f"action 2 {followed}"]
     assert faults([second, third]) == [f"action 2 {followed}", f"action 3 {followed}"]
     numbered_anew = sealed(sequence=5, previous=first.hash)
     assert faults([first, numbered_anew]) == [f"action 5 {followed}"]

@@ -363,7 +363,9 @@ def test_what_is_wrong_is_said_once_and_where(file: Path) -> None:
     assert problems(*lines) == ()
     assert check_log(b"", None).intact
     assert problems(*lines, at=None) == ("the head file is missing",)
-    assert problems(*lines, at=replace(last, log="another")) == ("the head file is another log's",)
+    for other in ("!", "zzz"):
+        at = replace(last, log=other)
+        assert problems(*lines, at=at) == ("the head file is another log's",)
     assert problems(*lines, at=replace(last, hash="0")) == (
         "record 4 is not the one that the head file names",
     )
@@ -381,11 +383,15 @@ def test_what_is_wrong_is_said_once_and_where(file: Path) -> None:
     )
     assert problems(lines[0], b"x\n", *lines[2:]) == ("line 2 was changed: it is not a record",)
     assert problems(b"x\n", *lines[1:]) == ("line 1 was changed: it is not a record",)
-    foreign = replace(parse_line(lines[3].strip()), log="other").sealed()
-    found = problems(
-        *lines[:3], foreign.line().encode() + b"\n", at=replace(last, hash=foreign.hash)
-    )
-    assert found == ("line 4 belongs to another log",)
+    for changed, said in (
+        ({"log": "!"}, "line 4 belongs to another log"),
+        ({"log": "zzz"}, "line 4 belongs to another log"),
+        ({"previous": "0" * 64}, "line 4 does not follow the line before it"),
+        ({"previous": "f" * 64}, "line 4 does not follow the line before it"),
+    ):
+        forged = replace(parse_line(lines[3].strip()), **changed).sealed()
+        at = replace(last, hash=forged.hash)
+        assert problems(*lines[:3], forged.line().encode() + b"\n", at=at) == (said,)
 
 
 def test_a_torn_end_is_no_problem(file: Path) -> None:
