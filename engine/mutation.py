@@ -106,6 +106,7 @@ ROOMS = {
                 "unit/test_lane_reading.py",
                 "unit/test_lane_flow.py",
                 "unit/test_lane_connection.py",
+                "unit/test_lane_decisions.py",
                 "unit/test_batching.py",
                 "unit/test_request_heads.py",
                 "unit/test_lane_turn.py",
