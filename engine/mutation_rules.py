@@ -202,8 +202,9 @@ def _of_constants(node: ast.AST, constants: frozenset[str]) -> _Found:
     """Numbers in the constants that the list names."""
     if isinstance(node, ast.Assign) and constants & names_of(node):
         for part in ast.walk(node.value):
-            is_number = isinstance(part, ast.Constant) and type(part.value) in (int, float)
-            if is_number and abs(part.value) >= SMALLEST_TUNED:
+            value = part.value if isinstance(part, ast.Constant) else None
+            is_number = isinstance(value, int | float) and abs(value) >= SMALLEST_TUNED
+            if isinstance(part, ast.Constant) and is_number:
                 yield "tuning", part, NUMBER
 
 

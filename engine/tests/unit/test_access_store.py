@@ -6,8 +6,9 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pwdlib import PasswordHash
@@ -64,7 +65,7 @@ class Now:
         monkeypatch.setattr(time, "time", lambda: self.seconds)
 
 
-def key_with(**changed: object) -> ApiKey:
+def key_with(**changed: Any) -> ApiKey:
     return replace(ApiKey("0a0b0c0d", "shop", ("predict",), 1.0, None, None, None), **changed)
 
 
@@ -266,21 +267,20 @@ def test_a_user_is_kept_shut_out_and_let_in_again(
 def test_what_is_refused_leaves_nothing_behind(store: AccessStore) -> None:
     store.add_user("ana", PASSWORD, ["predict"], "me")
     store.create_key("shop", ["predict"], None, "me")
-    for refused in (
+    refused: list[Callable[[], object]] = [
         lambda: store.add_user("ana", PASSWORD, ["predict"], "me"),
         lambda: store.add_user("shop", PASSWORD, ["predict"], "me"),
         lambda: store.add_user("ben", PASSWORD, [], "me"),
         lambda: store.create_key("ana", ["predict"], None, "me"),
         lambda: store.create_key("kiosk", ["king"], None, "me"),
-    ):
+    ]
+    for each in refused:
         with pytest.raises(AccessError):
-            refused()
-    for unknown in (
-        lambda: store.set_password("nobody", PASSWORD, "me"),
-        lambda: store.disable_user("nobody", "me"),
-    ):
-        with pytest.raises(UnknownError, match="there is no user nobody"):
-            unknown()
+            each()
+    with pytest.raises(UnknownError, match="there is no user nobody"):
+        store.set_password("nobody", PASSWORD, "me")
+    with pytest.raises(UnknownError, match="there is no user nobody"):
+        store.disable_user("nobody", "me")
 
     assert [user.name for user in store.all_users()] == ["ana"]
     assert [key.name for key in store.all_keys()] == ["shop"]

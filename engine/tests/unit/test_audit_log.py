@@ -5,9 +5,11 @@ import hashlib
 import json
 import os
 import socket
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -186,7 +188,7 @@ def test_what_failed_otherwise_is_recorded_as_it_was_left(file: Path, was_done: 
 
 
 def test_what_cannot_be_settled_is_left_to_the_next_writer(file: Path) -> None:
-    answers = iter([AuditError("the registry is away"), True])
+    answers: Iterator[AuditError | bool] = iter([AuditError("the registry is away"), True])
 
     def done(_: AuditRecord) -> bool:
         answer = next(answers)
@@ -383,12 +385,13 @@ def test_what_is_wrong_is_said_once_and_where(file: Path) -> None:
     )
     assert problems(lines[0], b"x\n", *lines[2:]) == ("line 2 was changed: it is not a record",)
     assert problems(b"x\n", *lines[1:]) == ("line 1 was changed: it is not a record",)
-    for changed, said in (
+    changes: tuple[tuple[dict[str, Any], str], ...] = (
         ({"log": "!"}, "line 4 belongs to another log"),
         ({"log": "zzz"}, "line 4 belongs to another log"),
         ({"previous": "0" * 64}, "line 4 does not follow the line before it"),
         ({"previous": "f" * 64}, "line 4 does not follow the line before it"),
-    ):
+    )
+    for changed, said in changes:
         forged = replace(parse_line(lines[3].strip()), **changed).sealed()
         at = replace(last, hash=forged.hash)
         assert problems(*lines[:3], forged.line().encode() + b"\n", at=at) == (said,)

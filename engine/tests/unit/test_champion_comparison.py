@@ -194,6 +194,8 @@ def test_scores_of_the_better_model_count_for_it() -> None:
     better = check_champion(BINARY, truth, predictions(good), predictions(bad), *settings())
     worse = check_champion(BINARY, truth, predictions(bad), predictions(good), *settings())
     assert (better.status, worse.status) == (PASSED, FAILED)
+    assert better.score is not None
+    assert worse.score is not None
     assert better.score == pytest.approx(-worse.score)
     assert better.score > 0.2
 

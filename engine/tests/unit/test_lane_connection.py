@@ -154,7 +154,7 @@ def request(body: bytes, *lines: str) -> bytes:
 
 def test_a_whole_request_is_answered_with_one_write() -> None:
     async def test() -> None:
-        found = Connection()
+        found: Any = Connection()
         for number in range(3):
             found.send(request(b"{%d}" % number))
             assert found.lane.decoded[-1] == b"{%d}" % number
@@ -173,7 +173,7 @@ def test_a_whole_request_is_answered_with_one_write() -> None:
 
 def test_an_answer_from_a_thread_is_written_when_it_is_there() -> None:
     async def test() -> None:
-        found = Connection()
+        found: Any = Connection()
         found.lane.own = lambda body: b"rows of " + body
         found.send(request(b"{}"))
         assert len(found.protocol.tasks) == 1
@@ -187,7 +187,7 @@ def test_an_answer_from_a_thread_is_written_when_it_is_there() -> None:
 @pytest.mark.parametrize("size", [1, 7, 50])
 def test_a_body_in_pieces_is_put_together(size: int) -> None:
     async def test() -> None:
-        found = Connection()
+        found: Any = Connection()
         whole = request(b"x" * 120)
         head = whole.index(b"\r\n\r\n") + 4
         found.send(whole[:head])
@@ -204,7 +204,7 @@ def test_a_body_in_pieces_is_put_together(size: int) -> None:
 
 def test_what_comes_behind_a_body_is_the_next_request() -> None:
     async def test() -> None:
-        found = Connection()
+        found: Any = Connection()
         first, second = request(b"first"), request(b"second")
         found.send(first[:-2])
         found.send(first[-2:] + second)
@@ -223,7 +223,7 @@ def test_what_comes_behind_a_body_is_the_next_request() -> None:
 
 def test_two_requests_at_once_are_uvicorns() -> None:
     async def test() -> None:
-        found = Connection()
+        found: Any = Connection()
         found.send(request(b"first") + request(b"second"))
         await turns()
         assert found.lane.decoded == []
@@ -236,7 +236,7 @@ def test_two_requests_at_once_are_uvicorns() -> None:
 
 def test_what_the_lane_declines_is_the_apps_with_a_note_and_the_next_one_is_not() -> None:
     async def test() -> None:
-        found = Connection()
+        found: Any = Connection()
         found.lane.own = lambda body: None if body == b"odd" else DecodedRow(None, ())
         found.send(request(b"odd"))
         await turns()
@@ -256,7 +256,7 @@ def test_what_the_lane_declines_is_the_apps_with_a_note_and_the_next_one_is_not(
 
 def test_a_body_that_the_lane_does_not_wait_for_is_uvicorns() -> None:
     async def test() -> None:
-        found = Connection()
+        found: Any = Connection()
         found.lane.longest = 5
         whole = request(b"123456")
         found.send(whole[:-1])
@@ -274,9 +274,14 @@ def test_a_body_that_the_lane_does_not_wait_for_is_uvicorns() -> None:
 
 def test_a_body_that_is_counted_out_is_the_apps_while_it_arrives() -> None:
     async def test() -> None:
-        found = Connection()
+        found: Any = Connection()
         parts: list[bytes] = []
-        found.lane.counter = lambda part: parts.append(part) or b"{{" not in part  # type: ignore[func-returns-value]
+
+        def counter(part: bytes) -> bool:
+            parts.append(part)
+            return b"{{" not in part
+
+        found.lane.counter = counter
         whole = request(b"one {{ two")
         found.send(whole[:-9])
         assert found.protocol._head is not None
@@ -293,7 +298,7 @@ def test_a_body_that_is_counted_out_is_the_apps_while_it_arrives() -> None:
 
 def test_a_long_request_that_is_declined_reaches_the_app_in_parts() -> None:
     async def test() -> None:
-        found = Connection()
+        found: Any = Connection()
         found.lane.own = lambda _: None
         body = bytes(range(97, 123)) * 10_000
         found.send(request(body))
@@ -312,7 +317,7 @@ def test_a_client_that_does_not_wait_is_not_read_from_for_ever(
     monkeypatch.setattr(protocol, "MOST_HELD", 100)
 
     async def test() -> None:
-        found = Connection()
+        found: Any = Connection()
         found.send(request(b"{}"))
         next_one = request(b"y" * 100)
         found.send(next_one[:100])
@@ -328,7 +333,7 @@ def test_a_client_that_does_not_wait_is_not_read_from_for_ever(
 
 def test_a_connection_that_is_gone_gets_no_answer() -> None:
     async def test() -> None:
-        found = Connection()
+        found: Any = Connection()
         found.send(request(b"{}"))
         found.transport.is_closed = True
         found.lane.turn.answer(b"1")
@@ -339,17 +344,17 @@ def test_a_connection_that_is_gone_gets_no_answer() -> None:
 
 def test_a_server_that_ends_gives_the_answers_that_are_due() -> None:
     async def test() -> None:
-        idle = Connection()
+        idle: Any = Connection()
         idle.protocol.shutdown()
         assert idle.transport.is_closed
-        busy = Connection()
+        busy: Any = Connection()
         busy.send(request(b"{}"))
         busy.protocol.shutdown()
         assert not busy.transport.is_closed
         busy.lane.turn.answer(b"due")
         assert busy.written.endswith(b"due")
         assert busy.transport.is_closed
-        halfway = Connection()
+        halfway: Any = Connection()
         whole = request(b"12345")
         halfway.send(whole[:-2])
         halfway.protocol.shutdown()
@@ -366,8 +371,8 @@ def test_a_server_that_ends_gives_the_answers_that_are_due() -> None:
 @pytest.mark.parametrize("begun", [b"", b"POST /predict HT", request(b"12345")[:-1]])
 def test_a_request_that_does_not_end_is_refused(begun: bytes) -> None:
     async def test() -> None:
-        found = Connection(keep_alive=0)
-        found.protocol.timeout_keep_alive = 0.01  # type: ignore[assignment]
+        found: Any = Connection(keep_alive=0)
+        found.protocol.timeout_keep_alive = 0.01
         found.lane.read_seconds = 0.2
         if begun:
             found.send(begun)
@@ -385,9 +390,11 @@ def test_a_request_that_does_not_end_is_refused(begun: bytes) -> None:
 
 def test_a_silent_connection_is_closed_and_one_that_waits_for_its_answer_is_not() -> None:
     async def test() -> None:
-        silent, busy, at_app = Connection(), Connection(), Connection()
+        silent: Any = Connection()
+        busy: Any = Connection()
+        at_app: Any = Connection()
         for each in (silent, busy, at_app):
-            each.protocol.timeout_keep_alive = 0.02  # type: ignore[assignment]
+            each.protocol.timeout_keep_alive = 0.02
         silent.send(request(b"{}"))
         silent.lane.turn.answer(b"1")
         busy.send(request(b"{}"))
@@ -415,7 +422,7 @@ def test_an_answer_is_a_line_of_the_access_log_where_that_is_on(
 ) -> None:
     async def test() -> None:
         for is_on in (True, False):
-            found = Connection(access_log=is_on)
+            found: Any = Connection(access_log=is_on)
             found.protocol.access_log = is_on
             found.send(request(b"{}"))
             with caplog.at_level(logging.INFO, "uvicorn.access"):
@@ -430,7 +437,7 @@ def test_others_have_their_turns_while_megabytes_arrive(monkeypatch: pytest.Monk
     monkeypatch.setattr(protocol, "MUCH", 50)
 
     async def test() -> None:
-        found = Connection()
+        found: Any = Connection()
         found.lane.longest = 0
         whole = request(b"x" * 300)
         head = whole.index(b"\r\n\r\n") + 4
@@ -454,7 +461,7 @@ def test_what_is_no_body_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def test() -> None:
         for extra, refused in ((0, False), (1, True)):
-            found = Connection()
+            found: Any = Connection()
             line = b"GET / HTTP/1.1\r\nX: "
             found.send(line + b"y" * (200 - len(line) + extra))
             assert found.transport.is_closed is refused
@@ -479,7 +486,7 @@ def test_what_is_no_body_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_no_http_is_refused_and_nobody_waits_for_it() -> None:
     async def test() -> None:
-        found = Connection()
+        found: Any = Connection()
         found.send(b"nonsense\r\n\r\n")
         assert b"400" in found.written
         assert found.transport.is_closed

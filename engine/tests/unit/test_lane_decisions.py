@@ -51,7 +51,7 @@ class Model:
     ) -> None:
         self.champion = champion
         self.is_immediate, self.is_by_key = is_immediate, is_by_key
-        self.name = champion.version.version.encode()
+        self.name: bytes = champion.version.version.encode()
 
     def row(self, body: bytes) -> Any:
         if body == b"broken":
@@ -62,7 +62,8 @@ class Model:
         return None if body == b"odd" else ["rows", body]
 
     def answers(self, rows: list[Any]) -> list[bytes | None]:
-        return [b"at once " + self.name, b"another row's"][: 1 + len(rows)]
+        answers: list[bytes | None] = [b"at once " + self.name, b"another row's"]
+        return answers[: 1 + len(rows)]
 
     async def answer_later(self, row: Any) -> bytes:
         return b"later " + self.name

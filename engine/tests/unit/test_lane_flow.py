@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import threading
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -9,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from goldpath.serving.http import service_logs
 from goldpath.serving.lane import batching, parted_flow
 from goldpath.serving.lane.batching import MicroBatcher
 from goldpath.serving.lane.parted_flow import PartedFlow
@@ -64,7 +64,8 @@ class Loop:
 
 @pytest.fixture
 def flow() -> Any:
-    transport, loop, taken = Transport(), Loop(), []
+    transport, loop = Transport(), Loop()
+    taken: list[bytes] = []
     made: Any = PartedFlow(transport, loop, taken.append)  # type: ignore[arg-type]
     made.transport, made.loop, made.taken = transport, loop, taken
     return made
@@ -415,7 +416,7 @@ def test_a_request_of_the_lane_leaves_a_line_where_lines_are_wanted(
     leave = lane_trail(half, None)
     assert leave is not None
     draws = iter([0.49, 0.5, 0.2])
-    monkeypatch.setattr(service_logs.random, "random", lambda: next(draws))
+    monkeypatch.setattr(random, "random", lambda: next(draws))
     with caplog.at_level(logging.INFO, "goldpath.access"):
         for name in (b"a", b"b", b"c"):
             leave(Head("/predict", request_id=name), 10.0, 10.25)

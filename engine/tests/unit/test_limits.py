@@ -432,9 +432,9 @@ def test_a_block_is_used_for_50_milliseconds_and_grows_with_its_client() -> None
     takes: list[int] = []
     take = limits._table.take
 
-    def noted(name: str, wanted: int, *given: int) -> tuple[int, int]:
+    def noted(client: str, wanted: int, interval: int, burst: int) -> tuple[int, int]:
         takes.append(wanted)
-        return take(name, wanted, *given)
+        return take(client, wanted, interval, burst)
 
     limits._table.take = noted  # type: ignore[method-assign]
     for _ in range(40):
@@ -535,6 +535,7 @@ def test_an_ipv6_host_is_its_network(tmp_path: Path) -> None:
         ("2001:db8:0:1::1", True),
         ("2001:db8:0:1:ffff::2", False),
         ("2001:db8:0:2::1", True),
+        ("2001:db8:0:3::1", True),
         ("fe80::1%eth0", True),
         ("fe80::2%eth1", False),
         ("::ffff:10.0.0.9", True),
@@ -574,6 +575,15 @@ def test_a_flood_is_one_message_a_fifth_of_a_second() -> None:
         limits.refuse_flood("10.0.0.1")
     clock.now += 1
     limits.refuse_flood("10.0.0.1")
+
+
+def test_who_is_refused_never_waits_for_no_time() -> None:
+    waits = {0.0: "1", 0.5: "1", 1.0: "1", 1.01: "2"}
+    for seconds, said in waits.items():
+        assert limits_module._waiting(seconds, "t=") == {
+            "Retry-After": said,
+            "RateLimit": f"t={said}",
+        }
 
 
 def test_guesses_of_one_address_are_twenty_and_one_in_three_seconds() -> None:

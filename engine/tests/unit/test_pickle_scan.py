@@ -7,6 +7,8 @@ import lzma
 import pickle
 import zipfile
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -203,12 +205,12 @@ def test_an_archive_that_cannot_be_read_is_refused() -> None:
     assert "cannot be read" in str(scanned(bytes(unknown))), "a compression of nobody's"
 
 
-PACKERS = {
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "bzip2": bz2.compress,
     "xz": lzma.compress,
     "lzma": lambda content: lzma.compress(content, lzma.FORMAT_ALONE),
-    **{f"zlib {level}": lambda c, level=level: zlib.compress(c, level) for level in (1, 6, 9)},
+    **{f"zlib {level}": partial(zlib.compress, level=level) for level in (1, 6, 9)},
 }
 
 

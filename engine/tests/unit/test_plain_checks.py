@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from goldpath import Gate, gate
+from goldpath.adoption.column_inference import FREE_TEXT
 from goldpath.contract import parse_contract
 from goldpath.jobs.promotion import promote
-from goldpath.judging import checks, validators
+from goldpath.judging import validators
 from goldpath.judging.checks import (
     CHECKS,
     are_numbers,
@@ -21,6 +22,7 @@ from goldpath.judging.checks import (
     make_report,
     settle,
 )
+from goldpath.judging.fairness import GROUPS_CHECK
 from goldpath.judging.own_checks import own_checks, require_validator, run_own
 from goldpath.judging.validation_report import (
     ValidationResult,
@@ -120,9 +122,14 @@ def performance(monkeypatch: pytest.MonkeyPatch) -> Any:
             name: Score(name, value, (low, high)) for name, (low, value, high) in scores.items()
         }
         asked: list[Any] = []
+
+        def others(*given: Any) -> dict[str, Score]:
+            asked.append(given)
+            return found
+
         monkeypatch.setattr(validators, "main_metric", lambda *_: "r2")
         monkeypatch.setattr(validators, "_main_score", lambda _: found["r2"])
-        monkeypatch.setattr(validators, "other_scores", lambda *given: asked.append(given) or found)
+        monkeypatch.setattr(validators, "other_scores", others)
         own = [
             SimpleNamespace(name="cost", greater_is_better=False),
             SimpleNamespace(name="gain", greater_is_better=True),
@@ -265,7 +272,8 @@ class Own:
     """A check that returns, awaits or raises what the test says."""
 
     def __init__(self, answer: Any) -> None:
-        self.answer, self.given = answer, {}
+        self.answer = answer
+        self.given: dict[str, Any] = {}
 
     def validate(self, model: Any, data: Any, target: Any = None, **more: Any) -> Any:
         self.given = {"model": model, "target": target, **more}
@@ -326,8 +334,10 @@ def test_a_name_is_one_checks_alone() -> None:
         return 1.0
 
     assert isinstance(mine, Gate)
-    assert own_checks(definitions(mine, other="v")) == {"other": "v", "mine": mine}
-    assert own_checks(definitions(rows="v")) == {"rows": "v"}, "in a built-in's place"
+    both: dict[str, Any] = {"other": "v", "mine": mine}
+    in_place: dict[str, Any] = {"rows": "v"}
+    assert own_checks(definitions(mine, other="v")) == both
+    assert own_checks(definitions(rows="v")) == in_place, "in a built-in's place"
     with pytest.raises(ProjectDefinitionError, match="both have 'b'"):
         own_checks(definitions(a="v", b="w"), ["b", "c"])
     for taken in (
@@ -337,7 +347,7 @@ def test_a_name_is_one_checks_alone() -> None:
     ):
         with pytest.raises(ProjectDefinitionError, match="called 'mine' already"):
             own_checks(*taken)
-    for name in ("rows", "data_drift", "data drift", "enough test rows", checks.GROUPS_CHECK):
+    for name in ("rows", "data_drift", "data drift", "enough test rows", GROUPS_CHECK):
         with pytest.raises(ProjectDefinitionError, match="already"):
             own_checks(definitions(dataclasses.replace(mine, name=name)))
     with pytest.raises(ProjectDefinitionError, match="among the gates"):
@@ -374,7 +384,7 @@ def test_a_refusal_says_what_to_do() -> None:
 
 
 def test_a_left_out_text_is_named_where_there_is_one() -> None:
-    texts = {"a": f"{promote.FREE_TEXT}, so", "b": "constant", "c": f"{promote.FREE_TEXT}!"}
+    texts = {"a": f"{FREE_TEXT}, so", "b": "constant", "c": f"{FREE_TEXT}!"}
     contract: Any = SimpleNamespace(ignored=texts, file="f.yaml")
     said = promote._left_out_texts(contract)
     assert "the free text of a, c is left out" in said

@@ -402,7 +402,7 @@ def test_history_is_shown_record_by_record(project: Settings) -> None:
             ("me", "tagged", "other", "1"),
             ("me", "described", MODEL),
         ):
-            writer.append(writer.draft(*args))  # type: ignore[arg-type]
+            writer.append(writer.draft(*args))
     rows = history_rows(project, MODEL, None)
     assert [row.record for row in rows] == [1, 2, 3, 5]
     assert [row.change for row in rows] == [
