@@ -1,5 +1,6 @@
 """A signature's JSON, its list of files and the keys: what is accepted, to the letter."""
 
+import base64
 import json
 import os
 from dataclasses import replace
@@ -32,6 +33,7 @@ from goldpath.trust.signature import Signature, parse_signature, read_signature
 from goldpath.trust.signing import (
     REPORT,
     SIGNATURE_FILE,
+    _message,
     sign_again,
     sign_contents,
     sign_folder,
@@ -413,20 +415,17 @@ def test_added_missing_and_altered_files_are_told_apart(model: Path, project: Se
         with pytest.raises(SignatureError, match=said):
             verify_folder(model, signed, "churn", project)
         (model / "d").unlink(missing_ok=True)
-        (model / name).write_text(name) if name in contents else None
+        if name in contents:
+            (model / name).write_text(name)
 
 
 def test_a_first_formats_signature_is_accepted_only_to_be_renewed(
     model: Path, project: Settings
 ) -> None:
-    from goldpath.trust.signing import _message
-
     signed = sign_folder(model, "churn", project, "3")
     assert signed.documents == {}
     first = replace(signed, version="", documents=None)
     _, key = signing_key(project)
-    import base64
-
     text = base64.b64encode(key.sign(_message(first, "anything"))).decode()
     first = replace(first, signature=text)
     with pytest.raises(SignatureError, match="signature of the first format"):
