@@ -373,7 +373,7 @@ def test_a_request_that_does_not_end_is_refused(begun: bytes) -> None:
     async def test() -> None:
         found: Any = Connection(keep_alive=0)
         found.protocol.timeout_keep_alive = 0.01
-        found.lane.read_seconds = 0.2
+        found.lane.read_seconds = 1.5
         if begun:
             found.send(begun)
         await asyncio.sleep(0.1)
