@@ -4,14 +4,17 @@
                        [--minutes N] [--quick]
 
 A random sample of Cosmic Ray's mutants of each room below is tried against the tests that the room
-names; the seed is printed, and gives the same sample again. Mutants of annotations, of docstrings
-and of what only a type checker runs are left out: nothing could notice them. The room's tests run
-once without a mutant, with coverage; a mutant is tried against those that run its statement (of one
-that runs at import: those that use its names), the quickest first, or against all of them where
-none does (what another process runs is not seen). One that these do not notice is tried on the
-room's other tests, too, but for `--quick`, which calls it a survivor at once. They run in forks of
-a process that has imported third-party packages (`warm_tests.py`). A mutant that all pass on is
-printed as a difference; each is a line that nobody tests, or one that means the same.
+names; the seed is printed, and gives the same sample again. What no test could notice is left out
+before the sample is drawn, by the rules of `mutation_rules.py` and the list `mutation_unseen.toml`;
+how much that is, by rule, is printed. Each file of tests runs once without a mutant, with coverage,
+which is kept in `.mutation` until the file or the package changes. A mutant is tried against the
+tests that run its statement (of one that runs at import: those that use its names), those first
+that noticed others nearby, then the quickest. All mutants are tried on the unit tests of their room
+before the other tests are measured and asked for the rest. One that these do not notice is tried on
+the tests that do not run it, too (what another process runs is not seen), but for `--quick`, which
+calls it a survivor at once. Tests run in forks of a process that has imported third-party packages
+(`warm_tests.py`). A mutant that all pass on is printed as a difference; each is a line that nobody
+tests, or one that means the same.
 
 That a test fails counts only where it is the mutant's doing. Before the first mutant of a room all
 of its tests must pass in a fork, by their ids, on a file that was written anew without a change,
@@ -41,25 +44,34 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial, reduce
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, cast
+from threading import Lock
+from typing import IO, Any, cast
 from xml.etree import ElementTree
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
+from mutation_rules import silent_places, tuned, unseen
 
 ENGINE = Path(__file__).resolve().parent
 SOURCE = ENGINE / "src" / "goldpath"
 RESULT = ENGINE / "mutation.json"
+MEASURED = ENGINE / ".mutation"
 GOAL = 0.9
-LONGEST_SECONDS, QUICK_SECONDS = 60, 1
+LONGEST_SECONDS, QUICK_SECONDS = 30, 1
+NEARBY_LINES, LIKELY_TESTS = 15, 4
+STEPS = ((False, True), (True, True), (False, False), (True, False))
+"""Whether the slow tests of a room are asked, and whether those that run the mutant, or the others.
+All mutants of the sample take a step before the first takes the next."""
+
 TESTS_PASSED = 0
 # Passed, failed, interrupted by a module that cannot be imported, and a test not found therefore.
 PYTEST_CODES = (TESTS_PASSED, 1, 2, 4)
@@ -80,7 +92,9 @@ ROOMS = {
     "access": Room(
         ("serving/access/*.py",),
         (
-            *("unit/test_limits.py", "unit/test_tokens.py", "unit/test_closed_by_default.py"),
+            *("unit/test_client_table.py", "unit/test_access_store.py"),
+            *("unit/test_access_clients.py", "unit/test_tokens.py", "unit/test_limits.py"),
+            *("unit/test_closed_by_default.py", "unit/test_identity_of_others.py"),
             *("api/test_lane_credentials.py", "api/test_identity_provider.py"),
             *("api/test_forwarding.py", "api/test_access.py", "api/test_access_processes.py"),
         ),
@@ -89,6 +103,10 @@ ROOMS = {
         ("serving/lane/*.py",),
         (
             *(
+                "unit/test_lane_reading.py",
+                "unit/test_lane_flow.py",
+                "unit/test_lane_connection.py",
+                "unit/test_lane_decisions.py",
                 "unit/test_batching.py",
                 "unit/test_request_heads.py",
                 "unit/test_lane_turn.py",
@@ -106,6 +124,7 @@ ROOMS = {
     "trust": Room(
         ("trust/*.py",),
         (
+            *("unit/test_pickle_scan.py", "unit/test_signatures.py", "unit/test_audit_log.py"),
             *("unit/test_signing.py", "unit/test_audit.py", "integration/test_stored_types.py"),
             *("integration/test_signed_versions.py", "integration/test_foreign_models.py"),
             "integration/test_registry_cli.py",
@@ -117,7 +136,9 @@ ROOMS = {
             *("judging/champion.py", "judging/own_checks.py"),
         ),
         (
-            *("unit/test_validation.py", "unit/test_validation_statistics.py"),
+            *("unit/test_champion_comparison.py", "unit/test_plain_checks.py"),
+            "unit/test_validation.py",
+            "unit/test_validation_statistics.py",
             *("unit/test_ways_out.py", "unit/test_gates.py", "unit/test_decided_comparison.py"),
             *("unit/test_group_thresholds.py", "integration/test_validation_tutorial.py"),
         ),
@@ -125,7 +146,9 @@ ROOMS = {
     "promotion": Room(
         ("jobs/promotion/*.py",),
         (
-            *("unit/test_ways_out.py", "unit/test_former_champion.py"),
+            *("unit/test_promotion_views.py", "unit/test_plain_checks.py"),
+            "unit/test_former_champion.py",
+            "unit/test_ways_out.py",
             *("integration/test_registry_life.py", "integration/test_registry_races.py"),
             *("integration/test_registry_cli.py", "integration/test_signed_versions.py"),
             *("integration/test_traffic_command.py", "integration/test_gates_in_a_promotion.py"),
@@ -171,6 +194,13 @@ class Mutant:
         ast.parse(changed)
         return str(changed)
 
+    def change(self) -> str:
+        """What its line is changed to, without blanks around it; empty where that is not Python."""
+        try:
+            return self.source().splitlines()[self.line - 1].strip()
+        except (SyntaxError, IndexError):
+            return ""
+
     def difference(self) -> str:
         """The change, as `diff -U0` writes it."""
         before, after = _read(self.module).splitlines(), self.source().splitlines()
@@ -184,10 +214,13 @@ def main() -> int:
     began = time.monotonic()
     rooms = [options.room] if options.room else list(ROOMS)
     print(f"seed {options.seed}: --seed {options.seed} gives the same mutants", flush=True)
-    every = [mutant for room in rooms for mutant in mutants_of(room)]
+    left_out: Counter[str] = Counter()
+    every = [mutant for room in rooms for mutant in mutants_of(room, left_out)]
     dice = random.Random(options.seed)  # noqa: S311  a sample that can be had again
     chosen = dice.sample(every, min(options.mutants, len(every)))
     print(f"{len(chosen)} of {len(every)} mutants in {', '.join(rooms)}", flush=True)
+    rules = ", ".join(f"{rule} {count}" for rule, count in left_out.most_common())
+    print(f"{left_out.total()} more are not counted, by rule: {rules}", flush=True)
     kept = Kept(ENGINE / f"mutation-{options.seed}.jsonl")
     if known := sum(mutant in kept for mutant in chosen):
         print(f"{known} of them were noticed before ({kept.file.name})", flush=True)
@@ -196,24 +229,21 @@ def main() -> int:
         for number in range(options.workers):
             runners.put(Runner(Path(folder) / str(number)))
         with ThreadPoolExecutor(options.workers) as pool:
-            seen = dict(
-                zip(rooms, pool.map(lambda room: _measure(runners, room), rooms), strict=True)
-            )
-            ready = time.monotonic()
+            stages = Stages()
             end = began + 60 * options.minutes if options.minutes else math.inf
-            found = list(
-                pool.map(
-                    lambda each: _try(
-                        runners, each, seen[each.room], kept, end, quick=options.quick
-                    ),
-                    chosen,
-                )
-            )
-            spent = time.monotonic() - ready
+            tries = [Try(each, kept.get(each)) for each in chosen]
+            for number, (is_slow, runs_it) in enumerate(STEPS):
+                left = [each for each in tries if each.is_due(number)]
+                step = partial(_try, runners, stages, kept, end, is_slow=is_slow, runs_it=runs_it)
+                list(pool.map(step, left))
+                for each in tries:
+                    each.end_after(number, quick=options.quick)
+            found = [each.outcome for each in tries]
+            spent = time.monotonic() - began
             doubtful = {
                 test
                 for room in rooms
-                for test in _failing_anyway(runners, room, seen[room], chosen, found)
+                for test in _failing_anyway(runners, room, stages.known(room), chosen, found)
             }
         for _ in range(options.workers):
             runners.get().close()
@@ -231,6 +261,7 @@ def main() -> int:
     share = 1 - len(survivors) / len(tried)
     result = {
         "seed": options.seed,
+        "left_out": dict(left_out),
         "mutants": len(tried),
         "noticed": round(share, 3),
         "timeouts": [asdict(mutant) for mutant in timeouts],
@@ -243,50 +274,50 @@ def main() -> int:
     each = options.workers * spent / max(len(tried) - known, 1)
     print(
         f"seed {options.seed}: {noticed - len(timeouts)} killed, {len(timeouts)} took too long, "
-        f"{len(survivors)} survived; {each:.1f} s a mutant and worker, after {ready - began:.0f} s"
+        f"{len(survivors)} survived; {each:.1f} s a mutant and worker"
     )
     return 0 if share >= GOAL else 1
 
 
-def mutants_of(room: str) -> list[Mutant]:
-    """All mutants of a room that something could notice."""
+def mutants_of(room: str, left_out: Counter[str]) -> list[Mutant]:
+    """All mutants of a room that something could notice.
+
+    Args:
+        room: Whose.
+        left_out: Counts the others by rule.
+    """
     found = []
     for pattern in ROOMS[room].modules:
         for file in sorted(SOURCE.glob(pattern)):
             module = str(file.relative_to(SOURCE))
-            silent = silent_lines(_read(module))
-            nodes = list(ast_nodes(get_ast(_read(module))))
+            source = _read(module)
+            listed = {
+                (entry.line, change)
+                for entry in unseen()
+                if entry.module == module
+                for change in entry.changes
+            }
+            lines = source.splitlines()
+            known = {line for line, _ in listed}
+            constants = frozenset(each.name for each in tuned() if each.module == module)
+            places = silent_places(source, constants)
+            nodes = list(ast_nodes(get_ast(source)))
             for name in operator_names():
                 if get_operator(name).arguments():
                     continue
                 operator = get_operator(name)()
-                places = [start for node in nodes for start, _ in operator.mutation_positions(node)]
-                found += [
-                    Mutant(room, module, name, occurrence, line)
-                    for occurrence, (line, column) in enumerate(places)
-                    if not any(first <= (line, column) < last for first, last in silent)
-                ]
+                starts = [start for node in nodes for start, _ in operator.mutation_positions(node)]
+                for occurrence, start in enumerate(starts):
+                    mutant = Mutant(room, module, name, occurrence, start[0])
+                    rule = next((each.rule for each in places if each.holds(name, start)), None)
+                    line = lines[start[0] - 1].strip()
+                    if rule is None and line in known and (line, mutant.change()) in listed:
+                        rule = "listed"
+                    if rule is None:
+                        found.append(mutant)
+                    else:
+                        left_out[rule] += 1
     return found
-
-
-def silent_lines(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """From where to where a change has no effect: annotations, and `if TYPE_CHECKING`."""
-    silent: list[ast.AST] = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            every += [each for each in (node.args.vararg, node.args.kwarg) if each]
-            silent += [each.annotation for each in every if each.annotation]
-            silent += [node.returns] if node.returns else []
-        elif isinstance(node, ast.AnnAssign):
-            silent.append(node.annotation)
-        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            silent.append(node)
-    return [
-        ((each.lineno, each.col_offset), (each.end_lineno or 0, each.end_col_offset or 0))
-        for each in silent
-        if isinstance(each, ast.expr | ast.stmt)
-    ]
 
 
 def copy_engine(folder: Path) -> Path:
@@ -317,6 +348,36 @@ class Outcome:
         return self.failed[0] if self.failed else ""
 
 
+@dataclass
+class Try:
+    """A mutant on its way through the tests.
+
+    Attributes:
+        mutant: Which.
+        outcome: What is known at its end; None until then, or where the minutes were over.
+        steps: How many groups of tests it has passed.
+        is_run: Whether a test runs its statement.
+        is_broken: Whether it is no mutant, so that it does not count.
+    """
+
+    mutant: Mutant
+    outcome: Outcome | None = None
+    steps: int = 0
+    is_run: bool = False
+    is_broken: bool = False
+
+    def is_due(self, step: int) -> bool:
+        """Whether it has passed all steps before this one, and nothing noticed it."""
+        return self.outcome is None and not self.is_broken and self.steps == step
+
+    def end_after(self, step: int, *, quick: bool) -> None:
+        """Call it a survivor where no further step is to be tried on it."""
+        is_last = step + 1 == len(STEPS) or (quick and self.is_run and not STEPS[step + 1][1])
+        if is_last and self.is_due(step + 1):
+            self.outcome = Outcome(TESTS_PASSED)
+            print(f"\n{self.mutant.difference()}", flush=True)
+
+
 class PytestBrokeError(Exception):
     """Pytest ended with an error of its own, so that nothing is known of the mutant."""
 
@@ -330,6 +391,7 @@ class Kept:
     def __init__(self, file: Path) -> None:
         self.file = file
         self._found: dict[str, Outcome] = {}
+        self._nearby: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for line in file.read_text("utf-8").splitlines() if file.exists() else ():
             entry = json.loads(line)
             self._found[entry["mutant"]] = Outcome(entry["code"], tuple(entry["failed"]))
@@ -337,16 +399,28 @@ class Kept:
     def __contains__(self, mutant: Mutant) -> bool:
         return self._name(mutant) in self._found
 
-    def __getitem__(self, mutant: Mutant) -> Outcome:
-        return self._found[self._name(mutant)]
+    def get(self, mutant: Mutant) -> Outcome | None:
+        """What noticed a mutant, if something did."""
+        return self._found.get(self._name(mutant))
 
     def add(self, mutant: Mutant, outcome: Outcome) -> None:
         """Keep an outcome, unless the mutant survived."""
         if outcome.code == TESTS_PASSED:
             return
+        if outcome.by:
+            self._nearby[mutant.module].append((mutant.line, outcome.by))
         entry = {"mutant": self._name(mutant), **asdict(outcome)}
         with self.file.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(entry) + "\n")
+
+    def likely(self, mutant: Mutant, among: Set[str]) -> list[str]:
+        """The tests that noticed most of the mutants nearby in this sitting."""
+        counts = Counter(
+            test
+            for line, test in self._nearby[mutant.module]
+            if test in among and abs(line - mutant.line) <= NEARBY_LINES
+        )
+        return [test for test, _ in counts.most_common(LIKELY_TESTS)]
 
     @staticmethod
     def _name(mutant: Mutant) -> str:
@@ -370,6 +444,13 @@ class Seen:
     def limits(self) -> dict[str, float]:
         """The seconds that each test may take."""
         return {test: LONGEST_SECONDS + 20 * cost for test, cost in self.seconds.items()}
+
+    def and_also(self, other: "Seen") -> "Seen":
+        """Both together; they are of different tests."""
+        lines = {line: {*tests} for line, tests in self.tests.items()}
+        for line, tests in other.tests.items():
+            lines.setdefault(line, set()).update(tests)
+        return Seen(lines, {**self.seconds, **other.seconds})
 
     def in_order(self, tests: Iterable[str]) -> list[str]:
         """Quick tests first, and those of a file together: they share what the file prepares."""
@@ -434,29 +515,45 @@ class Runner:
             raise SystemExit(f"Error: pytest did not run (code {code}): {output[-3000:]}")
         return Outcome(code, tuple(FAILED.findall(output)))
 
+    def warm(self, names: Sequence[str]) -> None:
+        """Import third-party modules, so that each run begins with them."""
+        self._requests.write(json.dumps({"imports": list(names)}) + "\n")
+        self._requests.flush()
+        self._answers.readline()
+
     def output(self) -> str:
         """What the last run printed."""
         return (self.folder / "output.txt").read_text(encoding="utf-8", errors="replace")
 
     def try_text(
-        self, module: str, text: str, seen: Seen, selections: Sequence[Iterable[str]]
+        self,
+        module: str,
+        text: str,
+        seen: Seen,
+        selections: Sequence[Iterable[str]],
+        likely: Sequence[str] = (),
     ) -> "Outcome":
-        """Run tests on a module's changed text, one selection after the other until one fails."""
+        """Run tests on a module's changed text, one selection after the other until one fails.
+
+        Args:
+            module: Which.
+            text: The changed text.
+            seen: What is known of the tests.
+            selections: The tests, sorted here.
+            likely: Those of the first selection that run first.
+        """
         outcome = Outcome(TESTS_PASSED)
         self._write(module, text)
         try:
-            for tests in map(seen.in_order, selections):
+            for selection in selections:
+                tests = seen.in_order(selection)
+                tests = [*likely, *(test for test in tests if test not in likely)]
+                likely = ()
                 if tests and outcome.code == TESTS_PASSED:
                     outcome = self.run(tests, seen.limits)
         finally:
             self._write(module, _read(module))
         return outcome
-
-    def try_mutant(self, mutant: Mutant, seen: Seen, *, quick: bool) -> "Outcome":
-        """Run the tests that may notice a mutant, and then, if it need not be quick, the others."""
-        first = tests_of(mutant, seen)
-        others = set() if quick and first else seen.seconds.keys() - first
-        return self.try_text(mutant.module, mutant.source(), seen, [first, others])
 
     def close(self) -> None:
         """End the process."""
@@ -470,20 +567,73 @@ class Runner:
         os.utime(file, (self._changes, self._changes))
 
 
-def measured(runner: Runner, room: str) -> Seen:
+class Stages:
+    """What is known of the tests of each room: of the quick ones, and, when asked, of the others.
+
+    Most mutants are noticed by unit tests, so that the others are measured only for the rest.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, bool], Seen] = {}
+        self._lock = Lock()
+
+    def of(self, room: str, runner: "Runner", *, is_slow: bool) -> Seen:
+        """A part of the room's; the runner measures what was not measured yet."""
+        with self._lock:
+            if (room, is_slow) not in self._found:
+                files = [file for file in _tests(room) if ("/unit/" not in file) == is_slow]
+                self._found[room, is_slow] = measured(runner, room, files)
+            return self._found[room, is_slow]
+
+    def known(self, room: str) -> Seen:
+        """All that was measured of a room."""
+        parts = [seen for (name, _), seen in self._found.items() if name == room]
+        return reduce(Seen.and_also, parts, Seen({}, {}))
+
+
+def measured(runner: Runner, room: str, files: Sequence[str]) -> Seen:
     """Which of a room's tests run which line, and how long they take.
 
     Raises:
         SystemExit: If a test fails anyway: it would notice everything.
     """
-    times, data = runner.folder / f"{room}.xml", runner.folder / f".coverage.{room}"
-    rules = runner.folder / f"{room}.coveragerc"
+    seconds: dict[str, float] = {}
+    seen: dict[tuple[str, int], set[str]] = {}
+    is_new = False
+    for file in files:
+        kept = MEASURED / f"{_digest(file)}.json"
+        if not kept.exists():
+            is_new = True
+            MEASURED.mkdir(exist_ok=True)
+            began = time.monotonic()
+            part = kept.with_suffix(f".{os.getpid()}.part")
+            part.write_text(json.dumps(_measured_file(runner, file)), "utf-8")
+            part.replace(kept)
+            print(f"{file}: measured in {time.monotonic() - began:.0f} s", flush=True)
+        found = json.loads(kept.read_text("utf-8"))
+        runner.warm(found["imported"])
+        seconds |= found["seconds"]
+        for module, line, tests in found["lines"]:
+            seen.setdefault((module, line), set()).update(tests)
+    result = Seen(seen, seconds)
+    sound = MEASURED / f"{_digest(*files)}.sound"
+    if files and (is_new or not sound.exists()):
+        require_sound(runner, room, result)
+        sound.touch()
+    return result
+
+
+def _measured_file(runner: Runner, file: str) -> dict[str, Any]:
+    """The seconds of each test of a file, the lines that it runs, and what it imports."""
+    times, data = runner.folder / "times.xml", runner.folder / ".coverage.tests"
+    rules = runner.folder / "tests.coveragerc"
     rules.write_text(f"[run]\nbranch = true\ndata_file = {data}\n", "utf-8")
+    data.unlink(missing_ok=True)
     options = ["--cov=goldpath", "--cov-context=test", "--cov-report=", f"--cov-config={rules}"]
-    code = runner.run([*options, f"--junitxml={times}", *_tests(room)], {}, learn=True).code
+    code = runner.run([*options, f"--junitxml={times}", file], {}, learn=True).code
     if code != TESTS_PASSED:
         print(f"{runner.output()[-3000:]}\npytest's code: {code}")
-        raise SystemExit(f"Error: the tests of {room} fail without a mutant.")
+        raise SystemExit(f"Error: {file} fails without a mutant.")
     seconds = {
         f"{case.get('classname')}::{case.get('name')}": float(case.get("time") or 0)
         for case in ElementTree.parse(times).iter("testcase")  # noqa: S314  pytest wrote it
@@ -500,16 +650,30 @@ def measured(runner: Runner, room: str) -> Seen:
             seen.setdefault((module, line), set()).add(context.rpartition("|")[0])
 
     def time_of(test: str) -> float:
-        file, _, name = test.partition("::")
+        name = test.partition("::")[2]
         return seconds.get(f"{file.removesuffix('.py').replace('/', '.')}::{name}", 0)
 
-    found = Seen(seen, {test: time_of(test) for tests in seen.values() for test in tests})
+    tests = {test: time_of(test) for each in seen.values() for test in each}
     # An id that pytest does not find would end each run, and look like a mutant that is noticed.
-    if runner.run(["--collect-only", *found.in_order(found.seconds)], {}).code != TESTS_PASSED:
+    if tests and runner.run(["--collect-only", *tests], {}).code != TESTS_PASSED:
         print(runner.output()[-3000:])
-        raise SystemExit(f"Error: pytest does not find the tests of {room} by their ids.")
-    require_sound(runner, room, found)
-    return found
+        raise SystemExit(f"Error: pytest does not find the tests of {file} by their ids.")
+    return {
+        "seconds": tests,
+        "lines": [[module, line, sorted(each)] for (module, line), each in seen.items()],
+        "imported": json.loads((runner.folder / "imported.json").read_text("utf-8")),
+    }
+
+
+def _digest(*tests: str) -> str:
+    """Of the package, of what tests share and of these files of tests."""
+    shared = [*(ENGINE / "src").rglob("*.py"), *(ENGINE / "tests").rglob("*.py")]
+    files = {file for file in shared if not file.name.startswith("test_")}
+    digest = hashlib.sha256()
+    for file in sorted({*files, *(ENGINE / each for each in tests)}):
+        digest.update(f"{file.relative_to(ENGINE)} {file.stat().st_size}\n".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:24]
 
 
 def require_sound(runner: Runner, room: str, seen: Seen) -> None:
@@ -522,9 +686,10 @@ def require_sound(runner: Runner, room: str, seen: Seen) -> None:
     for (module, _), tests in seen.tests.items():
         if any(Path(module).match(pattern) for pattern in ROOMS[room].modules):
             using[module] |= tests
-    if not using:
-        raise SystemExit(f"Error: no test of {room} runs a line of its modules.")
-    module = max(using, key=lambda each: len(using[each]))
+    if not using:  # other processes run them: each mutant is tried on all of these tests
+        print(f"{room}: no test runs a line of its modules in its own process", flush=True)
+        return
+    module = max(sorted(using), key=lambda each: len(using[each]))
     unchanged = runner.try_text(module, _read(module), seen, [seen.seconds])
     if unchanged.code != TESTS_PASSED:
         print(runner.output()[-3000:])
@@ -608,40 +773,39 @@ def _tests(room: str) -> list[str]:
     return [f"tests/{name}" for name in ROOMS[room].tests]
 
 
-def _measure(runners: "SimpleQueue[Runner]", room: str) -> Seen:
-    runner = runners.get()
-    try:
-        return measured(runner, room)
-    finally:
-        runners.put(runner)
-
-
 def _try(
     runners: "SimpleQueue[Runner]",
-    mutant: Mutant,
-    seen: Seen,
+    stages: Stages,
     kept: Kept,
-    end: float = math.inf,
+    end: float,
+    tried: Try,
     *,
-    quick: bool = False,
-) -> Outcome | None:
-    if mutant in kept:
-        return kept[mutant]
+    is_slow: bool,
+    runs_it: bool,
+) -> None:
+    """Try a mutant on the room's quick or slow tests, those that run it or the others."""
+    mutant = tried.mutant
     if time.monotonic() > end:
-        return None
+        return
     runner = runners.get()
     try:
-        outcome = runner.try_mutant(mutant, seen, quick=quick)
+        seen = stages.of(mutant.room, runner, is_slow=is_slow)
+        tests = tests_of(mutant, seen)
+        tried.is_run = tried.is_run or bool(tests)
+        likely = kept.likely(mutant, tests) if runs_it else []
+        selection = tests if runs_it else seen.seconds.keys() - tests
+        outcome = runner.try_text(mutant.module, mutant.source(), seen, [selection], likely)
     except (SyntaxError, PytestBrokeError) as error:  # not counted
         print(f"\n{mutant}: {error!r}", flush=True)
-        return None
+        tried.is_broken = True
+        return
     finally:
         runners.put(runner)
-    kept.add(mutant, outcome)
-    survives = outcome.code == TESTS_PASSED
-    shown = f"\n{mutant.difference()}\n" if survives else "t" if outcome.code is None else "."
-    print(shown, flush=True, end="")
-    return outcome
+    tried.steps += 1
+    if outcome.code != TESTS_PASSED:
+        tried.outcome = outcome
+        kept.add(mutant, outcome)
+    print({TESTS_PASSED: "s", None: "t"}.get(outcome.code, "."), flush=True, end="")
 
 
 def _failing_anyway(

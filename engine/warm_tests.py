@@ -3,8 +3,9 @@
 A line of JSON on standard input asks for a run: `arguments` of pytest, and `limits`, the seconds
 that a test may take, by its id. A line of JSON answers: `code` is pytest's, null where a test took
 longer, or the negative number of another signal that ended the run. With `learn`, what the run had
-imported is imported here too, and the next runs begin with it. The project's own modules are
-imported by each run. Started by `mutation.py`.
+imported is written to `imported.json`, imported here too, and the next runs begin with it; a line
+with nothing but `imports`, names of modules, does the same for what an earlier process learnt. The
+project's own modules are imported by each run. Started by `mutation.py`.
 """
 
 import importlib
@@ -52,13 +53,21 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     for line in sys.stdin:
         request = json.loads(line)
+        if "imports" in request:
+            _import(request["imports"])
+            answers.write(json.dumps({"code": 0}) + "\n")
+            continue
         learnt = Path("imported.json") if request.get("learn") else None
         code = run(request["arguments"], request["limits"], learnt)
         if learnt is not None and learnt.exists():
-            for name in json.loads(learnt.read_text()):
-                with suppress(Exception):
-                    importlib.import_module(name)
+            _import(json.loads(learnt.read_text()))
         answers.write(json.dumps({"code": code}) + "\n")
+
+
+def _import(names: list[str]) -> None:
+    for name in names:
+        with suppress(Exception):
+            importlib.import_module(name)
 
 
 def run(arguments: list[str], limits: Mapping[str, float], learnt: Path | None) -> int | None:

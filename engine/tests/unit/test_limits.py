@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from goldpath.serving.access import client_table
+from goldpath.serving.access import limits as limits_module
 from goldpath.serving.access.client_table import RECORDS, ClientTable
 from goldpath.serving.access.limits import SECOND, Limits
 from goldpath.serving.access.roles import ANONYMOUS, Client
@@ -372,3 +373,238 @@ def test_messages_of_one_address_are_counted_apart_from_logins(tmp_path: Path) -
         limits.refuse_flood("203.0.113.9")
     limits.refuse_flood("203.0.113.10")
     limits.refuse_guessing("ana", "203.0.113.9")
+
+
+def headers_of(problem: pytest.ExceptionInfo[ProblemError]) -> dict[str, str]:
+    return dict(problem.value.headers or {})
+
+
+@pytest.mark.parametrize(
+    ("rate", "burst_seconds", "policy"),
+    [
+        (0.5, 1, "q=1;w=2"),
+        (1, 1, "q=1;w=1"),
+        (10, 0.01, "q=1;w=1"),
+        (4, 3, "q=12;w=3"),
+        (10, 0.25, "q=2;w=1"),
+        (200, 1, "q=200;w=1"),
+        (200, 1.5, "q=300;w=2"),
+    ],
+)
+def test_the_policy_that_is_told_is_what_a_quiet_client_has(
+    rate: float, burst_seconds: float, policy: str
+) -> None:
+    limits = Limits(None, rate, burst_seconds, clock=Clock())
+    assert limits._headers == {"RateLimit-Policy": f'"requests";{policy}'}
+    count = sum(limits.admit(SHOP) for _ in range(400))
+    promised = int(policy[2 : policy.index(";")])
+    # What is taken in blocks may be used 50 ms late, and the bucket is smaller by as much.
+    assert promised - max(0, rate * 0.05) <= count <= promised
+
+
+@pytest.mark.parametrize(
+    ("rate", "burst_seconds", "largest", "pause"),
+    [
+        (1, 1, 1, 0),
+        (40, 1, 1, 0),
+        (79, 1, 1, 0),
+        (80, 1, 2, 10**6),
+        (200, 1, 5, 10**6),
+        (1000, 1, 25, 10**6),
+        (1000, 0.1, 1, 0),
+        (1000, 0.101, 12, 10**6),
+        (1000, 0.16, 20, 10**6),
+        (50_000, 1, 1250, 10**6),
+    ],
+)
+def test_blocks_hold_what_is_used_in_25_milliseconds_at_most(
+    rate: float, burst_seconds: float, largest: int, pause: int
+) -> None:
+    limits = Limits(None, rate, burst_seconds, clock=Clock())
+    assert (limits._largest, limits._pause) == (largest, pause)
+    burst = int(rate * burst_seconds) * int(SECOND / rate)
+    assert limits._burst == burst - (SECOND // 20 if largest > 1 else 0)
+
+
+def test_a_block_is_used_for_50_milliseconds_and_grows_with_its_client() -> None:
+    clock = Clock()
+    limits = Limits(None, 1000, clock=clock)
+    takes: list[int] = []
+    take = limits._table.take
+
+    def noted(client: str, wanted: int, interval: int, burst: int) -> tuple[int, int]:
+        takes.append(wanted)
+        return take(client, wanted, interval, burst)
+
+    limits._table.take = noted  # type: ignore[method-assign]
+    for _ in range(40):
+        assert limits.admit(SHOP)
+    assert takes == [1, 5, 21, 25], "four times as many and one, up to the largest"
+    clock.now += 50 * 10**6 - 1
+    assert limits.admit(SHOP)
+    assert len(takes) == 4, "there are some left"
+    clock.now += 1
+    assert limits.admit(SHOP)
+    # 14 were used in 50 ms, so 7 in 25.
+    assert takes[4:] == [7]
+    clock.now += SECOND
+    assert limits.admit(SHOP)
+    assert takes[5:] == [1], "it was quiet"
+    clock.now += SECOND - 1
+    assert limits.admit(SHOP)
+    assert takes[6:] == [1]
+
+
+def test_a_refused_client_of_a_fast_limit_waits_a_millisecond_at_least() -> None:
+    clock = Clock()
+    limits = Limits(None, 10_000, 0.2, clock=clock)
+    while limits.admit(SHOP):
+        pass
+    assert limits.retry_after(SHOP) == pytest.approx(0.001)
+    takes: list[str] = []
+    limits._table.take = lambda *_: takes.append("") or (1, 0)  # type: ignore[method-assign, func-returns-value]
+    clock.now += 10**6 - 1
+    assert not limits.admit(SHOP)
+    assert takes == []
+    clock.now += 1
+    assert limits.admit(SHOP)
+    clock.now += 5 * SECOND
+    assert limits.retry_after(SHOP) == 0
+    assert limits.retry_after(Client("nobody", frozenset())) == 0
+
+
+def test_nothing_is_given_back_to_a_block_that_is_over() -> None:
+    clock = Clock()
+    limits = Limits(None, 1, clock=clock)
+    limits.give_back(SHOP)
+    assert limits.admit(SHOP)
+    clock.now += SECOND // 20
+    limits.give_back(SHOP)
+    assert not limits.admit(SHOP)
+    clock.now += SECOND
+    assert limits.admit(SHOP)
+    clock.now += SECOND // 20 - 1
+    limits.give_back(SHOP)
+    assert limits.admit(SHOP)
+    unlimited = Limits(None, 0)
+    unlimited.give_back(SHOP)
+    assert unlimited._blocks == {}
+
+
+def test_what_is_given_back_is_the_peers(tmp_path: Path) -> None:
+    limits = Limits(None, 1, clock=Clock())
+    assert limits.admit(ANYBODY, "10.0.0.1")
+    assert limits.admit(SHOP, "10.0.0.1"), "who has a name is not counted by address"
+    limits.give_back(ANYBODY, "10.0.0.1")
+    assert not limits.admit(SHOP, "10.0.0.2")
+    assert limits.admit(ANYBODY, "10.0.0.1")
+    assert limits.admit(ANYBODY, "")
+    assert not limits.admit(ANYBODY, "")
+
+
+def test_blocks_of_many_clients_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits_module, "REMEMBERED", 300)
+    limits = Limits(None, 1, clock=Clock())
+    sizes = []
+    for number in range(302):
+        assert limits.admit(Client(f"client {number}", frozenset()))
+        sizes.append(len(limits._blocks))
+    assert sizes == [*range(1, 301), 1, 2]
+
+
+def test_requests_under_way_are_told_apart_and_let_in_again() -> None:
+    limits = Limits(None, 0, concurrent_requests=1)
+    with limits.request_of(ANYBODY, "10.0.0.1"), limits.request_of(ANYBODY, "10.0.0.2"):
+        with pytest.raises(ProblemError) as caught, limits.request_of(ANYBODY, "10.0.0.1"):
+            pass
+        assert headers_of(caught) == {"Retry-After": "1"}
+        limits.leave(SHOP)
+    assert limits._entered == {}
+    with pytest.raises(ZeroDivisionError), limits.request_of(SHOP):
+        raise ZeroDivisionError
+    assert limits.enter(SHOP)
+    assert not limits.enter(SHOP)
+    unlimited = Limits(None, 0)
+    assert unlimited.enter(SHOP)
+    assert unlimited._entered == {}
+
+
+def test_an_ipv6_host_is_its_network(tmp_path: Path) -> None:
+    limits = Limits(tmp_path / "table", 1, clock=Clock())
+    for peer, expected in (
+        ("2001:db8:0:1::1", True),
+        ("2001:db8:0:1:ffff::2", False),
+        ("2001:db8:0:2::1", True),
+        ("2001:db8:0:3::1", True),
+        ("fe80::1%eth0", True),
+        ("fe80::2%eth1", False),
+        ("::ffff:10.0.0.9", True),
+        ("10.0.0.9", False),
+        ("no address", True),
+        ("no address", False),
+        ("no: address", True),
+    ):
+        assert limits.admit(ANYBODY, peer) is expected, peer
+
+
+def test_a_guesser_is_told_when_to_come_back() -> None:
+    clock = Clock()
+    limits = Limits(None, 0, clock=clock)
+    for _ in range(5):
+        limits.refuse_guessing("ana", "10.0.0.1")
+    clock.now += SECOND // 2
+    with pytest.raises(ProblemError) as caught:
+        limits.refuse_guessing("ana", "10.0.0.1")
+    assert caught.value.fix == "wait 12 seconds"
+    assert headers_of(caught) == {"Retry-After": "12", "RateLimit": '"tries";r=0;t=12'}
+    clock.now += 11 * SECOND + SECOND // 2
+    limits.refuse_guessing("ana", "10.0.0.1")
+    clock.now += 12 * SECOND - 10**6
+    with pytest.raises(ProblemError) as caught:
+        limits.refuse_guessing("ana", "10.0.0.1")
+    assert headers_of(caught)["Retry-After"] == "1", "never none"
+
+
+def test_a_flood_is_one_message_a_fifth_of_a_second() -> None:
+    clock = Clock()
+    limits = Limits(None, 0, clock=clock)
+    for _ in range(300):
+        limits.refuse_flood("10.0.0.1")
+    clock.now += SECOND // 5 - 1
+    with pytest.raises(ProblemError, match="too many messages"):
+        limits.refuse_flood("10.0.0.1")
+    clock.now += 1
+    limits.refuse_flood("10.0.0.1")
+
+
+def test_who_is_refused_never_waits_for_no_time() -> None:
+    waits = {0.0: "1", 0.5: "1", 1.0: "1", 1.01: "2"}
+    for seconds, said in waits.items():
+        assert limits_module._waiting(seconds, "t=") == {
+            "Retry-After": said,
+            "RateLimit": f"t={said}",
+        }
+
+
+def test_guesses_of_one_address_are_twenty_and_one_in_three_seconds() -> None:
+    clock = Clock()
+    limits = Limits(None, 0, clock=clock)
+    for number in range(20):
+        limits.refuse_guessing(f"user {number}", "10.0.0.1")
+    clock.now += 3 * SECOND - 1
+    with pytest.raises(ProblemError):
+        limits.refuse_guessing("late", "10.0.0.1")
+    clock.now += 1
+    limits.refuse_guessing("late", "10.0.0.1")
+
+
+def test_guesses_of_one_user_are_one_in_twelve_seconds() -> None:
+    clock = Clock()
+    limits = Limits(None, 0, clock=clock)
+    for _ in range(5):
+        limits.refuse_guessing("ana", "10.0.0.1")
+    clock.now += 12 * SECOND - 1
+    with pytest.raises(ProblemError):
+        limits.refuse_guessing("ana", "10.0.0.1")
+    clock.now += 1
+    limits.refuse_guessing("ana", "10.0.0.1")

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from goldpath.serving.access import tokens
 from goldpath.serving.access.tokens import (
     ALGORITHM,
     TokenError,
@@ -87,15 +88,15 @@ def test_what_a_token_must_say_is_checked(project: Settings, changed: dict[str, 
         name: int(time.time()) + value if isinstance(value, FromNow) else value
         for name, value in changed.items()
     }
-    tokens = TokenKeys(project)
-    tokens.issue("ana", [])
+    service = TokenKeys(project)
+    service.issue("ana", [])
     with pytest.raises(TokenError):
-        tokens.read(forged(project, **changed))
+        service.read(forged(project, **changed))
 
 
 def test_a_token_without_signature_or_of_another_algorithm_is_refused(project: Settings) -> None:
-    tokens = TokenKeys(project)
-    text, _ = tokens.issue("ana", ["predict"])
+    service = TokenKeys(project)
+    text, _ = service.issue("ana", ["predict"])
     key = first_key(project)
     _, claims, signature = text.split(".")
     secret = bytes.fromhex(key.secret)
@@ -120,12 +121,12 @@ def test_a_token_without_signature_or_of_another_algorithm_is_refused(project: S
     ]
     for each in wrong:
         with pytest.raises(TokenError):
-            tokens.read(each)
+            service.read(each)
 
 
 def test_a_token_with_a_changed_byte_is_refused(project: Settings) -> None:
-    tokens = TokenKeys(project)
-    text, _ = tokens.issue("ana", ["predict"])
+    service = TokenKeys(project)
+    text, _ = service.issue("ana", ["predict"])
 
     @settings(max_examples=200, deadline=None)
     @given(place=st.integers(0, len(text) - 1), other=st.characters(codec="ascii"))
@@ -135,7 +136,7 @@ def test_a_token_with_a_changed_byte_is_refused(project: Settings) -> None:
         if parts == [_decoded(part) for part in text.split(".")]:
             return  # the last character of base64 has bits that mean nothing
         with pytest.raises(TokenError):
-            tokens.read(changed)
+            service.read(changed)
 
     check()
 
@@ -257,3 +258,140 @@ def test_a_worker_that_comes_second_signs_with_the_newest_key_of_the_first(
     assert made.kid == newest["kid"] != older["kid"]
     assert rotate(project, only_if_missing=True).kid == newest["kid"]
     assert [file.name for file in keys_file(project).parent.iterdir()] == [keys_file(project).name]
+
+
+def test_a_token_may_be_as_long_as_the_longest_and_no_longer(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = TokenKeys(project)
+    text, _ = service.issue("ana", ["predict"])
+    monkeypatch.setattr(tokens, "LONGEST_TOKEN", len(text))
+    assert service.read(text).user == "ana"
+    monkeypatch.setattr(tokens, "LONGEST_TOKEN", len(text) - 1)
+    with pytest.raises(TokenError, match="too long"):
+        service.read(text)
+
+
+def test_a_token_begins_now_and_ends_with_its_minutes(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = TokenKeys(project)
+    now = time.time()
+    text, seconds = service.issue("ana", ["predict"])
+    said = jwt.decode(text, options={"verify_signature": False})
+
+    assert seconds == 900
+    assert now <= said["iat"] <= time.time()
+    assert said["nbf"] == int(said["iat"])
+    assert said["exp"] == int(said["iat"] + 900)
+    assert len(said["jti"]) == 16
+    other = jwt.decode(service.issue("ana", [])[0], options={"verify_signature": False})
+    assert other["jti"] != said["jti"]
+
+
+@pytest.mark.parametrize("key_bytes", [31, 32, 33])
+def test_a_key_has_32_bytes_at_least(
+    project: Settings, monkeypatch: pytest.MonkeyPatch, key_bytes: int
+) -> None:
+    keys = [
+        {"kid": kid, "secret": "ab" * size, "made_at": 0}
+        for kid, size in (("long", 64), ("asked", key_bytes))
+    ]
+    monkeypatch.setenv("MLOPS_ACCESS__TOKEN_KEYS", json.dumps(keys))
+    service = TokenKeys(load_settings(project.root))
+    if key_bytes < 32:
+        with pytest.raises(TokenKeyError, match="less than 32 bytes"):
+            service.issue("ana", [])
+    else:
+        assert service.issue("ana", [])
+
+
+def test_a_replaced_key_is_believed_for_the_life_of_a_token_and_the_leeway(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = TokenKeys(project)
+    service.issue("ana", [])
+    old = first_key(project)
+    new = rotate(project)
+    replaced_at = json.loads(keys_file(project).read_text())[1]["replaced_at"]
+    end = replaced_at + 900 + tokens.LEEWAY_SECONDS
+    for moment, known in ((end - 0.5, True), (end, False), (end + 0.5, False)):
+        monkeypatch.setattr(time, "time", lambda moment=moment: moment)
+        assert service._key_of(new.kid) == new
+        if known:
+            assert service._key_of(old.kid).kid == old.kid
+        else:
+            with pytest.raises(TokenError, match="not known"):
+                service._key_of(old.kid)
+    with pytest.raises(TokenError, match="not known"):
+        service._key_of("zzzzzzzz")
+    with pytest.raises(TokenError, match="not known"):
+        service._key_of("00")
+
+
+def test_keys_whose_tokens_are_over_are_dropped_by_the_next_rotation(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    rotate(project)
+    life = 900 + tokens.LEEWAY_SECONDS
+    for wait, kept in ((1, 2), (life - 0.5, 3), (0.5, 3), (life, 2)):
+        now += wait
+        rotate(project)
+        keys = json.loads(keys_file(project).read_text())
+        assert len(keys) == kept, wait
+        assert keys[0]["replaced_at"] is None
+        assert all(key["replaced_at"] is not None for key in keys[1:])
+    assert {len(key["secret"]) for key in keys} == {64}
+    assert len(keys[0]["kid"]) == 8
+
+
+def test_a_key_that_is_there_is_left_alone_where_only_a_missing_one_is_to_be_made(
+    project: Settings,
+) -> None:
+    made = rotate(project, only_if_missing=True)
+    before = keys_file(project).read_bytes()
+    assert rotate(project, only_if_missing=True) == made
+    assert keys_file(project).read_bytes() == before
+    assert keys_file(project).stat().st_mode & 0o777 == 0o600
+    assert keys_file(project).parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_file_is_read_when_it_is_another_one(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = TokenKeys(project)
+    text, _ = service.issue("ana", [])
+    reads: list[Path] = []
+    read = tokens._read
+
+    def counted(settings: Settings, file: Path) -> list[TokenKey]:
+        reads.append(file)
+        return read(settings, file)
+
+    monkeypatch.setattr(tokens, "_read", counted)
+    for _ in range(3):
+        service.read(text)
+    assert reads == []
+    os.utime(keys_file(project), ns=(1, 1))
+    service.read(text)
+    assert len(reads) == 1
+    other = keys_file(project).with_name("other")
+    other.write_bytes(keys_file(project).read_bytes())
+    other.chmod(0o600)
+    os.utime(other, ns=(1, 1))
+    other.replace(keys_file(project))  # at the same time, and another file
+    service.read(text)
+    service.read(text)
+    assert len(reads) == 2
+    keys_file(project).unlink()
+    with pytest.raises(TokenError, match="not known"):
+        service.read(text)
+
+
+def test_a_file_of_keys_that_cannot_be_read_is_one_clear_sentence(project: Settings) -> None:
+    file = keys_file(project)
+    file.mkdir(parents=True, mode=0o700)
+    with pytest.raises(TokenKeyError, match="cannot be read"):
+        TokenKeys(project).issue("ana", [])

@@ -39,6 +39,7 @@ def test_each_end_of_a_run_has_a_code_of_its_own(tmp_path: Path) -> None:
         {"arguments": [*usual, test], "limits": {"test_it.py::test_takes_long": 0.2}}
         for test in asked
     ]
+    requests.insert(0, {"imports": ["colorsys", "a_module_that_is_not_there"]})
     answered = subprocess.run(
         [sys.executable, str(WARM)],
         input="".join(json.dumps(request) + "\n" for request in requests),
@@ -50,4 +51,4 @@ def test_each_end_of_a_run_has_a_code_of_its_own(tmp_path: Path) -> None:
         timeout=120,
     )
     codes = [json.loads(line)["code"] for line in answered.stdout.splitlines()]
-    assert codes == list(asked.values())
+    assert codes == [0, *asked.values()]

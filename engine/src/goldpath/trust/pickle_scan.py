@@ -152,7 +152,7 @@ def _unpacked(stream: IO[bytes], head: bytes) -> bytes:
             return bz2.BZ2File(stream).read(HEAD_BYTES)
         if head.startswith((b"\xfd7zXZ\x00", b"\x5d\x00\x00")):
             return lzma.LZMAFile(stream).read(HEAD_BYTES)
-        if head[:1] == b"\x78" and int.from_bytes(head[:2], "big") % 31 == 0:
+        if int.from_bytes(head[:2], "big") % 31 == 0:  # zlib's, whatever its window
             return zlib.decompressobj().decompress(stream.read(HEAD_BYTES), HEAD_BYTES)
     except (OSError, EOFError, zlib.error, lzma.LZMAError):
         return b""
