@@ -46,7 +46,7 @@ class WindowSettings:
         floors: Other floors, by column.
     """
 
-    alpha: float = 0.007
+    alpha: float = 0.006
     floor: float = 0.1
     minimum_rows: int = 200
     floors: tuple[tuple[str, float], ...] = ()

@@ -102,7 +102,7 @@ class MonitoringSettings(Section):
         description="which windows are alike; where not given weekend for 1d, none for the others",
     )
     alpha: float = Field(
-        default=0.007,
+        default=0.006,
         gt=0,
         le=0.2,
         description="share of windows without drift that may be an alarm",
