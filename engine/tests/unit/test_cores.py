@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from goldpath.cores import usable_cores
+from goldpath.learning.threads import usable_cores
 
 
 def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:

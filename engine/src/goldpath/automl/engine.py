@@ -28,9 +28,9 @@ from goldpath.automl.run import Run
 from goldpath.automl.structure.findings import Finding
 from goldpath.automl.structure.structure import Groups, find_structure
 from goldpath.automl.task import Problem, Task, make_task
-from goldpath.cores import usable_cores
 from goldpath.errors import ProjectError
 from goldpath.learning.text.sizes import USUAL_SIZES, TextSizes
+from goldpath.learning.threads import usable_cores
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage

@@ -235,8 +235,8 @@ def run(
     days = days_between(start, end)
     _refuse_a_days_name(run_id)
     from goldpath.contract import load_contract
-    from goldpath.cores import usable_cores
     from goldpath.jobs.batch.whole_run import RUNNERS, predict_in_shards
+    from goldpath.learning.threads import usable_cores
     from goldpath.presentation import show
     from goldpath.settings import load_settings
 

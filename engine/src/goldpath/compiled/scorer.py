@@ -17,10 +17,10 @@ from goldpath.compiled.arrays import score_arrays
 from goldpath.compiled.form import Blend, CompiledForm
 from goldpath.compiled.native import BlendScorer, NativeScorer, build_kernel
 from goldpath.contract import Contract
-from goldpath.cores import usable_cores
 from goldpath.features.row.complete import complete_rows
 from goldpath.learning.decision.threshold import rule_of, scores_of
 from goldpath.learning.predictions import Predictions
+from goldpath.learning.threads import usable_cores
 from goldpath.model_version import ModelVersion
 
 if TYPE_CHECKING:

@@ -18,3 +18,14 @@ def sensible_threads(rows: int) -> Iterator[None]:
 
     with threadpool_limits(1 if rows < PARALLEL_ROWS else None):
         yield
+
+
+def usable_cores() -> int:
+    """Cores within the limits of a container (cgroup), an affinity and `LOKY_MAX_CPU_COUNT`.
+
+    `os.cpu_count()` names all of a machine's: in a container with two of 64 it would start 64
+    threads for them.
+    """
+    from joblib import cpu_count  # costs more than most commands take to start
+
+    return int(cpu_count())

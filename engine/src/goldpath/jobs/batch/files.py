@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldpath.contract import Contract
-from goldpath.cores import usable_cores
 from goldpath.errors import CheckFailedError, NothingToDoError
 from goldpath.jobs.batch.file_checks import require_usable
 from goldpath.jobs.batch.file_scorer import BatchScorer, Totals
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import Lakehouse
+from goldpath.learning.threads import usable_cores
 from goldpath.presentation import step
 from goldpath.privacy.erasure import uses_rows
 from goldpath.privacy.suppression import SuppressionList
