@@ -1,33 +1,4 @@
-"""Change one line at a time where a fault would hurt most, and see whether a test notices.
-
-    PYTHON mutation.py [--mutants 300] [--seed N] [--room NAME] [--workers 2]
-                       [--minutes N] [--quick]
-
-A random sample of Cosmic Ray's mutants of each room below is tried against the tests that the room
-names; the seed is printed, and gives the same sample again. What no test could notice is left out
-before the sample is drawn, by the rules of `mutation_rules.py` and the list `mutation_unseen.toml`;
-how much that is, by rule, is printed. Each file of tests runs once without a mutant, with coverage,
-which is kept in `.mutation` until the file or the package changes. A mutant is tried against the
-tests that run its statement (of one that runs at import: those that use its names), those first
-that noticed others nearby, then the quickest. All mutants are tried on the unit tests of their room
-before the other tests are measured and asked for the rest. One that these do not notice is tried on
-the tests that do not run it, too (what another process runs is not seen), but for `--quick`, which
-calls it a survivor at once. Tests run in forks of a process that has imported third-party packages
-(`warm_tests.py`). A mutant that all pass on is printed as a difference; each is a line that nobody
-tests, or one that means the same.
-
-That a test fails counts only where it is the mutant's doing. Before the first mutant of a room all
-of its tests must pass in a fork, by their ids, on a file that was written anew without a change,
-and a module that cannot be imported must be noticed. After the last one the tests that noticed
-something must pass without a mutant; what was noticed by one that fails is not counted. A process
-that a signal ended is a timeout if that was the clock's, and else tried a second time.
-
-What was noticed is kept in `mutation-SEED.jsonl`, so that hours of it can be several sittings: the
-same seed goes on where it was ended. Survivors, and mutants of a module that has changed since, are
-tried again.
-
-Exits with 1 where fewer than nine of ten were noticed. Run by `make mutation`; CI does not run it.
-"""
+"""Draw the sample, try it, and say what was noticed."""
 
 import argparse
 import ast
@@ -59,9 +30,11 @@ from xml.etree import ElementTree
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
-from mutation_rules import silent_places, tuned, unseen
 
-ENGINE = Path(__file__).resolve().parent
+import mutation
+from mutation.rules import silent_places, tuned, unseen
+
+ENGINE = Path(__file__).resolve().parents[1]
 SOURCE = ENGINE / "src" / "goldpath"
 RESULT = ENGINE / "mutation.json"
 MEASURED = ENGINE / ".mutation"
@@ -324,8 +297,9 @@ def copy_engine(folder: Path) -> Path:
     """A copy of what the tests need, so that nothing here is ever changed."""
     for name in ("src", "tests"):
         shutil.copytree(ENGINE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "warm_tests.py"):
+    for name in ("pyproject.toml", "README.md", "CHANGELOG.md"):
         shutil.copy(ENGINE / name, folder / name)
+    shutil.copy(Path(__file__).with_name("warm_tests.py"), folder)
     shutil.copytree(ENGINE / "docs", folder / "docs")
     return folder
 
@@ -835,7 +809,8 @@ def _read(module: str) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    description = (mutation.__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser("mutation", description=description)
     parser.add_argument("--mutants", type=int, default=300)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--room", choices=ROOMS)
