@@ -9,7 +9,7 @@ could notice is left out before the sample is drawn, by the rules of `rules.py` 
 `unseen.toml`; how much that is, by rule, is printed. Each file of tests runs once without a mutant,
 with coverage, which is kept in `.mutation` until the file or the package changes (`measuring.py`).
 A mutant is tried against the tests that run its statement (of one that runs at import: those that
-use its names; `statements.py`), those first that noticed others nearby, then the quickest. All
+use its names; `seen.py`), those first that noticed others nearby, then the quickest. All
 mutants are tried on the unit tests of their room before the other tests are measured and asked for
 the rest (`trying.py`). One that these do not notice is tried on the tests that do not run it, too
 (what another process runs is not seen), but for `--quick`, which calls it a survivor at once. Tests
