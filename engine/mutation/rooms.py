@@ -32,6 +32,7 @@ ROOMS = {
             *(
                 "unit/test_lane_reading.py",
                 "unit/test_lane_flow.py",
+                "unit/test_lane_trail.py",
                 "unit/test_lane_connection.py",
                 "unit/test_lane_decisions.py",
                 "unit/test_batching.py",
