@@ -19,7 +19,7 @@ ROOMS = {
     "access": Room(
         ("serving/access/*.py",),
         (
-            *("unit/test_client_table.py", "unit/test_access_store.py"),
+            *("unit/test_client_table.py", "unit/test_access_store.py", "unit/test_passwords.py"),
             *("unit/test_access_clients.py", "unit/test_tokens.py", "unit/test_limits.py"),
             *("unit/test_closed_by_default.py", "unit/test_identity_of_others.py"),
             *("api/test_lane_credentials.py", "api/test_identity_provider.py"),
@@ -53,7 +53,8 @@ ROOMS = {
         ("trust/*.py",),
         (
             *("unit/test_pickle_scan.py", "unit/test_signatures.py", "unit/test_audit_log.py"),
-            *("unit/test_signing.py", "unit/test_audit.py", "integration/test_stored_types.py"),
+            *("unit/test_audit_reading.py", "unit/test_signing_keys.py", "unit/test_signing.py"),
+            *("unit/test_audit.py", "integration/test_stored_types.py"),
             *("integration/test_signed_versions.py", "integration/test_foreign_models.py"),
             "integration/test_registry_cli.py",
         ),
@@ -74,7 +75,8 @@ ROOMS = {
     "promotion": Room(
         ("jobs/promotion/*.py",),
         (
-            *("unit/test_promotion_views.py", "unit/test_plain_checks.py"),
+            *("unit/test_promotion_state.py", "unit/test_promotion_views.py"),
+            "unit/test_plain_checks.py",
             "unit/test_former_champion.py",
             "unit/test_ways_out.py",
             *("integration/test_registry_life.py", "integration/test_registry_races.py"),
