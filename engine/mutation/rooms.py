@@ -20,7 +20,8 @@ ROOMS = {
         ("serving/access/*.py",),
         (
             *("unit/test_client_table.py", "unit/test_access_store.py", "unit/test_passwords.py"),
-            *("unit/test_access_clients.py", "unit/test_tokens.py", "unit/test_limits.py"),
+            *("unit/test_access_clients.py", "unit/test_access_asked_again.py"),
+            *("unit/test_tokens.py", "unit/test_limits.py"),
             *("unit/test_closed_by_default.py", "unit/test_identity_of_others.py"),
             *("api/test_lane_credentials.py", "api/test_identity_provider.py"),
             *("api/test_forwarding.py", "api/test_access.py", "api/test_access_processes.py"),
