@@ -43,7 +43,7 @@ test-uvicorn: setup-engine  ## The serving lane on the lowest and the highest Uv
 	@cd engine && .venv/bin/python uvicorn_range.py $(ARGS)
 
 mutation: setup-engine  ## Change one line at a time of access, lane, trust, gate and promotion: does a test notice? (hours; ARGS="--room trust --minutes 30")
-	@cd engine && ENGINE_PYTHON="$$PWD/.venv/bin/python" .venv/bin/python -m uv run --quiet --no-project --with "cosmic-ray==8.7.0" mutation.py $(ARGS)
+	@cd engine && ENGINE_PYTHON="$$PWD/.venv/bin/python" .venv/bin/python -m uv run --quiet --no-project --with "cosmic-ray==8.7.0" -m mutation $(ARGS)
 
 coverage: setup-engine  ## The engine's tests with branch coverage, and a page: engine/htmlcov/index.html
 	@$(MAKE) --no-print-directory test-engine ARGS="--cov --cov-report=term:skip-covered --cov-report=html $(ARGS)"

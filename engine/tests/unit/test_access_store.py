@@ -1,29 +1,18 @@
 """What is kept of users and keys: limits to the letter, one line in the audit for each change."""
 
-import asyncio
 import hashlib
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from pwdlib import PasswordHash
-from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import text
 
-from goldpath.serving.access import passwords
 from goldpath.serving.access.location import has_store, store_file
-from goldpath.serving.access.passwords import (
-    BusyError,
-    PasswordChecker,
-    PasswordError,
-    hash_password,
-    is_right,
-)
+from goldpath.serving.access.passwords import is_right
 from goldpath.serving.access.records import (
     AccessError,
     ApiKey,
@@ -36,17 +25,15 @@ from goldpath.serving.access.records import (
 from goldpath.serving.access.store import AccessStore, open_or_make
 from goldpath.serving.access.tables import FIRST, AccessAction, faults
 from goldpath.settings import Settings
+from tests.quick_hashes import with_quick_hashes
 
 PASSWORD = "four words make one"
 DAY = 86_400
 
 
 @pytest.fixture(autouse=True)
-def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Argon2 with the least memory: what is tried here is not how long a hash takes."""
-    quick = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
-    monkeypatch.setattr(passwords, "_hasher", lambda: quick)
-    passwords._nobodys_hash.cache_clear()
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield from with_quick_hashes(monkeypatch)
 
 
 @pytest.fixture
@@ -54,7 +41,6 @@ def store(project: Settings) -> Iterator[AccessStore]:
     opened = open_or_make(project)
     yield opened
     opened.close()
-    passwords._nobodys_hash.cache_clear()
 
 
 class Now:
@@ -364,64 +350,3 @@ def test_a_file_that_is_no_database_is_one_clear_sentence(project: Settings) -> 
 
     with pytest.raises(StoreError, match="the store of users and keys cannot be used"):
         open_or_make(project)
-
-
-@pytest.mark.parametrize("length", [12, 13, 256])
-def test_a_password_of_12_to_256_characters_is_kept(length: int) -> None:
-    assert is_right("p" * length, hash_password("p" * length))
-    assert not is_right("q" * length, hash_password("p" * length))
-
-
-@pytest.mark.parametrize("length", [0, 11, 257])
-def test_a_shorter_or_longer_password_is_refused(length: int) -> None:
-    with pytest.raises(PasswordError, match=f"has {length} characters"):
-        hash_password("p" * length)
-
-
-def test_a_longer_password_that_begins_alike_is_wrong() -> None:
-    kept = hash_password("p" * 256)
-    assert is_right("p" * 256, kept)
-    assert not is_right("p" * 257, kept)
-
-
-def test_nobody_logs_in_without_a_hash(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not is_right(PASSWORD, None)
-    made_up = hash_password(PASSWORD)
-    monkeypatch.setattr(passwords, "_nobodys_hash", lambda: made_up)
-    assert not is_right(PASSWORD, None), "though the password is that of the made-up hash"
-
-
-def test_so_many_passwords_wait_and_two_are_checked_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    go, at_once = threading.Event(), []
-    running = 0
-    lock = threading.Lock()
-
-    def slow(password: str, password_hash: str | None) -> bool:
-        nonlocal running
-        with lock:
-            running += 1
-            at_once.append(running)
-        assert go.wait(20)
-        with lock:
-            running -= 1
-        return password == password_hash
-
-    monkeypatch.setattr(passwords, "is_right", slow)
-
-    async def ask() -> list[bool]:
-        checker = PasswordChecker()
-        asked = [asyncio.create_task(checker.is_right("a", "a")) for _ in range(8)]
-        await asyncio.sleep(0)
-        with pytest.raises(BusyError):
-            await checker.is_right("a", "a")
-        go.set()
-        found = await asyncio.gather(*asked)
-        assert not await checker.is_right("a", None), "there is room again"
-        checker.close()
-        return found
-
-    assert asyncio.run(ask()) == [True] * 8
-    assert max(at_once) == 2
-    PasswordChecker().close()

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -167,3 +168,97 @@ def test_everybody_gets_the_answers_to_the_own_rows(requests: list[list[int]]) -
     assert asyncio.run(main()) == [[row * 3 for row in rows] for rows in requests]
     assert max(sizes) <= 9
     assert sum(sizes) == sum(map(len, requests))
+
+
+def test_a_batch_is_filled_to_the_last_row_and_no_further() -> None:
+    sizes: list[int] = []
+    go = threading.Event()
+
+    def score(rows: Sequence[int]) -> Sequence[int]:
+        sizes.append(len(rows))
+        assert go.wait(20)
+        return [row * 10 for row in rows]
+
+    async def main() -> list[Sequence[int]]:
+        batcher = MicroBatcher(score, most_rows=4)
+        asked = [asyncio.ensure_future(batcher.submit([9]))]
+        while not sizes:
+            await asyncio.sleep(0.001)
+        asked += [
+            asyncio.ensure_future(batcher.submit([start] * count))
+            for start, count in enumerate((3, 1, 2, 3, 7, 1))
+        ]
+        await asyncio.sleep(0)
+        go.set()
+        return await asyncio.gather(*asked)
+
+    answers = asyncio.run(main())
+    assert sizes == [1, 4, 2, 3, 7, 1]
+    assert answers == [[90], [0] * 3, [10], [20] * 2, [30] * 3, [40] * 7, [50]]
+
+
+def test_each_of_a_failing_batch_has_its_own_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[list[int]] = []
+
+    def score(rows: Sequence[int]) -> Sequence[int]:
+        batches.append(list(rows))
+        if 3 in rows:
+            raise ValueError("three")
+        return [row * 10 for row in rows]
+
+    async def main() -> list[Any]:
+        batcher = MicroBatcher(score)
+        asked = [batcher.ask([row, row]) for row in range(5)]
+        await asyncio.sleep(0)
+        asked[0].cancel()
+        asked[3].add_done_callback(lambda _: None)
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = asyncio.run(main())
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert isinstance(found[3], ValueError)
+    assert [found[1], found[2], found[4]] == [[10, 10], [20, 20], [40, 40]]
+    assert len(batches) == 6, "once together, then each alone"
+
+
+def test_company_is_waited_for_until_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "PATIENCE", 1e6)
+    sizes: list[int] = []
+
+    def score(rows: Sequence[int]) -> Sequence[int]:
+        sizes.append(len(rows))
+        return rows
+
+    async def main() -> None:
+        batcher = MicroBatcher(score)
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(batcher.submit([row]) for row in range(3)))
+            assert sizes == [3]
+            asked = [asyncio.ensure_future(batcher.submit([row])) for row in range(2)]
+            for _ in range(20):
+                await asyncio.sleep(0.001)
+            assert sizes == [3], "the third is missing"
+            asked.append(asyncio.ensure_future(batcher.submit([2])))
+            await asyncio.gather(*asked)
+
+    asyncio.run(main())
+    assert sizes == [3, 3]
+
+
+def test_nobody_is_scored_where_all_have_gone() -> None:
+    sizes: list[int] = []
+
+    def score(rows: Sequence[int]) -> Sequence[int]:
+        sizes.append(len(rows))
+        return rows
+
+    async def main() -> Sequence[int]:
+        batcher = MicroBatcher(score)
+        gone = batcher.ask([1])
+        gone.cancel()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return await batcher.submit([2])
+
+    assert asyncio.run(main()) == [2]
+    assert sizes == [1]

@@ -1,30 +1,13 @@
 """What `make mutation` leaves out of the count, and that its list is of lines that are there."""
 
 import ast
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from mutation import rules
 
-ENGINE = Path(__file__).parents[2]
-SOURCE = ENGINE / "src" / "goldpath"
-
-
-def load() -> ModuleType:
-    """The module, which is no part of the package."""
-    place = importlib.util.spec_from_file_location("mutation_rules", ENGINE / "mutation_rules.py")
-    assert place is not None
-    assert place.loader is not None
-    module = importlib.util.module_from_spec(place)
-    sys.modules[place.name] = module  # dataclasses ask for it
-    place.loader.exec_module(module)
-    return module
-
-
-rules = load()
+SOURCE = Path(__file__).parents[2] / "src" / "goldpath"
 
 NUMBER = "core/NumberReplacer"
 BINARY = "core/ReplaceBinaryOperator_BitOr_Add"

@@ -3,7 +3,7 @@
 import pytest
 
 from goldpath.serving.lane import request_heads
-from goldpath.serving.lane.request_heads import Head, RequestHeads
+from goldpath.serving.lane.request_heads import Head, RequestHeads, read_headers
 
 PATHS = frozenset(("/predict", "/predict/batch"))
 PLAIN = ("Host: here", "Content-Type: application/json", "Content-Length: 12")
@@ -146,3 +146,34 @@ def test_heads_are_remembered_up_to_a_number_and_those_of_one_request_are_not(
     assert heads.of(raw(*PLAIN, "X-A: 1")) is second
     heads.of(raw(*PLAIN, "X-A: 2"))
     assert heads.of(raw(*PLAIN)) is not first, "began anew"
+
+
+USUAL = [(b"content-type", b"application/json"), (b"content-length", b"12")]
+
+
+def test_headers_that_a_server_has_read_say_nothing_of_framing() -> None:
+    found = read_headers("/predict", [USUAL[0], (b"connection", b"close"), (b"expect", b"x")])
+    assert found == Head("/predict")
+    assert read_headers("/predict", USUAL, 0) == Head("/predict", length=12)
+    assert read_headers("/predict", USUAL, 99) == Head("/predict", 99, 12)
+    assert read_headers("/predict", [USUAL[0]], 99) is None
+    assert read_headers("/predict", [*USUAL, (b"expect", b"x")], 99) is None
+    assert read_headers("/predict", [*USUAL, (b"origin", b"x")]) is None
+    assert read_headers("/predict", [*USUAL, (b"content-encoding", b"x")]) is None
+    assert read_headers("/predict", [*USUAL, (b"accept", b"a"), (b"accept", b"b")], 9) is not None
+    for name in (b"x-api-key", b"authorization"):
+        found = read_headers("/predict", [*USUAL, (name, b"v")], 9)
+        assert found is not None
+        assert found.credential == (name, b"v")
+    assert read_headers("/predict", [(b"x-request-id", b""), *USUAL], 9) is not None
+
+
+def test_what_is_pipelined_behind_a_head_is_no_part_of_it() -> None:
+    head = b"POST /predict HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n"
+    heads = RequestHeads({"/predict"})
+    found = heads.of(head + b"{}" + head + b"{}")
+    assert found is not None
+    assert (found.size, found.length) == (len(head), 2)
+    assert heads.of(b"") is None
+    assert heads.of(b"\r\n\r\n") is None
+    assert heads.of(b"x" + head) is None

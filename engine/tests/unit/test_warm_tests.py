@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-WARM = Path(__file__).parents[2] / "warm_tests.py"
+WARM = Path(__file__).parents[2] / "mutation" / "warm_tests.py"
 TESTS = """
 import os, signal, time
 

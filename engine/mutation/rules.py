@@ -1,7 +1,7 @@
-"""Which mutants `mutation.py` does not count, since no test could tell them from the original.
+"""Which mutants are not counted, since no test could tell them from the original.
 
 A rule names places by syntax, and the operators of Cosmic Ray that are left out there. What no
-syntax shows is listed in `mutation_unseen.toml`: constants whose exact value is nobody's promise,
+syntax shows is listed in `unseen.toml`: constants whose exact value is nobody's promise,
 and single changes that mean the same, each with its reason. A line that is no longer in its module
 is an error of the list (`tests/unit/test_mutation_rules.py`). Nothing here runs a mutant, so that
 what is left out is decided before anybody knows whether it would survive.
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-LIST = Path(__file__).with_name("mutation_unseen.toml")
+LIST = Path(__file__).with_name("unseen.toml")
 SMALLEST_TUNED = 4
 """A smaller number changed by one is another order of magnitude, which is counted."""
 

@@ -5,7 +5,7 @@ that a test may take, by its id. A line of JSON answers: `code` is pytest's, nul
 longer, or the negative number of another signal that ended the run. With `learn`, what the run had
 imported is written to `imported.json`, imported here too, and the next runs begin with it; a line
 with nothing but `imports`, names of modules, does the same for what an earlier process learnt. The
-project's own modules are imported by each run. Started by `mutation.py`.
+project's own modules are imported by each run. Started by `runner.py`, in a copy of the engine.
 """
 
 import importlib
