@@ -4,10 +4,12 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -225,3 +227,35 @@ def test_a_command_that_lives_without_a_heartbeat_is_started_again(run_directory
     assert PidFile.read(run_directory / "mlflow.json") == again
     log = (run_directory / "mlflow-supervisor.log").read_text()
     assert "worker lives, and has had no heartbeat for too long" in log
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",  # its server was killed meanwhile
+        b"HTTP/1.1 200 OK\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\n\r\n[]",
+    ],
+)
+def test_half_an_answer_accuses_nobody_and_ends_no_supervisor(said: bytes) -> None:
+    assert silent_by(said) == set()
+
+
+def silent_by(said: bytes, **options: str) -> set[str]:
+    """Who is silent by an answer, byte for byte."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(said)
+
+        thread = Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        found = Heartbeats(url, {"worker": "of_worker"}, **options).silent()  # type: ignore[arg-type]
+        thread.join()
+    return found

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
@@ -54,7 +55,7 @@ class Heartbeats:
             with _direct.open(self.url, timeout=5) as answer:
                 health = json.load(answer)
             found = {name: health[each]["status"] for name, each in self.components.items()}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, HTTPException, ValueError, KeyError, TypeError):
             return set()
         return {name for name, status in found.items() if status != "healthy"}
 
