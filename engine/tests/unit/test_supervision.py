@@ -243,6 +243,15 @@ def test_half_an_answer_accuses_nobody_and_ends_no_supervisor(said: bytes) -> No
     assert silent_by(said) == set()
 
 
+def test_a_database_that_cannot_be_read_accuses_nobody() -> None:
+    """Airflow shows everything as unhealthy then: ending the scheduler would end its tasks."""
+    for database, silent in (("unhealthy", set()), ("healthy", {"worker"})):
+        health = {"of_worker": {"status": "unhealthy"}, "database": {"status": database}}
+        said = b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps(health).encode()
+        assert silent_by(said, read_from="database") == silent
+        assert silent_by(said) == {"worker"}
+
+
 def silent_by(said: bytes, **options: str) -> set[str]:
     """Who is silent by an answer, byte for byte."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -43,17 +43,22 @@ class Heartbeats:
         url: Answers with an object of `{"status": "healthy"}`, by component.
         components: The component of each command that is watched.
         longest_silence: A command that is not healthy for so many seconds is started again.
+        read_from: The component that the others' health is read from. While it is not healthy,
+            nobody knows theirs, and all are shown as unhealthy.
     """
 
     url: str
     components: Mapping[str, str]
     longest_silence: float = 180.0
+    read_from: str | None = None
 
     def silent(self) -> set[str]:
         """The commands that are not healthy now; none where nobody answers, so nobody knows."""
         try:
             with _direct.open(self.url, timeout=5) as answer:
                 health = json.load(answer)
+            if self.read_from is not None and health[self.read_from]["status"] != "healthy":
+                return set()
             found = {name: health[each]["status"] for name, each in self.components.items()}
         except (OSError, HTTPException, ValueError, KeyError, TypeError):
             return set()
