@@ -315,6 +315,23 @@ def test_estimated_variance_has_the_law_of_an_estimate() -> None:
     assert known.known[0] > 1e8
 
 
+@pytest.mark.parametrize("chance", [1e-6, 1e-17, 1e-30, 1e-100, 0.0])
+def test_a_law_has_a_quantile_however_small_the_chance(chance: float) -> None:
+    """Many columns with a day of outage each make the limit so strict; infinity is no shift."""
+    one = np.ones(1)
+    distances = Distances(one, one, one, np.ones((3, 1)))
+    for windows in (19, 56, 365):
+        law = tail_law(distances, 0.5 * one, windows)
+        assert np.isfinite(law.quantile(chance)).all()
+        if chance > 1e-250:
+            np.testing.assert_allclose(
+                np.log(law.p_values(law.quantile(chance))), np.log(chance), rtol=1e-6
+            )
+    if chance:
+        exact = tail_law(distances, 0 * one).quantile(chance)
+        np.testing.assert_allclose(exact, stats.chi2.isf(chance, 1), rtol=1e-3)
+
+
 def test_what_only_one_window_of_the_reference_has_was_unseen_in_it() -> None:
     """Else no window of the reference would ever set a record, and each new record were drift."""
     random = np.random.default_rng(15)

@@ -42,6 +42,16 @@ def test_what_stands_where_a_group_of_keys_belongs_is_told_the_keys(
     assert "tolerance, minimum_rows" in caught.value.message
 
 
+def test_a_value_deep_in_a_list_is_not_told_the_keys_around_it(project: Settings) -> None:
+    file = project.root / "config" / "validation.yaml"
+    file.write_text("gates:\n  - {metric: recall, at_least: 0.5, where: {region: null}}\n")
+
+    with pytest.raises(SettingsError, match=r"where\.region") as caught:
+        load_settings(project.root)
+
+    assert "metric: …" not in caught.value.message, "those are the gate's, not the region's"
+
+
 def test_dot_env_is_read_and_the_environment_wins(
     project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,10 +4,12 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -21,7 +23,7 @@ from goldpath.services.processes import (
     start_server,
     stop_server,
 )
-from goldpath.services.supervision import ASK_SECONDS, Heartbeats
+from goldpath.services.supervision import Heartbeats
 
 from ..ports import free_port
 
@@ -185,22 +187,29 @@ def workers_of(found: PidFile) -> list[int]:
     return [each.pid for each in children if each.pid != pid_of(found, "web")]
 
 
-def test_a_command_that_lives_without_a_heartbeat_is_started_again(run_directory: Path) -> None:
+def start_watched(run_directory: Path, is_healthy: str) -> PidFile:
+    """Start a worker whose health a web server says.
+
+    Args:
+        run_directory: Where the pid file is.
+        is_healthy: An expression over `starts`, a file with an x for each start of the worker.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
-    # Only the first worker is silent, as a scheduler that waits for ever for its own workers.
+    starts = str(run_directory / "starts")
     web = (
-        "import http.server, json, pathlib, sys\n"
+        "import http.server, json, pathlib, sys, time\n"
         "class Handler(http.server.BaseHTTPRequestHandler):\n"
         "    def do_GET(self):\n"
-        f"        starts = pathlib.Path({str(run_directory / 'starts')!r}).read_text().count('x')\n"
-        "        health = {'of_worker': {'status': 'unhealthy' if starts == 1 else 'healthy'}}\n"
+        f"        starts = pathlib.Path({starts!r})\n"
+        f"        status = 'healthy' if {is_healthy} else 'unhealthy'\n"
+        "        health = {'of_worker': {'status': status}}\n"
         "        self.send_response(200)\n"
         "        self.end_headers()\n"
         "        self.wfile.write(json.dumps(health).encode())\n"
         "http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Handler).serve_forever()"
     )
-    worker = f"open({str(run_directory / 'starts')!r}, 'a').write('x')\n{SLEEP}"
+    worker = f"open({starts!r}, 'a').write('x')\n{SLEEP}"
     spec = ServerSpec(
         name="mlflow",
         commands={
@@ -212,16 +221,75 @@ def test_a_command_that_lives_without_a_heartbeat_is_started_again(run_directory
         url=url,
         port_setting="servers.mlflow_port",
         supervised=True,
-        heartbeats=Heartbeats(url, {"worker": "of_worker"}, longest_silence=1),
+        heartbeats=Heartbeats(url, {"worker": "of_worker"}, longest_silence=1, asked_every=0.2),
     )
     start_server(spec, run_directory)
-    found = wait_for(run_directory, lambda found: len(found.leaders) == 3)
+    return wait_for(run_directory, lambda found: len(found.leaders) == 3)
+
+
+def test_a_command_that_lives_without_a_heartbeat_is_started_again(run_directory: Path) -> None:
+    # Only the first worker is silent, as a scheduler that waits for ever for its own workers.
+    found = start_watched(run_directory, "len(starts.read_text()) > 1")
 
     again = wait_for(run_directory, lambda now: now.restarts == {"worker": 1}, seconds=60)
     again = wait_for(run_directory, lambda now: pid_of(now, "worker") != pid_of(found, "worker"))
 
     assert pid_of(again, "web") == pid_of(found, "web")
-    time.sleep(ASK_SECONDS + 2)  # it is asked again, and has nothing to say of the second one
+    time.sleep(4)  # it is asked again, and has nothing to say of the second one
     assert PidFile.read(run_directory / "mlflow.json") == again
     log = (run_directory / "mlflow-supervisor.log").read_text()
     assert "worker lives, and has had no heartbeat for too long" in log
+
+
+def test_a_command_that_starts_slowly_is_not_ended_for_ever(run_directory: Path) -> None:
+    """Each start takes longer than a silence may; a later one is given the time that it needs."""
+    start_watched(run_directory, "time.time() > starts.stat().st_mtime + 1.5")
+
+    wait_for(run_directory, lambda now: bool(now.restarts), seconds=60)
+    time.sleep(14)
+
+    found = PidFile.read(run_directory / "mlflow.json")
+    assert found is not None
+    assert found.restarts["worker"] <= 2
+    assert [pid_of(found, "worker")] == workers_of(found)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",  # its server was killed meanwhile
+        b"HTTP/1.1 200 OK\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\n\r\n[]",
+    ],
+)
+def test_half_an_answer_accuses_nobody_and_ends_no_supervisor(said: bytes) -> None:
+    assert silent_by(said) == set()
+
+
+def test_a_database_that_cannot_be_read_accuses_nobody() -> None:
+    """Airflow shows everything as unhealthy then: ending the scheduler would end its tasks."""
+    for database, silent in (("unhealthy", set()), ("healthy", {"worker"})):
+        health = {"of_worker": {"status": "unhealthy"}, "database": {"status": database}}
+        said = b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps(health).encode()
+        assert silent_by(said, read_from="database") == silent
+        assert silent_by(said) == {"worker"}
+
+
+def silent_by(said: bytes, **options: str) -> set[str]:
+    """Who is silent by an answer, byte for byte."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(said)
+
+        thread = Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        found = Heartbeats(url, {"worker": "of_worker"}, **options).silent()  # type: ignore[arg-type]
+        thread.join()
+    return found

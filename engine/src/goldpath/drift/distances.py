@@ -29,6 +29,8 @@ GROUPS = 100
 """Bins are gathered into so many for the eigenvalues, which settle long before."""
 
 SMALLEST_P = 1e-300
+SMALLEST_QUANTILE_P = 1e-200
+"""Below, the quantile of an estimated law is no longer a number."""
 
 EXACTLY_KNOWN = 1e9
 """Degrees of freedom of what was not estimated; an F law with as many is a chi-square's."""
@@ -304,8 +306,11 @@ class TailLaw:
 
     def quantile(self, p_value: float) -> Floats:
         """The squared distance that has this chance."""
-        ratio: Floats = stats.f.isf(max(p_value, SMALLEST_P), self.freedom, self.known)
-        return self.mean + (ratio - 1) * self.freedom * self.scale
+        # By the beta law of 1 / (1 + F freedom / known): scipy's own isf of F asks for 1 - p, which
+        # is 1 below 1e-16, and says infinity.
+        chance = max(p_value, SMALLEST_QUANTILE_P)
+        part: Floats = special.betaincinv(self.known / 2, self.freedom / 2, chance)
+        return self.mean + (self.known * (1 - part) / part - self.freedom) * self.scale
 
 
 def tail_law(distances: Distances, between: Floats, windows: int = 0) -> TailLaw:

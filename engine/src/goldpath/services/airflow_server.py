@@ -138,7 +138,7 @@ def start_airflow(settings: Settings) -> ServerStatus:
         missing=readiness.missing,
         message=_sign_in(password),
         supervised=True,
-        heartbeats=Heartbeats(health, WATCHED),
+        heartbeats=Heartbeats(health, WATCHED, read_from="metadatabase"),
         further_ports=receiver.ports,
     )
     status = start_server(spec, settings.run_directory)

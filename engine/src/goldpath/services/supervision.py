@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
@@ -27,6 +28,9 @@ STABLE_SECONDS = 60.0
 STOP_SECONDS = 20.0
 LEFTOVERS_SECONDS = 2.0
 ASK_SECONDS = 10.0
+MOST_PATIENCE = 4.0
+"""A command that was ended for its silence may be silent for twice as long, up to so many times: on
+a slow machine it may only have been starting, and would else be ended for ever."""
 
 _direct = build_opener(ProxyHandler({}))  # a proxy must not answer for 127.0.0.1
 
@@ -42,19 +46,26 @@ class Heartbeats:
         url: Answers with an object of `{"status": "healthy"}`, by component.
         components: The component of each command that is watched.
         longest_silence: A command that is not healthy for so many seconds is started again.
+        asked_every: Seconds between two looks.
+        read_from: The component that the others' health is read from. While it is not healthy,
+            nobody knows theirs, and all are shown as unhealthy.
     """
 
     url: str
     components: Mapping[str, str]
     longest_silence: float = 180.0
+    asked_every: float = ASK_SECONDS
+    read_from: str | None = None
 
     def silent(self) -> set[str]:
         """The commands that are not healthy now; none where nobody answers, so nobody knows."""
         try:
             with _direct.open(self.url, timeout=5) as answer:
                 health = json.load(answer)
+            if self.read_from is not None and health[self.read_from]["status"] != "healthy":
+                return set()
             found = {name: health[each]["status"] for name, each in self.components.items()}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, HTTPException, ValueError, KeyError, TypeError):
             return set()
         return {name for name, status in found.items() if status != "healthy"}
 
@@ -73,6 +84,7 @@ class _Command:
     due: float = 0.0
     restarts: int = 0
     last_healthy: float = 0.0
+    patience: float = 1.0
 
     def start(self) -> None:
         """Start it in a session of its own; what a former process wrote stays in its log."""
@@ -150,18 +162,19 @@ class _Supervisor:
     def _end_silent(self) -> None:
         """End a command that lives without a heartbeat; it is started again as any that ended."""
         now = time.monotonic()
-        if self.heartbeats is None or now < self.asked + ASK_SECONDS:
+        if self.heartbeats is None or now < self.asked + self.heartbeats.asked_every:
             return
         self.asked, silent = now, self.heartbeats.silent()
         for command in self.commands:
             if command.name not in silent:
                 command.last_healthy = now
             elif (
-                now > command.last_healthy + self.heartbeats.longest_silence
+                now > command.last_healthy + command.patience * self.heartbeats.longest_silence
                 and command.process is not None
                 and command.leader is not None
             ):
                 say(f"{command.name} lives, and has had no heartbeat for too long: ending it")
+                command.patience = min(2 * command.patience, MOST_PATIENCE)
                 Family([command.leader]).stop(LEFTOVERS_SECONDS)
 
     def _record(self) -> None:

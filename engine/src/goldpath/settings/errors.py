@@ -77,9 +77,8 @@ def _describe(details: ErrorDetails, model: type[BaseModel], root: Path, own: Pa
     # A whole section may hold a secret, and so may an address.
     plain = isinstance(value, str | int | float) and not ("://" in str(value) and "@" in str(value))
     shown = f"={value!r}" if plain and not _holds_secret(_annotation(path, model)) else ""
-    is_group = details["type"] in NO_GROUP
-    said = _group(path, model) if is_group else details["msg"].removeprefix("Value error, ")
-    return f"{key}{shown}{where}: {said}"
+    said = _group(path, model) if details["type"] in NO_GROUP else ""
+    return f"{key}{shown}{where}: {said or details['msg'].removeprefix('Value error, ')}"
 
 
 def _origin(path: tuple[str, ...], model: type[BaseModel], root: Path, own: Path | None) -> str:
@@ -135,9 +134,11 @@ def _suggestion(path: tuple[str, ...], model: type[BaseModel]) -> str:
 
 
 def _group(path: tuple[str, ...], model: type[BaseModel]) -> str:
-    """What to write in place of a value that is no group of keys."""
-    group = _model(_annotation(path, model))
-    keys = group.model_fields if group else {}
+    """What to write in place of a value that is no group of keys; empty where it is not known."""
+    group, inner = _model(_annotation(path, model)), _model(_annotation(path[:-2], model))
+    if group is None or group is inner:  # that group is further out: the value is deep in a list
+        return ""
+    keys = group.model_fields
     needed = [name for name, field in keys.items() if field.is_required()] or [*keys][:1]
     example = ", ".join(f"{name}: …" for name in needed)
     return f"a group of keys belongs here, such as {{{example}}}; there are {', '.join(keys)}"
