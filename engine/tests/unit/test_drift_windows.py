@@ -17,7 +17,13 @@ from goldpath.drift.distances import Distances, tail_law
 from goldpath.drift.persistence import judge_source
 from goldpath.drift.profile import DriftError
 from goldpath.drift.reference import Reference, build_reference
-from goldpath.drift.window_verdict import Shift, WindowJudge, WindowState, WindowVerdict
+from goldpath.drift.window_verdict import (
+    Shift,
+    WindowJudge,
+    WindowSettings,
+    WindowState,
+    WindowVerdict,
+)
 from goldpath.settings.monitoring import Season
 
 NUMBERS, DAYS, ROWS, DAY = 8, 42, 400, 0.05
@@ -295,6 +301,8 @@ def test_new_record_of_a_column_of_few_values_is_no_drift() -> None:
 
     assert unseen(judge).limit > 0.2 >= unseen(plain).limit
     assert unseen(judge).limit <= 0.3  # a record of any size does not switch the check off
+    own = WindowJudge(reference, WindowSettings(floors=(("hours", 0.05),)))
+    assert unseen(own).limit == 0.05  # whoever names a column knows it
     far = judge.judge(count_rows(reference.whole.bins, day(60.0)), start)
     assert ("hours", "unseen") in {(each.column, each.test) for each in far.drifted}
 

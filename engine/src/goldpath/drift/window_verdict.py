@@ -135,8 +135,12 @@ class WindowJudge:
     def _floors(self) -> Floats:
         named = dict(self.settings.floors)
         tests = self.reference.comparer.tests
-        asked = np.array([named.get(test.column, self.settings.floor) for test in tests])
-        return record_floors(self.reference.windows, tests, asked)
+        usual = record_floors(
+            self.reference.windows, tests, np.full(len(tests), self.settings.floor)
+        )
+        return np.array(
+            [named.get(test.column, floor) for test, floor in zip(tests, usual, strict=True)]
+        )
 
     @cached_property
     def calibration(self) -> Calibration | None:
