@@ -33,7 +33,7 @@ MOST_CPU, MOST_GB, LEAST_RATIO, MOST_SECONDS_MERGED = 2.5, 2.0, 25.0, 0.2
 
 
 def main() -> int:
-    """Print the figures and write results/drift.json; 1 where a promise is broken."""
+    """Print the figures, with Evidently write results/drift.json; 1 where a promise is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--without-evidently", action="store_true")
@@ -69,14 +69,22 @@ def main() -> int:
         broken.append(f"more than {MOST_SECONDS_MERGED} seconds from hourly profiles")
     if found["log"]["nothing new"] > MOST_SECONDS_MERGED:
         broken.append(f"more than {MOST_SECONDS_MERGED} seconds for a log without new lines")
+    ratio = None
     if "Evidently" in found:
-        ratio = found["Evidently"]["run"] / (ours["count"] + ours["judge"])
-        figures["Evidently's CPU over ours"] = round(ratio, 1)
+        ratio = round(found["Evidently"]["run"] / (ours["count"] + ours["judge"]), 1)
         if ratio < LEAST_RATIO:
             broken.append(f"less than {LEAST_RATIO} times below Evidently")
     figures["broken"] = broken
-    text = json.dumps(figures, indent=1)
-    RESULT.write_text(text + "\n", encoding="utf-8")
+    document = {
+        "name": "drift",
+        "ratio": ratio,
+        "unit": "CPU seconds of Evidently's DataDriftPreset / CPU seconds of a check",
+        "n": arguments.rows,
+        "details": figures,
+    }
+    text = json.dumps(document, indent=1)
+    if ratio is not None:
+        RESULT.write_text(text + "\n", encoding="utf-8")
     print(text)
     return 1 if broken else 0
 

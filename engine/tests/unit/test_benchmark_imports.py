@@ -1,6 +1,7 @@
-"""Benchmarks run seldom, so what they import of the engine is looked up here."""
+"""Benchmarks run seldom, so what they import of the engine and what they left is looked up here."""
 
 import ast
+import json
 from importlib import import_module
 from pathlib import Path
 
@@ -27,3 +28,16 @@ def imported(file: Path) -> set[tuple[str, str]]:
 def test_what_a_benchmark_imports_of_the_engine_is_there(file: Path) -> None:
     for module, name in imported(file):
         assert hasattr(import_module(module), name), f"{module} has no {name}"
+
+
+def test_each_result_has_a_ratio_its_unit_and_a_target_that_measures_it_again() -> None:
+    results = sorted((BENCHMARKS / "results").glob("*.json"))
+    targets = (BENCHMARKS.parent / "Makefile").read_text(encoding="utf-8")
+
+    assert results
+    for file in results:
+        result = json.loads(file.read_text(encoding="utf-8"))
+        assert {"name", "ratio", "unit", "n", "details"} <= result.keys(), file.name
+        assert result["name"] == file.stem
+        assert isinstance(result["ratio"], float | int), file.name
+        assert f"\nbench-{file.stem.replace('_', '-')}:" in targets, file.name
