@@ -156,7 +156,7 @@ def refine(
         [
             "CASE WHEN lower(trim(customer_id)) IN ('', 'na', 'n/a') THEN NULL "
             "ELSE trim(customer_id) END AS v_customer_id",
-            f"TRY_CAST(trim({table.time}) AS TIMESTAMP) AS v_event_time",
+            f"TRY_CAST(trim({table.time}) AS TIMESTAMPTZ)::TIMESTAMP AS v_event_time",
             *[number(name, whole) for name, (whole, *_) in table.numbers.items()],
             *[category(name, values) for name, (_, values) in table.categories.items()],
             *[BILLING for name in table.order if name == "paperless_billing"],
