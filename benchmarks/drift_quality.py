@@ -11,7 +11,7 @@ Each cell is written as soon as it is measured, so that a run that was broken of
 `--missing`.
 
     python benchmarks/drift_quality.py [--nannyml PYTHON] [--only TEXT] [--missing] [--references N]
-        [--peers N]
+        [--peers N] [--peers-only]
 """
 
 import argparse
@@ -78,14 +78,21 @@ def main() -> int:
     )
     parser.add_argument("--references", type=int, default=REFERENCES, help="of each cell")
     parser.add_argument("--peers", type=int, default=PEER_REFERENCES, help="references for peers")
+    parser.add_argument("--peers-only", action="store_true", help="our own figures are kept")
     arguments = parser.parse_args()
-    keeps = arguments.only or arguments.missing
+    keeps = arguments.only or arguments.missing or arguments.peers_only
     results = read_results() if keeps else {}
     cells = cells_to_measure(
         results, arguments.only, only_missing=arguments.missing, with_nannyml=arguments.nannyml
     )
     tasks = [
-        (world, rows, arguments.references, arguments.peers, arguments.nannyml)
+        (
+            world,
+            rows,
+            0 if arguments.peers_only else arguments.references,
+            arguments.peers,
+            arguments.nannyml,
+        )
         for world, rows in cells
     ]
     with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
@@ -181,9 +188,9 @@ def _cell(task: tuple[World, int, int, int, str | None]) -> Figures:
     world, rows, references, peers, nannyml = task
     began = time.process_time()
     alarms: dict[str, dict[str, list[list[bool]]]] = {}
-    for seed in range(references):
+    for seed in range(max(references, peers)):
         data = _simulate(world, rows, seed)
-        methods = _ours(world, data)
+        methods = _ours(world, data) if seed < references else {}
         if seed < peers:
             methods["Benjamini-Hochberg"] = _rows_judged(data)
             methods["Evidently"] = _evidently(data)
@@ -193,7 +200,8 @@ def _cell(task: tuple[World, int, int, int, str | None]) -> Figures:
             for phase, days in phases.items():
                 alarms.setdefault(method, {}).setdefault(phase, []).append(days)
     figures: Figures = {method: _figures(phases) for method, phases in alarms.items()}
-    figures["cpu"] = {"seconds": round(time.process_time() - began, 1)}
+    if references:
+        figures["cpu"] = {"seconds": round(time.process_time() - began, 1)}
     return figures
 
 

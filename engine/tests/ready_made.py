@@ -5,6 +5,7 @@ and the C compiler as long for the scoring kernel. Where a test is not about tha
 a copy.
 """
 
+import atexit
 import shutil
 import tempfile
 from functools import cache
@@ -15,10 +16,17 @@ from goldpath.compiled.store import kernel_folder
 from goldpath.settings import Settings
 
 
+def _folder(prefix: str) -> Path:
+    """A folder for as long as this process lives."""
+    name = tempfile.mkdtemp(prefix=prefix)
+    atexit.register(shutil.rmtree, name, ignore_errors=True)
+    return Path(name)
+
+
 @cache
 def kernels() -> Path:
     """A folder for the scoring kernel, which the first model that is served builds into it."""
-    return Path(tempfile.mkdtemp(prefix="kernels-"))
+    return _folder("kernels-")
 
 
 @cache
@@ -29,7 +37,7 @@ def empty_registry() -> Path:
         create_sqlalchemy_engine_with_retry,
     )
 
-    file = Path(tempfile.mkdtemp(prefix="registry-")) / "mlflow.db"
+    file = _folder("registry-") / "mlflow.db"
     engine = create_sqlalchemy_engine_with_retry(f"sqlite:///{file}")
     _initialize_tables(engine)
     engine.dispose()

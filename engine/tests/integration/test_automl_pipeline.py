@@ -62,12 +62,12 @@ def test_the_registered_ensemble_is_signed_loads_and_predicts_as_it_was_judged(
 
 
 def test_the_drift_reference_holds_predictions_of_unseen_rows(
-    searched: tuple[Settings, AutoMLTraining],
+    searched: tuple[Settings, AutoMLTraining], tmp_path: Path
 ) -> None:
     settings, found = searched
     manager = MLflowManager(settings, load_contract(settings.root))
     known = stored_held_out(manager, found.run_id, load_contract(settings.root))
-    reference = pd.read_parquet(manager.download_artifact(found.run_id, REFERENCE_FILE))
+    reference = pd.read_parquet(manager.download_artifact(found.run_id, REFERENCE_FILE, tmp_path))
     assert len(reference) == len(known)
     assert np.allclose(np.sort(reference["prediction"]), np.sort(known))
     # With time the older rows are learnt from only, so no model can judge them unseen.
@@ -99,9 +99,7 @@ def test_the_report_and_every_configuration_are_in_mlflow(
     settings, found = searched
     manager = MLflowManager(settings, load_contract(settings.root))
     assert (settings.root / found.report).is_file()
-    said = json.loads(
-        Path(manager.download_artifact(found.run_id, "automl/automl.json")).read_text()
-    )
+    said = json.loads(manager.read_text(found.run_id, "automl/automl.json"))
     assert len(said["leaderboard"]) == 4
     assert said["rows_seen"] is False
     assert said["judged_on"] == "rows newer than those learned from"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -147,7 +148,7 @@ def test_many_rows_are_searched_on_a_draw_and_the_winner_learns_from_all(
 
 @pytest.mark.parametrize("search", [train, run_automl], ids=["train", "automl"])
 def test_a_version_of_several_classes_keeps_its_thresholds_in_batch_and_reference(
-    contracts: Settings, search: Callable[..., object]
+    contracts: Settings, search: Callable[..., object], tmp_path: Path
 ) -> None:
     contract = load_contract(contracts.root)
     run = f"several-{search.__name__}"
@@ -168,7 +169,7 @@ def test_a_version_of_several_classes_keeps_its_thresholds_in_batch_and_referenc
     training = json.loads((settings.root / "reports/training.json").read_text())
     assert search is not train or training["thresholds"] == lines
 
-    reference = pd.read_parquet(manager.download_artifact(version.run_id, REFERENCE_FILE))
+    reference = pd.read_parquet(manager.download_artifact(version.run_id, REFERENCE_FILE, tmp_path))
     decided = model.predict(read_gold(open_lakehouse(settings), contract)).values
     served, known = (
         pd.Series(each).value_counts(normalize=True) for each in (decided, reference["prediction"])

@@ -428,7 +428,7 @@ def test_a_model_learns_from_events(
     manager = MLflowManager(own, given)
     version = manager.newest_version()
     assert version is not None
-    card = manager.download_artifact(version.run_id, "model_card.md").read_text("utf-8")
+    card = manager.read_text(version.run_id, "model_card.md")
     assert "rows less than 30d before are left out" in card
     assert f"not learned from: {data.labels.unlabelled:,} rows" in card
     assert "where kind is left within 30d after the row's time" in card

@@ -94,7 +94,7 @@ def test_a_gate_that_raises_refuses_and_nothing_moves_until_it_is_corrected(
     champion = manager.champion_version()
     assert champion is not None
     names = ("accuracy at least 0.5 by region", "share of calls", "logged what it measures")
-    card = manager.download_artifact(champion.run_id, "model_card.md").read_text("utf-8")
+    card = manager.read_text(champion.run_id, "model_card.md")
     page = (settings.reports / "validation.html").read_text("utf-8")
     record = history(settings, contract.model_name)[-1]
     assert record.action == "promoted"

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -120,13 +121,12 @@ def contract(lake: Settings) -> Contract:
 
 
 def stored(manager: MLflowManager, run_id: str, name: str) -> dict[str, Any]:
-    file = manager.download_artifact(run_id, f"stages/{name}.json")
-    values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    values: dict[str, Any] = json.loads(manager.read_text(run_id, f"stages/{name}.json"))
     return values
 
 
 def test_own_steps_are_done_logged_and_change_what_is_learned(
-    made: Make, contract: Contract
+    made: Make, contract: Contract, tmp_path: Path
 ) -> None:
     steps = [*recipe(at_the_end=(tell,))]
     steps.insert(steps.index(training.register_candidate), judge)
@@ -156,7 +156,7 @@ def test_own_steps_are_done_logged_and_change_what_is_learned(
     assert described.description == f"{result.n_train} rows, roc_auc {result.value:.2f}"
 
     # Sampled rows are not what the service will see: the drift check compares with the test rows.
-    file = manager.download_artifact(result.run_id, REFERENCE_FILE)
+    file = manager.download_artifact(result.run_id, REFERENCE_FILE, tmp_path)
     assert len(pd.read_parquet(file)) == result.n_test
 
     calls.clear()
@@ -275,13 +275,15 @@ def test_a_run_with_own_steps_is_reproduced(made: Make, contract: Contract) -> N
         reproduce(made(), contract, former.run_id)
 
 
-def test_a_search_of_automl_follows_the_recipe_too(made: Make, contract: Contract) -> None:
+def test_a_search_of_automl_follows_the_recipe_too(
+    made: Make, contract: Contract, tmp_path: Path
+) -> None:
     settings = made(training=recipe())
     found = run_automl(settings, contract, trials=2, run_key="searched")
     manager = MLflowManager(settings, contract)
     assert calls == ["half", "look"]
     assert found.n_train == round(stored(manager, found.run_id, "features")["train_rows"] / 2)
-    file = manager.download_artifact(found.run_id, REFERENCE_FILE)
+    file = manager.download_artifact(found.run_id, REFERENCE_FILE, tmp_path)
     assert len(pd.read_parquet(file)) == found.n_test
 
 

@@ -84,14 +84,15 @@ def test_training_report_has_the_promised_fields(trained: Trained) -> None:
     assert (trained.settings.reports / "evaluation.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_run_logs_contract_snapshot_plot_and_reference(trained: Trained) -> None:
+def test_run_logs_contract_snapshot_plot_and_reference(trained: Trained, tmp_path: Path) -> None:
     manager = MLflowManager(trained.settings, trained.contract)
     run = manager.client.get_run(trained.candidate.run_id)
     assert run.data.tags["gold_snapshot"] == str(trained.candidate.gold_snapshot)
     assert run.data.params["family"] == trained.candidate.family
     assert run.data.metrics["test_roc_auc"] == pytest.approx(trained.candidate.value)
     for artifact in ("contract.yaml", "plots/evaluation.png", REFERENCE_FILE, PROFILE_FILE):
-        assert manager.download_artifact(trained.candidate.run_id, artifact).stat().st_size > 0
+        file = manager.download_artifact(trained.candidate.run_id, artifact, tmp_path)
+        assert file.stat().st_size > 0
 
 
 def test_training_snapshot_is_tagged(trained: Trained) -> None:
@@ -115,11 +116,13 @@ def test_champion_is_promoted_and_promoting_again_changes_nothing(trained: Train
     assert promote(trained.settings, trained.contract).promoted
 
 
-def test_reference_holds_training_rows_predicted_as_if_they_were_new(trained: Trained) -> None:
+def test_reference_holds_training_rows_predicted_as_if_they_were_new(
+    trained: Trained, tmp_path: Path
+) -> None:
     manager = MLflowManager(trained.settings, trained.contract)
     champion = manager.champion_version()
     assert champion is not None
-    file = manager.download_artifact(champion.run_id, REFERENCE_FILE)
+    file = manager.download_artifact(champion.run_id, REFERENCE_FILE, tmp_path)
     reference = pd.read_parquet(file)
     in_sample = manager.load(champion).predict(reference).scores
     assert len(reference) == trained.candidate.n_train
@@ -128,12 +131,12 @@ def test_reference_holds_training_rows_predicted_as_if_they_were_new(trained: Tr
     assert not np.allclose(in_sample, reference["prediction"], atol=1e-4)
 
 
-def test_profile_counts_every_training_row_and_is_signed(trained: Trained) -> None:
+def test_profile_counts_every_training_row_and_is_signed(trained: Trained, tmp_path: Path) -> None:
     manager = MLflowManager(trained.settings, trained.contract)
     champion = manager.champion_version()
     assert champion is not None
     assert PROFILE_FILE in (manager.verify_signature(champion).documents or ())
-    reference = read_reference(manager.download_artifact(champion.run_id, PROFILE_FILE))
+    reference = read_reference(manager.download_artifact(champion.run_id, PROFILE_FILE, tmp_path))
     whole = reference.whole
     assert whole.rows == trained.candidate.n_train
     names = [column.name for column in whole.bins.columns]

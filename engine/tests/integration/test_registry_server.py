@@ -1,5 +1,8 @@
 """The registry on a real MLflow server over HTTP; the other tests use its SQLite file."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from goldpath.contract import load_contract
@@ -19,8 +22,10 @@ pytestmark = pytest.mark.slow
 
 
 def test_train_promote_and_score_through_a_server(
-    project: Settings, monkeypatch: pytest.MonkeyPatch
+    project: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
     port = free_port()
     monkeypatch.setenv("MLOPS_SERVERS__MLFLOW_PORT", str(port))
     monkeypatch.setenv("MLOPS_TRAINING__TRIALS", "2")
@@ -31,6 +36,7 @@ def test_train_promote_and_score_through_a_server(
     start_mlflow(settings)
     try:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        monkeypatch.setattr(tempfile, "tempdir", str(scratch))
         settings = load_settings(project.root)
         assert MLflowManager(settings, contract).initialise().champion is None
         candidate = train(settings, contract, "over-http")
@@ -38,6 +44,7 @@ def test_train_promote_and_score_through_a_server(
         batch = predict_batch(settings, contract)
         assert (batch.rows, batch.model_version) == (1500, candidate.model_version)
         assert train(settings, contract, "over-http") == candidate
+        assert list(scratch.iterdir()) == []  # what was read of the server is not left behind
     finally:
         stop_server("mlflow", settings.run_directory)
 

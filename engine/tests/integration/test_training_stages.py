@@ -123,7 +123,7 @@ def test_a_former_run_is_reproduced(trained: Trained) -> None:
 def test_a_reproduction_that_differs_says_so(trained: Trained) -> None:
     manager = MLflowManager(trained.settings, trained.contract)
     run_id = trained.candidate.run_id
-    stage = manager.download_artifact(run_id, "stages/evaluate.json").read_text()
+    stage = manager.read_text(run_id, "stages/evaluate.json")
     altered = {**json.loads(stage), "value": 0.5}
     manager.log_text(run_id, json.dumps(altered), "stages/evaluate.json")
     try:

@@ -437,7 +437,7 @@ def test_other_segments_are_promoted_by_a_person_only(
     contract = contract_of(grouped(5)[0])
     for name, segments in {"1": {1: "a", 2: "b"}, "2": after}.items():
         (tmp_path / name).write_text(dump_contract(contract.with_parts(segments=segments)))
-    manager: Any = SimpleNamespace(download_artifact=lambda run_id, _: tmp_path / run_id)
+    manager: Any = SimpleNamespace(read_text=lambda run_id, _: (tmp_path / run_id).read_text())
     champion, candidate = (ModelVersion("customers", number, number, (), {}) for number in "12")
     asked = (manager, champion, candidate)
     if not said:

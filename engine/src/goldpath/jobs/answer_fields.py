@@ -156,8 +156,8 @@ def _champions_segments(settings: Settings, contract: Contract) -> Mapping[int, 
     try:
         if (champion := manager.champion_version()) is None:
             return None
-        file = manager.download_artifact(champion.run_id, CONTRACT_FILE)
-        return parse_contract(file.read_text(encoding="utf-8")).segments
+        text = manager.read_text(champion.run_id, CONTRACT_FILE)
+        return parse_contract(text).segments
     except (ProjectError, OSError):
         return None  # whoever uses the champion is told what is wrong with it
 

@@ -171,9 +171,13 @@ class MLflowManager:
         """Log a file as an artifact."""
         self.runs.log_file(run_id, file, folder)
 
-    def download_artifact(self, run_id: str, path: str, folder: Path | None = None) -> Path:
-        """An artifact of a run as a local file; a copy where a folder is given."""
+    def download_artifact(self, run_id: str, path: str, folder: Path) -> Path:
+        """A copy of a run's artifact in a folder."""
         return self.runs.download(run_id, path, folder)
+
+    def read_text(self, run_id: str, path: str) -> str:
+        """The text of a run's artifact."""
+        return self.runs.read_text(run_id, path)
 
     def has_artifact(self, run_id: str, path: str) -> bool:
         """Whether a run has an artifact of this path."""

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from goldpath.registry.connection import RegistryConnection
@@ -75,19 +76,27 @@ class Runs:
         with self.connection.translate(f"logging {file.name}"):
             self.connection.client.log_artifact(run_id, str(file), folder)
 
-    def download(self, run_id: str, path: str, folder: Path | None = None) -> Path:
-        """An artifact of a run as a local file.
-
-        Args:
-            run_id: The run.
-            path: The artifact's path in the run.
-            folder: Where to put a copy; where not given, MLflow's own file or a temporary one.
+    def read_text(self, run_id: str, path: str) -> str:
+        """The text of an artifact of a run.
 
         Raises:
             RegistryError: If the run has no such artifact.
         """
-        location = self._light_location(run_id)
-        if folder is not None and location:
+        with TemporaryDirectory(prefix="artifact-") as name:
+            return self.download(run_id, path, Path(name)).read_text(encoding="utf-8")
+
+    def download(self, run_id: str, path: str, folder: Path) -> Path:
+        """A copy of an artifact of a run.
+
+        Args:
+            run_id: The run.
+            path: The artifact's path in the run.
+            folder: Where to put it. MLflow would choose one itself, and leave it there.
+
+        Raises:
+            RegistryError: If the run has no such artifact.
+        """
+        if location := self._light_location(run_id):
             return fetch_file(self.connection.store, location, path, folder)
         import mlflow
 
@@ -97,7 +106,7 @@ class Runs:
                 mlflow.artifacts.download_artifacts(
                     run_id=run_id,
                     artifact_path=path,
-                    dst_path=str(folder) if folder else None,
+                    dst_path=str(folder),
                     tracking_uri=self.connection.uri,
                 )
             )

@@ -166,7 +166,7 @@ class TrainingRun:
     def _read(self, artifact: str) -> str | None:
         if not self.manager.has_artifact(self.run_id, artifact):
             return None
-        return self.manager.download_artifact(self.run_id, artifact).read_text(encoding="utf-8")
+        return self.manager.read_text(self.run_id, artifact)
 
 
 def _file_of(stage: str) -> str:

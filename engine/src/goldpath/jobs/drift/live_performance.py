@@ -207,7 +207,7 @@ def _decided_contract(manager: MLflowManager, contract: Contract, version: str) 
     """The contract with the version's threshold, band and interval."""
     try:
         run_id = manager.version(version).run_id
-        text = manager.download_artifact(run_id, CONTRACT_FILE).read_text(encoding="utf-8")
+        text = manager.read_text(run_id, CONTRACT_FILE)
     except RegistryError as error:
         step(f"version {version}: its intervals and open decisions are not judged: {error}")
         return contract

@@ -131,8 +131,7 @@ def _make_windows_known(
 ) -> None:
     """Fill the online store for a version before the service may choose it."""
     try:
-        file = manager.download_artifact(candidate.run_id, CONTRACT_FILE)
-        theirs = parse_contract(file.read_text(encoding="utf-8"))
+        theirs = parse_contract(manager.read_text(candidate.run_id, CONTRACT_FILE))
     except (RegistryError, OSError):
         return  # a model that was trained elsewhere has no features of ours
     materialize_version(settings, open_lakehouse(settings), theirs)

@@ -80,8 +80,8 @@ def describe_candidate(
     )
     former_entries = ""
     if former is not None and work.manager.has_artifact(former.run_id, CHANGELOG_FILE):
-        file = work.manager.download_artifact(former.run_id, CHANGELOG_FILE)
-        former_entries = "\n" + file.read_text(encoding="utf-8").removeprefix(CHANGELOG_TITLE)
+        text = work.manager.read_text(former.run_id, CHANGELOG_FILE)
+        former_entries = "\n" + text.removeprefix(CHANGELOG_TITLE)
     return Description(
         semantic_version=suggestion.version,
         reason=suggestion.reason,
@@ -159,14 +159,14 @@ def _suggest(
     ]
     previous = None
     if former is not None and SEMANTIC_TAG in former.tags:
-        text = work.manager.download_artifact(former.run_id, CONTRACT_FILE)
+        text = work.manager.read_text(former.run_id, CONTRACT_FILE)
         # The champion's value on this candidate's test rows, where it could be had: the values of
         # two trainings on two sets of rows cannot be compared.
         judged = work.judged
         theirs = judged.champion if "champion" in former.aliases else None
         previous = PreviousVersion(
             version=former.tags[SEMANTIC_TAG],
-            contract=parse_contract(text.read_text(encoding="utf-8")),
+            contract=parse_contract(text),
             metrics={} if theirs is None else {judged.metric: theirs},
         )
     contract = work.contract if work.contract.has_target else work.decided_contract

@@ -114,8 +114,8 @@ def require_same_segments(
 
 def _segments_of(manager: MLflowManager, version: ModelVersion) -> Mapping[int, str]:
     try:
-        file = manager.download_artifact(version.run_id, CONTRACT_FILE)
-        return parse_contract(file.read_text(encoding="utf-8")).segments or {}
+        text = manager.read_text(version.run_id, CONTRACT_FILE)
+        return parse_contract(text).segments or {}
     except (RegistryError, OSError):
         return {}  # of a model that was trained elsewhere nothing is known
 

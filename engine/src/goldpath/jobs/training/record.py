@@ -146,7 +146,7 @@ def logged_result(
 ) -> TrainingResult:
     """The result that a former call with the same key logged."""
     manager.finish_registration(version)
-    text = manager.download_artifact(version.run_id, RESULT_FILE).read_text(encoding="utf-8")
+    text = manager.read_text(version.run_id, RESULT_FILE)
     result = result_from_json(
         TrainingResult, text, f"{RESULT_FILE} of version {version.version}'s run"
     )

@@ -122,8 +122,8 @@ def _clusters_tried(
 
 def _train_again(former: TrainingWork) -> Reproduction:
     manager, run_id = former.manager, former.run.run_id
-    text = manager.download_artifact(run_id, CONTRACT_FILE).read_text(encoding="utf-8")
-    inputs = json.loads(manager.download_artifact(run_id, INPUTS_FILE).read_text(encoding="utf-8"))
+    text = manager.read_text(run_id, CONTRACT_FILE)
+    inputs = json.loads(manager.read_text(run_id, INPUTS_FILE))
     found, judged, divided = former.found, former.judged, former.divided
     # The clock stopped that search; the number of its trials stops this one.
     limits = TrainingSettings(

@@ -156,8 +156,7 @@ def _in_use(
             version = manager.version_by_alias(alias)
             if version is None:
                 continue
-            file = manager.download_artifact(version.run_id, CONTRACT_FILE)
-            theirs = parse_contract(file.read_text(encoding="utf-8"))
+            theirs = parse_contract(manager.read_text(version.run_id, CONTRACT_FILE))
             found |= {view_of(each): each for each in definitions_in(theirs)}
     except (ProjectError, OSError) as error:
         held = written_views(store)

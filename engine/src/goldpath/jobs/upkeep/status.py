@@ -167,8 +167,8 @@ def _champion(settings: Settings, contract: Contract) -> tuple[str, str]:
 def _other_features(manager: MLflowManager, contract: Contract, champion: ModelVersion) -> str:
     """How the features that the champion computes differ from the project's."""
     try:
-        file = manager.download_artifact(champion.run_id, CONTRACT_FILE)
-        changes = changed_features(parse_contract(file.read_text(encoding="utf-8")), contract)
+        text = manager.read_text(champion.run_id, CONTRACT_FILE)
+        changes = changed_features(parse_contract(text), contract)
     except (ProjectError, OSError):
         return ""
     if not changes:

@@ -34,7 +34,7 @@ class RunFiles(Protocol):
     def has(self, run_id: str, path: str) -> bool:
         """Whether a run has a file of this path."""
 
-    def download(self, run_id: str, path: str, folder: Path | None = None) -> Path:
+    def download(self, run_id: str, path: str, folder: Path) -> Path:
         """Fetch a file."""
 
     def log_text(self, run_id: str, text: str, artifact: str) -> None:
