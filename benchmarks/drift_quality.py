@@ -146,7 +146,7 @@ def write_results(results: dict[str, Figures]) -> None:
     ordered = {name: results[name] for name in names if name in results}
     alarms = {
         method: _alarms_without_drift(ordered, method)
-        for method in ("goldpath", "Benjamini-Hochberg", "Evidently")
+        for method in ("goldpath", "Benjamini-Hochberg", "Evidently", "NannyML")
     }
     ours, theirs = alarms["goldpath"], alarms["Benjamini-Hochberg"]
     document = {
