@@ -57,7 +57,8 @@ class CompiledModel:
         self.contract = contract
         self.version = version
         self.background: Sequence[Mapping[str, Any]] = ()
-        self._threads = threads
+        # Asked here and not with the first batch: the answer costs a request 0.1 s.
+        self._threads = threads or usable_cores()
         self.library = library = build_kernel(kernels) if kernels else None
         is_blend = isinstance(form.model, Blend)
         self.native = NativeScorer(form, library) if library and not is_blend else None
@@ -66,10 +67,9 @@ class CompiledModel:
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor | None:
-        threads = self._threads or usable_cores()
-        if threads < 2:
+        if self._threads < 2:
             return None
-        return ThreadPoolExecutor(threads, thread_name_prefix="score")
+        return ThreadPoolExecutor(self._threads, thread_name_prefix="score")
 
     def predict(self, rows: "pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]") -> Predictions:
         """Score typed rows; the same row gets the same bits alone and in any batch.
