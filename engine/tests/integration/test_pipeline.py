@@ -146,11 +146,13 @@ def test_profile_counts_every_training_row_and_is_signed(trained: Trained, tmp_p
     assert (reference.window, reference.season) == ("1d", "weekend")
 
 
-def test_batch_prediction_of_a_row_is_its_prediction_alone(trained: Trained) -> None:
-    predict_batch(trained.settings, trained.contract, run_id="parity")
-    scored = table(trained.settings, predictions_table(trained.contract)).to_pylist()
+def test_batch_prediction_of_a_row_is_its_prediction_alone(
+    trained: Trained, copied: Settings
+) -> None:
+    predict_batch(copied, trained.contract, run_id="parity")
+    scored = table(copied, predictions_table(trained.contract)).to_pylist()
     rows = [row for row in scored if row["run_id"] == "parity"]
-    manager = MLflowManager(trained.settings, trained.contract)
+    manager = MLflowManager(copied, trained.contract)
     champion = manager.champion_version()
     assert champion is not None
     model = manager.load(champion)
@@ -161,14 +163,14 @@ def test_batch_prediction_of_a_row_is_its_prediction_alone(trained: Trained) -> 
         assert alone.scores == pytest.approx([row["score"]], abs=1e-12)
 
 
-def test_service_answers_over_http_what_batch_wrote(trained: Trained) -> None:
-    predict_batch(trained.settings, trained.contract, run_id="parity")
-    scored = table(trained.settings, predictions_table(trained.contract)).to_pylist()
+def test_service_answers_over_http_what_batch_wrote(trained: Trained, copied: Settings) -> None:
+    predict_batch(copied, trained.contract, run_id="parity")
+    scored = table(copied, predictions_table(trained.contract)).to_pylist()
     rows = [row for row in scored if row["run_id"] == "parity"][::60]
     names = trained.contract.feature_names
     instances = [{name: row[name] for name in names} for row in rows]
 
-    with TestClient(create_app(trained.settings, trained.contract)) as client:
+    with TestClient(create_app(copied, trained.contract)) as client:
         until(lambda: client.get("/ready").status_code == 200, seconds=60)
         answer = client.post("/predict/batch", json={"instances": instances}).json()
         alone = client.post("/predict", json={"features": instances[0]}).json()
@@ -182,26 +184,30 @@ def test_service_answers_over_http_what_batch_wrote(trained: Trained) -> None:
     assert alone["probabilities"][positive] == pytest.approx(rows[0]["score"], abs=1e-12)
 
 
-def test_batch_again_with_the_same_run_id_writes_the_same_rows(trained: Trained) -> None:
-    first = predict_batch(trained.settings, trained.contract)
-    second = predict_batch(trained.settings, trained.contract)
-    scored = table(trained.settings, predictions_table(trained.contract)).to_pylist()
+def test_batch_again_with_the_same_run_id_writes_the_same_rows(
+    trained: Trained, copied: Settings
+) -> None:
+    first = predict_batch(copied, trained.contract)
+    second = predict_batch(copied, trained.contract)
+    scored = table(copied, predictions_table(trained.contract)).to_pylist()
     assert first.run_id == second.run_id
     assert sum(row["run_id"] == first.run_id for row in scored) == first.rows
 
 
-def test_batch_scores_a_file_without_labels(trained: Trained, tmp_path: Path) -> None:
+def test_batch_scores_a_file_without_labels(
+    trained: Trained, copied: Settings, tmp_path: Path
+) -> None:
     write_sample(tmp_path / "new.csv", 300, 11, {})
     pd.read_csv(tmp_path / "new.csv", dtype=str, keep_default_na=False).drop(
         columns="churned"
     ).to_csv(tmp_path / "unlabelled.csv", index=False)
-    result = predict_batch(trained.settings, trained.contract, tmp_path / "unlabelled.csv")
+    result = predict_batch(copied, trained.contract, tmp_path / "unlabelled.csv")
     assert result.rows >= 300
     assert result.refused_rows == 1
 
 
 def test_refused_rows_of_a_batch_are_named_with_their_reasons(
-    trained: Trained, tmp_path: Path
+    trained: Trained, copied: Settings, tmp_path: Path
 ) -> None:
     write_sample(tmp_path / "new.csv", 300, 11, {})
     rows = pd.read_csv(tmp_path / "new.csv", dtype=str, keep_default_na=False)[:200]
@@ -209,20 +215,20 @@ def test_refused_rows_of_a_batch_are_named_with_their_reasons(
     rows.loc[20:24, "age"] = "old"
     rows.to_csv(tmp_path / "odd.csv", index=False)
 
-    result = predict_batch(trained.settings, trained.contract, tmp_path / "odd.csv", "odd")
+    result = predict_batch(copied, trained.contract, tmp_path / "odd.csv", "odd")
 
     assert result.refused_rows == 30
     assert list(result.refused_reasons.values()) == [30, 5]
     first, second = result.refused_reasons
     assert first == "contract: is not one of its categories"
     assert second.startswith("age: is not a")
-    written = pd.read_csv(trained.settings.root / result.refused_file)
+    written = pd.read_csv(copied.root / result.refused_file)
     assert written["row"].tolist() == list(range(11, 41))
     assert written["refused"][0] == "contract: 'forever' is not one of its categories"
 
     rows.assign(contract="forever").to_csv(tmp_path / "all.csv", index=False)
     with pytest.raises(CheckFailedError, match=r"refuses all 200 rows .*contract: is not"):
-        predict_batch(trained.settings, trained.contract, tmp_path / "all.csv")
+        predict_batch(copied, trained.contract, tmp_path / "all.csv")
 
 
 def test_batch_before_a_champion_says_what_to_run(project: Settings) -> None:
