@@ -13,7 +13,8 @@ from goldpath.serving.access.clients import Access
 from goldpath.serving.access.records import StoreError
 from goldpath.serving.access.roles import OWNER, Client
 from goldpath.settings import Settings, load_settings
-from tests.callers import KEY, OWNERS, SHOP, TOKEN, Clock, MakeAccess, accesses, ask, looks_up
+
+from ..callers import KEY, OWNERS, SHOP, TOKEN, Clock, MakeAccess, accesses, ask, looks_up
 
 
 @pytest.fixture

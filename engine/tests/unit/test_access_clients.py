@@ -13,7 +13,8 @@ from goldpath.serving.access.roles import EVERYBODY, OWNER, ROLES, Client
 from goldpath.serving.access.store import AccessStore, open_or_make
 from goldpath.serving.access.tokens import Claims, TokenError
 from goldpath.settings import Settings, load_settings
-from tests.callers import (
+
+from ..callers import (
     KEY,
     OWNERS,
     SECONDS,

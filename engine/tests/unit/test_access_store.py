@@ -25,7 +25,8 @@ from goldpath.serving.access.records import (
 from goldpath.serving.access.store import AccessStore, open_or_make
 from goldpath.serving.access.tables import FIRST, AccessAction, faults
 from goldpath.settings import Settings
-from tests.quick_hashes import with_quick_hashes
+
+from ..quick_hashes import with_quick_hashes
 
 PASSWORD = "four words make one"
 DAY = 86_400

@@ -14,7 +14,8 @@ from goldpath.trust import audit_log
 from goldpath.trust.audit import check_log
 from goldpath.trust.audit_log import INTERRUPTED, RECOVERED, read_head, read_log, writing
 from goldpath.trust.audit_record import FIRST, AuditError, AuditRecord, Head, parse_line
-from tests.audit_logs import add, head, never, pending, records_of
+
+from ..audit_logs import add, head, never, pending, records_of
 
 
 @pytest.fixture

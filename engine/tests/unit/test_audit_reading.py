@@ -27,7 +27,8 @@ from goldpath.trust.audit import (
 from goldpath.trust.audit_log import read_head, writing
 from goldpath.trust.audit_record import Head, parse_line
 from goldpath.trust.lineage import Lineage, lineage_table
-from tests.audit_logs import add, head, never, records_of
+
+from ..audit_logs import add, head, never, records_of
 
 
 @pytest.fixture

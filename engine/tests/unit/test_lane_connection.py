@@ -9,7 +9,8 @@ import pytest
 
 from goldpath.serving.lane import bounded_protocol, protocol
 from goldpath.serving.lane.request_structs import DecodedRow
-from tests.lane_connections import Connection, request, run, turns
+
+from ..lane_connections import Connection, request, run, turns
 
 
 def test_a_whole_request_is_answered_with_one_write() -> None:

@@ -14,7 +14,8 @@ from goldpath.serving.access.passwords import (
     hash_password,
     is_right,
 )
-from tests.quick_hashes import with_quick_hashes
+
+from ..quick_hashes import with_quick_hashes
 
 PASSWORD = "four words make one"
 

@@ -7,6 +7,7 @@ windows beyond chance, and for the largest of all tests how large it gets when n
 """
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 
@@ -69,6 +70,11 @@ class Calibration:
         return self.location - self.scale * float(np.log(-np.log1p(-alpha)))
 
 
+def has_enough(windows: ReferenceWindows | None) -> TypeGuard[ReferenceWindows]:
+    """Whether the reference's windows can say what is usual."""
+    return windows is not None and len(windows) >= FEWEST_WINDOWS
+
+
 def calibrate(
     windows: ReferenceWindows | None, tests: tuple[ShiftName, ...], floors: Floats
 ) -> Calibration | None:
@@ -79,7 +85,7 @@ def calibrate(
         tests: What is compared.
         floors: The smallest effect that counts, one for each test.
     """
-    if windows is None or len(windows) < FEWEST_WINDOWS:
+    if not has_enough(windows):
         return None
     distances, inflation = windows.distances, windows.inflation[:, None]
     chance = distances.moments[0] / inflation
@@ -103,7 +109,7 @@ def record_floors(
         tests: What is compared.
         floors: The smallest effect that counts, one for each test.
     """
-    if windows is None or len(windows) < FEWEST_WINDOWS:
+    if not has_enough(windows):
         return floors
     is_unseen = np.array([test.test == "unseen" for test in tests])
     records = np.max(np.nan_to_num(windows.distances.effect), axis=0)

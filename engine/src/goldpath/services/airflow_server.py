@@ -54,7 +54,8 @@ OVERRULED = frozenset(
     }
 )
 COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
-WATCHED = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
+DATABASE, *WORKING = COMPONENTS
+"""What the others' health is read from, and the components that are processes of their own."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,9 @@ def start_airflow(settings: Settings) -> ServerStatus:
         missing=readiness.missing,
         message=_sign_in(password),
         supervised=True,
-        heartbeats=Heartbeats(health, WATCHED, read_from="metadatabase"),
+        heartbeats=Heartbeats(
+            health, {name.replace("_", "-"): name for name in WORKING}, read_from=DATABASE
+        ),
         further_ports=receiver.ports,
     )
     status = start_server(spec, settings.run_directory)
