@@ -368,23 +368,33 @@ def test_days_that_are_too_small_name_the_window_that_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("detectable", "said"),
-    [(0.48, "4.0 times as large a shift is needed now"), (0.13, "about as much or more")],
+    ("detectable", "rows", "said"),
+    [
+        (0.48, 500, "4.0 times as large a shift is needed now"),
+        (0.13, 500, "about as much or more"),
+        (0.48, 60, "60 rows now and 400 then, so the two say nothing of the models"),
+        (0.06, 4000, "4,000 rows now and 400 then, so the two say nothing of the models"),
+    ],
 )
 def test_what_could_be_seen_with_the_champion_before_stands_beside(
-    tmp_path: Path, detectable: float, said: str
+    tmp_path: Path, detectable: float, rows: int, said: str
 ) -> None:
     old, new = (ModelVersion("churn", version, "run", (), {}) for version in ("3", "4"))
     state = {
-        "model_name": "churn", "model_version": "3", "detectable": 0.12, "calibration": "windows"
-    }  # fmt: skip
+        "model_name": "churn",
+        "model_version": "3",
+        "detectable": 0.12,
+        "calibration": "windows",
+        "rows": 400,
+    }
     write_report(history_file(tmp_path, "service"), state)
 
     former = read_former(tmp_path, "service", new)
 
     assert former is not None
-    assert f"{detectable:.2f} with version 4, 0.12 with version 3" in former.beside(detectable, "4")
-    assert said in former.beside(detectable, "4")
+    told = former.beside(detectable, "4", rows)
+    assert f"{detectable:.2f} with version 4, 0.12 with version 3" in told
+    assert said in told
     assert read_former(tmp_path, "service", old) is None
     kept = {"model_name": "churn", "model_version": "4", "former": vars(former)}
     write_report(history_file(tmp_path, "service"), kept)

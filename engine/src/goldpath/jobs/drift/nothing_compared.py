@@ -255,7 +255,9 @@ def _former(state: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What could be seen with the champion before: its state is replaced."""
     if not isinstance(state.get("detectable"), float):
         return None
-    return {name: state.get(name) for name in ("model_version", "detectable", "calibration")}
+    return {
+        name: state.get(name) for name in ("model_version", "detectable", "calibration", "rows")
+    }
 
 
 def _aware(time: np.datetime64) -> datetime:

@@ -25,6 +25,8 @@ from goldpath.settings import Settings
 TOLD_SHIFTS = 3
 LESS_SENSITIVE = 1.2
 """From here on a larger smallest shift is said to be larger."""
+ALIKE_ROWS = 1.5
+"""Windows whose rows differ by more are not compared: more rows show a smaller shift."""
 
 
 @dataclass(frozen=True)
@@ -92,20 +94,23 @@ class FormerSensitivity:
         model_version: That version.
         detectable: The shift of a typical column.
         calibration: Whether its reference's windows said what is usual, or rows were independent.
+        rows: The rows that it was seen in; None where a former engine did not keep them.
     """
 
     model_version: str
     detectable: float
     calibration: str
+    rows: int | None = None
 
-    def beside(self, detectable: float, version: str) -> str:
+    def beside(self, detectable: float, version: str, rows: int) -> str:
         """What can be seen now beside it, as a sentence."""
         change = detectable / self.detectable
-        told = (
-            f"{change:.1f} times as large a shift is needed now"
-            if change >= LESS_SENSITIVE
-            else "about as much or more can be seen now"
-        )
+        if self.rows and not 1 / ALIKE_ROWS <= rows / self.rows <= ALIKE_ROWS:
+            told = f"{rows:,} rows now and {self.rows:,} then, so the two say nothing of the models"
+        elif change >= LESS_SENSITIVE:
+            told = f"{change:.1f} times as large a shift is needed now"
+        else:
+            told = "about as much or more can be seen now"
         return (
             f"smallest shift of a typical column that would be seen: {detectable:.2f} with version "
             f"{version}, {self.detectable:.2f} with version {self.model_version} before "
@@ -122,8 +127,12 @@ def read_former(reports: Path, kind: str, champion: ModelVersion) -> FormerSensi
     found = state if is_former else state.get("former")
     if not isinstance(found, Mapping) or not isinstance(found.get("detectable"), float):
         return None
+    rows = found.get("rows")
     return FormerSensitivity(
-        str(found["model_version"]), found["detectable"], str(found.get("calibration"))
+        str(found["model_version"]),
+        found["detectable"],
+        str(found.get("calibration")),
+        rows if isinstance(rows, int) else None,
     )
 
 
@@ -181,7 +190,10 @@ class CheckedRows:
             notes = (*notes, f"not compared: {', '.join(self.left_out)}")
         window = self.decision.window
         if self.former is not None and window.detectable == window.detectable:
-            notes = (*notes, self.former.beside(window.detectable, self.champion.version))
+            notes = (
+                *notes,
+                self.former.beside(window.detectable, self.champion.version, window.rows),
+            )
         return notes
 
     @property
