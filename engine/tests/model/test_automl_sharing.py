@@ -1,11 +1,13 @@
 """Several processes and hosts share one search."""
 
+import json
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,30 @@ from goldpath.automl.result import HistoryPoint
 from goldpath.automl.sharing import find_model_parallel
 from goldpath.automl.storage import open_storage
 from goldpath.errors import ProjectError
+from goldpath.services.process_table import process_table
 
 from ..ports import free_port
 
 FAMILIES = ("lightgbm", "linear")
+SEARCH_OF_TWO = """
+import json, multiprocessing
+import numpy as np, pandas as pd
+from goldpath.automl.budget import Budget
+from goldpath.automl.sharing import find_model_parallel
+
+if __name__ == "__main__":
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(random.normal(size=(300, 4)), columns=list("abcd"))
+    target = np.where(frame["a"] > 0, "yes", "no")
+
+    def tell(_):
+        print(json.dumps([each.pid for each in multiprocessing.active_children()]), flush=True)
+
+    find_model_parallel(
+        frame, target, "classification", Budget(seconds=60), processes=2,
+        families={families!r}, on_progress=tell,
+    )
+"""
 
 
 def rows() -> tuple[pd.DataFrame, np.ndarray]:
@@ -97,6 +119,30 @@ def test_a_killed_process_does_not_end_the_search(capfd: pytest.CaptureFixture[s
 
     assert np.mean(result.model.predict(frame) == target) > 0.9
     assert "process 1 failed" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_killed_search_leaves_no_worker(tmp_path: Path) -> None:
+    script = tmp_path / "search.py"
+    script.write_text(SEARCH_OF_TWO.format(families=FAMILIES), encoding="utf-8")
+    search = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    assert search.stdout is not None
+    workers = json.loads(search.stdout.readline())
+    assert workers
+    assert set(workers) <= set(process_table())
+
+    search.kill()
+    search.wait()
+
+    assert eventually(lambda: not set(workers) & set(process_table()))
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    for _ in range(100):
+        if holds():
+            return True
+        time.sleep(0.1)
+    return False
 
 
 @pytest.mark.slow

@@ -239,6 +239,8 @@ def test_a_command_that_lives_without_a_heartbeat_is_started_again(run_directory
     assert PidFile.read(run_directory / "mlflow.json") == again
     log = (run_directory / "mlflow-supervisor.log").read_text()
     assert "worker lives, and has had no heartbeat for too long" in log
+    assert "worker was silent; starting it again" in log
+    assert "exit code" not in log  # it was ended from here, and did not end by itself
 
 
 def test_a_command_that_starts_slowly_is_not_ended_for_ever(run_directory: Path) -> None:

@@ -7,7 +7,9 @@ trials are shared, and what another host found to be better is tried anew at the
 """
 
 import multiprocessing
+import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -99,7 +101,9 @@ def find_model_parallel(
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         shared = str(storage or Path(folder) / "journal.log")
         # Spawned, not forked: OpenMP's threads do not survive a fork.
-        pool = ProcessPoolExecutor(processes - 1, multiprocessing.get_context("spawn"))
+        pool = ProcessPoolExecutor(
+            processes - 1, multiprocessing.get_context("spawn"), _end_with_the_search
+        )
         try:
             jobs = [
                 pool.submit(
@@ -114,6 +118,18 @@ def find_model_parallel(
             # Who is late ends by itself, at its next look at the clock.
             pool.shutdown(wait=False, cancel_futures=True)
         return run.finish()
+
+
+def _end_with_the_search() -> None:
+    """Let no worker outlive a search that was killed: it would wait for a next job for ever."""
+    search = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if search is not None:
+            search.join()
+            os._exit(1)  # the main thread may be deep in a fit; nobody reads what it finds
+
+    threading.Thread(target=watch, name="end with the search", daemon=True).start()
 
 
 def _found_by(jobs: "list[Future[list[Candidate]]]", run: "Run") -> "list[Candidate]":

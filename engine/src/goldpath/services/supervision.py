@@ -85,6 +85,7 @@ class _Command:
     restarts: int = 0
     last_healthy: float = 0.0
     patience: float = 1.0
+    was_silent: bool = False
 
     def start(self) -> None:
         """Start it in a session of its own; what a former process wrote stays in its log."""
@@ -97,6 +98,7 @@ class _Command:
                 start_new_session=True,
             )
         self.started = self.last_healthy = time.monotonic()
+        self.was_silent = False
         self.leader = Leader(self.name, self.process.pid, start_time(self.process.pid) or "")
 
     def ended(self) -> int | None:
@@ -143,8 +145,9 @@ class _Supervisor:
 
     def _look_after(self, command: _Command) -> None:
         if (code := command.ended()) is not None:
+            how = "was silent" if command.was_silent else f"ended with exit code {code}"
             say(
-                f"{command.name} ended with exit code {code}; starting it again in "
+                f"{command.name} {how}; starting it again in "
                 f"{command.delay:.0f} s, the {command.restarts}. time; its log: {command.log.name}"
             )
             self._record()
@@ -174,6 +177,7 @@ class _Supervisor:
                 and command.leader is not None
             ):
                 say(f"{command.name} lives, and has had no heartbeat for too long: ending it")
+                command.was_silent = True
                 command.patience = min(2 * command.patience, MOST_PATIENCE)
                 Family([command.leader]).stop(LEFTOVERS_SECONDS)
 
