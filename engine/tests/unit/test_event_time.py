@@ -1,8 +1,10 @@
 """Dates are read as `strptime` reads them, and a bad one is null, not an error."""
 
 from datetime import datetime
+from itertools import product
 
 import ibis
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,6 +50,48 @@ def test_offsets_are_converted_to_utc() -> None:
     texts = ["2024-05-06 07:08:09+02:00", "2024-05-06T07:08:09Z", "2024-05-06 07:08:09"]
     hours = [moment.hour for moment in read_all(texts, None) if moment]
     assert hours == [5, 7, 7]
+
+
+@pytest.mark.parametrize("text", ["2024-03-10 02:30:00", "2024-03-10T02:30:00"])
+def test_a_time_without_an_offset_stands_as_it_is_in_every_zone(text: str) -> None:
+    rows = ibis.memtable({"at": [text]}, schema={"at": "string"})
+    moment = parse_event_time(rows, EventTime(column="at"))
+    engine = connect_duckdb()
+    engine.raw_sql("SET TimeZone = 'America/New_York'")  # where there was no such time
+    (found,) = engine.to_pyarrow(rows.select(at=moment))["at"].to_pylist()
+    engine.disconnect()
+    assert found == datetime(2024, 3, 10, 2, 30)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "XXXX-02-28 01:02:03",
+        "XXXX-02-28",
+        "2024-XX-XX 01:02:03",
+        "2024-XX-XX",
+        "2024-02-2XXXX:02:03",
+        "2024-02-28 XX:XX:03",
+        "2024-02-28 24:XX:XX",
+        "2024-02-28 01:02:0XX",
+        "X2024-02-28 01:02X",
+    ],
+)
+def test_text_like_a_plain_time_is_read_as_any_other(text: str) -> None:
+    characters = [*"0129-+ /T:.Z", "\t", "é"]
+    chosen = product(characters, repeat=text.count("X"))
+    filled = [text.replace("X", "{}").format(*each) for each in chosen]
+    # With a blank before it a text is stripped, and then read through a zoned type.
+    pairs = pa.table({"at": filled, "padded": [f" {each}" for each in filled]})
+    engine = connect_duckdb()
+    rows = engine.create_table("texts", pairs, temp=True)
+    plain, zoned = (parse_event_time(rows, EventTime(column=name)) for name in rows.columns)
+    read = rows.select("at", plain=plain.cast("string"), zoned=zoned.cast("string"))
+    others = engine.to_pyarrow(read.filter(~read.plain.identical_to(read.zoned)))
+    (times,) = engine.to_pyarrow(read.aggregate(times=read.plain.count()))["times"].to_pylist()
+    engine.disconnect()
+    assert others.to_pylist() == []
+    assert times > 0
 
 
 def test_iso_8601_needs_no_format() -> None:

@@ -8,6 +8,8 @@ text, and `TRY_CAST` makes a timestamp of it, or null.
 import re
 from collections.abc import Iterable
 from datetime import date, timedelta
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING
 
 from goldpath.contract import ContractError
@@ -32,6 +34,9 @@ PARTS = {
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 # A year of four digits first: DuckDB's own cast takes 31/01/24 for a day of the year 31.
 ISO_START = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}"
+# Text of one of these forms has no offset. DuckDB's plain cast reads a million of them in 0.07 CPU
+# seconds, in 0.11 with the question of which form it has; through a zoned type it takes 0.47.
+PLAIN_ISO = ("____-__-_____:__:__", "____-__-__")
 # Whole formats: seconds and milliseconds since 1970.
 EPOCHS = {"%s": ("s", 1), "%s%f": ("ms", 1_000)}
 # Read from whole numbers, which a column that once had a gap writes as 2024.0 and 202401.0.
@@ -56,8 +61,14 @@ def parse_event_time(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
     Raises:
         ContractError: If the format holds a directive that is not supported.
     """
+    import ibis
+
     text = _joined_text(raw, event_time)
     moment = _moment(text, event_time.format)
+    if event_time.format is None:
+        # With blanks around it text is not plain, so most rows need not be stripped.
+        bare = text if event_time.more_columns else raw[event_time.column]
+        moment = ibis.coalesce(_plain_moment(bare), moment)
     for format_ in event_time.more_formats:
         moment = moment.fill_null(_moment(text, format_))
     if event_time.hour_column is None:
@@ -82,6 +93,12 @@ def _joined_text(raw: "ibis.Table", event_time: EventTime) -> "ibis.Value":
     for part in parts[1:]:
         joined = joined + " " + part
     return joined
+
+
+def _plain_moment(text: "ibis.Value") -> "ibis.Value":
+    """The moment of ISO 8601 text without an offset; null for other text, also if it is a time."""
+    is_plain = (text >= "0") & reduce(or_, [text.like(form) for form in PLAIN_ISO])
+    return is_plain.ifelse(text, None).try_cast("timestamp")
 
 
 def _moment(text: "ibis.Value", format_: str | None) -> "ibis.Value":
