@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from goldpath.adoption.column_inference import Inference, infer_feature, sanity_range
 from goldpath.adoption.column_profile import ColumnProfile, profile_column
-from goldpath.contract import Feature
+from goldpath.contract import RESERVED, Feature
 from goldpath.domain import NULL_WORDS
 
 
@@ -208,3 +208,10 @@ def test_a_set_with_a_text_that_sql_cannot_write_is_left_open() -> None:
     assert inference.feature is not None
     assert inference.feature.categories is None
     assert "NUL" in inference.reason
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_column_named_as_one_of_the_lake_is_left_out(name: str) -> None:
+    inferred = infer(["1.5", "2.25", "3.5", "3.5"], name)
+    assert inferred.feature is None
+    assert "rename the column" in inferred.reason
