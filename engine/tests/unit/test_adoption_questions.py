@@ -218,6 +218,19 @@ def test_seconds_since_1970_are_a_time_where_the_name_says_so(adopt: Adopt) -> N
     assert asked.event_time is not None
 
 
+@pytest.mark.parametrize(("name", "asked"), [("Sale Date", True), ("weight", False)])
+def test_days_as_spreadsheets_count_them_are_asked_about(
+    adopt: Adopt, name: str, asked: bool
+) -> None:
+    days = (45_322 + np.arange(ROWS) / 3).round(5)
+    adoption, contract = adopt(table(**{name: days}))
+    said = [note for note in adoption.notes if "as spreadsheets count days (2024-01-31)" in note]
+    assert contract.event_time is None
+    assert len(said) == asked
+    assert all("write them as dates and say TIME=Sale Date" in note for note in said)
+    assert not any("spreadsheets" in n for n in adopt(table(**{name: days}), time="none")[0].notes)
+
+
 def test_two_formats_in_one_column_are_both_read(adopt: Adopt, tmp_path: Path) -> None:
     mixed = [
         stamp.strftime("%Y-%m-%d" if place % 3 else "%d/%m/%Y")

@@ -28,6 +28,10 @@ EPOCH_NAME = re.compile(
 )
 # Seconds since 1970 of the years 2000 to 2035; milliseconds are a thousand times as many.
 EPOCH_SECONDS = (946_684_800, 2_051_222_400)
+DAYS_NAME = re.compile(r"date|datum|time|zeit|stamp|fecha", re.IGNORECASE)
+# Spreadsheets count days from here; the bounds are the first days of 1980 and 2061.
+FIRST_DAY = pd.Timestamp("1899-12-30")
+SPREADSHEET_DAYS = (29_221, 58_807)
 CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p")
 YEAR_FIRST = [
     f"{date}{clock}"
@@ -129,6 +133,22 @@ def find_number_format(name: str, levels: Sequence[str]) -> tuple[str, bool] | N
         if sum(low <= count <= high for count in counts) >= enough * len(levels):
             return format_, EPOCH_NAME.search(name) is not None
     return None
+
+
+def spreadsheet_day(name: str, levels: Sequence[str]) -> str | None:
+    """The first value as a date, where a column called so holds days as spreadsheets count them.
+
+    Example:
+        >>> spreadsheet_day("date", ["45322.5", "45323", "45324.25"])
+        '2024-01-31'
+    """
+    if DAYS_NAME.search(name) is None or len(levels) < FEWEST_COMPACT:
+        return None
+    days = pd.to_numeric(pd.Series(list(levels)), errors="coerce")
+    likely = days.between(*SPREADSHEET_DAYS)
+    if likely.mean() < enough_dates(len(levels)):
+        return None
+    return str((FIRST_DAY + pd.Timedelta(int(days[likely].iloc[0]), unit="D")).date())
 
 
 def find_two_formats(levels: Sequence[str]) -> tuple[str, str] | None:

@@ -29,6 +29,7 @@ from goldpath.adoption.date_formats import (
     find_two_formats,
     has_clock,
     read_dates,
+    spreadsheet_day,
 )
 from goldpath.adoption.time_parts import (
     ask_about_hours,
@@ -174,6 +175,11 @@ def _unsure(profiles: Profiles) -> TimeRole:
             return _question(
                 f"{name}: numbers such as {profile.levels[0]} could be times by their values; say "
                 f"TIME={name} if it is when the row became true, or TIME=none"
+            )
+        if day := spreadsheet_day(name, profile.levels):
+            return _question(
+                f"{name}: numbers such as {profile.levels[0]} could be dates as spreadsheets count "
+                f"days ({day}); write them as dates and say TIME={name}, or say TIME=none"
             )
         if _tells_time(profile):
             return _question(
