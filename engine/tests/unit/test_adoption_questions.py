@@ -173,6 +173,15 @@ def test_a_repeated_identifier_is_asked_about(
         assert "question: patient_id" not in notes(answered)
 
 
+def test_an_id_named_as_a_column_of_the_predictions_is_refused_and_never_found(
+    adopt: Adopt,
+) -> None:
+    runs = table(run_id=[f"r{number}" for number in range(ROWS)])
+    assert adopt(runs)[1].entity is None
+    with pytest.raises(AdoptionError, match="ID=run_id: this project uses the name itself"):
+        adopt(runs, id="run_id")
+
+
 def test_an_index_without_a_name_is_no_feature_in_whatever_order(adopt: Adopt) -> None:
     index = np.random.default_rng(1).permutation(ROWS)
     text = pd.DataFrame(table(), index=index).to_csv()

@@ -46,6 +46,7 @@ from goldpath.adoption.target_role import (
 )
 from goldpath.adoption.time_parts import RANGES, calendar_feature
 from goldpath.adoption.time_role import TimeRole, decide_time
+from goldpath.contract import RESERVED as NO_FEATURES
 from goldpath.contract import ROW_ID, Contract, Feature, Target
 from goldpath.forecast import CLUSTERING
 from goldpath.raw_source import Source
@@ -247,7 +248,7 @@ def _decide_subject(
     time = decide_time(profiles, request.time, taken, named)
     if time.event_time is not None:
         taken.update(time.event_time.columns)
-    own = {name for name in profiles if is_reserved(name)} - {ROW_ID}
+    own = {name for name in profiles if is_reserved(name) or name in NO_FEATURES} - {ROW_ID}
     entity = decide_entity(profiles, request.entity, (taken - {named}) | own, time)
     if entity.column in own:
         refuse_name("ID", entity.column)
