@@ -5,14 +5,20 @@ The engine never imports a project by name: each process is told once which proj
 a child process starts as `python -m NAME`, so it is told the same way.
 """
 
-import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from goldpath.errors import ProjectError
+from goldpath.handed_over import (
+    handed_hooks,
+    handed_list,
+    handed_over,
+    require_functions,
+    require_parts,
+)
 from goldpath.notebook_access import NotebookAccess
 
 if TYPE_CHECKING:
@@ -155,9 +161,6 @@ class Model:
     hooks: "Hooks | None" = None
 
 
-Part = TypeVar("Part")
-
-
 def _no_features() -> "Sequence[RowFeature | WindowFeature]":
     return ()
 
@@ -168,23 +171,6 @@ def _no_answer_fields() -> "Sequence[Callable[..., Any]]":
 
 def _no_hooks() -> "Hooks | None":
     return None
-
-
-def handed_over(what: str, make: Callable[[], Part]) -> Part:
-    """Call one of the project's functions; what is wrong in its code is named by file and line."""
-    try:
-        return make()
-    except ProjectError:
-        raise
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        place = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
-        if isinstance(error, SyntaxError):
-            place = f"{error.filename}:{error.lineno}: "
-        raise ProjectDefinitionError(
-            f"{place}{what} of project.py cannot be made: {type(error).__name__}: {error}",
-            "correct that line, then run: check",
-        ) from error
 
 
 NO_RECIPES = Data()
@@ -260,6 +246,9 @@ class Project(NotebookAccess):
     sections: "Mapping[str, type[Section]]" = field(default_factory=dict)
     model: str = ""
 
+    def __post_init__(self) -> None:
+        require_functions(self)
+
     def __getstate__(self) -> dict[str, Any]:
         """What another process gets: the functions by name, and nothing that they have made."""
         return {part.name: getattr(self, part.name) for part in fields(self)}
@@ -296,14 +285,14 @@ class Project(NotebookAccess):
     @cached_property
     def recipes(self) -> Data:
         """The data recipes."""
-        return handed_over("data", self.data)
+        return handed_over("data", self.data, Data)
 
     @cached_property
     def own_features(self) -> "tuple[RowFeature | WindowFeature, ...]":
         """The row features and the window features."""
         if self.model and (own := self.definitions.features) is not None:
             return tuple(own)
-        return tuple(handed_over("the features", self.features))
+        return handed_list("the features", self.features)
 
     @property
     def row_features(self) -> "tuple[RowFeature, ...]":
@@ -336,7 +325,7 @@ class Project(NotebookAccess):
         if not self.models:
             return ENGINES_OWN
         (make,) = self.models.values()
-        definitions = handed_over("the model", make)
+        definitions = _made(make)
         of_further = (definitions.features, definitions.answer_fields or None, definitions.hooks)
         if not self.model and of_further != (None, None, None):
             raise ProjectDefinitionError(
@@ -355,7 +344,7 @@ class Project(NotebookAccess):
     @cached_property
     def families_of_all(self) -> Model:
         """The families of every model, for what is asked of any version in the registry."""
-        made = [handed_over("the model", make) for make in self.models.values()]
+        made = [_made(make) for make in self.models.values()]
         return Model(families=[family for each in made for family in each.families])
 
     @cached_property
@@ -363,17 +352,26 @@ class Project(NotebookAccess):
         """The functions of the answer fields."""
         if self.model:
             return tuple(self.definitions.answer_fields)
-        return tuple(handed_over("the answer fields", self.answer_fields))
+        return handed_list("the answer fields", self.answer_fields)
 
     @cached_property
     def own_hooks(self) -> "Hooks | None":
         """What is done around each answer."""
-        return self.definitions.hooks if self.model else handed_over("the hooks", self.hooks)
+        if self.model:
+            return self.definitions.hooks
+        return handed_hooks(self.hooks)
 
     @cached_property
     def extensions(self) -> Service:
         """What is added to the service."""
-        return handed_over("the service", self.service)
+        return handed_over("the service", self.service, Service)
+
+
+def _made(make: Callable[[], Model]) -> Model:
+    """A model's definitions, each part of its kind."""
+    made = handed_over("the model", make, Model)
+    require_parts(made, make)
+    return made
 
 
 _running = Project()

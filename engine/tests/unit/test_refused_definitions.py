@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from prometheus_client import REGISTRY, Counter
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -16,8 +16,10 @@ from sklearn.pipeline import make_pipeline
 from goldpath import batch, training
 from goldpath.contract import load_contract
 from goldpath.errors import ProjectError
+from goldpath.handed_over import handed_over
 from goldpath.jobs.own_definitions import check_definitions
 from goldpath.judging.gates import gate
+from goldpath.judging.validators import BaseValidator
 from goldpath.learning.family import family
 from goldpath.learning.metric import metric
 from goldpath.project import Model, Project, Service
@@ -28,6 +30,7 @@ from goldpath.settings import Settings, SettingsError, load_settings
 HERE = rf"{re.escape(Path(__file__).name)}:\d+"
 LEARNED = LogisticRegression().fit([[0.0], [1.0]], ["no", "yes"])
 router = APIRouter()
+slashless = APIRouter()
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +43,11 @@ def counted() -> Iterator[None]:
 
 @router.post("/predict")
 def mine() -> dict[str, bool]:
+    return {}
+
+
+@slashless.post("call")
+def slashless_route() -> dict[str, bool]:
     return {}
 
 
@@ -78,6 +86,14 @@ def of_two_judges() -> Project:
     return model(gates=[gate(one_too_many)])  # type: ignore[arg-type]
 
 
+def of_an_answer(value: Any, kind: type = str) -> Project:
+    def odd(row: Any, prediction: Any) -> Any:
+        return value
+
+    odd.__annotations__["return"] = kind
+    return Project(answer_fields=lambda: [odd])
+
+
 def of_a_hook() -> Project:
     return Project(hooks=lambda: Hooks(before=[one_too_many]))  # type: ignore[list-item]
 
@@ -95,6 +111,38 @@ def of_a_figure(name: str = "loss", read: str = "monthly_charges", **options: An
         return Hooks(metrics=[service_metric(**options)(odd)])
 
     return Project(hooks=hooks)
+
+
+def of_nothing() -> None:
+    pass
+
+
+def of_two(trial: Any, columns: Any) -> Any:
+    return LogisticRegression()
+
+
+async def of_later(evidence: Any) -> Any:
+    return evidence
+
+
+def of_many(truth: Any) -> Any:
+    yield truth
+
+
+class Judge(BaseValidator):
+    pass
+
+
+def of_a_limit(**options: Any) -> Project:
+    @gate(**options)
+    def odd(evidence: Any) -> float:
+        return 0.3
+
+    return model(gates=[odd])
+
+
+async def of_a_coroutine() -> Any:
+    return []
 
 
 BATCH = (batch.load_rows, one_too_many, batch.score_rows, batch.store_predictions)
@@ -130,6 +178,86 @@ CASES: dict[str, tuple[Callable[[], Project], str, str]] = {
         f"{ONE_TOO_MANY} among the gates is a function",
         "@gate",
     ),
+    "a family that is not decorated": (
+        lambda: model(families=[one_too_many]),
+        f"{ONE_TOO_MANY} among the families is a function",
+        "@family(defaults",
+    ),
+    "a family by its name": (
+        lambda: model(families=["boosting"]),
+        "'boosting' among the families is a str",
+        "config/training.yaml",
+    ),
+    "a metric that is not decorated": (
+        lambda: model(metric=one_too_many),
+        f"{ONE_TOO_MANY} among the metrics is a function",
+        "@metric",
+    ),
+    "a metric that is a class": (
+        lambda: model(metrics=[metric(Judge)]),
+        f"{HERE}: Judge: a metric cannot be a class",
+        "with def",
+    ),
+    "a metric that yields": (
+        lambda: model(metrics=[metric(of_many)]),
+        f"{HERE}: of_many: a metric cannot be a generator",
+        "return, not yield",
+    ),
+    "a family that is a lambda": (
+        lambda: model(families=[family()(lambda trial, columns: LogisticRegression())]),
+        f"{HERE}: <lambda>: a family cannot be a lambda",
+        "def NAME",
+    ),
+    "an async gate": (
+        lambda: model(gates=[gate(of_later)]),
+        f"{HERE}: of_later: a gate cannot be an async function",
+        "not async def",
+    ),
+    "a gate whose limit is a text": (
+        partial(of_a_limit, at_least="0.5"),
+        rf"{HERE}: odd: @gate\(at_least='0.5'\) is no finite number",
+        "at_least=0.5",
+    ),
+    "a gate that nothing passes": (
+        partial(of_a_limit, at_least=0.5, at_most=0.1),
+        f"{HERE}: odd: @gate has at_least=0.5 above at_most=0.1",
+        "exchange them",
+    ),
+    "a gate whose severity is a text": (
+        partial(of_a_limit, severity="LOW"),
+        rf"{HERE}: odd: @gate\(severity='LOW'\)",
+        "ValidationSeverity.LOW",
+    ),
+    "a validator that is a class": (
+        lambda: model(validators={"regions": Judge}),
+        "validator 'regions' is the class Judge",
+        "write Judge()",
+    ),
+    "one family and no list": (
+        lambda: model(families=family()(of_two)),
+        r"Model\(families=…\) of project.py is a Family, not a list",
+        "families=[…]",
+    ),
+    "features that are not returned": (
+        lambda: Project(features=of_nothing),  # type: ignore[arg-type]
+        f"{HERE}: of_nothing: the features of project.py is None, not a list",
+        "return a list",
+    ),
+    "features that are awaited": (
+        lambda: Project(features=of_a_coroutine),  # type: ignore[arg-type]
+        f"{HERE}: of_a_coroutine: the features of project.py is a coroutine, not a list",
+        "not async def",
+    ),
+    "a model that is not returned": (
+        lambda: Project(models={"churn": of_nothing}),  # type: ignore[dict-item]
+        f"{HERE}: of_nothing: the model of project.py is None, not a Model",
+        "return Model(…)",
+    ),
+    "hooks that are a list": (
+        lambda: Project(hooks=list),  # type: ignore[arg-type]
+        "the hooks of project.py is a list, not Hooks",
+        "return Hooks(…)",
+    ),
     "training in another order": (
         lambda: model(training=ORDER),
         r"Model\(training=…\) has the engine's steps in the order search_and_fit",
@@ -150,14 +278,50 @@ CASES: dict[str, tuple[Callable[[], Project], str, str]] = {
         f"{HERE}: mine answers POST /predict",
         "another path",
     ),
+    "a router and no list": (
+        lambda: Project(service=lambda: Service(routers=router)),  # type: ignore[arg-type]
+        r"Service\(routers=…\) of project.py is a APIRouter, not a list",
+        "routers=[api.router]",
+    ),
+    "an app as a router": (
+        lambda: Project(service=lambda: Service(routers=[FastAPI()])),  # type: ignore[list-item]
+        "which is a FastAPI and no APIRouter",
+        "routers=[api.router]",
+    ),
+    "a path without a slash": (
+        lambda: Project(service=lambda: Service(routers=[slashless])),
+        f"{HERE}: slashless_route has the path 'call', which no request can ask for",
+        '"/call"',
+    ),
+    "an async training step": (
+        lambda: model(training=(*ORDER[1:3], of_later, ORDER[0], *ORDER[3:])),
+        rf"{HERE}: of_later: a step of Model\(training=…\) cannot be an async function",
+        "not async def",
+    ),
     "an answer field of one parameter": (
         lambda: Project(answer_fields=lambda: [mine]),
         f"{HERE}: mine: an answer field takes a row and its prediction",
         "def NAME",
     ),
+    "an answer field of another type": (
+        partial(of_an_answer, 3),
+        rf"{HERE}: odd: the answer field odd returned a int, not what its type says "
+        r"\(Input should be a valid string\)\n",
+        "return what its type says, str",
+    ),
+    "an answer field that is not finite": (
+        partial(of_an_answer, float("nan"), float),
+        rf"{HERE}: odd: the answer field odd returned nan, which JSON has no number for\n",
+        "return what its type says, float",
+    ),
     "a hook of two parameters": (
         of_a_hook,
         f"{ONE_TOO_MANY}: a hook before an answer takes request, and this one takes first, second",
+        "def NAME",
+    ),
+    "a hook that yields and so never runs": (
+        lambda: Project(hooks=lambda: Hooks(before=[of_many])),
+        f"{HERE}: of_many: a hook before an answer takes request, and this one is no plain func",
         "def NAME",
     ),
     "a metric of the service that is not decorated": (
@@ -273,3 +437,21 @@ def test_a_metric_needs_no_brackets() -> None:
         return float((truth == decided).mean())
 
     assert (right.name, right.inputs) == ("right", ("truth", "decided"))
+
+
+def test_a_function_that_was_called_already_is_named_in_the_line_that_hands_it_over() -> None:
+    def project_py() -> Project:
+        return Project(models={"churn": Model()})  # type: ignore[dict-item]
+
+    with pytest.raises(ProjectError, match=f"{HERE}: Project.* is a Model, not a func") as caught:
+        handed_over("Project(…)", project_py)
+    line = project_py.__code__.co_firstlineno + 1
+    assert f"{Path(__file__).name}:{line}:" in caught.value.message
+
+
+def test_an_error_that_the_engine_raised_is_named_in_the_line_of_the_project() -> None:
+    def model_of_project_py() -> Model:
+        return Model(families=[family()(3)])  # type: ignore[arg-type]
+
+    with pytest.raises(ProjectError, match=f"{HERE}: the model of project.py cannot be made"):
+        handed_over("the model", model_of_project_py)

@@ -157,7 +157,8 @@ def run(
         SystemExit: 2
     """
     from goldpath.errors import ProjectError
-    from goldpath.project import handed_over, run_as
+    from goldpath.handed_over import handed_over
+    from goldpath.project import run_as
 
     if AIRFLOWS_RUN in os.environ:
         from goldpath.services.process_table import end_with_parent

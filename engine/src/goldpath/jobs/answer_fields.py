@@ -1,10 +1,12 @@
 """A project's answer fields and metrics, tried on rows that the contract allows."""
 
 from collections.abc import Mapping, Sequence
+from inspect import formatannotation
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry
+from pydantic import ValidationError
 from pydantic.errors import PydanticUserError
 
 from goldpath.contract import Contract, parse_contract
@@ -73,7 +75,9 @@ def require_answers(
                 except AnswerFieldError as error:
                     raise ProjectDefinitionError(
                         error.message + _about(error.__cause__, values, empty),
-                        "a row has the features of a request and looked-up columns: "
+                        f"return what its type says, {formatannotation(field.kind)}"
+                        if isinstance(error.__cause__, ValidationError | None)
+                        else "a row has the features of a request and looked-up columns: "
                         + ", ".join(full),
                     ) from error
 
@@ -187,9 +191,11 @@ def _possible(contract: Contract) -> list[Prediction]:
 
 
 def _about(cause: BaseException | None, values: Mapping[str, Any], empty: Mapping[str, Any]) -> str:
-    """What people need to know of the row that it failed on."""
+    """What people need to know of the row that it failed on, in one line."""
+    said = cause.errors()[0]["msg"] if isinstance(cause, ValidationError) else str(cause)
+    reason = f" ({said})" if cause is not None else ""
     if isinstance(cause, KeyError):
         return f" ({cause} is no feature of a request)"
     if empty and all(values[name] is None for name in empty):
-        return f" ({cause}), on a row without {', '.join(empty)}"
-    return f" ({cause})"
+        return f"{reason}, on a row without {', '.join(empty)}"
+    return reason

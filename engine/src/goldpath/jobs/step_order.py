@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from goldpath.handed_over import require_plain
 from goldpath.project import ProjectDefinitionError, place_of
 
 Step = Callable[[Any], Any]
@@ -69,3 +70,4 @@ def _require_usable(step: Step, used: Collection[str], recipe: str) -> None:
             f"{place_of(step)} cannot be a step of Model({recipe}=…): {error}",
             f"give it one parameter: def {name}(work)",
         ) from error
+    require_plain(step, f"a step of Model({recipe}=…)")

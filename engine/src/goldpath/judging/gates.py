@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
+from goldpath.handed_over import require_plain
 from goldpath.judging.evidence import Evidence
 from goldpath.judging.validation_report import (
     ValidationResult,
@@ -146,7 +147,8 @@ def gate(
         severity: How much a failure weighs: a LOW one only warns.
 
     Raises:
-        ProjectDefinitionError: If the function does not take exactly one argument.
+        ProjectDefinitionError: If the function does not take exactly one argument, is none that
+            answers when it is called, or no figure could keep the limits.
 
     Example:
         >>> import numpy as np
@@ -166,8 +168,33 @@ def gate(
                 f"takes {', '.join(parameters) or 'none'}",
                 "write it as: def NAME(evidence: Evidence) -> float",
             )
+        require_plain(decorated, "a gate", name)
+        _require_limits(decorated, at_least, at_most, severity)
         said = (decorated.__doc__ or "").strip().partition("\n")[0]
         title = name or str(getattr(decorated, "__name__", "")).replace("_", " ").strip()
         return Gate(title, decorated, at_least, at_most, severity, said)
 
     return decorate if function is None else decorate(function)
+
+
+def _require_limits(function: Function, at_least: Any, at_most: Any, severity: Any) -> None:
+    """Insist on limits that a figure can keep; a text would fail only once a model is trained."""
+    limits = {"at_least": at_least, "at_most": at_most}
+    for name, limit in limits.items():
+        is_number = isinstance(limit, int | float) and not isinstance(limit, bool)
+        if limit is not None and not (is_number and math.isfinite(limit)):
+            raise ProjectDefinitionError(
+                f"{place_of(function)}: @gate({name}={limit!r}) is no finite number",
+                f"write a number: @gate({name}=0.5)",
+            )
+    if None not in limits.values() and at_least > at_most:
+        raise ProjectDefinitionError(
+            f"{place_of(function)}: @gate has at_least={at_least:g} above at_most={at_most:g}",
+            "exchange them: no figure keeps both",
+        )
+    if not isinstance(severity, ValidationSeverity):
+        levels = ", ".join(f"ValidationSeverity.{each.name}" for each in ValidationSeverity)
+        raise ProjectDefinitionError(
+            f"{place_of(function)}: @gate(severity={severity!r}) is no severity",
+            f"write one of {levels}",
+        )

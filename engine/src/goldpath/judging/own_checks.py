@@ -52,8 +52,13 @@ def require_validator(name: str, validator: object) -> None:
     """Insist that a check of one's own can be called.
 
     Raises:
-        ValidationSetupError: If it has no method `validate`.
+        ValidationSetupError: If it is a class, or has no method `validate`.
     """
+    if isinstance(validator, type):
+        raise ValidationSetupError(
+            f"validator {name!r} is the class {validator.__name__}, not an object of it",
+            f"write {validator.__name__}()",
+        )
     if not callable(getattr(validator, "validate", None)):
         raise ValidationSetupError(
             f"validator {name!r} is a {type(validator).__name__} without a method `validate`",

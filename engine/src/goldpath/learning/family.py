@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from goldpath.contract import Contract
+from goldpath.handed_over import require_plain
 from goldpath.learning.columns import Columns
 from goldpath.learning.space import Dimension, RecordingTrial, require_drawable
 from goldpath.learning.stored import place_of_class, stored_class_of
@@ -197,7 +198,8 @@ def family(
         The decorator; what is decorated becomes a `Family`.
 
     Raises:
-        ProjectDefinitionError: If the function does not take a trial and the columns.
+        ProjectDefinitionError: If the function does not take a trial and the columns, or is none
+            that answers when it is called.
 
     Example:
         >>> from goldpath import family
@@ -217,6 +219,7 @@ def family(
                 f"{place_of(function)}: the family takes {inspect.signature(function)}",
                 "write it with two parameters: trial and columns",
             )
+        require_plain(function, "a family", name)
         return Family(
             name or function.__name__,
             function,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from goldpath.contract import Contract
+from goldpath.handed_over import require_plain
 from goldpath.learning.predictions import Predictions
-from goldpath.project import ProjectDefinitionError
+from goldpath.project import ProjectDefinitionError, place_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,8 @@ def metric(
         The metric; or a decorator that makes one, where options are given.
 
     Raises:
-        ProjectDefinitionError: If a parameter has another name than the four above.
+        ProjectDefinitionError: If a parameter has another name than the four above, or it is no
+            function that answers when it is called.
 
     Example:
         >>> import numpy as np
@@ -124,13 +126,14 @@ def metric(
     """
 
     def decorate(decorated: Callable[..., float]) -> Metric:
+        require_plain(decorated, "a metric", name)
         inputs = tuple(inspect.signature(decorated).parameters)
         unknown = [each for each in inputs if each not in INPUTS]
         if unknown or not inputs:
-            code = decorated.__code__
+            place, _, called = place_of(decorated).rpartition(": ")
             raise ProjectDefinitionError(
-                f"{code.co_filename}:{code.co_firstlineno}: the metric {decorated.__name__} asks "
-                f"for {', '.join(unknown) or 'nothing'}",
+                f"{place}{': ' if place else ''}the metric {called} asks for "
+                f"{', '.join(unknown) or 'nothing'}",
                 f"name its parameters after what it needs: {', '.join(INPUTS)}",
             )
         return Metric(name or decorated.__name__, decorated, inputs, greater_is_better, unit)

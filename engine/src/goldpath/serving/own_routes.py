@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from goldpath.project import ProjectDefinitionError
+from goldpath.project import ProjectDefinitionError, place_of
 from goldpath.serving.answers.models import BatchItem
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import problem_answers
@@ -36,12 +36,15 @@ def include_own_routes(app: FastAPI, routers: Sequence[APIRouter], maximum_body_
         maximum_body_bytes: Larger bodies are refused.
 
     Raises:
-        ProjectDefinitionError: If a route has the path and the method of one of the engine's.
+        ProjectDefinitionError: If a router is none, a path does not begin with a slash, or a route
+            has the path and the method of one of the engine's.
     """
+    _require_routers(routers)
     engines = list(app.routes)
     for router in routers:
         for own in router.routes:
             if isinstance(own, APIRoute):
+                _require_slash(own)
                 _refuse_shadow(own, engines)
         before = len(app.routes)
         app.include_router(
@@ -52,6 +55,29 @@ def include_own_routes(app: FastAPI, routers: Sequence[APIRouter], maximum_body_
         )
         for included in app.routes[before:]:
             included.handle = _careful(included.handle)  # type: ignore[method-assign,assignment]
+
+
+def _require_routers(routers: object) -> None:
+    fix = "write Service(routers=[api.router]), with router = APIRouter() in that module"
+    if not isinstance(routers, Sequence):
+        raise ProjectDefinitionError(
+            f"Service(routers=…) of project.py is a {type(routers).__name__}, not a list", fix
+        )
+    for router in routers:
+        if not isinstance(router, APIRouter):
+            raise ProjectDefinitionError(
+                f"Service(routers=[…]) of project.py holds {router!r:.100}, which is a "
+                f"{type(router).__name__} and no APIRouter",
+                fix,
+            )
+
+
+def _require_slash(own: APIRoute) -> None:
+    if not own.path.startswith("/"):
+        raise ProjectDefinitionError(
+            f"{place_of(own.endpoint)} has the path {own.path!r}, which no request can ask for",
+            f'begin it with a slash: "/{own.path}"',
+        )
 
 
 def predict(request: Request, features: Mapping[str, Any], entity: str | None = None) -> BatchItem:

@@ -120,12 +120,20 @@ def service_metric(
     return decorate if function is None else decorate(function)
 
 
+_RUN_LATER = (
+    inspect.iscoroutinefunction,
+    inspect.isgeneratorfunction,
+    inspect.isasyncgenfunction,
+)
+
+
 def parameters_of(function: object) -> list[str] | None:
     """The parameters that a plain function asks for by place; None where it is none.
 
-    Also None where it asks for one by name alone.
+    Also None where it asks for one by name alone. A function with `yield` is none: a call of it
+    runs nothing, so a check before an answer would let everybody pass.
     """
-    if not callable(function) or inspect.iscoroutinefunction(function):
+    if not callable(function) or any(is_other(function) for is_other in _RUN_LATER):
         return None
     given = [
         each

@@ -1,0 +1,212 @@
+"""Calls the functions of a project's `project.py`, and refuses what is not of the kind asked for.
+
+`goldpath.project` names what a project consists of; this module tells a plain function from a
+family, and a list from what was meant to be in one, before anything reads their attributes.
+"""
+
+import inspect
+import sysconfig
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from goldpath.errors import ProjectError
+
+if TYPE_CHECKING:
+    from goldpath.project import Model, Project
+    from goldpath.serving.answers.hooks import Hooks
+
+Part = TypeVar("Part")
+
+FUNCTIONS = ("data", "features", "service", "answer_fields", "hooks")
+"""The parts of a project that are functions, beside those of `models`."""
+
+LISTS = ("families", "metrics", "gates", "training", "batch", "features", "answer_fields")
+"""The parts of a model that are lists."""
+
+
+def handed_over(what: str, make: Callable[[], Part], kind: type[Part] | None = None) -> Part:
+    """Call one of the project's functions; what is wrong in its code is named by file and line.
+
+    Args:
+        what: What it makes, for messages.
+        make: The function.
+        kind: The class that it must return an object of; any where not given.
+
+    Raises:
+        ProjectDefinitionError: If it raises, or returns something else.
+    """
+    from goldpath.project import ProjectDefinitionError
+
+    try:
+        made = make()
+    except ProjectError:
+        raise
+    except Exception as error:
+        raise ProjectDefinitionError(
+            f"{_place_in_project(error)}{what} of project.py cannot be made: "
+            f"{type(error).__name__}: {error}",
+            "correct that line, then run: check",
+        ) from error
+    if kind is not None and not isinstance(made, kind):
+        raise _wrong_kind(what, make, made, f"a {kind.__name__}", f"return {kind.__name__}(…)")
+    return made
+
+
+def handed_list(what: str, make: Callable[[], Sequence[Part]]) -> tuple[Part, ...]:
+    """The same of a function that returns a list.
+
+    Raises:
+        ProjectDefinitionError: If it raises, or returns no list.
+    """
+    made = handed_over(what, make)
+    if not _is_list(made):
+        raise _wrong_kind(what, make, made, "a list", "return a list: return [first, second]")
+    return tuple(made)
+
+
+def handed_hooks(make: "Callable[[], Hooks | None]") -> "Hooks | None":
+    """The same of the function that makes hooks, or None.
+
+    Raises:
+        ProjectDefinitionError: If it raises, or returns something else.
+    """
+    made = handed_over("the hooks", make)
+    if made is not None:
+        from goldpath.serving.answers.hooks import Hooks
+
+        if not isinstance(made, Hooks):
+            raise _wrong_kind("the hooks", make, made, "Hooks", "return Hooks(…)")
+    return made
+
+
+def require_functions(project: "Project") -> None:
+    """Insist that a project is handed functions, in the line that hands them over.
+
+    Raises:
+        TypeError: If one was called already, or is no function.
+    """
+    if not isinstance(project.models, Mapping):
+        raise TypeError('models is no mapping: write models={"NAME": function}')
+    parts = {name: getattr(project, name) for name in FUNCTIONS}
+    parts |= {f"models[{name!r}]": make for name, make in project.models.items()}
+    for name, part in parts.items():
+        if not callable(part):
+            raise TypeError(
+                f"{name} is {_told(part)}, not a function: write its name without calling it"
+            )
+
+
+def require_parts(model: "Model", make: Callable[[], Any]) -> None:
+    """Insist that each part of a model is of its kind.
+
+    Args:
+        model: What the project handed over.
+        make: The function of `project.py` that made it.
+
+    Raises:
+        ProjectDefinitionError: If one is not; names file, line and fix.
+    """
+    for name in LISTS:
+        value = getattr(model, name)
+        if value is not None and not _is_list(value):
+            raise _wrong_kind(f"Model({name}=…)", make, value, "a list", f"write {name}=[…]")
+    if not isinstance(model.validators, Mapping):
+        raise _wrong_kind(
+            "Model(validators=…)",
+            make,
+            model.validators,
+            "a mapping of names to validators",
+            'write validators={"name": …}',
+        )
+    if model.families:
+        from goldpath.learning.family import Family
+
+        _require_each(model.families, Family, "families", "@family(defaults={…})")
+    if metrics := [*model.metrics, *([] if model.metric is None else [model.metric])]:
+        from goldpath.learning.metric import Metric
+
+        _require_each(metrics, Metric, "metrics", "@metric")
+
+
+def require_plain(function: Any, what: str, name: str | None = None) -> None:
+    """Insist that a function is one that answers when it is called.
+
+    Args:
+        function: What a decorator is above of, or a list names.
+        what: What it is to become, for messages.
+        name: The name that it was given; without one a lambda has none that a report could show.
+
+    Raises:
+        ProjectDefinitionError: If it is a class, an async function, a generator or a lambda without
+            a name.
+    """
+    from goldpath.project import ProjectDefinitionError, place_of
+
+    place = place_of(function)
+    if isinstance(function, type):
+        from goldpath.learning.stored import place_of_class
+
+        place = place_of_class(function)
+        kind, fix = "a class", "write a function with def"
+    elif inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        kind, fix = "an async function", "write it with def, not async def"
+    elif inspect.isgeneratorfunction(function):
+        kind, fix = "a generator", "return the value: write return, not yield"
+    elif name is None and getattr(function, "__name__", "") == "<lambda>":
+        kind, fix = "a lambda, which has no name", "write it as a function with def NAME(…)"
+    else:
+        return
+    raise ProjectDefinitionError(f"{place}: {what} cannot be {kind}", fix)
+
+
+def _require_each(parts: Sequence[object], kind: type, name: str, decorator: str) -> None:
+    from goldpath.project import ProjectDefinitionError, place_of
+
+    for each in parts:
+        if isinstance(each, kind):
+            continue
+        raise ProjectDefinitionError(
+            f"{place_of(each)} among the {name} is {_told(each)}",
+            f"name the engine's own in config/training.yaml; here stand functions with {decorator}"
+            if isinstance(each, str)
+            else f"decorate the function with {decorator}",
+        )
+
+
+def _wrong_kind(what: str, make: Any, made: object, wanted: str, fix: str) -> ProjectError:
+    from goldpath.project import ProjectDefinitionError, place_of
+
+    if inspect.iscoroutine(made):
+        made.close()  # or Python warns that nobody awaited it
+        fix = "write the function with def, not async def"
+    return ProjectDefinitionError(
+        f"{place_of(make)}: {what} of project.py is {_told(made)}, not {wanted}", fix
+    )
+
+
+def _told(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _place_in_project(error: Exception) -> str:
+    """The last line of people's own code that an error passed; the engine's is none to correct."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: "
+    frames = traceback.extract_tb(error.__traceback__)
+    paths = sysconfig.get_paths()
+    others = (Path(__file__).parent, *(Path(paths[name]) for name in ("stdlib", "purelib")))
+    own = [
+        frame
+        for frame in frames
+        if not frame.filename.startswith("<")  # what dataclasses write
+        and not any(Path(frame.filename).is_relative_to(other) for other in others)
+    ]
+    # An installed project stands among the libraries.
+    chosen = (own or frames)[-1:]
+    return "".join(f"{frame.filename}:{frame.lineno}: " for frame in chosen)
