@@ -22,6 +22,9 @@ Part = TypeVar("Part")
 FUNCTIONS = ("data", "features", "service", "answer_fields", "hooks")
 """The parts of a project that are functions, beside those of `models`."""
 
+CALLED_LATER = ("compared", "tags", "description")
+"""The parts of a model that are functions of one parameter, called when the work is done."""
+
 LISTS = ("families", "metrics", "gates", "training", "batch", "features", "answer_fields")
 """The parts of a model that are lists."""
 
@@ -120,6 +123,9 @@ def require_parts(model: "Model", make: Callable[[], Any]) -> None:
             "a mapping of names to validators",
             'write validators={"name": …}',
         )
+    for name in CALLED_LATER:
+        if (function := getattr(model, name)) is not None:
+            _require_one_parameter(function, f"Model({name}=…)")
     if model.families:
         from goldpath.learning.family import Family
 
@@ -173,6 +179,21 @@ def _require_each(parts: Sequence[object], kind: type, name: str, decorator: str
             if isinstance(each, str)
             else f"decorate the function with {decorator}",
         )
+
+
+def _require_one_parameter(function: Any, what: str) -> None:
+    from goldpath.project import ProjectDefinitionError, place_of
+
+    fix = "hand over a function of one parameter, without calling it"
+    if not callable(function):
+        raise ProjectDefinitionError(f"{what} of project.py is {_told(function)}", fix)
+    require_plain(function, what, name="")
+    try:
+        inspect.signature(function).bind("given")
+    except TypeError as error:
+        raise ProjectDefinitionError(
+            f"{place_of(function)} cannot be {what} of project.py: {error}", fix
+        ) from error
 
 
 def _wrong_kind(what: str, make: Any, made: object, wanted: str, fix: str) -> ProjectError:

@@ -194,7 +194,7 @@ CASES: dict[str, tuple[Callable[[], Project], str, str]] = {
         "@metric",
     ),
     "a metric that is a class": (
-        lambda: model(metrics=[metric(Judge)]),
+        lambda: model(metrics=[metric(Judge)]),  # type: ignore[arg-type]
         f"{HERE}: Judge: a metric cannot be a class",
         "with def",
     ),
@@ -209,7 +209,7 @@ CASES: dict[str, tuple[Callable[[], Project], str, str]] = {
         "def NAME",
     ),
     "an async gate": (
-        lambda: model(gates=[gate(of_later)]),
+        lambda: model(gates=[gate(of_later)]),  # type: ignore[arg-type]
         f"{HERE}: of_later: a gate cannot be an async function",
         "not async def",
     ),
@@ -277,6 +277,16 @@ CASES: dict[str, tuple[Callable[[], Project], str, str]] = {
         lambda: Project(service=lambda: Service(routers=[router])),
         f"{HERE}: mine answers POST /predict",
         "another path",
+    ),
+    "tags of two parameters": (
+        lambda: model(tags=one_too_many),
+        rf"{ONE_TOO_MANY} cannot be Model\(tags=…\)",
+        "one parameter",
+    ),
+    "compared rows that are awaited": (
+        lambda: model(compared=of_later),
+        rf"{HERE}: of_later: Model\(compared=…\) cannot be an async function",
+        "not async def",
     ),
     "a router and no list": (
         lambda: Project(service=lambda: Service(routers=router)),  # type: ignore[arg-type]
