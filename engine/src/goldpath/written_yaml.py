@@ -32,6 +32,15 @@ class _Loader(_SafeLoader):  # type: ignore[misc,valid-type]
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """As PyYAML does, but a value such as the date 2026-13-01 is refused with its place."""
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{node.value!r} is no value: {error}", node.start_mark
+            ) from error
+
 
 def parse_yaml(text: str | bytes) -> Any:
     """What YAML text holds.
@@ -41,7 +50,7 @@ def parse_yaml(text: str | bytes) -> Any:
         {'trials': 5}
 
     Raises:
-        yaml.YAMLError: If it is not YAML, or a key stands twice in one mapping.
+        yaml.YAMLError: If it is not YAML, a key stands twice in one mapping, or a date is none.
     """
     return yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506  a safe loader
 

@@ -22,6 +22,25 @@ def test_misspelt_key_is_named(project: Settings) -> None:
         load_settings(project.root)
 
 
+def test_what_stands_where_a_list_belongs_is_told_so(project: Settings) -> None:
+    (project.root / "config" / "training.yaml").write_text("families: boosting\n", "utf-8")
+    with pytest.raises(SettingsError, match=r"families='boosting' .*a list belongs here, such as"):
+        load_settings(project.root)
+
+
+def test_a_seed_that_no_library_takes_is_refused(project: Settings) -> None:
+    (project.root / "config" / "training.yaml").write_text("seed: -1\n", "utf-8")
+    with pytest.raises(SettingsError, match=r"training\.seed=-1 .*greater than or equal to 0"):
+        load_settings(project.root)
+
+
+def test_a_date_that_there_is_not_is_named_with_its_line(project: Settings) -> None:
+    (project.root / "config" / "airflow.yaml").write_text("start_date: 2026-13-01\n", "utf-8")
+    said = r"airflow.yaml is not valid YAML: '2026-13-01' is no value: month .*\s+in .*, line 1,"
+    with pytest.raises(SettingsError, match=said):
+        load_settings(project.root)
+
+
 def test_wrong_type_is_named(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLOPS_SERVING__PORT", "eighty")
     with pytest.raises(SettingsError, match=r"serving\.port"):

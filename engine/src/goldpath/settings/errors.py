@@ -26,6 +26,10 @@ NO_GROUP = ("model_type", "model_attributes_type")
 """Pydantic's errors of a value that stands where a group of keys belongs."""
 
 
+LISTS = dict.fromkeys(("tuple_type", "list_type"), "a list belongs here, such as [first, second]")
+"""What to write in place of a value that is no list; YAML has no tuples."""
+
+
 class SettingsError(ProjectError):
     """A setting is missing, has the wrong type, or is not safe to run with."""
 
@@ -77,7 +81,7 @@ def _describe(details: ErrorDetails, model: type[BaseModel], root: Path, own: Pa
     # A whole section may hold a secret, and so may an address.
     plain = isinstance(value, str | int | float) and not ("://" in str(value) and "@" in str(value))
     shown = f"={value!r}" if plain and not _holds_secret(_annotation(path, model)) else ""
-    said = _group(path, model) if details["type"] in NO_GROUP else ""
+    said = _group(path, model) if details["type"] in NO_GROUP else LISTS.get(details["type"], "")
     return f"{key}{shown}{where}: {said or details['msg'].removeprefix('Value error, ')}"
 
 

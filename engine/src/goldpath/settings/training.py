@@ -53,7 +53,7 @@ class TrainingSettings(Section):
     maximum_quarantine_share: float = Field(
         default=0.2, ge=0, le=1, description="no training where more rows were refused than this"
     )
-    seed: int = 42
+    seed: int = Field(default=42, ge=0, lt=2**32)
     bootstrap_samples: int = Field(default=500, ge=100)
     minimum_test_rows: int = Field(default=200, ge=20)
     champion_tolerance: float = Field(
