@@ -173,7 +173,7 @@ def tuned_lightgbm(train: pd.DataFrame, folds: Any, seed: int) -> tuple[Any, dic
     features, positive = inputs(train), (train["y"] == "yes").to_numpy()
 
     def built(parameters: dict[str, Any]) -> Any:
-        return lightgbm.LGBMClassifier(**parameters, random_state=seed, verbose=-1, n_jobs=2)
+        return lightgbm.LGBMClassifier(**parameters, random_state=seed, verbose=-1, n_jobs=1)
 
     def objective(trial: Any) -> float:
         parameters = {

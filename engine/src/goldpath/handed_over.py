@@ -1,7 +1,8 @@
 """Calls the functions of a project's `project.py`, and refuses what is not of the kind asked for.
 
 `goldpath.project` names what a project consists of; this module tells a plain function from a
-family, and a list from what was meant to be in one, before anything reads their attributes.
+family, and a list from what was meant to be in one, before anything reads their attributes. What a
+decorator of the engine makes names that decorator in its class attribute `MADE_BY`.
 """
 
 import inspect
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Part = TypeVar("Part")
 
+FAMILY, METRIC, HOOKS = "@family(defaults={…})", "@metric", "Hooks(…)"
+
 FUNCTIONS = ("data", "features", "service", "answer_fields", "hooks")
 """The parts of a project that are functions, beside those of `models`."""
 
@@ -27,6 +30,28 @@ CALLED_LATER = ("compared", "tags", "description")
 
 LISTS = ("families", "metrics", "gates", "training", "batch", "features", "answer_fields")
 """The parts of a model that are lists."""
+
+
+class ProjectDefinitionError(ProjectError):
+    """What a project hands over cannot be used."""
+
+
+def place_of(function: Any) -> str:
+    """Where a function or a class of the project stands, for messages: `file:line: name`."""
+    if isinstance(function, type):
+        return place_of_class(function)
+    code = getattr(function, "__code__", None)
+    name = getattr(function, "__name__", repr(function))
+    return f"{code.co_filename}:{code.co_firstlineno}: {name}" if code else name
+
+
+def place_of_class(kind: type) -> str:
+    """Where a class stands, for messages: `file:line: name`."""
+    try:
+        _, line = inspect.findsource(kind)
+        return f"{inspect.getsourcefile(kind)}:{line + 1}: {kind.__name__}"
+    except (OSError, TypeError):
+        return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def handed_over(what: str, make: Callable[[], Part], kind: type[Part] | None = None) -> Part:
@@ -40,8 +65,6 @@ def handed_over(what: str, make: Callable[[], Part], kind: type[Part] | None = N
     Raises:
         ProjectDefinitionError: If it raises, or returns something else.
     """
-    from goldpath.project import ProjectDefinitionError
-
     try:
         made = make()
     except ProjectError:
@@ -76,11 +99,8 @@ def handed_hooks(make: "Callable[[], Hooks | None]") -> "Hooks | None":
         ProjectDefinitionError: If it raises, or returns something else.
     """
     made = handed_over("the hooks", make)
-    if made is not None:
-        from goldpath.serving.answers.hooks import Hooks
-
-        if not isinstance(made, Hooks):
-            raise _wrong_kind("the hooks", make, made, "Hooks", "return Hooks(…)")
+    if made is not None and not _is_made_by(HOOKS, made):
+        raise _wrong_kind("the hooks", make, made, "Hooks", f"return {HOOKS}")
     return made
 
 
@@ -126,14 +146,8 @@ def require_parts(model: "Model", make: Callable[[], Any]) -> None:
     for name in CALLED_LATER:
         if (function := getattr(model, name)) is not None:
             _require_one_parameter(function, f"Model({name}=…)")
-    if model.families:
-        from goldpath.learning.family import Family
-
-        _require_each(model.families, Family, "families", "@family(defaults={…})")
-    if metrics := [*model.metrics, *([] if model.metric is None else [model.metric])]:
-        from goldpath.learning.metric import Metric
-
-        _require_each(metrics, Metric, "metrics", "@metric")
+    _require_each(model.families, "families", FAMILY)
+    _require_each([*model.metrics, *filter(None, [model.metric])], "metrics", METRIC)
 
 
 def require_plain(function: Any, what: str, name: str | None = None) -> None:
@@ -148,13 +162,7 @@ def require_plain(function: Any, what: str, name: str | None = None) -> None:
         ProjectDefinitionError: If it is a class, an async function, a generator or a lambda without
             a name.
     """
-    from goldpath.project import ProjectDefinitionError, place_of
-
-    place = place_of(function)
     if isinstance(function, type):
-        from goldpath.learning.stored import place_of_class
-
-        place = place_of_class(function)
         kind, fix = "a class", "write a function with def"
     elif inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         kind, fix = "an async function", "write it with def, not async def"
@@ -164,14 +172,12 @@ def require_plain(function: Any, what: str, name: str | None = None) -> None:
         kind, fix = "a lambda, which has no name", "write it as a function with def NAME(…)"
     else:
         return
-    raise ProjectDefinitionError(f"{place}: {what} cannot be {kind}", fix)
+    raise ProjectDefinitionError(f"{place_of(function)}: {what} cannot be {kind}", fix)
 
 
-def _require_each(parts: Sequence[object], kind: type, name: str, decorator: str) -> None:
-    from goldpath.project import ProjectDefinitionError, place_of
-
+def _require_each(parts: Sequence[object], name: str, decorator: str) -> None:
     for each in parts:
-        if isinstance(each, kind):
+        if _is_made_by(decorator, each):
             continue
         raise ProjectDefinitionError(
             f"{place_of(each)} among the {name} is {_told(each)}",
@@ -182,8 +188,6 @@ def _require_each(parts: Sequence[object], kind: type, name: str, decorator: str
 
 
 def _require_one_parameter(function: Any, what: str) -> None:
-    from goldpath.project import ProjectDefinitionError, place_of
-
     fix = "hand over a function of one parameter, without calling it"
     if not callable(function):
         raise ProjectDefinitionError(f"{what} of project.py is {_told(function)}", fix)
@@ -197,14 +201,16 @@ def _require_one_parameter(function: Any, what: str) -> None:
 
 
 def _wrong_kind(what: str, make: Any, made: object, wanted: str, fix: str) -> ProjectError:
-    from goldpath.project import ProjectDefinitionError, place_of
-
     if inspect.iscoroutine(made):
         made.close()  # or Python warns that nobody awaited it
         fix = "write the function with def, not async def"
     return ProjectDefinitionError(
         f"{place_of(make)}: {what} of project.py is {_told(made)}, not {wanted}", fix
     )
+
+
+def _is_made_by(what: str, value: object) -> bool:
+    return getattr(type(value), "MADE_BY", "") == what
 
 
 def _told(value: object) -> str:

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from goldpath.errors import ProjectError
-from goldpath.json_values import finite
+from goldpath.reports import finite
 
 if TYPE_CHECKING:
     from goldpath.adoption.decisions import Decision

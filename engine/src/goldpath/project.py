@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from goldpath.errors import ProjectError
 from goldpath.handed_over import (
+    ProjectDefinitionError,
     handed_hooks,
     handed_list,
     handed_over,
+    place_of,
     require_functions,
     require_parts,
 )
@@ -37,17 +39,6 @@ if TYPE_CHECKING:
 
 ENGINE = "goldpath"
 """The name of the project that holds nothing of its own: the engine by itself."""
-
-
-class ProjectDefinitionError(ProjectError):
-    """What a project hands over cannot be used."""
-
-
-def place_of(function: Any) -> str:
-    """Where a function of the project stands, for messages: `file:line: name`."""
-    code = getattr(function, "__code__", None)
-    name = getattr(function, "__name__", repr(function))
-    return f"{code.co_filename}:{code.co_firstlineno}: {name}" if code else name
 
 
 @contextmanager

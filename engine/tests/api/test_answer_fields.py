@@ -13,8 +13,8 @@ from starlette.testclient import TestClient as PlainClient
 
 from goldpath import Prediction, Project, Row, Service
 from goldpath.contract import load_contract
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.answer_fields import require_answers
-from goldpath.project import ProjectDefinitionError
 from goldpath.serving.answers.models import BatchItem, answer_models
 from goldpath.serving.answers.own_fields import (
     AnswerField,

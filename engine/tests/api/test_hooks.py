@@ -24,8 +24,8 @@ from goldpath import (
     service_metric,
 )
 from goldpath.compiled.native import find_compiler
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.answer_fields import require_metrics, require_same_kinds
-from goldpath.project import ProjectDefinitionError
 from goldpath.serving.answers.metric_series import FAILURES
 from goldpath.serving.answers.own_fields import row_of
 from goldpath.serving.api import app_around, create_app

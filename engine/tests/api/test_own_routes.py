@@ -10,8 +10,9 @@ from prometheus_client import REGISTRY, Counter
 from pydantic import BaseModel
 
 from goldpath.contract import load_contract
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.own_definitions import check_definitions
-from goldpath.project import Project, ProjectDefinitionError, Service
+from goldpath.project import Project, Service
 from goldpath.serving.api import create_app
 from goldpath.serving.own_routes import predict
 from goldpath.serving.prediction_log import read_log

@@ -20,6 +20,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from goldpath import Model, Project, family, stored
 from goldpath.compiled.compiler import NotCompilableError, compile_pipeline
 from goldpath.compiled.encoded import EncodedModel
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.learning.family import Family
 from goldpath.learning.frames import model_frame
 from goldpath.learning.scoring import LoadedModel
@@ -27,7 +28,7 @@ from goldpath.learning.search import fit
 from goldpath.learning.storable import require_storable_families
 from goldpath.learning.stored import stored_classes
 from goldpath.model_version import ModelVersion
-from goldpath.project import ProjectDefinitionError, run_as
+from goldpath.project import run_as
 from goldpath.registry.files.own_classes import STORED_FILE, require_restorable
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.registry.stores.store import RegistryError

@@ -16,12 +16,12 @@ import pytest
 from goldpath import Model, Project, TrainingWork, training
 from goldpath.contract import Contract, load_contract
 from goldpath.errors import CheckFailedError
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.data.refresh import refresh
 from goldpath.jobs.training.automl import run_automl
 from goldpath.jobs.training.reproduction import reproduce
 from goldpath.jobs.training.stages import run_stage, run_step, train
 from goldpath.jobs.training.work import STAGES, TrainingError
-from goldpath.project import ProjectDefinitionError
 from goldpath.registry.layout import REFERENCE_FILE
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
 from goldpath.sample.customers import write_sample

@@ -15,11 +15,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import make_pipeline
 
 from goldpath import Model, Project, family
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.training import segment_search, steps
 from goldpath.jobs.training.work import TrainingWork
 from goldpath.learning.frames import model_frame
 from goldpath.learning.storable import require_storable, require_storable_families
-from goldpath.project import ProjectDefinitionError, run_as
+from goldpath.project import run_as
 from goldpath.registry.files.pipeline import read_pipeline
 from goldpath.registry.stores.store import RegistryError
 from goldpath.settings import load_settings

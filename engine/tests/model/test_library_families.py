@@ -14,13 +14,14 @@ from goldpath.compiled.form_files import read_form, write_form
 from goldpath.compiled.native import find_compiler
 from goldpath.compiled.parity import draw_rows, prove_parity
 from goldpath.compiled.scorer import CompiledModel
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.learning.families import BUILT_IN, families_of, require_installed, trusted_types
 from goldpath.learning.family import Family, family
 from goldpath.learning.libraries import LIBRARIES
 from goldpath.learning.scoring import LoadedModel
 from goldpath.learning.search import fit, search
 from goldpath.learning.storable import require_storable_families
-from goldpath.project import Model, ProjectDefinitionError
+from goldpath.project import Model
 from goldpath.registry.files.pipeline import model_requirements
 from goldpath.settings import TrainingSettings
 

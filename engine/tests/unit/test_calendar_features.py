@@ -13,7 +13,7 @@ import goldpath.features.row.calendar
 from goldpath.features.row.calendar import cyclic_cos, cyclic_sin, is_holiday
 from goldpath.features.row.document import Definition, parse_expression
 from goldpath.features.row.tracing import row_feature
-from goldpath.project import ProjectDefinitionError
+from goldpath.handed_over import ProjectDefinitionError
 
 from ..row_features import complete, in_batch, in_the_lake, one_by_one, traced
 

@@ -9,6 +9,7 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from goldpath.contract import Contract
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.judging.evaluation import evaluate
 from goldpath.judging.model_validator import ModelValidator
 from goldpath.learning.decision.chosen import with_chosen_metrics
@@ -16,7 +17,7 @@ from goldpath.learning.metric import Metric, metric
 from goldpath.learning.metrics import built_in_metrics, further_names, metric_value
 from goldpath.learning.scoring import LoadedModel, Predictions
 from goldpath.learning.search import search
-from goldpath.project import Model, ProjectDefinitionError
+from goldpath.project import Model
 from goldpath.settings import DecisionSettings, SettingsError, TrainingSettings, load_settings
 
 VALUES = DecisionSettings(values={"tp": 80, "fp": -10}, unit="dollars")

@@ -10,6 +10,7 @@ from sklearn import metrics
 
 from goldpath import Model, metric
 from goldpath.contract import Contract, dump_contract, parse_contract
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.models.differing_settings import _unfit
 from goldpath.judging.card import _decisions
 from goldpath.learning.decision.choice import (
@@ -28,7 +29,7 @@ from goldpath.learning.decision.worth import MOST_ROWS, worth_of_decisions
 from goldpath.learning.families import FAMILIES
 from goldpath.learning.predictions import Predictions
 from goldpath.learning.search import held_out_predictions, unseen_scores
-from goldpath.project import ENGINES_OWN, ProjectDefinitionError
+from goldpath.project import ENGINES_OWN
 from goldpath.settings import DecisionSettings, Settings, TrainingSettings
 
 from ..api.examples import contract_of, fitted, random_rows

@@ -6,11 +6,12 @@ import ibis
 import pytest
 
 from goldpath.contract import Contract, load_contract
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.data.recipes import clean_file, recipes_digest
 from goldpath.jobs.data.refresh import DataResult, refresh
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.tables import bronze_table, gold_table
-from goldpath.project import Data, Project, ProjectDefinitionError
+from goldpath.project import Data, Project
 from goldpath.quality.file_rows import typed_frame
 from goldpath.sample.customers import write_sample
 from goldpath.settings import Settings, load_settings

@@ -14,13 +14,14 @@ from goldpath.compiled.compiler import compile_pipeline
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import Contract, ContractError, dump_contract, load_contract, parse_contract
 from goldpath.errors import NotEnoughDataError
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.batch.file_scorer import BatchScorer
 from goldpath.learning.decision.choice import chosen_threshold, require_tunable
 from goldpath.learning.decision.chosen import with_chosen_metrics
 from goldpath.learning.decision.threshold import DecisionRule
 from goldpath.learning.metric import metric
 from goldpath.learning.scoring import LoadedModel
-from goldpath.project import Model, ProjectDefinitionError
+from goldpath.project import Model
 from goldpath.serving.predictor import score_rows
 from goldpath.settings import DecisionSettings, SettingsError, TrainingSettings, load_settings
 

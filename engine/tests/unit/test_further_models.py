@@ -21,6 +21,7 @@ from goldpath.features.window.feature import window_feature
 from goldpath.features.window.learned import definitions_in
 from goldpath.features.window.online import view_of
 from goldpath.features.window.rows import Aggregate, Rows
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.data.refresh import DataResult, refresh_all
 from goldpath.jobs.data.source_tables import SourceResult
 from goldpath.jobs.every_model import for_every_model
@@ -38,7 +39,7 @@ from goldpath.jobs.training.deployment import _empty_store
 from goldpath.models.folders import ModelNameError, chosen_model, further_models, with_model
 from goldpath.monitor.lake_runs import reported_runs
 from goldpath.monitor.server import MonitorServer
-from goldpath.project import Model, Project, ProjectDefinitionError, Service
+from goldpath.project import Model, Project, Service
 from goldpath.sample.customers import write_sample
 from goldpath.services.alerting.receiver import Asked, _asked_by
 from goldpath.serving.models.cores import add_further_models

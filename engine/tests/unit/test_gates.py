@@ -12,6 +12,7 @@ import yaml
 
 from goldpath import Evidence, Gate, Model, Project, gate, metric
 from goldpath.contract import load_contract
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.own_definitions import check_definitions
 from goldpath.judging.budgets import check_served_latency, check_size
 from goldpath.judging.champion import CHAMPION_CHECK
@@ -27,7 +28,6 @@ from goldpath.judging.validation_report import (
     ValidationStatus,
 )
 from goldpath.learning.scoring import LoadedModel, Predictions
-from goldpath.project import ProjectDefinitionError
 from goldpath.registry.stores.store import RunRecord
 from goldpath.settings import Settings, TrainingSettings, ValidationSettings, load_settings
 from goldpath.settings.errors import SettingsError

@@ -21,6 +21,7 @@ from goldpath.compiled.parity import draw_rows, prove_parity
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import Contract, GroupThresholds, dump_contract, parse_contract
 from goldpath.errors import NotEnoughDataError
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.batch.answer_columns import answer_columns
 from goldpath.jobs.batch.file_scorer import BatchScorer
 from goldpath.jobs.models.differing_settings import _unfit
@@ -41,7 +42,7 @@ from goldpath.learning.decision.chosen import with_chosen_metrics
 from goldpath.learning.decision.groups import described, names_of
 from goldpath.learning.decision.threshold import rule_of
 from goldpath.learning.scoring import LoadedModel
-from goldpath.project import Model, ProjectDefinitionError
+from goldpath.project import Model
 from goldpath.registry.stored_result import result_as_json, result_from_json
 from goldpath.serving.answers.own_fields import Prediction, answer_fields
 from goldpath.serving.predictor import score_rows

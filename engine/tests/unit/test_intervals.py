@@ -20,6 +20,7 @@ from goldpath.contract import (
     parse_contract,
 )
 from goldpath.errors import NotEnoughDataError
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.answer_fields import require_answers
 from goldpath.jobs.batch.file_scorer import BatchScorer
 from goldpath.jobs.drift.live_quality import interval_of
@@ -42,7 +43,7 @@ from goldpath.learning.metric import metric
 from goldpath.learning.predictions import Predictions
 from goldpath.learning.scoring import LoadedModel
 from goldpath.learning.search import held_out_predictions, unseen_scores
-from goldpath.project import Model, ProjectDefinitionError
+from goldpath.project import Model
 from goldpath.serving.answers.own_fields import answer_fields
 from goldpath.settings import (
     DecisionSettings,

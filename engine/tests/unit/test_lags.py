@@ -17,7 +17,8 @@ from goldpath.features.window.definition import EVERYBODY, parse_window
 from goldpath.features.window.feature import window_feature
 from goldpath.features.window.lags import lag, rolling_mean, same_hour_last_week
 from goldpath.features.window.learned import definitions_in
-from goldpath.project import Project, ProjectDefinitionError
+from goldpath.handed_over import ProjectDefinitionError
+from goldpath.project import Project
 from goldpath.source_contract import SourceContract
 
 from ..window_features import (

@@ -21,9 +21,10 @@ from goldpath.features.row.document import DocumentError
 from goldpath.features.row.learned import definitions_of
 from goldpath.features.row.tracing import Row, RowFeature, row_feature
 from goldpath.features.row.values import Value
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.lake.run_log import fingerprint
 from goldpath.learning.frames import model_frame
-from goldpath.project import Project, ProjectDefinitionError
+from goldpath.project import Project
 from goldpath.registry.contract_change import contract_change
 
 from ..row_features import CONTRACT

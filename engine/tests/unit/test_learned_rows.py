@@ -10,9 +10,9 @@ import pytest
 
 from goldpath.contract import EVENT_TIME, Contract, parse_contract
 from goldpath.errors import NotEnoughDataError, ProjectError
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.training.learned_rows import usable_rows
 from goldpath.learning.splitting import Split
-from goldpath.project import ProjectDefinitionError
 
 SAMPLE = Path(__file__).parents[1] / "sample_contract.yaml"
 

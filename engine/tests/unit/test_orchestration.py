@@ -10,6 +10,7 @@ import yaml
 from goldpath.cli.app import run
 from goldpath.contract import load_contract
 from goldpath.errors import CheckFailedError
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs import orchestration
 from goldpath.jobs.orchestration import (
     OrchestrationError,
@@ -26,7 +27,7 @@ from goldpath.jobs.training.steps import (
     search_and_fit,
 )
 from goldpath.jobs.training.work import TrainingWork
-from goldpath.project import Model, Project, ProjectDefinitionError
+from goldpath.project import Model, Project
 from goldpath.settings import AirflowSettings, Settings, SettingsError, load_settings
 
 from ..locations import PROJECT

@@ -10,8 +10,8 @@ import pytest
 
 from goldpath.drift.compared import compared_pair, compared_rows
 from goldpath.errors import NothingToDoError
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.batch.work import BatchWork, run_steps
-from goldpath.project import ProjectDefinitionError
 
 SCORES = pa.table({"score": [0.2, 0.9, 0.5]})
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.training.own_result import as_returned, log_values, plain_values
-from goldpath.project import ProjectDefinitionError
 
 if TYPE_CHECKING:
     from datetime import date

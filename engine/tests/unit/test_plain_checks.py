@@ -12,6 +12,7 @@ import pytest
 from goldpath import Gate, gate
 from goldpath.adoption.column_inference import FREE_TEXT
 from goldpath.contract import parse_contract
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.promotion import promote
 from goldpath.judging import validators
 from goldpath.judging.checks import (
@@ -38,7 +39,6 @@ from goldpath.judging.validators import (
 )
 from goldpath.learning.metrics import Score
 from goldpath.learning.scoring import Predictions
-from goldpath.project import ProjectDefinitionError
 
 PASSED, FAILED = ValidationStatus.PASSED, ValidationStatus.FAILED
 WARNING, FEW = ValidationStatus.WARNING, ValidationStatus.NOT_ENOUGH_DATA

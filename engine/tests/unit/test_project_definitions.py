@@ -8,6 +8,7 @@ import pytest
 
 from goldpath.contract import load_contract, parse_contract
 from goldpath.features.row.tracing import row_feature
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.own_definitions import check_definitions
 from goldpath.judging.champion import check_champion
 from goldpath.learning.families import FAMILIES, families_of, family_named, trusted_types
@@ -16,15 +17,7 @@ from goldpath.learning.metric import Metric, metric
 from goldpath.learning.metrics import bootstrap_score, main_metric, metric_value, other_scores
 from goldpath.learning.predictions import Predictions
 from goldpath.learning.search import search
-from goldpath.project import (
-    Model,
-    Project,
-    ProjectDefinitionError,
-    Service,
-    run_as,
-    running_project,
-    unused_definitions,
-)
+from goldpath.project import Model, Project, Service, run_as, running_project, unused_definitions
 from goldpath.settings import (
     AwsSettings,
     Settings,

@@ -22,7 +22,7 @@ from goldpath.features.row.document import (
 )
 from goldpath.features.row.tracing import Row, row_feature
 from goldpath.features.row.values import Value
-from goldpath.project import ProjectDefinitionError
+from goldpath.handed_over import ProjectDefinitionError
 
 from ..row_features import (
     complete,

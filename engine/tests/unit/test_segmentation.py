@@ -18,6 +18,7 @@ from goldpath.adoption.column_profile import AdoptionError
 from goldpath.adoption.infer import Adoption
 from goldpath.contract import Contract, ContractError, dump_contract, load_contract, parse_contract
 from goldpath.errors import CheckFailedError, NotEnoughDataError
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.answer_fields import answered_segments
 from goldpath.jobs.data.adoption import adopt_file
 from goldpath.jobs.training.deployment import require_same_segments
@@ -46,7 +47,7 @@ from goldpath.learning.segments.limits import require_usable, unused_families
 from goldpath.learning.segments.model import SegmentModel
 from goldpath.learning.segments.numbering import Former, number_segments
 from goldpath.learning.segments.profile import profile_segments
-from goldpath.project import ENGINES_OWN, Project, ProjectDefinitionError
+from goldpath.project import ENGINES_OWN, Project
 from goldpath.registry.contract_change import contract_change
 from goldpath.settings import TrainingSettings, ValidationSettings, load_settings
 from goldpath.testing.tiny_lake import tiny_lake

@@ -10,10 +10,11 @@ import pytest
 
 from goldpath.contract import load_contract
 from goldpath.errors import ProjectError
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.jobs.data.recipes import recipes_digest
 from goldpath.jobs.data.sql_recipe import SqlRecipe, sql_recipe
 from goldpath.lake.athena.sql import TableReference, athena_sql
-from goldpath.project import Data, Project, ProjectDefinitionError, place_of
+from goldpath.project import Data, Project
 from goldpath.settings import Settings
 from goldpath.testing import tiny_lake
 

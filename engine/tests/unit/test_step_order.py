@@ -7,10 +7,10 @@ from functools import partial
 import pytest
 
 from goldpath import training
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.step_order import Step, checked_steps
 from goldpath.jobs.training.stages import STEPS
 from goldpath.jobs.training.work import STAGES
-from goldpath.project import ProjectDefinitionError
 
 
 def weigh(work: object) -> None: ...

@@ -13,10 +13,11 @@ from goldpath import testing
 from goldpath.contract import Contract, load_contract
 from goldpath.features.row.tracing import Row, RowFeature, row_feature
 from goldpath.features.row.values import Value
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.data.refresh import refresh
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.tables import gold_table, quarantine_table, silver_table
-from goldpath.project import Data, Project, ProjectDefinitionError
+from goldpath.project import Data, Project
 from goldpath.settings import Settings, load_settings
 from goldpath.testing import RowTestError, assert_feature, feature_values, tiny_lake
 

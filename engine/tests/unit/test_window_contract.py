@@ -14,8 +14,9 @@ from goldpath.features.row.values import Value
 from goldpath.features.window.feature import WindowFeature, window_feature
 from goldpath.features.window.learned import definitions_in
 from goldpath.features.window.rows import Aggregate, Rows
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.lake.run_log import fingerprint
-from goldpath.project import Project, ProjectDefinitionError
+from goldpath.project import Project
 from goldpath.settings import load_settings
 from goldpath.source_contract import SourceContract, dump_source
 

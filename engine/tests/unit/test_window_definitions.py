@@ -13,7 +13,7 @@ from goldpath.features.window.definition import WindowDefinition, parse_window
 from goldpath.features.window.feature import WindowFeature, trace_window, window_feature
 from goldpath.features.window.geometry import WindowError, seconds_in, tile_width
 from goldpath.features.window.rows import Aggregate, Rows
-from goldpath.project import ProjectDefinitionError
+from goldpath.handed_over import ProjectDefinitionError
 
 from ..window_features import COLUMNS, asked, traced
 

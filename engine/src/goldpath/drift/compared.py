@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from goldpath.project import ProjectDefinitionError, naming, place_of
+from goldpath.handed_over import ProjectDefinitionError, place_of
+from goldpath.project import naming
 
 PREDICTION = "prediction"
 

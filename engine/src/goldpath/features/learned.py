@@ -9,7 +9,8 @@ from goldpath.contract import Contract
 from goldpath.features.row.learned import with_rows
 from goldpath.features.window.lags import OWN_TABLE
 from goldpath.features.window.learned import with_windows
-from goldpath.project import Project, ProjectDefinitionError
+from goldpath.handed_over import ProjectDefinitionError
+from goldpath.project import Project
 from goldpath.settings import Settings
 from goldpath.source_contract import SourceContract, load_sources
 

@@ -12,9 +12,9 @@ from pydantic.errors import PydanticUserError
 from goldpath.contract import Contract, parse_contract
 from goldpath.errors import ProjectError
 from goldpath.features.window.learned import values_of_nobody
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.learning.decision.fields import fields_of
 from goldpath.learning.decision.threshold import rule_of
-from goldpath.project import ProjectDefinitionError, place_of
 from goldpath.registry.layout import CONTRACT_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.registry.stores.store import SQLITE

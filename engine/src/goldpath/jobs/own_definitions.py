@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.errors import ProjectError
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.jobs.every_model import further_contracts
 from goldpath.jobs.models.summaries import definitions_said
 from goldpath.models.folders import other_folders
 from goldpath.models.main_contract import require_apart
-from goldpath.project import ProjectDefinitionError, place_of
 from goldpath.row_contract import RowContract
 from goldpath.settings import Settings
 from goldpath.source_contract import load_sources, unused_parts

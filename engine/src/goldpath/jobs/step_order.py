@@ -4,8 +4,7 @@ import inspect
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from goldpath.handed_over import require_plain
-from goldpath.project import ProjectDefinitionError, place_of
+from goldpath.handed_over import ProjectDefinitionError, place_of, require_plain
 
 Step = Callable[[Any], Any]
 

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
-from goldpath.handed_over import require_plain
+from goldpath.handed_over import ProjectDefinitionError, place_of, require_plain
 from goldpath.judging.evidence import Evidence
 from goldpath.judging.validation_report import (
     ValidationResult,
     ValidationSeverity,
     ValidationStatus,
 )
-from goldpath.project import ProjectDefinitionError, place_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,6 +16,7 @@ import pandas as pd
 
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.judging.checks import RESERVED_NAMES
 from goldpath.judging.evidence import Evidence
 from goldpath.judging.fairness import group_labels
@@ -27,7 +28,7 @@ from goldpath.learning.decision.quality import IntervalMetric, is_undefined
 from goldpath.learning.metric import Metric
 from goldpath.learning.metrics import LESS_IS_BETTER, measured
 from goldpath.learning.predictions import Predictions
-from goldpath.project import Model, ProjectDefinitionError
+from goldpath.project import Model
 from goldpath.settings import Settings, ValidationSettings
 from goldpath.settings.section import file_of
 from goldpath.settings.validation import Between, Chosen, GateLimit

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.judging.checks import RESERVED_NAMES
 from goldpath.judging.evidence import Evidence
 from goldpath.judging.gates import Gate
@@ -13,7 +14,7 @@ from goldpath.judging.validation_report import (
     ValidationStatus,
 )
 from goldpath.judging.validators import Validator
-from goldpath.project import Model, ProjectDefinitionError, place_of
+from goldpath.project import Model
 
 
 def own_checks(definitions: Model, taken: Iterable[str] = ()) -> Mapping[str, Validator]:

@@ -7,8 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from goldpath.errors import ProjectError
-from goldpath.json_values import finite
 from goldpath.pages.documents import render
+from goldpath.reports import finite
 
 
 class ValidationStatus(StrEnum):

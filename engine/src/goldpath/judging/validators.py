@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from goldpath.contract import Contract
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.judging.baseline import baseline_rule
 from goldpath.judging.evidence import Evidence
 from goldpath.judging.validation_report import (
@@ -28,7 +29,7 @@ from goldpath.learning.metrics import (
     other_scores,
 )
 from goldpath.learning.scoring import LoadedModel
-from goldpath.project import Model, ProjectDefinitionError
+from goldpath.project import Model
 from goldpath.settings import Settings
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.learning.columns import Columns
 from goldpath.learning.family import Family, Trial, family
 from goldpath.learning.libraries import LIBRARIES
 from goldpath.learning.segments.family import FAMILY, segments
 from goldpath.learning.stored import stored_types
-from goldpath.project import Model, ProjectDefinitionError, place_of
+from goldpath.project import Model
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

@@ -3,15 +3,20 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from goldpath.contract import Contract
-from goldpath.handed_over import require_plain
+from goldpath.handed_over import (
+    FAMILY,
+    ProjectDefinitionError,
+    place_of,
+    place_of_class,
+    require_plain,
+)
 from goldpath.learning.columns import Columns
 from goldpath.learning.space import Dimension, RecordingTrial, require_drawable
-from goldpath.learning.stored import place_of_class, stored_class_of
+from goldpath.learning.stored import stored_class_of
 from goldpath.learning.text.sizes import USUAL_SIZES, TextSizes
-from goldpath.project import ProjectDefinitionError, place_of
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -70,6 +75,8 @@ class Family:
         >>> ridge.build(load_contract(Path.cwd()), {"alpha": 2.0}, seed=7)[-1]
         LogisticRegression(C=0.5)
     """
+
+    MADE_BY: ClassVar[str] = FAMILY
 
     name: str
     function: "Callable[[Any, Columns], BaseEstimator]"

@@ -11,8 +11,9 @@ import numpy as np
 from sklearn.base import BaseEstimator  # noqa: TID253  imported where a model is built or loaded
 
 from goldpath.errors import ProjectError
-from goldpath.learning.stored import StoredClass, place_of_class, stored_class_of
-from goldpath.project import ProjectDefinitionError, naming
+from goldpath.handed_over import ProjectDefinitionError, place_of_class
+from goldpath.learning.stored import StoredClass, stored_class_of
+from goldpath.project import naming
 
 
 class ForeignModel(BaseEstimator):  # type: ignore[misc]

@@ -3,14 +3,13 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 
 from goldpath.contract import Contract
-from goldpath.handed_over import require_plain
+from goldpath.handed_over import METRIC, ProjectDefinitionError, place_of, require_plain
 from goldpath.learning.predictions import Predictions
-from goldpath.project import ProjectDefinitionError, place_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +40,8 @@ class Metric:
         >>> saved.inputs, saved.greater_is_better, saved.unit
         (('truth', 'decided'), True, 'dollars a customer')
     """
+
+    MADE_BY: ClassVar[str] = METRIC
 
     name: str
     function: Callable[..., float]

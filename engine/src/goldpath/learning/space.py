@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from goldpath.project import ProjectDefinitionError, place_of
+from goldpath.handed_over import ProjectDefinitionError, place_of
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import pandas as pd
 
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.learning.families import families_of, require_installed, trusted_types
 from goldpath.learning.family import Family
 from goldpath.learning.frames import model_frame, target_values
-from goldpath.project import Model, ProjectDefinitionError, place_of
+from goldpath.project import Model
 
 ROWS_OF_A_CLASS = 20
 ROWS = 200

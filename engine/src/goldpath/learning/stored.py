@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from goldpath.project import ProjectDefinitionError
+from goldpath.handed_over import ProjectDefinitionError, place_of_class
 
 Kind = TypeVar("Kind", bound=type)
 
@@ -123,15 +123,6 @@ def stored_types() -> tuple[str, ...]:
 def stored_class_of(item: Any) -> StoredClass | None:
     """The entry of an object's class; None where it has none."""
     return next((each for each in _classes.values() if each.kind is type(item)), None)
-
-
-def place_of_class(kind: type) -> str:
-    """Where a class stands, for messages: `file:line: name`."""
-    try:
-        _, line = inspect.findsource(kind)
-        return f"{inspect.getsourcefile(kind)}:{line + 1}: {kind.__name__}"
-    except (OSError, TypeError):
-        return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _spelled(kind: type) -> str:

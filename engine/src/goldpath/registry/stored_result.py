@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from goldpath.json_values import finite
 from goldpath.registry.stores.store import RegistryError
+from goldpath.reports import finite
 
 Result = TypeVar("Result")
 RETRAIN = "start another training (another --run-id); its stages are then stored anew"

@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import TypeVar
 
-from goldpath.json_values import finite
 from goldpath.learning.search import Trial
 from goldpath.registry.layout import RUN_KEY
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
 from goldpath.registry.stored_result import result_as_json, result_from_json
+from goldpath.reports import finite
 
 Result = TypeVar("Result")
 

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from goldpath.project import ProjectDefinitionError, place_of
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.serving.answers.models import BatchItem
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import problem_answers

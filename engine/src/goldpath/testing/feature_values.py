@@ -15,8 +15,9 @@ from goldpath.features.row.learned import definitions_of
 from goldpath.features.row.sql import with_sql_features
 from goldpath.features.row.tracing import RowFeature
 from goldpath.features.window.feature import WindowFeature
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.lake.engine import connect_duckdb
-from goldpath.project import Project, ProjectDefinitionError, place_of, running_project
+from goldpath.project import Project, running_project
 from goldpath.settings import SettingsError, project_root
 from goldpath.source_contract import SourceContract, load_sources
 

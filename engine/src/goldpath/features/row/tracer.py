@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from goldpath.features.row.document import DocumentError, Expression, Node, make_node
-from goldpath.project import ProjectDefinitionError
+from goldpath.handed_over import ProjectDefinitionError
 
 _HERE = ("goldpath.features.row.", "goldpath.features.window.")
 

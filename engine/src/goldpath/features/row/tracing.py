@@ -15,7 +15,8 @@ from goldpath.features.row.document import Definition, Expression, possible_text
 from goldpath.features.row.operations import Type
 from goldpath.features.row.tracer import Tracer, refused
 from goldpath.features.row.values import Value, added
-from goldpath.project import ProjectDefinitionError, naming, place_of
+from goldpath.handed_over import ProjectDefinitionError, place_of
+from goldpath.project import naming
 
 TYPES: dict[Kind, Type] = {
     "number": "number",

@@ -15,7 +15,8 @@ from goldpath.features.row.tracer import refused
 from goldpath.features.window.definition import Output, WindowDefinition
 from goldpath.features.window.geometry import Geometry, seconds_in, tile_width
 from goldpath.features.window.rows import Aggregate, Rows, rows_of
-from goldpath.project import ProjectDefinitionError, naming, place_of
+from goldpath.handed_over import ProjectDefinitionError, place_of
+from goldpath.project import naming
 
 Function: TypeAlias = Callable[[Rows], "Aggregate | Mapping[str, Aggregate]"]
 

@@ -20,7 +20,7 @@ from goldpath.features.window.feature import WindowFeature, trace_window
 from goldpath.features.window.geometry import seconds_in
 from goldpath.features.window.lags import OWN_TABLE, forecast_features
 from goldpath.features.window.tiles import unknown, values_at
-from goldpath.project import ProjectDefinitionError, place_of
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.row_contract import RowContract
 from goldpath.source_contract import FOLDER, SourceContract
 

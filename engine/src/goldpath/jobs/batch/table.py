@@ -11,6 +11,7 @@ from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.errors import CheckFailedError, NothingToDoError
 from goldpath.features.window.learned import names_in
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.answer_fields import require_answers
 from goldpath.jobs.batch.answer_columns import answer_columns
 from goldpath.jobs.batch.days import Days, day_names, empty_days, replace_days, rows_of_days
@@ -37,7 +38,6 @@ from goldpath.learning.scoring import LoadedModel, ModelVersion
 from goldpath.presentation import step
 from goldpath.privacy.erasure import uses_rows
 from goldpath.privacy.suppression import SuppressionList
-from goldpath.project import ProjectDefinitionError
 from goldpath.quality.checks import number_rows
 from goldpath.quality.file_rows import FileRows, divide_file, say_reasons
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError

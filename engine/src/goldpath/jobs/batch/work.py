@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from goldpath.contract import Contract
 from goldpath.errors import NothingToDoError
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.jobs.batch.days import Days
 from goldpath.jobs.batch.plans import PlannedShard
 from goldpath.jobs.step_order import Step, checked_steps
 from goldpath.model_version import ModelVersion
-from goldpath.project import ProjectDefinitionError, naming, place_of
+from goldpath.project import naming
 from goldpath.settings import Settings
 
 if TYPE_CHECKING:

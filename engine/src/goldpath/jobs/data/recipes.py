@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.domain import STORED
 from goldpath.errors import ProjectError
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.lake.tables import INTERVAL
-from goldpath.project import Data, ProjectDefinitionError, place_of
+from goldpath.project import Data
 from goldpath.row_contract import RowContract
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.data.sql_values import condition_of, refusal, value_of
-from goldpath.project import ProjectDefinitionError
 
 if TYPE_CHECKING:
     import ibis

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from goldpath.errors import ProjectError
-from goldpath.project import ProjectDefinitionError
+from goldpath.handed_over import ProjectDefinitionError
 
 if TYPE_CHECKING:
     import ibis

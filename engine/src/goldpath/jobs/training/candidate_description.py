@@ -9,6 +9,7 @@ from typing import Any
 from goldpath.contract import EVENT_TIME, dump_contract, parse_contract
 from goldpath.domain import common_words, words_of
 from goldpath.errors import ProjectError
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.jobs.training.inputs import commit, lock_text
 from goldpath.jobs.training.results import TrainingResult
 from goldpath.jobs.training.work import TrainingWork
@@ -17,7 +18,7 @@ from goldpath.judging.validation import validate_candidate
 from goldpath.learning.metrics import between, four_digits
 from goldpath.learning.segments.profile import SegmentProfile
 from goldpath.model_version import ModelVersion
-from goldpath.project import ProjectDefinitionError, naming, place_of
+from goldpath.project import naming
 from goldpath.registry.layout import CONTRACT_FILE, SEMANTIC_TAG
 from goldpath.registry.versions import (
     ChangelogEntry,

@@ -4,9 +4,9 @@ import pandas as pd
 
 from goldpath.contract import EVENT_TIME, Contract
 from goldpath.errors import NotEnoughDataError
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.jobs.step_order import Step
 from goldpath.learning.splitting import MINIMUM_TRAINING_ROWS, Split
-from goldpath.project import ProjectDefinitionError, place_of
 
 
 def usable_rows(rows: pd.DataFrame, split: Split, contract: Contract, step: Step) -> pd.DataFrame:

@@ -9,9 +9,9 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.jobs.step_order import Step
 from goldpath.jobs.training.results import Plain
-from goldpath.project import ProjectDefinitionError, place_of
 from goldpath.registry.layout import ENGINES_TAGS
 from goldpath.registry.mlflow_manager import MLflowManager
 

@@ -13,7 +13,6 @@ import numpy as np
 from goldpath.errors import ProjectError
 from goldpath.features.row.complete import complete_rows
 from goldpath.jobs.training.work import TrainingWork
-from goldpath.json_values import finite
 from goldpath.learning.decision.choice import Decided
 from goldpath.learning.frames import model_frame
 from goldpath.learning.scoring import LoadedModel
@@ -21,7 +20,7 @@ from goldpath.learning.search import SearchResult, fit
 from goldpath.learning.segments.numbering import Former, Numbered, number_segments
 from goldpath.presentation import step
 from goldpath.registry.layout import SEGMENTS_TAG
-from goldpath.reports import write_text
+from goldpath.reports import finite, write_text
 
 if TYPE_CHECKING:
     from goldpath.learning.segments.profile import SegmentProfile

@@ -16,6 +16,7 @@ import pandas as pd
 
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
+from goldpath.handed_over import place_of
 from goldpath.jobs.step_order import Step
 from goldpath.jobs.training.automl_store import stored_ensemble
 from goldpath.jobs.training.checks import rows_digest
@@ -45,7 +46,7 @@ from goldpath.learning.search import fit
 from goldpath.learning.splitting import Split, split_rows
 from goldpath.learning.text.sizes import sizes_of
 from goldpath.presentation import step
-from goldpath.project import Model, naming, place_of
+from goldpath.project import Model, naming
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.registry.training_run import TrainingRun
 from goldpath.settings import Settings

@@ -8,13 +8,14 @@ import numpy as np
 
 from goldpath.contract import Contract, GroupThresholds, PredictionInterval
 from goldpath.errors import NotEnoughDataError
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.learning.decision.chosen import metric_named
 from goldpath.learning.decision.groups import group_thresholds, require_groups
 from goldpath.learning.decision.interval import chosen_interval
 from goldpath.learning.decision.lines import tuned_thresholds
 from goldpath.learning.decision.threshold import UNSURE, DecisionRule
 from goldpath.learning.decision.worth import threshold_candidates, worth_of_decisions
-from goldpath.project import Model, ProjectDefinitionError
+from goldpath.project import Model
 from goldpath.settings import DecisionSettings
 from goldpath.settings.decision import without
 from goldpath.settings.section import file_of

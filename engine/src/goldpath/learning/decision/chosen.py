@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from goldpath.contract import Contract
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.learning.decision.quality import decision_metrics
 from goldpath.learning.decision.value import VALUE, value_metric
 from goldpath.learning.metric import Metric, only_on_rows
@@ -18,7 +19,7 @@ from goldpath.learning.metrics import (
     main_metric,
 )
 from goldpath.learning.predictions import Predictions
-from goldpath.project import Model, ProjectDefinitionError
+from goldpath.project import Model
 from goldpath.settings import DecisionSettings, TrainingSettings
 from goldpath.settings.section import file_of
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from goldpath.contract import Contract, Feature, GroupThresholds
 from goldpath.errors import NotEnoughDataError
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.learning.decision.threshold import TRUE
 from goldpath.learning.decision.worth import Worth, threshold_candidates, worth_of_decisions
 from goldpath.learning.metric import Metric
 from goldpath.presentation import step
-from goldpath.project import ProjectDefinitionError
 from goldpath.settings.decision import GroupSettings, without
 from goldpath.settings.section import file_of
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from goldpath.contract import Contract
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.learning.decision.threshold import rule_of
 from goldpath.learning.metric import Metric, only_on_rows
 from goldpath.learning.predictions import Predictions
-from goldpath.project import ProjectDefinitionError
 from goldpath.settings.decision import Outcome, without
 from goldpath.settings.section import file_of
 

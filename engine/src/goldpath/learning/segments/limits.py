@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from goldpath.contract import Contract
-from goldpath.project import Model, ProjectDefinitionError, place_of
+from goldpath.handed_over import ProjectDefinitionError, place_of
+from goldpath.project import Model
 from goldpath.settings import Settings
 from goldpath.settings.section import file_of
 

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldpath.learning.stored import StoredClass, place_of_class, stored_classes
-from goldpath.project import ENGINE, ProjectDefinitionError, naming, running_project
+from goldpath.handed_over import ProjectDefinitionError, place_of_class
+from goldpath.learning.stored import StoredClass, stored_classes
+from goldpath.project import ENGINE, naming, running_project
 from goldpath.registry.stores.store import RegistryError
 from goldpath.trust.manifest import model_files
 from goldpath.trust.pickle_scan import find_pickle

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from goldpath.contract import Contract
+from goldpath.handed_over import ProjectDefinitionError
 from goldpath.learning.stored import stored_class_of
-from goldpath.project import ProjectDefinitionError, running_project
+from goldpath.project import running_project
 from goldpath.registry.files.own_classes import (
     OWN_FOLDER,
     load_foreign,

@@ -5,9 +5,10 @@ The functions see what a request asks and what it gets, whichever route it takes
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from goldpath.project import Project, ProjectDefinitionError, place_of
+from goldpath.handed_over import HOOKS, ProjectDefinitionError, place_of
+from goldpath.project import Project
 from goldpath.serving.answers.service_metric import ServiceMetric, parameters_of
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ class Hooks:
         >>> Hooks(before=[few_rows]).names
         ('few_rows',)
     """
+
+    MADE_BY: ClassVar[str] = HOOKS
 
     before: Sequence[Before] = ()
     after: "Sequence[Callable[[PredictionRequest, Sequence[Prediction]], None]]" = ()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from goldpath.features.row.tracing import Row
-from goldpath.project import ProjectDefinitionError, place_of
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.serving.answers.own_fields import Prediction
 from goldpath.serving.answers.service_metric import ServiceMetric
 

@@ -17,7 +17,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from goldpath.contract import RESERVED
 from goldpath.errors import ProjectError
 from goldpath.features.row.tracing import Row
-from goldpath.project import ProjectDefinitionError, place_of
+from goldpath.handed_over import ProjectDefinitionError, place_of
 
 ENGINES_FIELDS = frozenset(
     {

@@ -9,7 +9,7 @@ from math import isfinite
 from numbers import Real
 from typing import TYPE_CHECKING, Literal, get_args, overload
 
-from goldpath.project import ProjectDefinitionError, place_of
+from goldpath.handed_over import ProjectDefinitionError, place_of
 
 if TYPE_CHECKING:
     from goldpath.features.row.tracing import Row

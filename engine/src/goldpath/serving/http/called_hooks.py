@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from goldpath.project import place_of
+from goldpath.handed_over import place_of
 from goldpath.serving.answers.hooks import Hooks, PredictionRequest, RefusedError, hook_name
 from goldpath.serving.answers.own_fields import Prediction
 from goldpath.serving.http.problem_error import ProblemError
