@@ -102,6 +102,18 @@ def test_unknown_key_is_404_and_named(client: TestClient, root: Path) -> None:
     assert "make materialize" in answer.json()["fix"]
 
 
+def test_what_is_missing_beside_an_unknown_key_is_named(client: TestClient, root: Path) -> None:
+    store(root)
+    sent = {name: value for name, value in ROW.items() if name != "2nd call"}
+
+    answer = client.post("/predict", json={"person": "bob", "features": sent})
+
+    assert answer.status_code == 404
+    assert 'no person "bob"' in answer.json()["detail"]
+    assert "lack 2nd call" in answer.json()["detail"]
+    assert answer.json()["fix"] == "send 2nd call as well, or make materialize"
+
+
 def test_without_an_online_store_the_fix_is_named(client: TestClient) -> None:
     answer = client.post("/predict", json={"person": "ann"})
 

@@ -81,14 +81,11 @@ class StoredFeatures:
     def _row_of(
         self, request: KeyedRequest, stored: OnlineFeatures, *, may_be_unknown: bool
     ) -> dict[str, Any]:
-        if not stored.found and may_be_unknown and self._is_complete(request):
-            return self._row.model_validate(request.features).model_dump(by_alias=True)
         if not stored.found:
-            raise ProblemError(
-                404,
-                f"the online store knows no {self._name(request)}",
-                "make materialize, or send its features",
-            )
+            missing = self._missing(request)
+            if missing or not may_be_unknown:
+                raise self._unknown(request, missing)
+            return self._row.model_validate(request.features).model_dump(by_alias=True)
         named = self._contract.by_name
         known = {name: value for name, value in stored.values.items() if name in named}
         try:
@@ -97,11 +94,23 @@ class StoredFeatures:
             raise self._unfit(request, stored, error) from error
         return checked.model_dump(by_alias=True)
 
-    def _is_complete(self, request: KeyedRequest) -> bool:
-        """Whether nothing is missing that a request without a key would have to send."""
-        return all(
-            feature.nullable or feature.name in request.features
+    def _missing(self, request: KeyedRequest) -> list[str]:
+        """What a request without a key would have to send as well."""
+        return [
+            feature.name
             for feature in self._contract.features
+            if not feature.nullable and feature.name not in request.features
+        ]
+
+    def _unknown(self, request: KeyedRequest, missing: Sequence[str]) -> ProblemError:
+        message = f"the online store knows no {self._name(request)}"
+        if not request.features or not missing:
+            return ProblemError(404, message, "make materialize, or send its features")
+        names = ", ".join(missing)
+        return ProblemError(
+            404,
+            shown(f"{message}, and its `features` lack {names}"),
+            f"send {names} as well, or make materialize",
         )
 
     def _unfit(
