@@ -190,6 +190,32 @@ def test_defaults_that_cannot_be_drawn_are_refused_before_the_search(
     assert Path(__file__).name in it.value.message
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "log", "expected"),
+    [
+        (0.0, 10.0, True, r"draws C from 0 to 10 \(log\): log=True needs a low end above 0"),
+        (2.0, 1.0, False, "draws C from 2 to 1: a range needs a low end that is not above"),
+        (0.0, float("inf"), False, "draws C from 0 to inf: .* both finite"),
+    ],
+    ids=["log from zero", "turned round", "without an end"],
+)
+def test_a_range_that_nothing_can_be_drawn_from_is_refused_before_the_search(
+    low: float, high: float, log: bool, expected: str
+) -> None:
+    @family
+    def logistic(trial: Any, columns: Any) -> Any:
+        from sklearn.linear_model import LogisticRegression
+
+        return LogisticRegression(C=trial.suggest_float("C", low, high, log=log) or 1.0)
+
+    with pytest.raises(ProjectDefinitionError, match=expected) as it:
+        require_storable_families(
+            rows("binary"), contract("binary", COLUMNS), Model(families=[logistic]), 0
+        )
+
+    assert Path(__file__).name in it.value.message
+
+
 def test_requirements_name_the_packages_that_are_installed() -> None:
     assert any(
         each.startswith(("xgboost-cpu==", "xgboost=="))

@@ -9,7 +9,14 @@ import pytest
 from pydantic import Field, SecretStr
 
 from goldpath.project import Project, run_as
-from goldpath.settings import LakeSettings, Section, Settings, SettingsError, load_settings
+from goldpath.settings import (
+    LakeSettings,
+    Section,
+    Settings,
+    SettingsError,
+    load_settings,
+    unread_files,
+)
 from goldpath.settings.section import section_class, section_file
 
 from ..locations import ENGINE
@@ -216,6 +223,18 @@ def test_each_file_of_config_but_the_contract_fills_one_section(project: Setting
 
     assert files - sections == {"config/project.yaml"}
     assert sections - files == {"config/servers.yaml"}  # ports, set by variables alone
+
+
+def test_a_file_of_config_that_nothing_reads_is_said(project: Settings) -> None:
+    assert unread_files(load_settings(project.root, CHURN)) == ()
+    for name in ("churn.yaml", "trainning.yaml", "lake.yml", "prices.yaml"):
+        write(project, name, "{}")
+
+    assert unread_files(load_settings(project.root, CHURN)) == (
+        "config/lake.yml is read by nothing of the engine; did you mean lake.yaml?",
+        "config/prices.yaml is read by nothing of the engine",
+        "config/trainning.yaml is read by nothing of the engine; did you mean training.yaml?",
+    )
 
 
 def write(project: Settings, name: str, text: str) -> None:

@@ -23,10 +23,12 @@ def check(
     """
     from goldpath.contract import load_contract
     from goldpath.jobs.own_definitions import check_all_definitions, for_people
-    from goldpath.presentation import show
-    from goldpath.settings import load_settings
+    from goldpath.presentation import show, step
+    from goldpath.settings import load_settings, unread_files
 
     settings = load_settings()
+    for sentence in unread_files(settings):
+        step(sentence)
     contract = load_contract(settings.root)
     definitions = check_all_definitions(settings, contract)
     if not leaks:

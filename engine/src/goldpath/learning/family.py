@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload
 
 from goldpath.contract import Contract
 from goldpath.handed_over import (
@@ -179,13 +179,25 @@ class _Recorder:
         return self.drawn.setdefault(name, value)
 
 
+@overload
+def family(function: "Callable[[Any, Columns], BaseEstimator]", /) -> Family: ...
+@overload
 def family(
     *,
     defaults: Mapping[str, Any] | None = None,
     trusted: Sequence[str] = (),
     name: str | None = None,
     requires: Sequence[str] = (),
-) -> "Callable[[Callable[[Any, Columns], BaseEstimator]], Family]":
+) -> "Callable[[Callable[[Any, Columns], BaseEstimator]], Family]": ...
+def family(
+    function: "Callable[[Any, Columns], BaseEstimator] | None" = None,
+    /,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    trusted: Sequence[str] = (),
+    name: str | None = None,
+    requires: Sequence[str] = (),
+) -> "Family | Callable[[Callable[[Any, Columns], BaseEstimator]], Family]":
     """Make a family of a function `(trial, columns) -> estimator`.
 
     The function is called for each trial of the search and must do nothing but build: it draws
@@ -195,6 +207,7 @@ def family(
     saves and loads itself; see `stored`.
 
     Args:
+        function: Builds the estimator.
         defaults: Parameters to try first. A search prefers the best defaults unless another
             configuration is better by more than the noise of the folds.
         trusted: Types that loading a fitted model may make, beyond those of scikit-learn.
@@ -202,7 +215,7 @@ def family(
         requires: What must be importable to build it; `check` and the search name what is missing.
 
     Returns:
-        The decorator; what is decorated becomes a `Family`.
+        The family; or a decorator that makes one, where options are given.
 
     Raises:
         ProjectDefinitionError: If the function does not take a trial and the columns, or is none
@@ -220,22 +233,22 @@ def family(
         'forest'
     """
 
-    def decorate(function: "Callable[[Any, Columns], BaseEstimator]") -> Family:
-        if len(inspect.signature(function).parameters) != 2:
+    def decorate(decorated: "Callable[[Any, Columns], BaseEstimator]") -> Family:
+        if len(inspect.signature(decorated).parameters) != 2:
             raise ProjectDefinitionError(
-                f"{place_of(function)}: the family takes {inspect.signature(function)}",
+                f"{place_of(decorated)}: the family takes {inspect.signature(decorated)}",
                 "write it with two parameters: trial and columns",
             )
-        require_plain(function, "a family", name)
+        require_plain(decorated, "a family", name)
         return Family(
-            name or function.__name__,
-            function,
+            name or decorated.__name__,
+            decorated,
             dict(defaults or {}),
             tuple(trusted),
             tuple(requires),
         )
 
-    return decorate
+    return decorate if function is None else decorate(function)
 
 
 def _as_estimator(made: Any, function: Any, problem: str) -> Any:

@@ -1,5 +1,6 @@
 """What a family searches over, found by calling its function once with a trial that records."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,18 @@ class Dimension:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return self.low <= value <= self.high and (self.kind == "float" or int(value) == value)
+
+    @property
+    def fault(self) -> str:
+        """Why Optuna could not draw from it; empty where it can."""
+        if self.kind == "categorical":
+            return ""
+        if not self.low <= self.high or not math.isfinite(self.high - self.low):
+            return "a range needs a low end that is not above the high one, and both finite"
+        least = 1 if self.kind == "int" else 0
+        if self.log and (self.low < least or self.low == 0):
+            return f"log=True needs a low end {'of 1 or more' if least else 'above 0'}"
+        return ""
 
     def __str__(self) -> str:
         if self.kind == "categorical":
@@ -79,7 +92,7 @@ class RecordingTrial:
 def require_drawable(
     name: str, function: Any, defaults: Mapping[str, Any], space: Mapping[str, Dimension]
 ) -> None:
-    """Refuse defaults that the search would leave out without a word, or could never draw.
+    """Refuse ranges that nothing can be drawn from, and defaults that no draw could give.
 
     Raises:
         ProjectDefinitionError: Names the family's place, the parameter, its value and its range.
@@ -92,6 +105,12 @@ def require_drawable(
             f"not draw; it draws {', '.join(space) or 'nothing'}",
             "name in @family(defaults=…) what trial.suggest_… asks for",
         )
+    for each, dimension in space.items():
+        if dimension.fault:
+            raise ProjectDefinitionError(
+                f"{place}: the family {name} draws {each} from {dimension}: {dimension.fault}",
+                "change the range",
+            )
     for each, value in defaults.items():
         if each in space and not space[each].holds(value):
             raise ProjectDefinitionError(

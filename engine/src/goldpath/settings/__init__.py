@@ -20,6 +20,7 @@ from goldpath.settings.loading import (
     load_settings,
     monitoring_of,
     project_root,
+    unread_files,
 )
 from goldpath.settings.monitoring import MonitoringSettings
 from goldpath.settings.prediction_log import PredictionLogSettings
@@ -61,4 +62,5 @@ __all__ = [
     "load_settings",
     "monitoring_of",
     "project_root",
+    "unread_files",
 ]

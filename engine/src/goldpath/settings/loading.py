@@ -171,6 +171,27 @@ def _check_overlay(root: Path, project: Project) -> None:
             )
 
 
+def unread_files(settings: Settings) -> tuple[str, ...]:
+    """A sentence for each YAML file of `config/` that nothing reads, such as a misspelt one."""
+    folder = settings.root / "config"
+    read = [Path(each).name for each in _files(settings.whole_project, "config")]
+    said = []
+    for file in sorted(folder.glob("*.y*ml")):
+        if file.name not in (CONTRACT, *read):
+            near = get_close_matches(file.stem, [Path(each).stem for each in read], n=1)
+            meant = f"; did you mean {near[0]}.yaml?" if near else ""
+            said.append(f"config/{file.name} is read by nothing of the engine{meant}")
+    return tuple(said)
+
+
+def _files(project: Project, folder: str) -> dict[str, str]:
+    """The section of each file that a folder of settings may have."""
+    fields = Settings.model_fields.items()
+    sections = {name: found for name, field in fields if (found := section_class(field))}
+    sections |= project.sections
+    return {section_file(name, each, folder): name for name, each in sections.items()}
+
+
 def _check_model_files(root: Path, project: Project, model: str) -> None:
     """Refuse files of a further model's folder that nothing would read.
 
@@ -179,11 +200,8 @@ def _check_model_files(root: Path, project: Project, model: str) -> None:
     """
     if not model:
         return
-    fields = Settings.model_fields.items()
-    sections = {name: found for name, field in fields if (found := section_class(field))}
-    sections |= project.sections
     folder = f"{FOLDER}/{model}"
-    files = {section_file(name, each, folder): name for name, each in sections.items()}
+    files = _files(project, folder)
     allowed = [file for file, name in files.items() if name not in OF_ALL_MODELS]
     for file in sorted((root / folder).glob("*.y*ml")):
         shown = f"{folder}/{file.name}"
