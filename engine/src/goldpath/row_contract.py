@@ -12,11 +12,12 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from goldpath.domain import Domain, DomainError, Kind
 from goldpath.errors import ProjectError
 from goldpath.raw_source import EventTime, Part, Source
-from goldpath.written_yaml import parse_yaml
+from goldpath.written_yaml import line_of, parse_yaml, said_of_word
 
 Row = TypeVar("Row", bound="RowContract")
 
@@ -140,6 +141,8 @@ class RowContract(Part, ABC):
 
     COLUMNS: ClassVar[str] = "features"
     """What the file calls `features`."""
+    NO_ENTITY: ClassVar[tuple[str, ...]] = ()
+    """What the entity cannot be called."""
 
     dataset: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
     source: Source
@@ -158,6 +161,11 @@ class RowContract(Part, ABC):
             raise ValueError(f"{self.COLUMNS} named twice: {', '.join(repeated)}")
         if self.entity is not None and self.entity in names:
             raise ValueError(f"the entity {self.entity!r} is among the {self.COLUMNS}")
+        if self.entity in self.NO_ENTITY:
+            raise ValueError(
+                f"the entity {self.entity!r} is called as a column of the predictions' table: "
+                "give the column another name"
+            )
         reserved = [name for name in names if name.startswith("_") or name in RESERVED]
         if reserved:
             raise ValueError(f"reserved names cannot be {self.COLUMNS}: {', '.join(reserved)}")
@@ -314,12 +322,19 @@ def read_contract(
         return kind.model_validate(values)
     except ValidationError as error:
         written = {own: key for key, own in (called or {}).items()}
-        lines = [
-            f"{'.'.join(written.get(str(part), str(part)) for part in e['loc']) or 'contract'}: "
-            f"{e['msg']}{_found(e['input'])}"
-            for e in error.errors()
-        ]
-        raise ContractError("; ".join(lines), f"correct the key in {file}") from error
+        said = [_said(details, text, written) for details in error.errors()]
+        raise ContractError("; ".join(said), f"correct the key in {file}") from error
+
+
+def _said(details: ErrorDetails, text: str, written: Mapping[str, str]) -> str:
+    """One thing that is wrong: its key, its line where it has one, and the value."""
+    path = [written.get(str(part), part) for part in details["loc"]]
+    key = ".".join(map(str, path)) or "contract"
+    line = line_of(text, *path) if path else None
+    message = details["msg"].removeprefix("Value error, ")
+    word = said_of_word(details["input"]) if details["type"] == "string_type" else ""
+    place = "" if line is None else f" (line {line})"
+    return f"{key}{place}: {message}{_found(details['input'])}{word}"
 
 
 def _found(value: object) -> str:

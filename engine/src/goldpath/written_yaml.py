@@ -55,6 +55,18 @@ def parse_yaml(text: str | bytes) -> Any:
     return yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506  a safe loader
 
 
+def said_of_word(value: object) -> str:
+    """What to add to "a text is expected" where the value is true or false; else nothing.
+
+    Example:
+        >>> said_of_word(parse_yaml("no"))
+        '; YAML reads yes, no, on and off as true or false: write them in quotes'
+    """
+    if not isinstance(value, bool):
+        return ""
+    return "; YAML reads yes, no, on and off as true or false: write them in quotes"
+
+
 def line_of(text: str, *path: str | int) -> int | None:
     r"""The line, from 1 on, in which a value stands; None where the text has no such value.
 

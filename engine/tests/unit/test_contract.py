@@ -63,6 +63,22 @@ def test_contract_that_cannot_hold_is_refused_by_name(
     assert expected in str(caught.value)
 
 
+def test_words_that_yaml_reads_as_true_or_false_are_to_be_quoted() -> None:
+    text = yaml.safe_dump(values(), sort_keys=False).replace("'no'", "no")
+    line = text.splitlines().index("  - no") + 1
+    with pytest.raises(ContractError) as caught:
+        parse_contract(text)
+    assert f"target.classes.0 (line {line}): Input should be a valid string" in str(caught.value)
+    assert "(found False); YAML reads yes, no, on and off as true or false" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["run_id", "score", "prediction"])
+def test_an_entity_called_as_a_column_of_the_results_is_refused(name: str) -> None:
+    with pytest.raises(ContractError, match=f"the entity {name!r} is called as a column of"):
+        parse_contract(yaml.safe_dump(values(entity=name)))
+    assert parse_contract(yaml.safe_dump(values(entity=None))).entity is None
+
+
 def test_text_that_is_not_yaml_is_refused() -> None:
     with pytest.raises(ContractError, match="not valid YAML"):
         parse_contract("features: [")

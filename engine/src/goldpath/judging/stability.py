@@ -109,7 +109,7 @@ def _judge(evidence: Evidence, scores: np.ndarray, variances: np.ndarray) -> Val
     return ValidationResult(
         STABILITY_CHECK,
         status,
-        f"{name} over {len(scores)} folds: {folds}; standard deviation {spread:.4f}, "
+        f"{name} over {len(scores)} shuffled folds: {folds}; standard deviation {spread:.4f}, "
         f"at most {limit:g}" + (", which chance may explain" if above and not certain else ""),
         score=spread,
         threshold=limit,

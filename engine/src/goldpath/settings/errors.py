@@ -20,7 +20,7 @@ from goldpath.settings.section import (
     section_file,
     variable,
 )
-from goldpath.written_yaml import line_of
+from goldpath.written_yaml import line_of, said_of_word
 
 NO_GROUP = ("model_type", "model_attributes_type")
 """Pydantic's errors of a value that stands where a group of keys belongs."""
@@ -82,7 +82,8 @@ def _describe(details: ErrorDetails, model: type[BaseModel], root: Path, own: Pa
     plain = isinstance(value, str | int | float) and not ("://" in str(value) and "@" in str(value))
     shown = f"={value!r}" if plain and not _holds_secret(_annotation(path, model)) else ""
     said = _group(path, model) if details["type"] in NO_GROUP else LISTS.get(details["type"], "")
-    return f"{key}{shown}{where}: {said or details['msg'].removeprefix('Value error, ')}"
+    word = said_of_word(value) if details["type"] == "string_type" else ""
+    return f"{key}{shown}{where}: {said or details['msg'].removeprefix('Value error, ')}{word}"
 
 
 def _origin(path: tuple[str, ...], model: type[BaseModel], root: Path, own: Path | None) -> str:
