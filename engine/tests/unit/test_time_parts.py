@@ -110,6 +110,12 @@ def test_a_date_and_a_clock_are_one_time(clock: str, day: str, time: str | None)
     assert split_by_time(raw, found) == list(MOMENTS)
 
 
+def test_a_clock_that_is_no_feature_is_said_to_be_a_part_of_the_time() -> None:
+    moments = MOMENTS + pd.to_timedelta(np.arange(ROWS) * 37, "s")
+    raw = table({"Date": moments.strftime("%Y-%m-%d"), "Time": moments.strftime("%H:%M:%S")})
+    assert adopted(raw).contract.ignored["Time"] == "a part of the event time"
+
+
 def test_the_order_of_the_file_tells_day_from_month() -> None:
     moments = pd.date_range("2024-01-01", periods=3 * ROWS, freq="6h")
     moments = moments[moments.day <= 12][:ROWS]

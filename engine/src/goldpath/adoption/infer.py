@@ -300,7 +300,8 @@ def decide_features(
         inference = infer_feature(part, answers.columns.get(name))
         feature = inference.feature
         if feature is None:
-            ignored[name] = inference.reason
+            is_of_time = event_time is not None and name in event_time.columns
+            ignored[name] = "a part of the event time" if is_of_time else inference.reason
         elif directive is not None and feature.type != "boolean":
             in_calendar = calendar_feature(feature, directive)
             features[name] = (in_calendar, "a part of the event time; a feature too")
