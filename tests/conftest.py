@@ -23,7 +23,7 @@ from goldpath.services.vendored_engine import build_wheel, install_wheel  # noqa
 
 PROJECT_SOURCE = TEMPLATE / "{{cookiecutter.repo_name}}"
 # What would leak from the caller's shell into a project: its environment, paths and settings.
-LEAKS = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "MAKEFLAGS")
+LEAKS = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "MAKEFLAGS", "ARGS")
 LEAKING_PREFIXES = ("MLOPS_", "MLFLOW_", "AIRFLOW_", "AWS_", "GIT_", "COV_", "PYTEST_")
 
 

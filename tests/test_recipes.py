@@ -172,7 +172,8 @@ def test_a_recipe_alone_takes_effect(
     follow(recipe, workbench)
     workbench.make("format", "describe", "check", "lint", "typecheck")
     gained = lines_gained(workbench)
-    own_tests = [block.file for block in recipe.blocks if str(block.file).startswith("tests/")]
+    files = [Path(block.file) for block in recipe.blocks if block.file]
+    own_tests = [file for file in files if file.parts[0] == "tests" and file.suffix == ".py"]
     if own_tests:
         done = workbench.run(".venv/bin/python", "-m", "pytest", "-q", *map(str, own_tests))
         assert done.code == 0, done.output

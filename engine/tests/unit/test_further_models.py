@@ -672,15 +672,15 @@ def test_what_only_a_service_of_its_own_would_use_is_said(
 
 
 def test_what_nobody_expected_of_a_further_model_leaves_the_main_one_served(
-    churn: Settings, caplog: pytest.LogCaptureFixture
+    churn: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    no_list = Project(models={"churn": Model, "revenue": lambda: Model(answer_fields=segment)})  # type: ignore[arg-type]
-    core = ServingCore(load_settings(churn.root, no_list), load_contract(churn.root))
+    core = ServingCore(load_settings(churn.root), load_contract(churn.root))
+    monkeypatch.setattr("goldpath.serving.models.cores.load_contract", lambda *_: len(1))  # type: ignore[arg-type]
 
     add_further_models(core)
 
     assert core.further == {}
-    assert "TypeError: 'function'" in core.unusable["revenue"].message
+    assert "TypeError: object of type 'int'" in core.unusable["revenue"].message
     assert "models/revenue" in core.unusable["revenue"].fix
     assert "Traceback" in caplog.text
 
