@@ -8,7 +8,7 @@ and the drift columns.
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import Field, model_validator
@@ -125,7 +125,6 @@ class Contract(RowContract):
         (['area'], ['district'])
     """
 
-    NO_ENTITY: ClassVar[tuple[str, ...]] = RESERVED[2:]
     problem: Problem
     entity_repeats: bool = False
     target: Target

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from goldpath.domain import Domain, DomainError, Kind
 from goldpath.errors import ProjectError
 from goldpath.raw_source import EventTime, Part, Source
-from goldpath.written_yaml import line_of, parse_yaml, said_of_word
+from goldpath.written_yaml import nearest_line, parse_yaml, quotes_advised
 
 Row = TypeVar("Row", bound="RowContract")
 
@@ -141,8 +141,6 @@ class RowContract(Part, ABC):
 
     COLUMNS: ClassVar[str] = "features"
     """What the file calls `features`."""
-    NO_ENTITY: ClassVar[tuple[str, ...]] = ()
-    """What the entity cannot be called."""
 
     dataset: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
     source: Source
@@ -161,11 +159,6 @@ class RowContract(Part, ABC):
             raise ValueError(f"{self.COLUMNS} named twice: {', '.join(repeated)}")
         if self.entity is not None and self.entity in names:
             raise ValueError(f"the entity {self.entity!r} is among the {self.COLUMNS}")
-        if self.entity in self.NO_ENTITY:
-            raise ValueError(
-                f"the entity {self.entity!r} is called as a column of the predictions' table: "
-                "give the column another name"
-            )
         reserved = [name for name in names if name.startswith("_") or name in RESERVED]
         if reserved:
             raise ValueError(f"reserved names cannot be {self.COLUMNS}: {', '.join(reserved)}")
@@ -330,9 +323,9 @@ def _said(details: ErrorDetails, text: str, written: Mapping[str, str]) -> str:
     """One thing that is wrong: its key, its line where it has one, and the value."""
     path = [written.get(str(part), part) for part in details["loc"]]
     key = ".".join(map(str, path)) or "contract"
-    line = line_of(text, *path) if path else None
+    line = nearest_line(text, *path)
     message = details["msg"].removeprefix("Value error, ")
-    word = said_of_word(details["input"]) if details["type"] == "string_type" else ""
+    word = quotes_advised(details["input"]) if details["type"] == "string_type" else ""
     place = "" if line is None else f" (line {line})"
     return f"{key}{place}: {message}{_found(details['input'])}{word}"
 

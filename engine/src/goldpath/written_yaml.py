@@ -55,11 +55,11 @@ def parse_yaml(text: str | bytes) -> Any:
     return yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506  a safe loader
 
 
-def said_of_word(value: object) -> str:
+def quotes_advised(value: object) -> str:
     """What to add to "a text is expected" where the value is true or false; else nothing.
 
     Example:
-        >>> said_of_word(parse_yaml("no"))
+        >>> quotes_advised(parse_yaml("no"))
         '; YAML reads yes, no, on and off as true or false: write them in quotes'
     """
     if not isinstance(value, bool):
@@ -88,3 +88,14 @@ def line_of(text: str, *path: str | int) -> int | None:
         else:
             return None
     return None if node is None else int(node.start_mark.line) + 1
+
+
+def nearest_line(text: str, *path: str | int) -> int | None:
+    r"""The line of a value, or of the innermost group around it where it is missing.
+
+    Example:
+        >>> nearest_line("target:\n  column: y", "target", "classes")
+        2
+    """
+    lines = (line_of(text, *path[:length]) for length in range(len(path), 0, -1))
+    return next((line for line in lines if line), None)

@@ -173,13 +173,14 @@ def test_a_repeated_identifier_is_asked_about(
         assert "question: patient_id" not in notes(answered)
 
 
+@pytest.mark.parametrize("name", ["run_id", "Run_ID"])
 def test_an_id_named_as_a_column_of_the_predictions_is_refused_and_never_found(
-    adopt: Adopt,
+    adopt: Adopt, name: str
 ) -> None:
-    runs = table(run_id=[f"r{number}" for number in range(ROWS)])
+    runs = table(**{name: [f"r{number}" for number in range(ROWS)]})
     assert adopt(runs)[1].entity is None
-    with pytest.raises(AdoptionError, match="ID=run_id: this project uses the name itself"):
-        adopt(runs, id="run_id")
+    with pytest.raises(AdoptionError, match=f"ID={name}: this project uses the name itself"):
+        adopt(runs, id=name)
 
 
 def test_an_index_without_a_name_is_no_feature_in_whatever_order(adopt: Adopt) -> None:

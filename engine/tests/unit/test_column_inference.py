@@ -210,7 +210,7 @@ def test_a_set_with_a_text_that_sql_cannot_write_is_left_open() -> None:
     assert "NUL" in inference.reason
 
 
-@pytest.mark.parametrize("name", RESERVED)
+@pytest.mark.parametrize("name", [*RESERVED, "Score", "MODEL_VERSION"])
 def test_a_column_named_as_one_of_the_lake_is_left_out(name: str) -> None:
     inferred = infer(["1.5", "2.25", "3.5", "3.5"], name)
     assert inferred.feature is None

@@ -72,13 +72,6 @@ def test_words_that_yaml_reads_as_true_or_false_are_to_be_quoted() -> None:
     assert "(found False); YAML reads yes, no, on and off as true or false" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["run_id", "score", "prediction"])
-def test_an_entity_called_as_a_column_of_the_results_is_refused(name: str) -> None:
-    with pytest.raises(ContractError, match=f"the entity {name!r} is called as a column of"):
-        parse_contract(yaml.safe_dump(values(entity=name)))
-    assert parse_contract(yaml.safe_dump(values(entity=None))).entity is None
-
-
 def test_text_that_is_not_yaml_is_refused() -> None:
     with pytest.raises(ContractError, match="not valid YAML"):
         parse_contract("features: [")

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from goldpath import batch, training
-from goldpath.contract import load_contract
+from goldpath.contract import ContractError, load_contract
 from goldpath.errors import ProjectError
 from goldpath.handed_over import handed_over
 from goldpath.jobs.own_definitions import check_definitions
@@ -418,6 +418,21 @@ def test_a_wrong_setting_is_refused_with_its_name_and_what_to_do(
     with pytest.raises((ProjectError, SettingsError), match=said) as caught:
         checked(Project())
     assert "config/" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [("age", "Score"), ("customer_id", "Run_ID"), ("region", "training_row")],
+)
+def test_a_column_called_as_one_of_the_predictions_table_is_refused(
+    name: str, called: str, project: Settings, checked: Callable[[Project], None]
+) -> None:
+    file = project.root / "config" / "project.yaml"
+    checked(Project())
+    file.write_text(re.sub(rf"\b{name}\b", called, file.read_text("utf-8")), "utf-8")
+    with pytest.raises(ContractError, match=f"^{called} is called as the column") as caught:
+        checked(Project())
+    assert "rename it in the source and in config/project.yaml" in caught.value.fix
 
 
 def test_groups_that_are_no_feature_are_refused_with_those_there_are(

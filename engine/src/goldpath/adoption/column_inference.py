@@ -18,6 +18,7 @@ from goldpath.adoption.column_profile import (
     PADDED_NUMBER,
     AdoptionError,
     ColumnProfile,
+    is_no_input,
 )
 from goldpath.adoption.date_formats import (
     find_date_formats,
@@ -25,8 +26,7 @@ from goldpath.adoption.date_formats import (
     find_two_formats,
 )
 from goldpath.adoption.number_columns import says_about_numbers
-from goldpath.contract import EVENT_TIME, ROW_ID, Feature
-from goldpath.contract import RESERVED as NO_FEATURES
+from goldpath.contract import Feature
 from goldpath.domain import (
     LARGEST_INTEGER,
     LONGEST_FREE_TEXT,
@@ -66,7 +66,6 @@ GROWING_NAME = re.compile(
 PERIOD = re.compile(
     r"\d{4}[-/ ]?[QWHqwh]\d{1,2}|[QWHqwh]\d{1,2}[-/ ]?\d{2,4}|\d{4}[-/]\d{2}|FY ?\d{2,4}", re.ASCII
 )
-RESERVED = (EVENT_TIME, ROW_ID, "prediction")  # of any role, in any case
 TRUTH_PAIRS = ({"true", "false"}, {"1", "0"}, {"1.0", "0.0"})
 FEW_SPELLINGS = 48  # of true and false together, in any case
 
@@ -216,8 +215,7 @@ def sanity_range(
 
 def _nothing_to_learn(profile: ColumnProfile, *, as_asked: bool) -> str:
     """Why a column is left out whatever its type, or an empty text."""
-    name = profile.name
-    if name.startswith("_") or name.lower() in RESERVED or name in NO_FEATURES:
+    if is_no_input(profile.name):
         return "the name is used by this project; rename the column to use it"
     if profile.distinct == 0:
         return "no row has a value"

@@ -12,10 +12,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from goldpath.contract import EVENT_TIME, RESERVED, ROW_ID
 from goldpath.domain import LARGEST_INTEGER, NULL_WORDS
 from goldpath.errors import ProjectError
 from goldpath.quality.plain_numbers import finite_numbers
 
+NO_ROLE = (EVENT_TIME, ROW_ID, "prediction")  # also none of a target
 NUMERIC_SHARE = 0.99
 ALMOST_UNIQUE = 0.9
 
@@ -229,3 +231,16 @@ def percentage(count: int, total: int) -> str:
         return "100 %" if count else "0 %"
     share = 100 * count / total
     return "< 0.1 %" if share < 0.1 else "> 99.9 %" if share > 99.9 else f"{share:.1f} %"
+
+
+def is_reserved(name: str) -> bool:
+    """Whether this project uses the name itself."""
+    return name.startswith("_") or name.lower() in NO_ROLE
+
+
+def is_no_input(name: str) -> bool:
+    """Whether neither a feature nor an id may have the name: a table of the lake has it already.
+
+    In any case: DuckDB and Athena take Score and score for one column.
+    """
+    return name.startswith("_") or name.lower() in RESERVED

@@ -14,14 +14,12 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from goldpath.adoption.answers import Answers
-from goldpath.adoption.column_inference import (
-    RESERVED,
-    infer_feature,
-    text_notes,
-)
+from goldpath.adoption.column_inference import infer_feature, text_notes
 from goldpath.adoption.column_profile import (
     AdoptionError,
     ColumnProfile,
+    is_no_input,
+    is_reserved,
     require_column,
 )
 from goldpath.adoption.decisions import (
@@ -46,7 +44,6 @@ from goldpath.adoption.target_role import (
 )
 from goldpath.adoption.time_parts import RANGES, calendar_feature
 from goldpath.adoption.time_role import TimeRole, decide_time
-from goldpath.contract import RESERVED as NO_FEATURES
 from goldpath.contract import ROW_ID, Contract, Feature, Target
 from goldpath.forecast import CLUSTERING
 from goldpath.raw_source import Source
@@ -248,16 +245,11 @@ def _decide_subject(
     time = decide_time(profiles, request.time, taken, named)
     if time.event_time is not None:
         taken.update(time.event_time.columns)
-    own = {name for name in profiles if is_reserved(name) or name in NO_FEATURES} - {ROW_ID}
+    own = {name for name in profiles if is_no_input(name)} - {ROW_ID}
     entity = decide_entity(profiles, request.entity, (taken - {named}) | own, time)
     if entity.column in own:
         refuse_name("ID", entity.column)
     return _Roles(decided, time, entity)
-
-
-def is_reserved(name: str) -> bool:
-    """Whether this project uses the name itself."""
-    return name.startswith("_") or name.lower() in RESERVED
 
 
 def refuse_name(option: str, name: str) -> NoReturn:

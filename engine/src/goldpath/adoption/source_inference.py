@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from goldpath.adoption.answers import Answers
-from goldpath.adoption.column_profile import AdoptionError, ColumnProfile, percentage
+from goldpath.adoption.column_profile import AdoptionError, ColumnProfile, is_reserved, percentage
 from goldpath.adoption.decisions import (
     Decision,
     Role,
@@ -19,7 +19,7 @@ from goldpath.adoption.decisions import (
     time_role,
 )
 from goldpath.adoption.header_line import find_repeated_headers
-from goldpath.adoption.infer import decide_features, is_reserved, refuse_name
+from goldpath.adoption.infer import decide_features, refuse_name
 from goldpath.adoption.reading import read_source_columns
 from goldpath.adoption.row_check import check_file, row_notes
 from goldpath.adoption.summary_rows import find_summary_rows, left_out_notes, without_rows

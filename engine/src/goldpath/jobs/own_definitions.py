@@ -113,6 +113,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
 
     Raises:
         ContractError: If a file of `config/sources` is wrong; names the key, the value and the fix.
+            Or if a column is called as one of the predictions table.
         ValidationSetupError: If a check of the gate has no method `validate`.
         OrchestrationError: If `config/airflow.yaml` has a schedule of a DAG that there is not.
         ProjectDefinitionError: Names file, line, name and fix of the first that cannot be used.
@@ -125,6 +126,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     from goldpath.features.row.sql import with_sql_features
     from goldpath.features.window.lake_columns import with_window_columns
     from goldpath.jobs.answer_fields import answered_segments, require_answers, require_metrics
+    from goldpath.jobs.batch.answer_columns import require_free_names
     from goldpath.jobs.batch.table import STEPS
     from goldpath.jobs.data.recipes import recipes_digest, store_raw
     from goldpath.jobs.orchestration import dags_state
@@ -148,6 +150,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     private = {"_source_file": "string", "_batch": "string", "_row_number": "int64"}
     raw = ibis.table({**dict.fromkeys(contract.raw_columns, "string"), **private}, name="raw")
     recipes_digest(store_raw(raw, contract, recipes), contract, recipes)
+    require_free_names(contract)
     learned = with_own_features(contract, project, sources)
     model = with_chosen_metrics(project.definitions, learned, settings.training, settings.decision)
     target = "float64" if contract.problem == "regression" else "string"

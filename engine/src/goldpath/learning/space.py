@@ -46,9 +46,10 @@ class Dimension:
             return ""
         if not self.low <= self.high or not math.isfinite(self.high - self.low):
             return "a range needs a low end that is not above the high one, and both finite"
-        least = 1 if self.kind == "int" else 0
-        if self.log and (self.low < least or self.low == 0):
-            return f"log=True needs a low end {'of 1 or more' if least else 'above 0'}"
+        if self.log and self.kind == "int" and self.low < 1:
+            return "log=True needs a low end of 1 or more"
+        if self.log and self.low <= 0:
+            return "log=True needs a low end above 0"
         return ""
 
     def __str__(self) -> str:

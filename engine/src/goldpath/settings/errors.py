@@ -20,7 +20,7 @@ from goldpath.settings.section import (
     section_file,
     variable,
 )
-from goldpath.written_yaml import line_of, said_of_word
+from goldpath.written_yaml import nearest_line, quotes_advised
 
 NO_GROUP = ("model_type", "model_attributes_type")
 """Pydantic's errors of a value that stands where a group of keys belongs."""
@@ -82,7 +82,7 @@ def _describe(details: ErrorDetails, model: type[BaseModel], root: Path, own: Pa
     plain = isinstance(value, str | int | float) and not ("://" in str(value) and "@" in str(value))
     shown = f"={value!r}" if plain and not _holds_secret(_annotation(path, model)) else ""
     said = _group(path, model) if details["type"] in NO_GROUP else LISTS.get(details["type"], "")
-    word = said_of_word(value) if details["type"] == "string_type" else ""
+    word = quotes_advised(value) if details["type"] == "string_type" else ""
     return f"{key}{shown}{where}: {said or details['msg'].removeprefix('Value error, ')}{word}"
 
 
@@ -110,10 +110,8 @@ def _line(file: Path, path: tuple[str, ...]) -> str:
     """`:7` where the file has a value, or the innermost group around it, in its seventh line."""
     text = file.read_text(encoding="utf-8")
     steps = [int(step) if step.isdigit() else step for step in path]
-    for length in range(len(steps), 0, -1):
-        if line := line_of(text, *steps[:length]):
-            return f":{line}"
-    return ""
+    line = nearest_line(text, *steps)
+    return f":{line}" if line else ""
 
 
 def _is_in(values: object, path: tuple[str, ...]) -> bool:

@@ -184,7 +184,7 @@ class _Tracing:
             return "a column of config/project.yaml"
         if name in contract.by_name:
             return "a column of a window feature"
-        if not name or name in RESERVED or name.startswith("_") or not name.isprintable():
+        if not name or name.lower() in RESERVED or name.startswith("_") or not name.isprintable():
             return "reserved, or no name of a column"
         return ""
 

@@ -169,7 +169,7 @@ def trace_window(
     except ProjectError as error:
         raise ProjectDefinitionError(f"{place}: {error.message}", error.fix) from error
     for column in made.columns:
-        if column in RESERVED or column.startswith("_") or not column.isprintable():
+        if column.lower() in RESERVED or column.startswith("_") or not column.isprintable():
             raise ProjectDefinitionError(
                 f"{place}: a column cannot be called {column!r}",
                 "give the feature another name: @window_feature(name=…)",

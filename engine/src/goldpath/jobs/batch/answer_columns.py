@@ -1,10 +1,11 @@
-"""The project's answer fields as columns of the predictions table."""
+"""What may stand in the predictions table beside its own columns: a row's, and answer fields."""
 
 import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from goldpath.contract import Contract
+from goldpath.contract import RESERVED, Contract, ContractError
+from goldpath.lake.tables import TRAINING_ROW
 from goldpath.learning.decision.fields import fields_of
 from goldpath.learning.predictions import Predictions
 from goldpath.serving.answers.own_fields import AnswerField, Prediction, row_of
@@ -14,6 +15,26 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 10_000
 """Of the table's rows, as Python objects."""
+
+
+def require_free_names(contract: Contract) -> None:
+    """Insist that no column of a row is called as one that the predictions table adds, in any case.
+
+    DuckDB and Athena take Score and score for one column: it would come back as `score_1`.
+
+    Args:
+        contract: What a row is.
+
+    Raises:
+        ContractError: If one is; names it.
+    """
+    own = {*RESERVED, TRAINING_ROW}
+    for name in filter(None, [contract.entity, *contract.feature_names]):
+        if name.lower() in own:
+            raise ContractError(
+                f"{name} is called as the column {name.lower()} of the predictions table",
+                "rename it in the source and in config/project.yaml, and train again",
+            )
 
 
 def answer_columns(

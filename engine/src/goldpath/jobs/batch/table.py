@@ -13,7 +13,7 @@ from goldpath.errors import CheckFailedError, NothingToDoError
 from goldpath.features.window.learned import names_in
 from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.answer_fields import require_answers
-from goldpath.jobs.batch.answer_columns import answer_columns
+from goldpath.jobs.batch.answer_columns import answer_columns, require_free_names
 from goldpath.jobs.batch.days import Days, day_names, empty_days, replace_days, rows_of_days
 from goldpath.jobs.batch.training_rows import training_rows
 from goldpath.jobs.batch.work import BatchWork, run_steps
@@ -105,7 +105,8 @@ def predict_batch(
     Raises:
         RegistryError: If there is no champion.
         CheckFailedError: If the contract refuses every row.
-        ContractError: If there are days, and rows have no time.
+        ContractError: If there are days, and rows have no time; or a column is called as one that
+            the predictions table adds.
         NothingToDoError: If there is no row to score.
     """
     manager = MLflowManager(settings, contract)
@@ -243,11 +244,13 @@ def score_rows(work: BatchWork) -> BatchWork:
     """Score the rows with the champion, and compute the project's answer fields.
 
     Raises:
+        ContractError: If a column is called as one that the predictions table adds.
         ProjectDefinitionError: If an answer field cannot be used.
         AnswerFieldError: If one fails; names it, its file and the line.
     """
     import pyarrow as pa
 
+    require_free_names(work.contract)
     rows = _table(work.rows, "load_rows")
     step(f"predict: {rows.num_rows} rows with version {work.champion.version}")
     model = work.manager.load_for_serving(work.champion)
@@ -332,7 +335,8 @@ def _score(
     beside = fields_of(model.contract)
     # A row's level is its version's.
     shown = [name for name in beside.names if name != "interval"]
-    if taken := [name for name in shown if name in table.column_names]:
+    held = {name.lower() for name in table.column_names}  # DuckDB takes both cases for one column
+    if taken := [name for name in shown if name in held]:
         step(f"the predictions table has no {' and '.join(shown)}: {taken[0]} is a feature")
         shown = []
     columns = beside.of_rows(predictions.values, predictions.scores, predictions.lines)
