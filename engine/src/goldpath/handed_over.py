@@ -151,7 +151,7 @@ def require_parts(model: "Model", make: Callable[[], Any]) -> None:
 
 
 def require_plain(function: Any, what: str, name: str | None = None) -> None:
-    """Insist that a function is one that answers when it is called.
+    """Insist that a call of a function gives its answer.
 
     Args:
         function: What a decorator is above of, or a list names.

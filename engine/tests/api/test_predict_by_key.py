@@ -111,7 +111,7 @@ def test_what_is_missing_beside_an_unknown_key_is_named(client: TestClient, root
     assert answer.status_code == 404
     assert 'no person "bob"' in answer.json()["detail"]
     assert "lack 2nd call" in answer.json()["detail"]
-    assert answer.json()["fix"] == "send 2nd call as well, or make materialize"
+    assert answer.json()["fix"] == "send these as well, or make materialize"
 
 
 def test_without_an_online_store_the_fix_is_named(client: TestClient) -> None:

@@ -194,8 +194,8 @@ def test_defaults_that_cannot_be_drawn_are_refused_before_the_search(
     ("low", "high", "log", "expected"),
     [
         (0.0, 10.0, True, r"draws C from 0 to 10 \(log\): log=True needs a low end above 0"),
-        (2.0, 1.0, False, "draws C from 2 to 1: a range needs a low end that is not above"),
-        (0.0, float("inf"), False, "draws C from 0 to inf: .* both finite"),
+        (2.0, 1.0, False, "draws C from 2 to 1: the low end must not be above"),
+        (0.0, float("inf"), False, "draws C from 0 to inf: .* both must be finite"),
     ],
     ids=["log from zero", "turned round", "without an end"],
 )

@@ -424,13 +424,15 @@ def test_a_wrong_setting_is_refused_with_its_name_and_what_to_do(
     ("name", "called"),
     [("age", "Score"), ("customer_id", "Run_ID"), ("region", "training_row")],
 )
-def test_a_column_called_as_one_of_the_predictions_table_is_refused(
+def test_a_column_that_clashes_with_one_of_the_predictions_table_is_refused(
     name: str, called: str, project: Settings, checked: Callable[[Project], None]
 ) -> None:
     file = project.root / "config" / "project.yaml"
     checked(Project())
     file.write_text(re.sub(rf"\b{name}\b", called, file.read_text("utf-8")), "utf-8")
-    with pytest.raises(ContractError, match=f"^{called} is called as the column") as caught:
+    with pytest.raises(
+        ContractError, match=f"^the column {called} clashes with {called.lower()}, "
+    ) as caught:
         checked(Project())
     assert "rename it in the source and in config/project.yaml" in caught.value.fix
 

@@ -231,9 +231,9 @@ def test_a_file_of_config_that_nothing_reads_is_said(project: Settings) -> None:
         write(project, name, "{}")
 
     assert unread_files(load_settings(project.root, CHURN)) == (
-        "config/lake.yml is read by nothing of the engine; did you mean lake.yaml?",
-        "config/prices.yaml is read by nothing of the engine",
-        "config/trainning.yaml is read by nothing of the engine; did you mean training.yaml?",
+        "the engine does not read config/lake.yml; did you mean lake.yaml?",
+        "the engine does not read config/prices.yaml",
+        "the engine does not read config/trainning.yaml; did you mean training.yaml?",
     )
 
 

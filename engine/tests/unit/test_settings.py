@@ -5,6 +5,12 @@ import pytest
 from goldpath.settings import Settings, SettingsError, load_settings
 
 
+def test_a_word_that_yaml_reads_as_true_is_to_be_quoted(project: Settings) -> None:
+    (project.root / "config" / "serving.yaml").write_text("alias: yes\n", "utf-8")
+    with pytest.raises(SettingsError, match=r"serving\.alias=True .*write them in quotes"):
+        load_settings(project.root)
+
+
 def test_environment_overrides_one_key_and_keeps_the_rest_of_the_file(
     project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -241,6 +241,10 @@ def test_a_command_that_lives_without_a_heartbeat_is_started_again(run_directory
     assert "worker lives, and has had no heartbeat for too long" in log
     assert "worker was silent; starting it again" in log
     assert "exit code" not in log  # it was ended from here, and did not end by itself
+    os.kill(pid_of(again, "worker"), signal.SIGKILL)
+    wait_for(run_directory, lambda now: now.restarts == {"worker": 2})
+    log = (run_directory / "mlflow-supervisor.log").read_text()
+    assert "worker ended with exit code -9" in log
 
 
 def test_a_command_that_starts_slowly_is_not_ended_for_ever(run_directory: Path) -> None:

@@ -113,7 +113,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
 
     Raises:
         ContractError: If a file of `config/sources` is wrong; names the key, the value and the fix.
-            Or if a column is called as one of the predictions table.
+            Or if a column clashes with one that the predictions table adds.
         ValidationSetupError: If a check of the gate has no method `validate`.
         OrchestrationError: If `config/airflow.yaml` has a schedule of a DAG that there is not.
         ProjectDefinitionError: Names file, line, name and fix of the first that cannot be used.

@@ -146,8 +146,8 @@ def gate(
         severity: How much a failure weighs: a LOW one only warns.
 
     Raises:
-        ProjectDefinitionError: If the function does not take exactly one argument, is none that
-            answers when it is called, or no figure could keep the limits.
+        ProjectDefinitionError: If the function does not take exactly one argument, is a class, a
+            generator or an async function, or has limits that no figure can meet.
 
     Example:
         >>> import numpy as np

@@ -218,8 +218,8 @@ def family(
         The family; or a decorator that makes one, where options are given.
 
     Raises:
-        ProjectDefinitionError: If the function does not take a trial and the columns, or is none
-            that answers when it is called.
+        ProjectDefinitionError: If the function does not take a trial and the columns, or is a
+            class, a generator or an async function.
 
     Example:
         >>> from goldpath import family

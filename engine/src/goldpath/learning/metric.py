@@ -113,8 +113,8 @@ def metric(
         The metric; or a decorator that makes one, where options are given.
 
     Raises:
-        ProjectDefinitionError: If a parameter has another name than the four above, or it is no
-            function that answers when it is called.
+        ProjectDefinitionError: If a parameter has another name than the four above, or what is
+            decorated is a class, a generator or an async function.
 
     Example:
         >>> import numpy as np

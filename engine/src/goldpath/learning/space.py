@@ -45,7 +45,7 @@ class Dimension:
         if self.kind == "categorical":
             return ""
         if not self.low <= self.high or not math.isfinite(self.high - self.low):
-            return "a range needs a low end that is not above the high one, and both finite"
+            return "the low end must not be above the high end, and both must be finite"
         if self.log and self.kind == "int" and self.low < 1:
             return "log=True needs a low end of 1 or more"
         if self.log and self.low <= 0:

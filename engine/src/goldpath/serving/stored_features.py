@@ -106,11 +106,10 @@ class StoredFeatures:
         message = f"the online store knows no {self._name(request)}"
         if not request.features or not missing:
             return ProblemError(404, message, "make materialize, or send its features")
-        names = ", ".join(missing)
         return ProblemError(
             404,
-            shown(f"{message}, and its `features` lack {names}"),
-            f"send {names} as well, or make materialize",
+            shown(f"{message}, and its `features` lack {', '.join(missing)}"),
+            "send these as well, or make materialize",
         )
 
     def _unfit(

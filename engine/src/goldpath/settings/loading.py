@@ -172,7 +172,7 @@ def _check_overlay(root: Path, project: Project) -> None:
 
 
 def unread_files(settings: Settings) -> tuple[str, ...]:
-    """A sentence for each YAML file of `config/` that nothing reads, such as a misspelt one."""
+    """A sentence for each YAML file of `config/` that the engine does not read: a misspelt one."""
     folder = settings.root / "config"
     read = [Path(each).name for each in _files(settings.whole_project, "config")]
     said = []
@@ -180,7 +180,7 @@ def unread_files(settings: Settings) -> tuple[str, ...]:
         if file.name not in (CONTRACT, *read):
             near = get_close_matches(file.stem, [Path(each).stem for each in read], n=1)
             meant = f"; did you mean {near[0]}.yaml?" if near else ""
-            said.append(f"config/{file.name} is read by nothing of the engine{meant}")
+            said.append(f"the engine does not read config/{file.name}{meant}")
     return tuple(said)
 
 

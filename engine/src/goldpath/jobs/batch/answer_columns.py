@@ -18,7 +18,7 @@ ROWS_AT_ONCE = 10_000
 
 
 def require_free_names(contract: Contract) -> None:
-    """Insist that no column of a row is called as one that the predictions table adds, in any case.
+    """Insist that no column of a row clashes with one that the predictions table adds.
 
     DuckDB and Athena take Score and score for one column: it would come back as `score_1`.
 
@@ -26,13 +26,14 @@ def require_free_names(contract: Contract) -> None:
         contract: What a row is.
 
     Raises:
-        ContractError: If one is; names it.
+        ContractError: If one does; names it.
     """
     own = {*RESERVED, TRAINING_ROW}
     for name in filter(None, [contract.entity, *contract.feature_names]):
         if name.lower() in own:
             raise ContractError(
-                f"{name} is called as the column {name.lower()} of the predictions table",
+                f"the column {name} clashes with {name.lower()}, which the predictions table adds "
+                "(names that differ only in case count as the same)",
                 "rename it in the source and in config/project.yaml, and train again",
             )
 

@@ -105,7 +105,7 @@ def predict_batch(
     Raises:
         RegistryError: If there is no champion.
         CheckFailedError: If the contract refuses every row.
-        ContractError: If there are days, and rows have no time; or a column is called as one that
+        ContractError: If there are days, and rows have no time; or a column clashes with one that
             the predictions table adds.
         NothingToDoError: If there is no row to score.
     """
@@ -244,7 +244,7 @@ def score_rows(work: BatchWork) -> BatchWork:
     """Score the rows with the champion, and compute the project's answer fields.
 
     Raises:
-        ContractError: If a column is called as one that the predictions table adds.
+        ContractError: If a column clashes with one that the predictions table adds.
         ProjectDefinitionError: If an answer field cannot be used.
         AnswerFieldError: If one fails; names it, its file and the line.
     """
