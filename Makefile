@@ -7,7 +7,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-engine demo test test-engine test-template test-recipes test-soak test-fast test-uvicorn mutation lint format typecheck coverage lock wheel check-wheel engine-project dashboards clean \
-	bench-cli bench-data bench-iceberg bench-pit bench-windows bench-online bench-registry bench-automl bench-serving bench-features bench-by-key bench-stall bench-batch-scoring bench-drift bench-drift-quality bench-drift-real bench-forecast bench-training bench-rare bench-orchestration
+	bench-cli bench-data bench-iceberg bench-pit bench-windows bench-online bench-registry bench-automl bench-serving bench-features bench-by-key bench-stall bench-batch-scoring bench-drift bench-drift-quality bench-drift-real bench-counting bench-forecast bench-training bench-rare bench-orchestration
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -128,6 +128,9 @@ bench-drift-quality: setup-engine  ## False alarms and power of the drift check 
 
 bench-drift-real: setup-engine  ## Whether drift in the features foretells a loss of quality: bike sharing, 2012 after 2011 (20 seconds; DATA=hour.csv ARGS="--nannyml PYTHON")
 	@engine/.venv/bin/python benchmarks/drift_real.py $(DATA) $(ARGS) --picture docs/images/drift-real.png
+
+bench-counting: setup-engine  ## What a request pays for being counted, against prometheus_client's own counters (15 seconds)
+	@engine/.venv/bin/python benchmarks/counting.py
 
 bench-forecast: setup-engine  ## Bike sharing a day ahead against seasonal naive and a model by hand (2 minutes; DATA=hour.csv)
 	@engine/.venv/bin/python benchmarks/forecast.py $(DATA)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from goldpath.serving.monitoring import METRIC_NAMES
+from goldpath.serving.metrics.service import METRIC_NAMES
 from goldpath.serving.schemas import example_features
 
 from .conftest import MakeClient, until

@@ -32,7 +32,7 @@ from goldpath.services.alerting.alertmanager_api import (
 from goldpath.services.process_table import PidFile
 from goldpath.services.processes import ServerError, answers, stop_server
 from goldpath.services.prometheus_server import start_prometheus
-from goldpath.serving.monitoring import Metrics
+from goldpath.serving.metrics.service import Metrics
 from goldpath.settings import Settings, load_settings
 
 from ..alert_receivers import Hooks, MailServer, running, wait_until

@@ -18,7 +18,7 @@ from goldpath.jobs.data.source_tables import SourceResult
 from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.lakehouse import LakehouseError
 from goldpath.lake.tables import gold_table
-from goldpath.serving.report_metrics import SOURCE_FIGURES, TEXTFILE
+from goldpath.serving.metrics.reports import SOURCE_FIGURES, TEXTFILE
 from goldpath.settings import Settings
 from goldpath.source_contract import load_sources
 

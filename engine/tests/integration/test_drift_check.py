@@ -20,8 +20,8 @@ from goldpath.jobs.upkeep.log_compaction import compact_logs
 from goldpath.monitor.drift_windows import read_drift
 from goldpath.sample.customers import write_sample
 from goldpath.serving.log.personal import PersonalValues
+from goldpath.serving.metrics.reports import TEXTFILE
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
-from goldpath.serving.report_metrics import TEXTFILE
 from goldpath.settings import Settings, load_settings
 
 from ..conftest import Trained

@@ -7,7 +7,7 @@ import pytest
 
 from goldpath.demonstration.drift_loop import demonstrate_drift
 from goldpath.jobs.retraining.ledger import Ledger
-from goldpath.serving.report_metrics import read_json
+from goldpath.serving.metrics.reports import read_json
 
 from ..conftest import make_project
 from ..locations import PROJECT

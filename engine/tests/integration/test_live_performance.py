@@ -24,7 +24,7 @@ from goldpath.lake.tables import feedback_table, served_table
 from goldpath.monitor.charts import quality_card
 from goldpath.monitor.quality import read_quality
 from goldpath.serving.feedback import FeedbackLog
-from goldpath.serving.monitoring import Metrics
+from goldpath.serving.metrics.service import Metrics
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
 from goldpath.settings import DecisionSettings, Settings, TrainingSettings
 

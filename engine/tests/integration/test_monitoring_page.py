@@ -29,9 +29,9 @@ from goldpath.monitor.state import MonitorReader
 from goldpath.monitor.stores import read_section
 from goldpath.monitor.written_reports import KNOWN
 from goldpath.services.relocation import relocate_project
-from goldpath.serving.monitoring import METRIC_NAMES
+from goldpath.serving.metrics.reports import TEXTFILE
+from goldpath.serving.metrics.service import METRIC_NAMES
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
-from goldpath.serving.report_metrics import TEXTFILE
 from goldpath.settings import Settings, load_settings
 
 from ..conftest import Trained

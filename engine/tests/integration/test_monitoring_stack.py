@@ -26,8 +26,8 @@ from goldpath.services.otlp.airflow_metrics import metrics_variables, show_to_pr
 from goldpath.services.otlp.receiver import MetricsReceiver
 from goldpath.services.processes import ServerError, stop_server
 from goldpath.services.prometheus_server import MonitoringError, start_prometheus, write_targets
-from goldpath.serving.monitoring import Metrics
-from goldpath.serving.report_metrics import SOURCE_FIGURES
+from goldpath.serving.metrics.reports import SOURCE_FIGURES
+from goldpath.serving.metrics.service import Metrics
 from goldpath.settings import Settings, load_settings
 
 from ..dashboard_panels import DASHBOARDS, as_prometheus_is_asked, panels_of, variables_of

@@ -25,7 +25,7 @@ from goldpath.lake.tables import gold_table
 from goldpath.registry.layout import SNAPSHOT_TAG
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.sample.customers import write_sample
-from goldpath.serving.report_metrics import TEXTFILE
+from goldpath.serving.metrics.reports import TEXTFILE
 from goldpath.settings import Settings, load_settings
 from goldpath.settings.monitoring import RetrainSettings
 

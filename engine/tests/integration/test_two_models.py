@@ -30,7 +30,7 @@ from goldpath.lake.tables import (
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.sample.customers import write_sample
 from goldpath.serving.api import create_app
-from goldpath.serving.report_metrics import TEXTFILE
+from goldpath.serving.metrics.reports import TEXTFILE
 from goldpath.serving.schemas import example_row
 from goldpath.settings import Settings
 

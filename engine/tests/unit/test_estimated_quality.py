@@ -27,7 +27,7 @@ from goldpath.jobs.drift.history import (
     stored_history,
 )
 from goldpath.learning.metrics import area_under_roc
-from goldpath.serving.report_metrics import ReportCollector, write_textfile
+from goldpath.serving.metrics.reports import ReportCollector, write_textfile
 
 from ..api.examples import contract_of
 

@@ -35,7 +35,7 @@ from goldpath.serving.lane.answers import AnswerWriter
 from goldpath.serving.lane.entity_rows import LONGEST_WINDOW, left_to_app
 from goldpath.serving.lane.request_structs import DecodedRow
 from goldpath.serving.log.personal import HiddenColumns
-from goldpath.serving.monitoring import REGRESSION_LABEL
+from goldpath.serving.metrics.service import REGRESSION_LABEL
 from goldpath.serving.predictor import Champion, NoModelError, Predictor
 from goldpath.serving.schemas import keyed_requests, request_models
 from goldpath.serving.shadow import Shadow

@@ -19,7 +19,7 @@ from goldpath.cli.alerts import receive
 from goldpath.services.alerting.receiver import AlertReceiver
 from goldpath.services.otlp import receiver as metrics_receiver
 from goldpath.services.otlp.airflow_metrics import KEPT, metrics_variables
-from goldpath.serving.monitoring import METRIC_NAMES
+from goldpath.serving.metrics.service import METRIC_NAMES
 from goldpath.settings import ENVIRONMENT_PREFIX, Settings
 
 from ..dashboard_panels import DASHBOARDS, panels_of, queries_of, variables_of

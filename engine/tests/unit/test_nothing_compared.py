@@ -12,7 +12,7 @@ from goldpath.jobs.drift.nothing_compared import NothingCompared, write_nothing_
 from goldpath.jobs.drift.written_reports import judged_marks
 from goldpath.model_version import ModelVersion
 from goldpath.reports import write_report
-from goldpath.serving.report_metrics import read_json
+from goldpath.serving.metrics.reports import read_json
 from goldpath.settings import Settings, load_settings
 
 from ..locations import PROJECT

@@ -10,7 +10,7 @@ from goldpath.errors import NothingToDoError
 from goldpath.jobs.drift.superseded import supersede_verdicts
 from goldpath.jobs.retraining.admission import require_about, standing_verdict
 from goldpath.model_version import ModelVersion
-from goldpath.serving.report_metrics import TEXTFILE
+from goldpath.serving.metrics.reports import TEXTFILE
 
 
 def alarm(reports: Path) -> Path:

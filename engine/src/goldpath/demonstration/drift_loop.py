@@ -32,8 +32,8 @@ from goldpath.presentation import FOR_SCRIPTS, step
 from goldpath.quality.file_rows import typed_frame
 from goldpath.sample.customers import DAYS, START, write_sample
 from goldpath.services.prometheus_server import start_prometheus
+from goldpath.serving.metrics.reports import read_json
 from goldpath.serving.process.loopback import LoopbackService, loopback_service
-from goldpath.serving.report_metrics import read_json
 from goldpath.settings import Settings
 from goldpath.sources.dialect import detect_dialect
 from goldpath.sources.read import read_raw

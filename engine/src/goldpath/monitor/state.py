@@ -29,8 +29,8 @@ from goldpath.monitor.written_reports import (
     written_reports,
 )
 from goldpath.services.processes import shown_servers
+from goldpath.serving.metrics.reports import SOURCES
 from goldpath.serving.operations.registry_facts import Move, RegistryFacts, RegistryStats
-from goldpath.serving.report_metrics import SOURCES
 from goldpath.settings import Settings
 
 SECONDS, SECONDS_ON_AWS = 10.0, 60.0

@@ -30,6 +30,8 @@ from goldpath.serving.http.tracing import NO_OTHER_TELEMETRY
 from goldpath.serving.http.value_count import Bounds
 from goldpath.serving.invocations import invocations
 from goldpath.serving.lane.fast_lane import FastLane
+from goldpath.serving.metrics.requests import RequestMetrics
+from goldpath.serving.metrics.service import Metrics
 from goldpath.serving.models.cores import add_further_models
 from goldpath.serving.models.facts import facts_router
 from goldpath.serving.models.further import (
@@ -38,7 +40,6 @@ from goldpath.serving.models.further import (
     scorer_of,
 )
 from goldpath.serving.models.predictions import prediction_router
-from goldpath.serving.monitoring import Metrics, RequestMetrics
 from goldpath.serving.operations.routes import operations_router
 from goldpath.serving.own_routes import include_own_routes
 from goldpath.serving.pages.routes import page_router

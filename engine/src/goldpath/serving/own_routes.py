@@ -19,7 +19,7 @@ from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import problem_answers
 from goldpath.serving.http.request_body import DOCUMENTED_CREDENTIALS, CarefulRequest
 from goldpath.serving.http.value_count import SHORT
-from goldpath.serving.monitoring import route_of
+from goldpath.serving.metrics.requests import route_of
 from goldpath.serving.scorer import Scorer, Wish
 
 if TYPE_CHECKING:

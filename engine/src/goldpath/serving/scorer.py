@@ -23,7 +23,8 @@ from goldpath.serving.answers.own_fields import (
 )
 from goldpath.serving.http.called_hooks import after_answer, before_answer
 from goldpath.serving.http.problem_error import ProblemError
-from goldpath.serving.monitoring import Metrics, route_of
+from goldpath.serving.metrics.requests import route_of
+from goldpath.serving.metrics.service import Metrics
 from goldpath.serving.prediction_log import LoggedPrediction, PredictionLog
 from goldpath.serving.predictor import (
     Champion,

@@ -23,7 +23,7 @@ from goldpath.serving.lane.trail import LaneTrail, lane_trail
 from goldpath.serving.log.personal import PersonalValues
 from goldpath.serving.log.shipping import shipping
 from goldpath.serving.log.streams import open_stream
-from goldpath.serving.monitoring import FURTHER_ROUTES, Metrics
+from goldpath.serving.metrics.service import FURTHER_ROUTES, Metrics
 from goldpath.serving.prediction_log import PredictionLog, rotation_of
 from goldpath.serving.predictor import Champion, ModelSource, Predictor
 from goldpath.serving.refresh_bell import RefreshBell

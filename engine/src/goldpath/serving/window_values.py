@@ -18,7 +18,7 @@ from goldpath.features.window.learned import definitions_in, names_in
 from goldpath.features.window.online import TimeNotKeptError, WindowReader
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.log.personal import HiddenColumns, hidden_columns
-from goldpath.serving.monitoring import Metrics
+from goldpath.serving.metrics.service import Metrics
 from goldpath.settings import Settings
 
 

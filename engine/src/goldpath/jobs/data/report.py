@@ -17,7 +17,7 @@ from goldpath.lake.tables import gold_table, silver_table
 from goldpath.presentation import step
 from goldpath.privacy.erasure import uses_rows
 from goldpath.reports import write_report, write_text
-from goldpath.serving.report_metrics import SOURCE_FIGURES, read_json, write_textfile
+from goldpath.serving.metrics.reports import SOURCE_FIGURES, read_json, write_textfile
 from goldpath.settings import Settings
 from goldpath.source_contract import SourceContract, load_sources
 

@@ -54,7 +54,7 @@ from goldpath.presentation import step
 from goldpath.registry.layout import EVALUATION_FILE, PROFILE_FILE, REFERENCE_FILE
 from goldpath.registry.mlflow_manager import MLflowManager
 from goldpath.serving.log.personal import HiddenColumns, hidden_columns
-from goldpath.serving.report_metrics import read_json
+from goldpath.serving.metrics.reports import read_json
 from goldpath.settings import MonitoringSettings, Settings
 
 NEWS = 0.01

@@ -37,7 +37,7 @@ from goldpath.project import Model, naming
 from goldpath.registry.layout import CONTRACT_FILE
 from goldpath.registry.mlflow_manager import MLflowManager, RegistryError
 from goldpath.reports import write_report
-from goldpath.serving.report_metrics import write_textfile
+from goldpath.serving.metrics.reports import write_textfile
 from goldpath.settings import Settings
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from goldpath.jobs.drift.written_reports import (
 )
 from goldpath.learning.scoring import ModelVersion
 from goldpath.reports import write_report
-from goldpath.serving.report_metrics import read_json, write_textfile
+from goldpath.serving.metrics.reports import read_json, write_textfile
 from goldpath.settings import Settings
 from goldpath.settings.monitoring import WindowLength
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from goldpath.presentation import step
 from goldpath.reports import write_report
-from goldpath.serving.report_metrics import SOURCES, read_json, write_textfile
+from goldpath.serving.metrics.reports import SOURCES, read_json, write_textfile
 
 GONE: Mapping[str, Any] = {
     "columns": [],

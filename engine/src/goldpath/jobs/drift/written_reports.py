@@ -19,7 +19,7 @@ from goldpath.jobs.drift.judged_windows import JudgedSource
 from goldpath.learning.scoring import ModelVersion
 from goldpath.presentation import step
 from goldpath.reports import write_report
-from goldpath.serving.report_metrics import read_json, write_textfile
+from goldpath.serving.metrics.reports import read_json, write_textfile
 from goldpath.settings import Settings
 
 TOLD_SHIFTS = 3

@@ -19,7 +19,7 @@ from goldpath.lake.connection import open_lakehouse
 from goldpath.lake.gold_frame import gold_snapshot
 from goldpath.lake.tables import gold_table
 from goldpath.model_version import ModelVersion
-from goldpath.serving.report_metrics import read_json
+from goldpath.serving.metrics.reports import read_json
 from goldpath.settings import Settings
 from goldpath.settings.monitoring import RetrainSettings
 

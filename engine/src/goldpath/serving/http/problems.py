@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from goldpath.contract import Contract
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.request_context import REQUEST_ID_HEADER, current_request
-from goldpath.serving.monitoring import route_of
+from goldpath.serving.metrics.requests import route_of
 from goldpath.serving.schemas import BY_FEATURES, BY_KEY
 from goldpath.serving.security import SECURITY_HEADERS
 

@@ -14,7 +14,7 @@ from goldpath.serving.http.request_context import (
 )
 from goldpath.serving.http.service_logs import AccessLine
 from goldpath.serving.http.tracing import Tracing
-from goldpath.serving.monitoring import route_of
+from goldpath.serving.metrics.requests import route_of
 
 METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
 

@@ -28,7 +28,7 @@ from goldpath.serving.answers.own_fields import (
 from goldpath.serving.lane.batch_rows import BatchWriter
 from goldpath.serving.lane.request_structs import DecodedBatch, DecodedRow, Values
 from goldpath.serving.log.prediction_ids import ids_of_a_request, prediction_ids
-from goldpath.serving.monitoring import REGRESSION_LABEL
+from goldpath.serving.metrics.service import REGRESSION_LABEL
 from goldpath.serving.prediction_log import PredictionLog
 from goldpath.serving.predictor import Champion
 from goldpath.serving.shadow import Shadow

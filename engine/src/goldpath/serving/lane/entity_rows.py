@@ -21,7 +21,7 @@ from goldpath.features.views import parse_ttl
 from goldpath.features.window.learned import definitions_in
 from goldpath.features.window.online import Outcome, WindowColumns, WindowReader
 from goldpath.serving.lane.request_structs import DecodedRow
-from goldpath.serving.monitoring import Metrics
+from goldpath.serving.metrics.service import Metrics
 from goldpath.serving.predictor import ServedModel
 from goldpath.settings import Settings
 
@@ -62,10 +62,11 @@ def lane_reader(settings: Settings, metrics: Metrics) -> WindowReader:
         settings: Which file, and how old what it holds may be.
         metrics: Counts what was found; the app counts what the lane leaves to it.
     """
+    count = metrics.window_counters()
 
     def counted(outcome: Outcome) -> None:
         if outcome != "unavailable":
-            metrics.window_looked_up(outcome)
+            count[outcome](1)
 
     chosen = settings.features
     return WindowReader(

@@ -21,7 +21,7 @@ from goldpath.serving.lane.request_heads import Head, RequestHeads, read_headers
 from goldpath.serving.lane.request_structs import DecodedRow
 from goldpath.serving.lane.turn import LaneTurn, Request
 from goldpath.serving.log.personal import HiddenColumns
-from goldpath.serving.monitoring import PREDICTION_ROUTES
+from goldpath.serving.metrics.service import PREDICTION_ROUTES
 from goldpath.serving.predictor import Champion, NoModelError
 from goldpath.serving.security import JSON_HEADERS
 from goldpath.serving.traffic import PIN_ROLE

@@ -20,9 +20,9 @@ from goldpath.serving.http.request_body import (
     PredictionRoute,
 )
 from goldpath.serving.http.value_count import Bounds
+from goldpath.serving.metrics.service import FURTHER_ROUTES
 from goldpath.serving.models.facts import facts_router
 from goldpath.serving.models.predictions import prediction_router
-from goldpath.serving.monitoring import FURTHER_ROUTES
 from goldpath.serving.schemas import request_models
 from goldpath.serving.scorer import Scorer
 from goldpath.serving.serving_core import ServingCore

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from prometheus_client.core import Sample
 from pydantic import BaseModel, Field
 
-from goldpath.serving.monitoring import NO_MODEL, Metrics
+from goldpath.serving.metrics.service import NO_MODEL, Metrics
 from goldpath.serving.traffic import Traffic
 
 Role = Literal["champion", "challenger", "shadow"]

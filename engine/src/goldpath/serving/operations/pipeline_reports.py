@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from goldpath.serving.report_metrics import read_json
+from goldpath.serving.metrics.reports import read_json
 
 
 class _Figures(BaseModel):

@@ -17,7 +17,7 @@ from goldpath.contract import Contract
 from goldpath.serving.http.problem_error import ProblemError
 from goldpath.serving.http.problems import problem_answers
 from goldpath.serving.http.request_body import DOCUMENTED_CREDENTIALS, KeyedRoute, for_role
-from goldpath.serving.monitoring import Metrics
+from goldpath.serving.metrics.service import Metrics
 from goldpath.serving.operations.live_figures import LiveFigures, live_figures
 from goldpath.serving.operations.pipeline_reports import (
     DriftFigures,

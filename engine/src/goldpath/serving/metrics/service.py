@@ -5,11 +5,10 @@ before prometheus_client is imported), so whichever worker is scraped answers fo
 """
 
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from prometheus_client import (
     GC_COLLECTOR,
@@ -29,13 +28,10 @@ from goldpath.contract import Contract
 from goldpath.features.window.online import OUTCOMES, Outcome
 from goldpath.serving.answers.metric_series import MetricSeries
 from goldpath.serving.answers.service_metric import ServiceMetric
-from goldpath.serving.report_metrics import Joined, ReportCollector
+from goldpath.serving.metrics.kept_counts import MULTIPROCESS_FOLDER, KeptCounts
+from goldpath.serving.metrics.reports import Joined, ReportCollector
 from goldpath.serving.worker_processes import is_alive
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 NO_MODEL = "none"
 REGRESSION_LABEL = "value"
 # Dashboards and alert rules are tested against these names.
@@ -83,7 +79,6 @@ BUCKETS = (
     *(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
 )
 SHADOW_BUCKETS = (1e-9, 1e-6, 1e-3, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
-TOO_MANY = 429
 PREDICTION_ROUTES = ("/predict", "/predict/batch")
 FURTHER_ROUTES = "/models"
 """Before the name and the routes of each further model that is served beside the main one."""
@@ -131,6 +126,7 @@ class Metrics:
         more = ["model"] if model else []
         self._model = [model] if model else []
         self._own = registry
+        self._kept = KeptCounts()
         self._requests = Counter(
             "ml_requests",
             "Requests answered.",
@@ -232,29 +228,27 @@ class Metrics:
         own._of(own._rate_limited, route).inc()
 
     def request_timer(self, route: str) -> Callable[[float], None]:
-        """What counts one answer with status 200 to a POST, without looking labels up each time."""
+        """What counts the lane's answers with status 200 to a POST, in the event loop's thread."""
         answered = self._of(self._requests, route, "POST", "200")
-        seconds = self._of(self._seconds, route)
-
-        def count(took: float) -> None:
-            answered.inc()
-            seconds.observe(took)
-
-        return count
+        return self._kept.timer(answered, self._of(self._seconds, route))
 
     def prediction_counters(
         self, model_version: str, labels: Sequence[str] = ()
     ) -> Mapping[str, Callable[[float], None]]:
-        """What counts rows of a model version, by their predicted label.
+        """What counts the lane's rows of a model version by their predicted label, in its thread.
 
         Args:
             model_version: The version.
             labels: Its labels; the contract's where not given.
         """
         return {
-            label: self._of(self._predictions, model_version, label).inc
+            label: self._kept.counter(self._of(self._predictions, model_version, label))
             for label in labels or self._labels
         }
+
+    def window_counters(self) -> Mapping[Outcome, Callable[[float], None]]:
+        """What counts the window features that the lane looks up, in the event loop's thread."""
+        return {each: self._kept.counter(self._of(self._windows, each)) for each in OUTCOMES}
 
     def window_looked_up(self, outcome: Outcome) -> None:
         """Count a window feature that was looked up for an entity."""
@@ -318,6 +312,8 @@ class Metrics:
 
     def registry(self) -> CollectorRegistry:
         """The service's own metrics, over all workers."""
+        for each in (self, *self.beside):
+            each._kept.hand_over()
         folder = os.environ.get(MULTIPROCESS_FOLDER)
         if not folder and not self.beside:
             return self._own
@@ -331,39 +327,6 @@ class Metrics:
         return registry
 
 
-class RequestMetrics:
-    """Measures every request (pure ASGI); the route's template is the label, never the path."""
-
-    def __init__(self, app: "ASGIApp", metrics: Metrics) -> None:
-        self.app = app
-        self.metrics = metrics
-
-    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Pass the request on and measure it."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        self.metrics.request_begins()
-        status = 500  # stays where the app fails before it answers
-
-        async def send_and_note(message: "Message") -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_and_note)
-        finally:
-            self.metrics.request_ends()
-            seconds = time.perf_counter() - started
-            route = route_of(scope)
-            self.metrics.request_answered(route, scope["method"], status, seconds)
-            if status == TOO_MANY:
-                self.metrics.rate_limited(route)
-
-
 def _own_metrics() -> CollectorRegistry:
     """What the project's code counts in prometheus_client's default registry.
 
@@ -375,15 +338,6 @@ def _own_metrics() -> CollectorRegistry:
         if collector not in usual:
             registry.register(collector)
     return registry
-
-
-def route_of(scope: "Scope") -> str:
-    """The template of the route that answers, `unmatched` where there is none.
-
-    FastAPI keeps the path with the prefix of `include_router` beside the route.
-    """
-    included = scope.get("fastapi", {}).get("effective_route_context")
-    return str(getattr(included or scope.get("route"), "path", "unmatched"))
 
 
 def _forget_dead_workers(folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""What `GET /metrics` shows: requests, predictions, and the figures that reports hold."""
