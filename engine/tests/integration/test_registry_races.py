@@ -80,7 +80,8 @@ def projects(
     """Two projects on one registry; on one machine they share audit log and lock, on two they do
     not, and only the server is between them."""
     monkeypatch.setenv("MLOPS_ROOT", str(tmp_path))
-    name = f"race_{request.param}"
+    # The server is shared: what another test does to a model must not be seen here.
+    name = f"{request.function.__name__}_{request.param}"
     uri = None if request.param == "sqlite" else registry_server.url
     first = make_registry(tmp_path / "one", uri, name)
     other = tmp_path / ("two" if request.param == "machines" else "one")
