@@ -45,6 +45,16 @@ def place_of(function: Any) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}: {name}" if code else name
 
 
+def failing_line(function: object, error: BaseException) -> int:
+    """The line of a function's file in which it failed; 0 where its file had no part in it."""
+    code, line, trace = getattr(function, "__code__", None), 0, error.__traceback__
+    while trace is not None:
+        if code is not None and trace.tb_frame.f_code.co_filename == code.co_filename:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
 def place_of_class(kind: type) -> str:
     """Where a class stands, for messages: `file:line: name`."""
     try:

@@ -221,11 +221,15 @@ def test_check_tries_every_family_and_lists_what_is_handed_over(project: Setting
     def fails(trial: object, columns: object) -> None:
         raise ValueError("no such thing")
 
+    @metric
+    def right(truth: np.ndarray, decided: np.ndarray) -> float:
+        return float(np.mean(truth == decided))
+
     contract = load_contract(project.root)
-    good = Project(models={"churn": lambda: Model([forest], metrics=[cheap_calls])})
+    good = Project(models={"churn": lambda: Model([forest], metrics=[right])})
     found = check_definitions(load_settings(project.root, good), contract)
     assert found.families == {"forest": "depth 2 to 8"}
-    assert (found.metric, found.metrics) == ("roc_auc", ["cheap_calls"])
+    assert (found.metric, found.metrics) == ("roc_auc", ["right"])
     bad = Project(models={"churn": lambda: Model([Family("fails", fails)])})
     with pytest.raises(ProjectDefinitionError, match="the family fails cannot be built") as caught:
         check_definitions(load_settings(project.root, bad), contract)

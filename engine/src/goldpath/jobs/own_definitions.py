@@ -47,6 +47,7 @@ class Definitions:
         settings: Sections of the settings.
         sources: The further sources of `config/sources`.
         dags: Whether what the DAGs know of the project is up to date.
+        doubtful: Metrics and checks that failed on made-up rows, as real ones may not make them.
         models: The same of each further model, by name.
         folders_without_model: Folders in `models/` without a project.yaml, which no command reads.
     """
@@ -68,6 +69,7 @@ class Definitions:
     settings: Sequence[str]
     sources: Sequence[str]
     dags: str
+    doubtful: tuple[str, ...] = ()
     models: Mapping[str, "Definitions"] = field(default_factory=dict)
     folders_without_model: tuple[str, ...] = ()
 
@@ -101,15 +103,17 @@ def for_people(found: Definitions) -> dict[str, Any]:
 
 
 def _told(values: dict[str, Any]) -> dict[str, Any]:
-    """Without the field that only says that all is as it should be."""
-    return {key: value for key, value in values.items() if (key, value) != ("used", USED)}
+    """Without the fields that only say that all is as it should be."""
+    usual = {"used": USED, "doubtful": ()}
+    return {key: value for key, value in values.items() if usual.get(key, ...) != value}
 
 
 def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     """Load everything that the project hands over, and try what can be tried without data.
 
     The file of each further source is read, each recipe is traced on the contract's columns, each
-    feature is traced and written as SQL, and each family builds an estimator.
+    feature is traced and written as SQL, each family builds an estimator, and the metrics and
+    checks of the gate judge made-up rows.
 
     Raises:
         ContractError: If a file of `config/sources` is wrong; names the key, the value and the fix.
@@ -132,6 +136,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
     from goldpath.jobs.orchestration import dags_state
     from goldpath.jobs.step_order import checked_steps
     from goldpath.jobs.training.stages import training_steps
+    from goldpath.jobs.tried_judges import require_judges
     from goldpath.judging.limits import require_gates
     from goldpath.learning.decision.choice import as_trained, require_tunable
     from goldpath.learning.decision.chosen import with_chosen_metrics
@@ -198,6 +203,7 @@ def check_definitions(settings: Settings, contract: Contract) -> Definitions:
         settings=list(project.sections),
         sources=[each.dataset for each in sources],
         dags=dags_state(settings, contract),
+        doubtful=require_judges(decided, settings, project.definitions),
     )
 
 

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from goldpath.handed_over import ProjectDefinitionError, place_of
+from goldpath.handed_over import ProjectDefinitionError, failing_line, place_of
 from goldpath.judging.checks import RESERVED_NAMES
 from goldpath.judging.evidence import Evidence
 from goldpath.judging.gates import Gate
@@ -68,21 +68,9 @@ def require_validator(name: str, validator: object) -> None:
 
 
 async def run_own(name: str, validator: Validator, evidence: Evidence) -> ValidationResult:
-    """A check of one's own; one that breaks has not passed.
-
-    It gets a copy of the rows, so that what it writes into them reaches no other check.
-    """
-    evidence = replace(evidence, rows=evidence.rows.copy(deep=False))
+    """A check of one's own; one that breaks has not passed."""
     try:
-        answer = validator.validate(
-            evidence.model,
-            evidence.rows,
-            evidence.truth,
-            reference_data=evidence.reference,
-            contract=evidence.contract,
-            evidence=evidence,
-        )
-        result: object = await answer if inspect.isawaitable(answer) else answer
+        result = await verdict_of(validator, evidence)
     except Exception as error:  # noqa: BLE001  whatever people's own code raises
         return ValidationResult(
             name,
@@ -100,13 +88,25 @@ async def run_own(name: str, validator: Validator, evidence: Evidence) -> Valida
     return result
 
 
+async def verdict_of(validator: Validator, evidence: Evidence) -> object:
+    """What a check of one's own returns, or raises.
+
+    It gets a copy of the rows, so that what it writes into them reaches no other check.
+    """
+    evidence = replace(evidence, rows=evidence.rows.copy(deep=False))
+    answer = validator.validate(
+        evidence.model,
+        evidence.rows,
+        evidence.truth,
+        reference_data=evidence.reference,
+        contract=evidence.contract,
+        evidence=evidence,
+    )
+    return await answer if inspect.isawaitable(answer) else answer
+
+
 def _place(validator: Validator, error: Exception) -> str:
     """Where the check stands, and the line of its file in which it failed."""
     function = validator.function if isinstance(validator, Gate) else validator.validate
-    code = getattr(function, "__code__", None)
-    line, trace = 0, error.__traceback__
-    while trace is not None:
-        if code is not None and trace.tb_frame.f_code.co_filename == code.co_filename:
-            line = trace.tb_lineno
-        trace = trace.tb_next
+    line = failing_line(function, error)
     return f"{place_of(function)}{f', line {line}' if line else ''}"

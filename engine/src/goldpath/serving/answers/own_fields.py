@@ -17,7 +17,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from goldpath.contract import RESERVED
 from goldpath.errors import ProjectError
 from goldpath.features.row.tracing import Row
-from goldpath.handed_over import ProjectDefinitionError, place_of
+from goldpath.handed_over import ProjectDefinitionError, failing_line, place_of
 
 ENGINES_FIELDS = frozenset(
     {
@@ -232,9 +232,5 @@ def _no_number(shown: object) -> str:
 
 def line_of(function: object, error: Exception) -> str:
     """The line of a function's file in which it failed."""
-    code, line, trace = getattr(function, "__code__", None), 0, error.__traceback__
-    while trace is not None:
-        if code is not None and trace.tb_frame.f_code.co_filename == code.co_filename:
-            line = trace.tb_lineno
-        trace = trace.tb_next
+    line = failing_line(function, error)
     return f" in line {line}" if line else ""
