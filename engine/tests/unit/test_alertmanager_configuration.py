@@ -18,11 +18,13 @@ from goldpath.services.alerting.alertmanager import (
 )
 from goldpath.services.alerting.configuration import (
     HIDDEN,
+    RULES,
     RouteError,
     as_text,
     configuration,
     needs_receiver,
     token_file,
+    unknown_owners,
 )
 from goldpath.services.alerting.receiver import teams_card
 from goldpath.settings import Settings, SettingsError, load_settings
@@ -45,6 +47,7 @@ SECRETS = {
     "SMTP_USERNAME": "alerts",
     "SMTP_PASSWORD": "smtp-secret",
 }
+OWNERS = "  owners: {}               # named in messages: {DriftDetected: churn team}"
 needs_amtool = pytest.mark.skipif(
     shutil.which("amtool") is None,
     reason="amtool is not installed (apt-get install prometheus-alertmanager)",
@@ -300,3 +303,22 @@ def test_the_alerts_that_hide_others_are_critical() -> None:
     sources = {source for source, _, _ in HIDDEN} - {"PipelineFailed"}
     assert {severities[source] for source in sources} == {"critical"}
     assert {target for _, targets, _ in HIDDEN for target in targets} <= severities.keys()
+
+
+def test_an_owner_of_an_alert_that_there_is_not_is_said(tmp_path: Path) -> None:
+    settings = make_project(tmp_path)
+    file = settings.root / "config" / "monitoring.yaml"
+    known = file.read_text("utf-8").splitlines().index(OWNERS)
+    lines = file.read_text("utf-8").splitlines()
+    lines[known] = "  owners: {DriftDetected: us, DriftDetectd: us}"
+    file.write_text("\n".join(lines), "utf-8")
+    settings = load_settings(tmp_path)
+    rules = settings.root / RULES
+    shutil.rmtree(rules, ignore_errors=True)
+    assert unknown_owners(settings) == (), "another Prometheus has the rules"
+
+    shutil.copytree(PROJECT / RULES, rules)
+    (said,) = unknown_owners(settings)
+
+    assert said.startswith(f"config/monitoring.yaml:{known + 1}: alerts.owners names DriftDetectd,")
+    assert "DriftDetected" in said

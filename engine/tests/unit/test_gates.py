@@ -444,7 +444,8 @@ def test_a_stored_version_is_weighed_whole_and_timed_as_it_serves() -> None:
 
 def write_gates(project: Settings, text: str) -> Settings:
     file = project.root / "config" / "validation.yaml"
-    kept = [line for line in file.read_text("utf-8").splitlines() if not line.startswith("gates:")]
+    keys = tuple(re.findall(r"^\w+:", text, re.MULTILINE))
+    kept = [line for line in file.read_text("utf-8").splitlines() if not line.startswith(keys)]
     file.write_text("\n".join([*kept, text]) + "\n", encoding="utf-8")
     return load_settings(project.root)
 
@@ -508,6 +509,20 @@ def test_check_lists_the_gates_and_refuses_what_is_none(project: Settings) -> No
         own_checks(Model(gates=[fine, fine]))
     with pytest.raises(ProjectDefinitionError, match="a check is called 'size' already"):
         own_checks(Model(gates=[replace(fine, name="size")]))
+
+
+def test_a_check_that_is_called_optional_and_is_none_is_refused(project: Settings) -> None:
+    contract = load_contract(project.root)
+    settings = write_gates(project, "optional: [data drift, served latency]")
+    check_definitions(settings, contract)
+
+    settings = write_gates(project, "optional:\n  - data drift\n  - data_drift")
+    with pytest.raises(ProjectDefinitionError, match="no check is called 'data_drift'") as caught:
+        check_definitions(settings, contract)
+
+    lines = (settings.root / "config" / "validation.yaml").read_text("utf-8").splitlines()
+    assert caught.value.message.startswith(f"config/validation.yaml:{len(lines)}: ")
+    assert "data drift, data quality" in caught.value.fix
 
 
 def test_no_gate_takes_the_name_of_a_built_in_check_or_of_another_gate(project: Settings) -> None:

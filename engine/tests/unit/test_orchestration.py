@@ -199,6 +199,11 @@ def test_a_schedule_of_no_dag_is_refused_with_the_dags_that_there_are(
         ("schedules: {data_pipeline: daily}", "data_pipeline: 'daily' is no schedule"),
         ("schedules: {data_pipeline: '* * * *'}", "five cron fields"),
         ("schedules: {data_pipeline: '0 4 * * 1; ls'}", "is no schedule"),
+        ("schedules: {data_pipeline: '61 4 * * 1'}", "has the minute 61; it is 0 to 59"),
+        ("schedules: {data_pipeline: '0 4,24 * * *'}", "has the hour 24; it is 0 to 23"),
+        ("schedules: {data_pipeline: '*/5 4 0-7 * *'}", "day of the month 0; it is 1 to 31"),
+        ("schedules: {data_pipeline: '0 4 1 JAN-13 *'}", "has the month 13; it is 1 to 12"),
+        ("schedules: {data_pipeline: '0 4 * * 8#2'}", "day of the week 8; it is 0 to 7"),
         ("catchup: true", "start_date"),
         ("retrys: 3", "did you mean retries"),
         ("retries: -1", "airflow.retries=-1"),
@@ -211,8 +216,9 @@ def test_a_wrong_setting_names_key_value_and_fix(project: Settings, text: str, s
 
 
 def test_schedules_may_be_presets_or_cron(project: Settings) -> None:
-    write(project, "schedules: {a: '@daily', b: '30 4 * * 1-5', c: '*/15 0 1 JAN sun'}\n")
-    assert list(load_settings(project.root).airflow.schedules) == ["a", "b", "c"]
+    crons = "b: '30 4 * * 1-5', c: '*/15 0 1 JAN sun', d: '59 23 31 12 5#2'"
+    write(project, f"schedules: {{a: '@daily', {crons}}}\n")
+    assert list(load_settings(project.root).airflow.schedules) == ["a", "b", "c", "d"]
 
 
 def test_a_variable_that_the_dags_would_not_read_is_refused(

@@ -24,10 +24,11 @@ def check(
     from goldpath.contract import load_contract
     from goldpath.jobs.own_definitions import check_all_definitions, for_people
     from goldpath.presentation import show, step
+    from goldpath.services.alerting.configuration import unknown_owners
     from goldpath.settings import load_settings, unread_files
 
     settings = load_settings()
-    for sentence in unread_files(settings):
+    for sentence in (*unread_files(settings), *unknown_owners(settings)):
         step(sentence)
     contract = load_contract(settings.root)
     definitions = check_all_definitions(settings, contract)

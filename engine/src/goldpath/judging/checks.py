@@ -10,9 +10,14 @@ from goldpath.errors import ProjectError
 from goldpath.judging.budgets import check_latency, check_served_latency, check_size
 from goldpath.judging.champion import CHAMPION_CHECK, check_champion
 from goldpath.judging.coverage import check_coverage
-from goldpath.judging.data_checks import check_data_quality, check_drift
+from goldpath.judging.data_checks import DRIFT_CHECK, check_data_quality, check_drift
 from goldpath.judging.evidence import Evidence
-from goldpath.judging.fairness import GROUPS_CHECK, check_fairness, check_group_thresholds
+from goldpath.judging.fairness import (
+    FAIRNESS_CHECK,
+    GROUPS_CHECK,
+    check_fairness,
+    check_group_thresholds,
+)
 from goldpath.judging.segments.checks import (
     AGREEMENT_CHECK,
     check_champion_agreement,
@@ -20,7 +25,7 @@ from goldpath.judging.segments.checks import (
     check_segment_stability,
     check_segment_structure,
 )
-from goldpath.judging.stability import check_stability
+from goldpath.judging.stability import STABILITY_CHECK, check_stability
 from goldpath.judging.validation_report import ValidationReport, ValidationResult, ValidationStatus
 from goldpath.judging.validators import (
     Check,
@@ -97,15 +102,17 @@ CHECKS: Mapping[str, Check] = {
 }
 """The checks, in order. A name can be taken out, or given to a validator of one's own."""
 
-RESERVED_NAMES = frozenset(
+RESULT_NAMES = frozenset(
     {
-        *CHECKS,
-        *(name.replace("_", " ") for name in CHECKS),
         *("enough test rows", "predictions are usable", "beats the baseline", CHAMPION_CHECK),
+        *("performance", "coverage", "data quality", DRIFT_CHECK, STABILITY_CHECK, FAIRNESS_CHECK),
         *("segments are stable", "segments are large enough", "segments are more than noise"),
-        *(AGREEMENT_CHECK, GROUPS_CHECK),
+        *(AGREEMENT_CHECK, GROUPS_CHECK, "latency", "served latency", "size"),
     }
 )
+"""What the results of the checks are called, in reports and in `validation.optional`."""
+
+RESERVED_NAMES = frozenset({*CHECKS, *(name.replace("_", " ") for name in CHECKS), *RESULT_NAMES})
 """What the checks and their results are called: no gate may have such a name."""
 
 

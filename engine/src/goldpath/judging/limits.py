@@ -17,10 +17,10 @@ import pandas as pd
 from goldpath.contract import Contract
 from goldpath.errors import ProjectError
 from goldpath.handed_over import ProjectDefinitionError
-from goldpath.judging.checks import RESERVED_NAMES
+from goldpath.judging.checks import RESERVED_NAMES, RESULT_NAMES
 from goldpath.judging.evidence import Evidence
 from goldpath.judging.fairness import group_labels
-from goldpath.judging.own_checks import own_checks, require_validator
+from goldpath.judging.own_checks import own_checks, require_optional, require_validator
 from goldpath.judging.validation_report import ValidationResult, ValidationStatus
 from goldpath.judging.validators import Check, require_thresholds
 from goldpath.learning.decision.chosen import metric_named
@@ -30,9 +30,8 @@ from goldpath.learning.metrics import LESS_IS_BETTER, measured
 from goldpath.learning.predictions import Predictions
 from goldpath.project import Model
 from goldpath.settings import Settings, ValidationSettings
-from goldpath.settings.section import file_of
+from goldpath.settings.section import place_of_value
 from goldpath.settings.validation import Between, Chosen, GateLimit
-from goldpath.written_yaml import line_of
 
 SETTING = "validation.gates"
 FALSE_ALARMS = 0.05
@@ -66,7 +65,9 @@ def limit_checks(
         model: A further model, whose own file comes first; empty for the main one.
     """
     return {
-        gate.title: partial(check_limit, gate, place=_place_of(root, place, model))
+        gate.title: partial(
+            check_limit, gate, place=place_of_value(root, model, "validation", "gates", place)
+        )
         for place, gate in enumerate(validation.gates)
     }
 
@@ -90,23 +91,15 @@ def require_gates(contract: Contract, settings: Settings, definitions: Model) ->
     """
     gates = settings.validation.gates
     for place, gate in enumerate(gates):
-        _require_limit(gate, _place_of(settings.root, place, settings.model), contract, definitions)
+        where = place_of_value(settings.root, settings.model, "validation", "gates", place)
+        _require_limit(gate, where, contract, definitions)
     require_thresholds(settings, contract, definitions)
     own = own_checks(definitions, [gate.title for gate in gates])
     for name, validator in own.items():
         require_validator(name, validator)
-    return [*(gate.title for gate in gates), *own]
-
-
-def _place_of(root: Path | None, place: int, model: str) -> str:
-    """The file of the gates, with the line where it holds this one; a further model's first."""
-    files = [file_of("validation", each) for each in dict.fromkeys((model, ""))]
-    for name in files if root else ():
-        file = Path(root or "", name)
-        text = file.read_text(encoding="utf-8") if file.is_file() else ""
-        if line := line_of(text, "gates", place):
-            return f"{name}:{line}"
-    return f"{files[0]} (or its variable)"
+    found = [*(gate.title for gate in gates), *own]
+    require_optional(settings, [*sorted(RESULT_NAMES), *found])
+    return found
 
 
 def _require_limit(gate: GateLimit, place: str, contract: Contract, definitions: Model) -> None:

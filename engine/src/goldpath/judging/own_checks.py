@@ -1,7 +1,7 @@
 """Checks of one's own: how they are called, and what is made of one that breaks."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from goldpath.handed_over import ProjectDefinitionError, failing_line, place_of
@@ -15,6 +15,8 @@ from goldpath.judging.validation_report import (
 )
 from goldpath.judging.validators import Validator
 from goldpath.project import Model
+from goldpath.settings import Settings
+from goldpath.settings.section import place_of_value
 
 
 def own_checks(definitions: Model, taken: Iterable[str] = ()) -> Mapping[str, Validator]:
@@ -65,6 +67,21 @@ def require_validator(name: str, validator: object) -> None:
             f"validator {name!r} is a {type(validator).__name__} without a method `validate`",
             "derive it from BaseValidator (docs validation)",
         )
+
+
+def require_optional(settings: Settings, known: Sequence[str]) -> None:
+    """Insist that what the settings call optional is a check.
+
+    Raises:
+        ProjectDefinitionError: If there is no check of that name; names file and line.
+    """
+    for place, name in enumerate(settings.validation.optional):
+        if name not in known:
+            where = place_of_value(settings.root, settings.model, "validation", "optional", place)
+            raise ProjectDefinitionError(
+                f"{where}: no check is called {name!r}, which validation.optional names",
+                f"there are: {', '.join(known)}",
+            )
 
 
 async def run_own(name: str, validator: Validator, evidence: Evidence) -> ValidationResult:

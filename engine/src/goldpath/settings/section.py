@@ -1,12 +1,14 @@
 """The base class of every section of the settings, the engine's and a project's own."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
 
 from goldpath.models.folders import FOLDER
+from goldpath.written_yaml import line_of
 
 ENVIRONMENT_PREFIX = "MLOPS_"
 ENVIRONMENT_DELIMITER = "__"
@@ -68,6 +70,24 @@ def section_file(name: str, section: type[Section], folder: str = "config") -> s
 def file_of(name: str, model: str) -> str:
     """The file of a section whose file has its name, of a further model or of the main one."""
     return f"{FOLDER}/{model}/{name}.yaml" if model else f"config/{name}.yaml"
+
+
+def place_of_value(root: Path | None, model: str, name: str, *path: str | int) -> str:
+    """The file of a section's value, with its line; a further model's own file comes first.
+
+    Args:
+        root: The project's folder; the file alone where not given.
+        model: The further model, or nothing.
+        name: The section.
+        path: Keys and places of lists, below it.
+    """
+    files = [file_of(name, each) for each in dict.fromkeys((model, ""))]
+    for each in files if root else ():
+        file = Path(root or "", each)
+        text = file.read_text(encoding="utf-8") if file.is_file() else ""
+        if line := line_of(text, *path):
+            return f"{each}:{line}"
+    return f"{files[0]} (or its variable)"
 
 
 def variable(*path: str) -> str:

@@ -11,6 +11,16 @@ from goldpath.settings.section import Section
 WHEN_ASSETS_ARE_NEW = "@assets"
 PRESETS = (WHEN_ASSETS_ARE_NEW, "@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 CRON_FIELD = re.compile(r"[\w*/,#?-]+")
+CRON_NUMBER = re.compile(r"(?<![\w/#])\d+")
+"""Of a field; not the number behind a name, a step or an ordinal."""
+CRON_RANGES = {
+    "minute": (0, 59),
+    "hour": (0, 23),
+    "day of the month": (1, 31),
+    "month": (1, 12),
+    "day of the week": (0, 7),
+}
+"""crontab(5)"""
 
 
 class ServersSettings(Section):
@@ -137,7 +147,8 @@ class AirflowSettings(Section):
         """Refuse what Airflow could not read, before it shows as a broken DAG.
 
         Raises:
-            ValueError: If a schedule is neither a preset nor five cron fields.
+            ValueError: If a schedule is neither a preset nor five cron fields, or a number is
+                outside of its field.
         """
         for dag, schedule in schedules.items():
             fields = schedule.split()
@@ -147,6 +158,12 @@ class AirflowSettings(Section):
                     f"{dag}: {schedule!r} is no schedule; write {', '.join(PRESETS)}, or five cron "
                     'fields such as "30 4 * * 1"'
                 )
+            for (name, (first, last)), text in zip(CRON_RANGES.items(), fields, strict=False):
+                for number in map(int, CRON_NUMBER.findall(text) if is_cron else ()):
+                    if not first <= number <= last:
+                        raise ValueError(
+                            f"{dag}: {schedule!r} has the {name} {number}; it is {first} to {last}"
+                        )
         return schedules
 
     @model_validator(mode="after")

@@ -14,7 +14,9 @@ from goldpath.errors import ProjectError
 from goldpath.services.processes import HOST
 from goldpath.settings import MonitoringSettings, Settings
 from goldpath.settings.monitoring import AlertRoute, AlertSettings
+from goldpath.settings.section import place_of_value
 
+RULES = "infra/prometheus/rules"
 NOBODY, RETRAIN = "nobody", "retrain"
 RETRAINED_FOR = ("DriftDetected", "LiveQualityLow")
 """Alerts after which a model is trained again."""
@@ -267,3 +269,21 @@ def _text(alerts: AlertSettings) -> str:
 def _quoted(text: str) -> str:
     """A string of Go's and of Alertmanager's matchers, which know no escapes by surrogates."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def unknown_owners(settings: Settings) -> tuple[str, ...]:
+    """A sentence for each alert that has an owner and no rule among the project's.
+
+    A Prometheus of somebody else's may have it, so that it is said and not refused.
+    """
+    rules = "\n".join(
+        file.read_text("utf-8") for file in sorted((settings.root / RULES).glob("*.yml"))
+    )
+    known = re.findall(r"^\s*- alert: *(\w+)", rules, re.MULTILINE)
+    return tuple(
+        place_of_value(settings.root, "", "monitoring", "alerts", "owners", name)
+        + f": alerts.owners names {name}, and no rule in {RULES} does; "
+        f"there are: {', '.join(known)}"
+        for name in settings.monitoring.alerts.owners
+        if known and name not in known
+    )
