@@ -1,5 +1,6 @@
 """A project's own routes: behind the same keys and limits, with the model's answers, counted."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,63 @@ def test_check_refuses_a_route_that_shadows_one_of_the_services(project: Setting
         check_definitions(project, contract)
     assert f"{Path(__file__).name}:" in caught.value.message
     assert caught.value.fix == "give it another path"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("/offers", "/offers"), ("/offers/{id}", "/offers/{name}"), ("/offers/{id}", "/offers/new")],
+)
+def test_check_refuses_a_route_that_an_earlier_one_hides(
+    project: Settings, first: str, second: str
+) -> None:
+    earlier, later = APIRouter(), APIRouter()
+
+    @earlier.get(first)
+    def answers() -> str:
+        return "first"
+
+    @later.post(second)
+    def fine() -> str:
+        return "another method"
+
+    @later.get(second)
+    def hidden() -> str:
+        return "second"
+
+    project._project = Project(name="shop", service=lambda: Service(routers=[earlier, later]))
+    with pytest.raises(ProjectDefinitionError) as caught:
+        check_definitions(project, load_contract(project.root))
+
+    file = re.escape(Path(__file__).name)
+    assert re.search(
+        rf"{file}:\d+: hidden is never asked: .*{file}:\d+: answers answers GET ",
+        caught.value.message,
+    )
+    assert caught.value.fix == f"give {second} another path, or put it first"
+
+
+def test_routes_that_share_some_paths_stand_beside_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = APIRouter()
+
+    @router.get("/offers/new")
+    def new() -> str:
+        return "new"
+
+    @router.get("/offers/{number:int}")
+    def of_number(number: int) -> str:
+        return f"number {number}"
+
+    @router.get("/offers/{name}")
+    def of_name(name: str) -> str:
+        return f"name {name}"
+
+    asked = ("new", "7", "seven")
+    with TestClient(service(tmp_path, monkeypatch, router)) as client:
+        said = [client.get(f"/offers/{each}").json() for each in asked]
+
+    assert said == ["new", "number 7", "name seven"]
 
 
 def test_a_long_body_is_counted_and_its_sender_asked_before_it_is_read(

@@ -37,15 +37,18 @@ def include_own_routes(app: FastAPI, routers: Sequence[APIRouter], maximum_body_
 
     Raises:
         ProjectDefinitionError: If a router is none, a path does not begin with a slash, or a route
-            has the path and the method of one of the engine's.
+            has the path and the method of one of the engine's, or of an earlier one's.
     """
     _require_routers(routers)
     engines = list(app.routes)
+    earlier: list[APIRoute] = []
     for router in routers:
         for own in router.routes:
             if isinstance(own, APIRoute):
                 _require_slash(own)
                 _refuse_shadow(own, engines)
+                _refuse_hidden(own, earlier)
+                earlier.append(own)
         before = len(app.routes)
         app.include_router(
             router,
@@ -171,13 +174,29 @@ async def _caller(request: Request) -> AsyncIterator[None]:
 
 def _refuse_shadow(route: APIRoute, engines: Sequence[BaseRoute]) -> None:
     """Ask the engine's routes whether one of them answers what this one would."""
-    path = re.sub(r"{[^}]*}", "1", route.path)
     for method in route.methods or ():
-        scope = {"type": "http", "method": method, "path": path, "headers": []}
-        if any(each.matches(scope)[0] is Match.FULL for each in engines):
-            code = route.endpoint.__code__
+        if any(_answers(each, method, route.path, "1") for each in engines):
             raise ProjectDefinitionError(
-                f"{code.co_filename}:{code.co_firstlineno}: {route.name} answers {method} "
-                f"{route.path}, which the service answers already",
+                f"{place_of(route.endpoint)} answers {method} {route.path}, which the service "
+                "answers already",
                 "give it another path",
             )
+
+
+def _refuse_hidden(route: APIRoute, earlier: Sequence[APIRoute]) -> None:
+    """Ask the project's routes before this one whether one of them answers all that it would."""
+    for method in route.methods or ():
+        for each in earlier:
+            if all(_answers(each, method, route.path, part) for part in ("1", "x")):
+                raise ProjectDefinitionError(
+                    f"{place_of(route.endpoint)} is never asked: {place_of(each.endpoint)} "
+                    f"answers {method} {each.path} before it",
+                    f"give {route.path} another path, or put it first",
+                )
+
+
+def _answers(route: BaseRoute, method: str, path: str, part: str) -> bool:
+    """Whether a route answers a path, with this in the place of each parameter."""
+    asked = re.sub(r"{[^}]*}", part, path)
+    scope = {"type": "http", "method": method, "path": asked, "headers": []}
+    return route.matches(scope)[0] is Match.FULL
