@@ -128,6 +128,19 @@ def test_the_columns_beyond_the_engines_are_checked_alike(
     assert "bad: 'oops1x2' is not a finite number (1)" in notes(adoption)
 
 
+@pytest.mark.parametrize(("unlabelled", "is_told"), [(80, False), (100, True)])
+def test_a_file_of_which_too_much_is_refused_to_train_says_so(
+    adopt: Adopt, unlabelled: int, is_told: bool
+) -> None:
+    goal = table()["goal"]
+    goal[:unlabelled] = [""] * unlabelled
+
+    adoption, _ = adopt(table(goal=goal))
+
+    assert f"silver will quarantine {unlabelled} of 400 rows" in notes(adoption)
+    assert ("that is 25%: no model is trained where more than 20%" in notes(adoption)) is is_told
+
+
 # ---- identifiers
 
 

@@ -47,6 +47,7 @@ from goldpath.adoption.time_role import TimeRole, decide_time
 from goldpath.contract import ROW_ID, Contract, Feature, Target
 from goldpath.forecast import CLUSTERING
 from goldpath.raw_source import Source
+from goldpath.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,8 @@ def infer_contract(
     notes += text_notes(learned, profiles, request.answers.columns)
     contract = _contract(source, dataset, roles, features, ignored)
     accepted, refused = check_file(raw, contract)
-    notes += row_notes(raw.num_rows, accepted, refused)
+    limit = TrainingSettings().maximum_quarantine_share
+    notes += row_notes(raw.num_rows, accepted, refused, limit)
     if left_out:
         honest, _ = check_file(seen, contract)
         notes += left_out_notes(headers, summaries, refused=len(accepted) == len(honest))

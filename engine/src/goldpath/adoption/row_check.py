@@ -41,8 +41,20 @@ def _divided(marked: pa.Table) -> tuple[pd.DataFrame, Counter[str]]:
     return accepted.to_pandas(), Counter(reason.removesuffix("; ") for reason in reasons if reason)
 
 
-def row_notes(rows: int, accepted: pd.DataFrame, reasons: Counter[str]) -> list[str]:
-    """What silver will say about the rows."""
+def row_notes(
+    rows: int, accepted: pd.DataFrame, reasons: Counter[str], limit: float = 1.0
+) -> list[str]:
+    """What silver will say about the rows.
+
+    Args:
+        rows: How many the file has.
+        accepted: Those that silver takes.
+        reasons: Why it refuses the others, with how often.
+        limit: No training where a larger share is refused.
+
+    Raises:
+        AdoptionError: If none is accepted; names the commonest reason.
+    """
     if accepted.empty:
         raise AdoptionError(
             f"no row could be used; the commonest reason: {reasons.most_common(1)[0][0]}",
@@ -55,4 +67,11 @@ def row_notes(rows: int, accepted: pd.DataFrame, reasons: Counter[str]) -> list[
     )
     more = " …" if len(reasons) > SHOWN_REASONS else ""
     refused = sum(reasons.values())
-    return [f"silver will quarantine {refused:,} of {rows:,} rows: {shown}{more}"]
+    notes = [f"silver will quarantine {refused:,} of {rows:,} rows: {shown}{more}"]
+    if refused / rows > limit:
+        notes.append(
+            f"that is {refused / rows:.0%}: no model is trained where more than {limit:.0%} are "
+            "refused; correct the file or the answers above, or raise maximum_quarantine_share in "
+            "config/training.yaml"
+        )
+    return notes
