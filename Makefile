@@ -7,7 +7,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-engine demo test test-engine test-template test-recipes test-soak test-fast test-uvicorn mutation lint format typecheck coverage lock wheel check-wheel engine-project dashboards clean \
-	bench-cli bench-data bench-iceberg bench-pit bench-windows bench-online bench-registry bench-automl bench-serving bench-features bench-by-key bench-stall bench-batch-scoring bench-drift bench-drift-quality bench-drift-real bench-counting bench-forecast bench-training bench-rare bench-orchestration
+	bench-cli bench-data bench-iceberg bench-pit bench-windows bench-online bench-registry bench-automl bench-automl-best bench-serving bench-features bench-by-key bench-stall bench-batch-scoring bench-drift bench-drift-quality bench-drift-real bench-counting bench-forecast bench-training bench-rare bench-orchestration
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ bench-registry: setup  ## The registry through MLflowManager against a raw Mlflo
 
 bench-automl: setup  ## AutoML against FLAML, 60 CPU seconds each (an hour and a half; run make demo first)
 	@$(VENV)/python benchmarks/automl.py $(DEMO)
+
+bench-automl-best: setup-engine  ## AutoML against AutoGluon's best_quality, 300 seconds a set on all cores (two hours; ARGS="--minutes 60" goes on)
+	@engine/.venv/bin/python benchmarks/automl_best.py $(ARGS)
 
 bench-serving: setup  ## The service against model servers and empty ones (25 minutes; run make demo first)
 	@$(DEMO)/.venv/bin/python benchmarks/serving.py $(DEMO)

@@ -38,6 +38,8 @@ PACKAGES = {
     # Without FLAML's own extra: its XGBoost brings half a gigabyte of CUDA.
     "flaml": ("flaml==2.7.0", "lightgbm", "xgboost-cpu", "scikit-learn", "pandas", "scipy"),
     "autogluon": ("autogluon.tabular[lightgbm]==1.6.3", "xgboost-cpu"),
+    # With all of its model libraries, torch among them.
+    "autogluon_best": ("autogluon.tabular[all]==1.6.3",),
 }
 
 

@@ -1,9 +1,9 @@
 """One engine on one data set, in a process of its own and by that engine's interpreter.
 
-Prints one line of JSON. The budget is CPU time of this process; each engine's libraries are
-imported before its clock starts.
+Prints one line of JSON. The budget is CPU time of this process, on one thread; with CORES it is
+wall time, on so many cores. Each engine's libraries are imported before its clock starts.
 
-    PYTHON automl_run.py own|flaml|autogluon DATASET SEED SECONDS [FILE FOR EACH TEST ROW'S LOSS]
+    PYTHON automl_run.py own|flaml|autogluon DATASET SEED SECONDS [FILE FOR EACH ROW'S LOSS [CORES]]
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     Run = tuple[float, float, np.ndarray, dict[str, str], dict[str, Any]]
 
+CORES = int(sys.argv[6]) if len(sys.argv) > 6 else None
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_variable] = "1"
+    if CORES is None:
+        os.environ[_variable] = "1"
 
 _wall = time.time
 
@@ -59,12 +61,18 @@ def run_own(data: Data, seed: int, seconds: float) -> Run:
         with contextlib.suppress(ImportError):
             importlib.import_module(library)
     from goldpath.automl.budget import Budget
-    from goldpath.automl.engine import find_model
+    from goldpath.automl.sharing import find_model_parallel
 
-    budget = Budget(seconds, clock="cpu")
+    budget = Budget(seconds, clock="wall" if CORES else "cpu")
     wall, cpu = _wall(), time.process_time()
-    found = find_model(
-        data.train, data.train_target, data.problem, budget, metric=_metric(data), seed=seed
+    found = find_model_parallel(
+        data.train,
+        data.train_target,
+        data.problem,
+        budget,
+        processes=CORES or 1,
+        metric=_metric(data),
+        seed=seed,
     )
     wall, cpu = _wall() - wall, time.process_time() - cpu
     estimate = {
@@ -100,12 +108,22 @@ def run_flaml(data: Data, seed: int, seconds: float) -> Run:
 
 
 def run_autogluon(data: Data, seed: int, seconds: float) -> Run:  # noqa: ARG001
-    """AutoGluon with its best presets, on the same clock; it fixes its own seeds."""
+    """AutoGluon with its best presets, on the same clock; it fixes its own seeds.
+
+    On one thread its folds are fitted one after the other, and it does not look for the best depth
+    of its stack, which it does in further processes; on several cores it does as it likes.
+    """
     import shutil
     import tempfile
 
-    _use_cpu_clock()
+    if CORES is None:
+        _use_cpu_clock()
     from autogluon.tabular import TabularPredictor
+
+    one_thread = {
+        "dynamic_stacking": False,
+        "ag_args_ensemble": {"fold_fitting_strategy": "sequential_local"},
+    }
 
     folder = tempfile.mkdtemp()
     wall, cpu = _wall(), time.process_time()
@@ -118,11 +136,10 @@ def run_autogluon(data: Data, seed: int, seconds: float) -> Run:  # noqa: ARG001
     ).fit(
         data.train.assign(target=data.train_target),
         time_limit=seconds,
-        num_cpus=1,
+        num_cpus=CORES or 1,
         num_gpus=0,
         presets="best_quality",
-        dynamic_stacking=False,
-        ag_args_ensemble={"fold_fitting_strategy": "sequential_local"},
+        **({} if CORES else one_thread),
     )
     wall, cpu = _wall() - wall, time.process_time() - cpu
     if data.problem == "classification":
