@@ -126,6 +126,17 @@ def test_a_wrong_credential_is_refused_for_a_second_without_a_look_up(
     assert "the header Authorization is wrong" in refusal(access, (TOKEN, b"Bearer x")).detail
 
 
+def test_a_credential_that_nobody_asked_about_is_looked_up_in_the_machines_first_second(
+    make_access: MakeAccess, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock.now = 0.25
+    access = make_access()
+    looked_up = looks_up(access, monkeypatch, (SHOP, float("inf")))
+
+    assert ask(access, (KEY, b"a")) == SHOP
+    assert looked_up == [b"a"]
+
+
 def test_what_is_remembered_has_a_bound(
     make_access: MakeAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import IntegrityError
 
 from goldpath.serving.access.location import has_store, store_file
 from goldpath.serving.access.passwords import is_right
@@ -23,7 +24,7 @@ from goldpath.serving.access.records import (
     time_shown,
 )
 from goldpath.serving.access.store import AccessStore, open_or_make
-from goldpath.serving.access.tables import FIRST, AccessAction, faults
+from goldpath.serving.access.tables import AUDIT, FIRST, AccessAction, faults, make_tables
 from goldpath.settings import Settings
 
 from ..quick_hashes import with_quick_hashes
@@ -132,6 +133,13 @@ def test_a_key_cannot_live_for_no_time_or_longer_than_a_century(
     with pytest.raises(AccessError, match="cannot be valid"):
         store.create_key("shop", ["predict"], days, "me")
     assert store.all_keys() == []
+
+
+def test_a_user_is_found_by_the_whole_name_alone(store: AccessStore) -> None:
+    users = {name: store.add_user(name, PASSWORD, ["predict"], "me") for name in ("ana", "eve")}
+
+    assert {name: store.user(name) for name in users} == users
+    assert [store.user(name) for name in ("an", "anas", "bob", "Eve", "eve2")] == [None] * 5
 
 
 def test_a_key_is_found_by_its_text_alone(store: AccessStore) -> None:
@@ -351,3 +359,27 @@ def test_a_file_that_is_no_database_is_one_clear_sentence(project: Settings) -> 
 
     with pytest.raises(StoreError, match="the store of users and keys cannot be used"):
         open_or_make(project)
+
+
+def test_an_audit_of_many_actions_is_whole() -> None:
+    actions: list[AccessAction] = []
+    for sequence in range(1, 301):
+        previous = actions[-1].hash if actions else FIRST
+        actions.append(sealed(sequence=sequence, previous=previous))
+
+    assert faults(actions) == []
+    without_one = [*actions[:279], *actions[280:]]
+    assert faults(without_one)[0] == "action 281 does not follow the one before it"
+
+
+@pytest.mark.parametrize(
+    "name", ["time", "actor", "action", "subject", "details", "previous", "hash"]
+)
+def test_no_part_of_an_action_may_be_left_out(name: str) -> None:
+    engine = create_engine("sqlite://")
+    make_tables(engine)
+    with engine.connect() as connection:
+        connection.execute(AUDIT.insert().values(**vars(sealed())))
+        with pytest.raises(IntegrityError, match=f"NOT NULL constraint failed: .*{name}"):
+            connection.execute(AUDIT.insert().values(**{**vars(sealed(sequence=2)), name: None}))
+    engine.dispose()

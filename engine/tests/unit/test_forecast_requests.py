@@ -7,10 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec import defstruct
 from pydantic import TypeAdapter, ValidationError
 
 from goldpath.compiled.scorer import CompiledModel
 from goldpath.contract import Contract
+from goldpath.errors import ProjectError
 from goldpath.features.learned import with_own_features
 from goldpath.features.online.sqlite import SqliteOnlineStore
 from goldpath.features.online.store import OnlineRow, microseconds
@@ -18,6 +20,7 @@ from goldpath.features.row.learned import with_rows
 from goldpath.features.row.tracing import Row, row_feature
 from goldpath.features.row.values import Value
 from goldpath.features.window.definition import WindowDefinition
+from goldpath.features.window.feature import WindowFeature
 from goldpath.features.window.lags import rolling_mean
 from goldpath.features.window.learned import definitions_in
 from goldpath.features.window.online import (
@@ -25,6 +28,7 @@ from goldpath.features.window.online import (
     NotKnownYetError,
     Outcome,
     TilesWritten,
+    WindowColumns,
     WindowReader,
     view_of,
 )
@@ -32,7 +36,7 @@ from goldpath.features.window.tiles import EntityTiles
 from goldpath.model_version import ModelVersion
 from goldpath.project import Project
 from goldpath.serving.lane.answers import AnswerWriter
-from goldpath.serving.lane.entity_rows import LONGEST_WINDOW, left_to_app
+from goldpath.serving.lane.entity_rows import LONGEST_WINDOW, EntityRows, left_to_app
 from goldpath.serving.lane.request_structs import DecodedRow
 from goldpath.serving.log.personal import HiddenColumns
 from goldpath.serving.metrics.service import REGRESSION_LABEL
@@ -53,6 +57,16 @@ FORECAST = {
     "lags": ["24h", "36h"],
     "per_entity": True,
 }
+
+WEATHER = SourceContract.model_validate(
+    {
+        "dataset": "weather",
+        "source": {"path": "weather.csv"},
+        "entity": "store",
+        "event_time": {"column": "at"},
+        "columns": [{"name": "wind", "type": "number"}],
+    }
+)
 
 
 def series(**changed: Any) -> Contract:
@@ -273,25 +287,57 @@ def test_the_lane_leaves_requests_that_say_for_when_to_the_app(tmp_path: Path) -
 
 
 def test_the_lane_leaves_long_windows_to_the_app(tmp_path: Path) -> None:
-    weather = SourceContract.model_validate(
-        {
-            "dataset": "weather",
-            "source": {"path": "weather.csv"},
-            "entity": "store",
-            "event_time": {"column": "at"},
-            "columns": [{"name": "wind", "type": "number"}],
-        }
-    )
     for hours, said in ((LONGEST_WINDOW, None), (LONGEST_WINDOW + 1, "has 501 tiles")):
         means = [rolling_mean("wind", hours=hours, source="weather")]
         project = Project(features=means.copy)
-        contract = with_own_features(series(forecast=None), project, [weather])
+        contract = with_own_features(series(forecast=None), project, [WEATHER])
         model = object.__new__(CompiledModel)
         object.__setattr__(model, "contract", contract)
 
         why = left_to_app(model, series(forecast=None), Settings(root=tmp_path))
 
         assert (why is None) if said is None else (why is not None and said in why)
+
+
+@pytest.mark.parametrize("shorter", [(), ("1h",), ("1h", "2h", "3h")])
+def test_the_longest_of_a_features_windows_says_whether_the_app_answers(
+    tmp_path: Path, shorter: tuple[str, ...]
+) -> None:
+    for hours, is_left in ((LONGEST_WINDOW, False), (LONGEST_WINDOW + 1, True)):
+        model = object.__new__(CompiledModel)
+        object.__setattr__(model, "contract", with_weather(*shorter, f"{hours}h"))
+        why = left_to_app(model, series(forecast=None), Settings(root=tmp_path))
+        assert (why is not None) is is_left
+
+
+def test_rows_are_the_apps_while_their_windows_cannot_be_looked_up() -> None:
+    contract = with_weather("1h")
+    known: Any = dict.fromkeys(WindowColumns.of(contract).names, 2.5)
+    answers: list[Any] = [[known], ProjectError("the store is locked", "wait")]
+
+    def look_up(*_: Any) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    reader: Any = SimpleNamespace(look_up=look_up)
+    rows = EntityRows(reader, (), contract, [each.name for each in contract.features])
+    sent = defstruct("Sent", [(name, Any) for name in rows.sent])
+    values = (1, "here", 20.0)
+    row = DecodedRow(sent(*values), values, "S1")
+
+    found = rows.complete([row], NEWEST)
+
+    assert found is not None
+    assert (found[0].values, found[0].entity) == ((*values, 2.5), "S1")
+    assert rows.complete([row], NEWEST) is None
+
+
+def with_weather(*over: str) -> Contract:
+    """A model's contract with the wind of the last hours, over each of these windows."""
+    wind = WindowFeature("wind", lambda rows: rows.wind.mean(), "weather", over, "1h")
+    return with_own_features(series(forecast=None), Project(features=lambda: [wind]), [WEATHER])
 
 
 def test_a_shadow_with_windows_gets_no_rows_that_name_nobody() -> None:

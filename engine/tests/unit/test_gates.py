@@ -27,6 +27,7 @@ from goldpath.judging.validation_report import (
     ValidationSeverity,
     ValidationStatus,
 )
+from goldpath.judging.validators import require_thresholds
 from goldpath.learning.scoring import LoadedModel, Predictions
 from goldpath.registry.stores.store import RunRecord
 from goldpath.settings import Settings, TrainingSettings, ValidationSettings, load_settings
@@ -492,6 +493,18 @@ def test_settings_of_a_gate_that_mean_nothing_are_refused(
         write_gates(project, f"gates:\n  - {text}")
 
 
+def test_a_threshold_of_no_metric_is_refused_and_a_further_model_is_told_how_to_have_none(
+    project: Settings,
+) -> None:
+    limits = ValidationSettings(thresholds={"recal": 0.5})
+    undo = "; `thresholds: {}` there undoes the main model's"
+    for model in ("", "revenue"):
+        settings = project.model_copy(update={"validation": limits, "model": model})
+        with pytest.raises(ProjectDefinitionError, match="recal") as caught:
+            require_thresholds(settings, load_contract(project.root), Model())
+        assert caught.value.fix.endswith(undo) is bool(model)
+
+
 def test_check_lists_the_gates_and_refuses_what_is_none(project: Settings) -> None:
     @gate
     def fine(evidence: Evidence) -> bool:
@@ -539,6 +552,8 @@ def test_no_gate_takes_the_name_of_a_built_in_check_or_of_another_gate(project: 
             require_gates(contract, settings, Model())
         with pytest.raises(ProjectDefinitionError, match="a check is called"):
             own_checks(Model(gates=[replace(fine, name=name)]))
+        with pytest.raises(ProjectDefinitionError, match="a check is called"):
+            own_checks(Model(gates=[replace(fine, name=name)]), [name])
     with pytest.raises(ProjectDefinitionError, match=r"both have 'margin'"):
         own_checks(Model(validators={"margin": fine}), ["margin"])
     assert set(own_checks(Model(validators=dict.fromkeys(CHECKS, fine)))) == set(CHECKS)

@@ -345,6 +345,24 @@ def test_what_is_no_body_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     run(test)
 
 
+@pytest.mark.parametrize("framing", ["Content-Length: 3", "Transfer-Encoding: chunked"])
+def test_an_upgrade_that_is_offered_is_not_taken_and_the_request_is_answered(framing: str) -> None:
+    async def test() -> None:
+        found: Any = Connection()
+        lines = ["POST /predict HTTP/1.1", "Connection: upgrade", "Upgrade: h2c", framing, "", ""]
+        body = b"abc" if "3" in framing else b"3\r\nabc\r\n0\r\n\r\n"
+        found.send("\r\n".join(lines).encode() + body)
+        await turns()
+        assert found.lane.to_app == [(b"abc", False)]
+        assert b"app" in found.written
+        found.send(request(b"next"))
+        await turns()
+        found.lane.turn.answer(b"1")
+        assert found.lane.decoded == [b"next"]
+
+    run(test)
+
+
 def test_what_is_no_http_is_refused_and_nobody_waits_for_it() -> None:
     async def test() -> None:
         found: Any = Connection()

@@ -283,6 +283,11 @@ def test_the_head_of_an_answer_has_the_servers_headers_of_now(lane: Any) -> None
     assert b"date: today" in lane.response_head(Head(PREDICT), server, 7), "the same list"
     later = lane.response_head(Head(PREDICT), [(b"date", b"tomorrow")], 7)
     assert b"date: tomorrow" in later
+    server = [(b"date", b"today")]
+    assert b"date: today" in lane.response_head(Head(PREDICT), server, 7)
+    server[0] = (b"date", b"changed in place")
+    copied = lane.response_head(Head(PREDICT), [*server], 7)
+    assert b"date: changed in place" in copied, "another list, though it holds the same"
 
 
 def message(body: bytes, more: bool = False) -> dict[str, Any]:

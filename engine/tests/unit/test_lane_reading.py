@@ -168,6 +168,16 @@ def test_a_key_that_appears_twice_is_the_apps_whatever_is_missing(
         assert found is None or not {*found[ORDER.index("open")]} & {UNSET}
 
 
+@pytest.mark.parametrize("twice", [0, 1, 2, 3])
+def test_a_key_that_appears_twice_in_each_of_some_rows_is_the_apps(twice: int) -> None:
+    features = "".join(f"  - {{name: {name}, type: number}}\n" for name in "abc")
+    decoder = RequestDecoder(contract(features), ["a", "b", "c"], 3)
+    usual, repeated = '{"a": 1, "b": 2, "c": 3}', '{"a": 1, "b": 2, "c": 3, "a": 4}'
+    for count in (2, 3):
+        rows = [repeated if at < twice else usual for at in range(count)]
+        assert (decoder.batch(batch(*rows)) is None) is (twice > 0)
+
+
 def test_a_body_with_a_part_twice_is_the_apps(decoder: RequestDecoder) -> None:
     row = json.dumps(without("count", "open"))
     assert decoder.single(f'{{"features": {row}, "features": {row}}}'.encode()) is None

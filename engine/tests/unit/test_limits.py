@@ -144,6 +144,24 @@ def test_what_is_given_back_can_be_used_again(tmp_path: Path) -> None:
     assert [limits.admit(SHOP), limits.admit(SHOP)] == [True, False]
 
 
+def test_what_is_given_back_too_late_was_used(tmp_path: Path) -> None:
+    """A pace that looked slower would leave the client with fewer at once."""
+    clock = Clock()
+    left = []
+    for given_back in (0, 5):
+        file = tmp_path / f"table {given_back}"
+        limits, elsewhere = (Limits(file, 1000, clock=clock) for _ in range(2))
+        for _ in range(6):
+            assert limits.admit(SHOP)
+        clock.now += limits_module.BLOCK_LIFE + SECOND // 100
+        for _ in range(given_back):
+            limits.give_back(SHOP)
+        assert limits.admit(SHOP)
+        left.append(sum(elsewhere.admit(SHOP) for _ in range(1200)))
+
+    assert left[0] == left[1]
+
+
 def test_no_limit_is_no_limit(tmp_path: Path) -> None:
     limits = Limits(tmp_path / "table", 0, concurrent_requests=0)
     assert all(limits.admit(SHOP) and limits.enter(SHOP) for _ in range(10_000))

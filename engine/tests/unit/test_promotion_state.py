@@ -5,9 +5,16 @@ from typing import Any
 
 import pytest
 
+from goldpath.errors import NothingToDoError
 from goldpath.jobs.promotion import registry_audit
 from goldpath.jobs.promotion.registry_audit import _alias_differences, _of_model, reconcile
-from goldpath.jobs.promotion.rollback import ROLLED_BACK, champion_moves, former_champion
+from goldpath.jobs.promotion.rollback import (
+    ROLLED_BACK,
+    RollbackResult,
+    champion_moves,
+    former_champion,
+    rollback,
+)
 from goldpath.jobs.promotion.traffic import (
     TrafficState,
     direct_traffic,
@@ -179,6 +186,7 @@ def test_versions_come_and_go_with_a_record(ledger: list[AuditRecord]) -> None:
     assert found(two, late) == by_nobody
     assert found(two, at_once) == found(two, early) == [], "before the log began"
     assert found(late, of=[]) == []
+    assert found(version("1"), of=records[:1]) == [], "a log of one record"
     assert found(version("1"), of=records[:2]) == [
         "version 2 is gone, and no record says who deleted it"
     ]
@@ -263,6 +271,69 @@ def test_a_former_champion_is_found_behind_rollbacks_and_deleted_ones() -> None:
     back = [move("1", "2"), move("2", "3"), move("3", "2", ROLLED_BACK)]
     assert former_champion(back, "2", there) == "1"
     assert former_champion(back[1:], "2", there) is None
+    read = "".join([*ROLLED_BACK])  # as it is read from a file: equal, and not one object
+    assert former_champion([*back[:2], move("3", "2", read)], "2", there) == "1"
+    for action in ("alias moved", "set by another engine"):
+        assert former_champion([move("1", "2", action)], "2", there) == "1"
+
+
+@pytest.fixture
+def moves(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
+    """What rollbacks of a registry with versions 1 to 3 moved: 1, 2 and 3 were champion in turn."""
+    done: list[tuple[str, str, str]] = []
+
+    def move(_settings: Any, _store: Any, start: Any, target: str, action: str) -> Any:
+        done.append((start.version, target, action))
+        return SimpleNamespace(sequence=7)
+
+    manager: Any = Manager(version("1"), version("2"), version("3"), version("4"), champion="3")
+    manager.note_succession = lambda *_: None
+    history = [
+        moved(n, "champion", str(n), before=str(n - 1) if n > 1 else None) for n in (1, 2, 3)
+    ]
+    for name, stand_in in {
+        "MLflowManager": lambda *_: manager,
+        "position": lambda *_: SimpleNamespace(version=manager.model.aliases.get("champion")),
+        "champion_moves": lambda *_: history,
+        "move_alias": move,
+        "announce": lambda *_: "nobody to tell",
+        "event_of": lambda _: None,
+        "supersede_verdicts": lambda *_: None,
+    }.items():
+        monkeypatch.setattr(f"goldpath.jobs.promotion.rollback.{name}", stand_in)
+    return done
+
+
+@pytest.mark.parametrize(("to", "target"), [(None, "2"), ("2", "2"), ("1", "1")])
+def test_a_rollback_goes_to_the_champion_before_or_to_the_one_that_is_named(
+    project: Settings, moves: list[tuple[str, str, str]], to: str | None, target: str
+) -> None:
+    contract: Any = None
+    assert rollback(project, contract, to) == RollbackResult(
+        MODEL, target, "3", 7, "nobody to tell"
+    )
+    assert moves == [("3", target, ROLLED_BACK)]
+
+
+@pytest.mark.parametrize(
+    ("to", "error", "said"),
+    [
+        ("3", NothingToDoError, "version 3 is the champion already"),
+        ("4", RegistryError, "version 4 of churn never was champion, or is deleted"),
+        ("9", RegistryError, "version 9 of churn never was champion, or is deleted"),
+    ],
+)
+def test_a_rollback_to_what_never_was_champion_or_still_is_moves_nothing(
+    project: Settings,
+    moves: list[tuple[str, str, str]],
+    to: str,
+    error: type[Exception],
+    said: str,
+) -> None:
+    contract: Any = None
+    with pytest.raises(error, match=said):
+        rollback(project, contract, to)
+    assert moves == []
 
 
 def test_traffic_is_the_challengers_while_its_tags_say_so() -> None:

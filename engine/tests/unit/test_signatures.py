@@ -63,6 +63,7 @@ def without(*names: str) -> str:
         {"documents": {}},
         {"signature": "+" * 85 + "w=="},
         {"files": {"a/b c.txt": "0" * 64, "d": "1" * 64}},
+        {"files": {f"tree {number}": "0" * 64 for number in range(300)}},
     ],
 )
 def test_a_usual_signature_is_read_as_it_stands(changed: dict[str, object]) -> None:
