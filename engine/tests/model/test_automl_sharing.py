@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,8 @@ def test_a_killed_process_does_not_end_the_search(capfd: pytest.CaptureFixture[s
 
     def kill_workers(_: HistoryPoint) -> None:
         for worker in multiprocessing.active_children():
-            os.kill(worker.pid or 0, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it is dead already, and waited for meanwhile
+                os.kill(worker.pid or 0, signal.SIGKILL)
 
     result = find_model_parallel(
         frame,

@@ -138,6 +138,7 @@ def find_model(
         on_progress=on_progress,
         together=together,
     )
+    run.try_without_position()
     run.say_findings(on_finding)
     run.search(storage, study, seed)
     return run.finish()

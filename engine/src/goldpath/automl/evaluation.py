@@ -95,6 +95,7 @@ class Evaluator:
     Attributes:
         splits: The folds of each repeat.
         keys: Columns that are no features; known before anything is encoded.
+        undated: Times of which only the parts that return are features.
         texts: Columns that are said to be free text.
         text_sizes: How much a model sees of a text.
     """
@@ -111,6 +112,8 @@ class Evaluator:
         self.families, self.stopwatch = families, stopwatch
         self.splits: dict[int, list[Fold]] = {}
         self.keys: tuple[str, ...] = ()
+        self.undated: tuple[str, ...] = ()
+        self._more_keys: tuple[str, ...] = ()
         self.texts: tuple[str, ...] = ()
         self.text_sizes = USUAL_SIZES
         self.preparations: dict[tuple[Split | None, Form], TablePreparation] = {}
@@ -121,6 +124,12 @@ class Evaluator:
     def add_repeat(self, repeat: int, folds: list[Fold]) -> None:
         """Make the folds of a repeat known."""
         self.splits[repeat] = folds
+
+    def leave_out(self, keys: tuple[str, ...], undated: tuple[str, ...]) -> None:
+        """Take these as no features, too, in place of those that were said here before."""
+        self._more_keys, self.undated = keys, undated
+        self._parts.clear()
+        self.preparations.clear()
 
     def held_out_rows(self) -> np.ndarray:
         """Rows that the first repeat judges on, in order."""
@@ -139,10 +148,11 @@ class Evaluator:
                 form,
                 self.task.outputs,
                 self.task.seed,
-                self.keys,
+                (*self.keys, *self._more_keys),
                 self.texts,
                 self.text_sizes.terms,
                 self.text_sizes.axes,
+                self.undated,
             )
             before = self.stopwatch.elapsed()
             judged, encoded_judged = None, None

@@ -27,7 +27,7 @@ from goldpath.learning.text.sizes import USUAL_SIZES
 from goldpath.learning.text.vectors import TextVectors
 
 Form = Literal["trees", "dense"]
-Numbers = dict[tuple[tuple[Any, ...], tuple[Any, ...]], np.ndarray]
+Numbers = dict[tuple[tuple[Any, ...], ...], np.ndarray]
 """The numbers of a table's rows by the columns that they were read from."""
 INNER_FOLDS = 5
 SMOOTHING = 10.0
@@ -49,6 +49,7 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         texts: Names of columns that are free text, whatever their values look like.
         terms: See `TextVectors`.
         axes: See `TextVectors`.
+        undated: Names of times of which only the parts that return are features.
 
     Attributes:
         columns_: Names of the columns that were there in training.
@@ -65,6 +66,7 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         texts: Sequence[str] = (),
         terms: int = USUAL_SIZES.terms,
         axes: int = USUAL_SIZES.axes,
+        undated: Sequence[str] = (),
     ) -> None:
         self.form = form
         self.outputs = outputs
@@ -73,6 +75,7 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.texts = texts
         self.terms = terms
         self.axes = axes
+        self.undated = undated
 
     def fit(self, X: pd.DataFrame, y: np.ndarray) -> "TablePreparation":  # noqa: N803
         """Learn the columns' kinds, categories, means and scales."""
@@ -174,12 +177,13 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Numbers and parts of times, a column each."""
         names = self._of(Kind.NUMBER, Kind.NUMBER_TEXT)
         times = self._of(Kind.TIME, Kind.TIME_TEXT)
-        key = (tuple(names), tuple(times))
+        undated = getattr(self, "undated", ())  # models of before it was asked have none
+        key = (tuple(names), tuple(times), tuple(undated))
         if shared is not None and key in shared:
             return shared[key]
         parts = [rows.numbers(name) for name in names]
         for name in times:
-            parts.extend(rows.time_parts(name))
+            parts.extend(rows.time_parts(name)[str(name) in undated :])
         made = _columns(parts, len(rows.table))
         if shared is not None:
             shared[key] = made

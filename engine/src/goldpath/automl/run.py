@@ -18,15 +18,13 @@ from goldpath.automl.folds import FEW_ROWS, Fold, RowNumbers, make_folds
 from goldpath.automl.latency.build import build
 from goldpath.automl.latency.choice import LATENCY_MS, Members, latency_finding
 from goldpath.automl.learners.learner import Learner
-from goldpath.automl.result import (
-    AutoMLResult,
-    HistoryPoint,
-)
+from goldpath.automl.result import AutoMLResult, HistoryPoint
 from goldpath.automl.search import Search
 from goldpath.automl.storage import open_storage
 from goldpath.automl.structure.findings import Finding
 from goldpath.automl.structure.interval import expected_scores
 from goldpath.automl.structure.keys import never_come_back
+from goldpath.automl.structure.position import Position, leave_position_out
 from goldpath.automl.structure.structure import Structure
 from goldpath.automl.task import GREATER_IS_BETTER, Task
 from goldpath.errors import NotEnoughDataError
@@ -58,12 +56,8 @@ class Run:
         on_progress: Callable[[HistoryPoint], None] | None,
         latency_ms: float | None,
     ) -> None:
-        self.features, self.chosen, self.budget, self.stopwatch = (
-            features,
-            chosen,
-            budget,
-            stopwatch,
-        )
+        self.features, self.chosen = features, chosen
+        self.budget, self.stopwatch = budget, stopwatch
         self.task = replace(task, target=task.target[chosen])
         self.families, self.left_out = usable_families(families, len(chosen))
         is_all = np.array_equal(chosen, np.arange(len(features)))
@@ -88,8 +82,7 @@ class Run:
     ) -> None:
         """Make the folds; small tables without an order of their own may be split again later."""
         self.structure, self.findings = structure, list(structure.findings)
-        ordered = structure.order is not None
-        groups = structure.groups
+        ordered, groups = structure.order is not None, structure.groups
         if groups is not None and len(groups) == len(self.features):
             groups = groups[self.chosen]
         self.groups = groups
@@ -105,6 +98,15 @@ class Run:
                 self.task, folds=None, time_ordered=False, groups=groups, repeat=repeat
             )
             self.evaluator.add_repeat(repeat, again)
+
+    def try_without_position(self) -> Position:
+        """Take the time's position for no feature where newer rows are judged better without."""
+        if self.structure.folds != "time":
+            return Position()
+        with limited_threads(self.task.threads):
+            position, *found = leave_position_out(self.evaluator, self.families)
+        self.findings += filter(None, found)
+        return position
 
     def say_findings(self, tell: Callable[[Finding], None] | None = None) -> None:
         """Tell what was found about the table, now and later; printed where nobody is told."""

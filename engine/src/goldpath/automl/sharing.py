@@ -26,6 +26,7 @@ from goldpath.automl.result import AutoMLResult, HistoryPoint
 from goldpath.automl.run import Run
 from goldpath.automl.storage import refuse_sqlite
 from goldpath.automl.structure.findings import Finding
+from goldpath.automl.structure.position import Position
 from goldpath.automl.task import Problem
 from goldpath.errors import ProjectError
 from goldpath.presentation import step
@@ -96,6 +97,7 @@ def find_model_parallel(
     # A worker's clock starts when its libraries are imported; that must not prolong the search.
     until = None if budget.seconds is None else time.time() + SHARE_OF_SEARCH * budget.seconds
     run = run_of(features, target, problem, part, on_progress=on_progress, **options)
+    position = run.try_without_position()
     run.say_findings(on_finding)
     # A worker that is late may still hold its journal open.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -107,7 +109,17 @@ def find_model_parallel(
         try:
             jobs = [
                 pool.submit(
-                    _work, features, target, problem, part, until, shared, study, number, options
+                    _work,
+                    features,
+                    target,
+                    problem,
+                    part,
+                    until,
+                    shared,
+                    study,
+                    number,
+                    position,
+                    options,
                 )
                 for number in range(1, processes)
             ]
@@ -155,10 +167,12 @@ def _work(
     storage: str,
     study: str,
     number: int,
+    position: Position,
     options: dict[str, Any],
 ) -> "list[Candidate]":
     """One worker: its candidates, the best ones with their models."""
     run = run_of(features, target, problem, budget, **options)
+    run.evaluator.leave_out(position.counted, position.dated)  # a candidate fits everybody's rows
     end = np.inf
     if until is not None:
         left = until - time.time()

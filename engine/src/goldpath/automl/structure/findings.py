@@ -19,7 +19,8 @@ class Finding:
     """One thing that was found.
 
     Attributes:
-        about: An order in time, groups of rows, a key that is no feature, or the budget.
+        about: An order in time, groups of rows, a key or a position in time that is no feature, the
+            budget, or how long a prediction takes.
         column: The column, or columns; empty where the rows themselves show it.
         evidence: What was found.
         done: What was done by default.
@@ -27,7 +28,7 @@ class Finding:
         option: The argument that answers it otherwise than the default.
     """
 
-    about: Literal["order", "groups", "key", "budget", "latency"]
+    about: Literal["order", "groups", "key", "position", "budget", "latency"]
     column: str
     evidence: str
     done: str
