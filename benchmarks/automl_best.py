@@ -4,7 +4,7 @@ Each run is a process that has the machine to itself; AutoGluon, with all its mo
 in an environment of its own (6 GB, made below build/). Every finished run is saved: an interrupted
 benchmark goes on where it stopped, and `--minutes` begins no run that would last longer. The score
 of a set is (constant prediction's loss - ours) / (constant's - AutoGluon's): 1 is as good, more is
-ahead. Which sets are meant is said in `automl_data.py`; none of them was tuned on.
+ahead. Which sets are meant, and what is known of them, is said in `automl_data.py`.
 
     python benchmarks/automl_best.py [SECONDS] [--minutes 60] [--role structured]
 """
@@ -115,7 +115,7 @@ def _save(rows: dict[str, dict[str, Any]], seconds: float) -> dict[str, Any]:
             "worst": min(every.values(), default=None),
             "broken": [*behind, *below, *([f"mean below {LEAST_MEAN}"] if is_low else [])],
             "not_run": missing,
-            "seen_before": "none of the sets was tuned on; all were looked at with 60 CPU seconds",
+            "seen_before": "all, with 60 CPU seconds; wandering_level led to a choice made here",
             "cores": os.cpu_count(),
             "rows": list(rows.values()),
         },

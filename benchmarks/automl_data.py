@@ -2,7 +2,8 @@
 
 `development` sets are those that the engine was tuned on; no choice was made by its scores on the
 `reported` ones. The `structured` ones are split as they would be used, by time or by group, and no
-engine is told: their tables are given as they come. Synthetic sets are drawn anew for each seed.
+engine is told: their tables are given as they come. What `wandering_level` showed led to the search
+for columns that say how far the time has gone. Synthetic sets are drawn anew for each seed.
 """
 
 from collections.abc import Callable

@@ -9,9 +9,10 @@ import pytest
 from goldpath.automl.budget import Budget, Stopwatch
 from goldpath.automl.engine import find_model, run_of
 from goldpath.automl.preparation import TablePreparation
+from goldpath.automl.search import LEAST_FOR_POSITION
 from goldpath.automl.sharing import find_model_parallel
 from goldpath.automl.structure.findings import Finding
-from goldpath.automl.structure.position import LEAST_SECONDS, Position, position_of
+from goldpath.automl.structure.position import Position, position_of
 
 ROWS = 900
 FAMILIES = ("linear", "hist_boosting")
@@ -86,7 +87,7 @@ def test_rows_that_no_time_orders_are_not_asked() -> None:
 
 def test_a_budget_that_is_too_short_for_it_keeps_the_position() -> None:
     frame, target = table("text", trend=0)
-    budget = Budget(seconds=LEAST_SECONDS - 1)
+    budget = Budget(seconds=LEAST_FOR_POSITION - 1)
     run = run_of(frame, target, "regression", budget, families=FAMILIES, time_ordered=True)
     assert isinstance(run.stopwatch, Stopwatch)
     assert run.try_without_position() == Position()

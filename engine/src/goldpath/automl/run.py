@@ -19,12 +19,12 @@ from goldpath.automl.latency.build import build
 from goldpath.automl.latency.choice import LATENCY_MS, Members, latency_finding
 from goldpath.automl.learners.learner import Learner
 from goldpath.automl.result import AutoMLResult, HistoryPoint
-from goldpath.automl.search import Search
+from goldpath.automl.search import Search, leave_position_out
 from goldpath.automl.storage import open_storage
 from goldpath.automl.structure.findings import Finding
 from goldpath.automl.structure.interval import expected_scores
 from goldpath.automl.structure.keys import never_come_back
-from goldpath.automl.structure.position import Position, leave_position_out
+from goldpath.automl.structure.position import Position
 from goldpath.automl.structure.structure import Structure
 from goldpath.automl.task import GREATER_IS_BETTER, Task
 from goldpath.errors import NotEnoughDataError

@@ -1,5 +1,7 @@
 """The order in which configurations are tried: the portfolio, then a bandit over the families.
 
+Before them, whether the position in time is a feature (`leave_position_out`).
+
 Each family has its own Optuna study (TPE), which is told what the portfolio found. The next family
 is drawn by how close its best configuration is to the best of all, and by how quick its fits are.
 With a shared storage several processes work on the same studies: the portfolio's entries are dealt
@@ -18,7 +20,9 @@ from goldpath.automl.families.dense import BASELINE
 from goldpath.automl.families.family import SearchFamily
 from goldpath.automl.families.portfolio import portfolio
 from goldpath.automl.selection import Selection, select_ensemble
-from goldpath.automl.task import Task
+from goldpath.automl.structure.findings import Finding
+from goldpath.automl.structure.position import Position, position_of
+from goldpath.automl.task import GREATER_IS_BETTER, Task
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -38,6 +42,10 @@ TOO_SHORT = 0.02
 """Of the whole budget: the latter is too little for a trial that is worth having."""
 LEAST_FOR_A_FIRST_FOLD = 0.1
 """Seconds for each fold of the first model, also where the budget is over."""
+LEAST_FOR_POSITION = 20.0
+"""Seconds: a shorter budget is for the search alone."""
+SHARE_FOR_POSITION = 0.04
+"""Of the budget, for each of its four fits over the folds."""
 BEST_KEPT = 12
 KEPT_A_FAMILY = 3
 PARAMETERS = "parameters"
@@ -311,3 +319,51 @@ def _proxy_baseline(task: Task) -> float:
 
 def _key(family: str, parameters: Mapping[str, Any]) -> str:
     return family + json.dumps(dict(parameters), sort_keys=True)
+
+
+def leave_position_out(
+    evaluator: Evaluator, families: Mapping[str, SearchFamily]
+) -> tuple[Position, Finding | None]:
+    """Try a simple model of each form with and without the position, and keep what judges better.
+
+    Args:
+        evaluator: With folds by time; it goes on without the position where that is better.
+        families: What the search chooses from.
+
+    Returns:
+        What is left out, and the sentence about it; nothing and None where the position stays.
+    """
+    position = position_of(evaluator.features, evaluator.keys)
+    is_short = evaluator.stopwatch.seconds < LEAST_FOR_POSITION
+    names = [*position.counted, *position.dated]
+    others = len(evaluator.features.columns) - len(evaluator.keys) - len(names)
+    if not position or is_short or others < 1:
+        return Position(), None
+    known = _least_loss(evaluator, families)
+    evaluator.leave_out(position.counted, position.dated)
+    without = _least_loss(evaluator, families)
+    if not without <= known:
+        evaluator.leave_out((), ())
+        return Position(), None
+    sign = -1.0 if evaluator.task.metric in GREATER_IS_BETTER else 1.0
+    return position, Finding(
+        "position",
+        ", ".join(names),
+        f"{', '.join(names)}: of newer rows simple models know more without how far the time has "
+        f"gone ({evaluator.task.metric} {sign * without:.4g} against {sign * known:.4g})",
+        "that is no feature; parts of a time that return, such as the weekday, are",
+    )
+
+
+def _least_loss(evaluator: Evaluator, families: Mapping[str, SearchFamily]) -> float:
+    """Of the portfolio's first configuration of each form, on the folds."""
+    shapes = {name: evaluator.shape(family) for name, family in families.items()}
+    first: dict[str, tuple[str, dict[str, Any]]] = {}
+    for name, parameters in portfolio(families, shapes):
+        first.setdefault(families[name].form, (name, parameters))
+    losses = []
+    for name, parameters in first.values():
+        candidate = Candidate(0, name, parameters, in_portfolio=True)
+        evaluator.evaluate(candidate, 0, SHARE_FOR_POSITION * evaluator.stopwatch.seconds)
+        losses.append(candidate.loss)
+    return min(losses)

@@ -6,27 +6,17 @@ last turn for a trend is worse than one that knows no time. Which it is shows on
 judged rows are newer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from goldpath.automl.columns import Kind, as_number, as_time, column_kind
-from goldpath.automl.evaluation import Candidate, Evaluator
-from goldpath.automl.families.family import SearchFamily
-from goldpath.automl.families.portfolio import portfolio
-from goldpath.automl.structure.findings import Finding
-from goldpath.automl.task import GREATER_IS_BETTER
 
 RISES = 0.99
 """Share of the steps from row to row that do not fall, in a column that tells the position."""
 FEWEST = 20
-LEAST_SECONDS = 20.0
-"""Below, a budget is for the search alone."""
-SHARE = 0.04
-"""Of the budget, for each of the four fits over the folds."""
 
 
 @dataclass(frozen=True)
@@ -64,54 +54,6 @@ def position_of(features: pd.DataFrame, left_out: Sequence[str]) -> Position:
         elif kind in (Kind.NUMBER, Kind.NUMBER_TEXT) and _rises(as_number(features[name])):
             counted.append(str(name))
     return Position(tuple(counted), tuple(dated))
-
-
-def leave_position_out(
-    evaluator: Evaluator, families: Mapping[str, SearchFamily]
-) -> tuple[Position, Finding | None]:
-    """Try a simple model of each form with and without the position, and keep what judges better.
-
-    Args:
-        evaluator: With folds by time; it goes on without the position where that is better.
-        families: What the search chooses from.
-
-    Returns:
-        What is left out, and the sentence about it; nothing and None where the position stays.
-    """
-    position = position_of(evaluator.features, evaluator.keys)
-    few = evaluator.stopwatch.seconds < LEAST_SECONDS
-    names = [*position.counted, *position.dated]
-    others = len(evaluator.features.columns) - len(evaluator.keys) - len(names)
-    if not position or few or others < 1:
-        return Position(), None
-    known = _least_loss(evaluator, families)
-    evaluator.leave_out(position.counted, position.dated)
-    without = _least_loss(evaluator, families)
-    if not without <= known:
-        evaluator.leave_out((), ())
-        return Position(), None
-    sign = -1.0 if evaluator.task.metric in GREATER_IS_BETTER else 1.0
-    return position, Finding(
-        "position",
-        ", ".join(names),
-        f"{', '.join(names)}: of newer rows simple models know more without how far the time has "
-        f"gone ({evaluator.task.metric} {sign * without:.4g} against {sign * known:.4g})",
-        "that is no feature; parts of a time that return, such as the weekday, are",
-    )
-
-
-def _least_loss(evaluator: Evaluator, families: Mapping[str, SearchFamily]) -> float:
-    """Of the portfolio's first configuration of each form, on the folds."""
-    shapes = {name: evaluator.shape(family) for name, family in families.items()}
-    first: dict[str, tuple[str, dict[str, Any]]] = {}
-    for name, parameters in portfolio(families, shapes):
-        first.setdefault(families[name].form, (name, parameters))
-    losses = []
-    for name, parameters in first.values():
-        candidate = Candidate(0, name, parameters, in_portfolio=True)
-        evaluator.evaluate(candidate, 0, SHARE * evaluator.stopwatch.seconds)
-        losses.append(candidate.loss)
-    return min(losses)
 
 
 def _rises(values: np.ndarray) -> bool:
