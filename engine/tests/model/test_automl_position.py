@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from goldpath.automl import search
 from goldpath.automl.budget import Budget, Stopwatch
 from goldpath.automl.engine import find_model, run_of
 from goldpath.automl.preparation import TablePreparation
@@ -92,6 +93,23 @@ def test_a_budget_that_is_too_short_for_it_keeps_the_position() -> None:
     assert isinstance(run.stopwatch, Stopwatch)
     assert run.try_without_position() == Position()
     assert not [each for each in run.findings if each.about == "position"]
+
+
+@pytest.mark.parametrize("losses", [(np.inf, np.inf), (1.0, 1.0), (1.0, np.inf), (np.inf, 1.0)])
+def test_what_no_fit_has_shown_leaves_the_position(
+    monkeypatch: pytest.MonkeyPatch, losses: tuple[float, float]
+) -> None:
+    frame, target = table("text", trend=0)
+    run = run_of(
+        frame, target, "regression", Budget(trials=2), families=FAMILIES, time_ordered=True
+    )
+    found = iter(losses)
+    monkeypatch.setattr(search, "_least_loss", lambda *_: next(found))
+
+    assert run.try_without_position() == Position()
+
+    assert run.evaluator.undated == ()
+    assert run.findings == []
 
 
 @pytest.mark.parametrize("kind", ["text", "counter"])

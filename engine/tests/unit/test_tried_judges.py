@@ -146,6 +146,11 @@ def test_what_reads_all_that_there_is_passes_and_nothing_is_said(project: Settin
         assert evidence.run is not None
         assert evidence.champion is not None
         assert evidence.train is not None
+        assert evidence.reference is not None
+        assert evidence.champion.version is not None
+        assert int(evidence.champion.version.version) == 1
+        assert evidence.run.metrics.get("brier", 0.0) > 0
+        assert evidence.run.tags.get("mlflow.user", "").lower()
         seen.append(evidence.champion.predict(evidence.rows.head(3)).values)
         right = np.asarray(evidence.predictions.values) == evidence.truth
         terms = evidence.rows["contract"].to_numpy()

@@ -342,16 +342,18 @@ def leave_position_out(
     known = _least_loss(evaluator, families)
     evaluator.leave_out(position.counted, position.dated)
     without = _least_loss(evaluator, families)
-    if not without <= known:
+    # Infinite is what no model could be fitted for in time, which says nothing.
+    if not without < known < np.inf:
         evaluator.leave_out((), ())
         return Position(), None
     sign = -1.0 if evaluator.task.metric in GREATER_IS_BETTER else 1.0
     return position, Finding(
         "position",
         ", ".join(names),
-        f"{', '.join(names)}: of newer rows simple models know more without how far the time has "
-        f"gone ({evaluator.task.metric} {sign * without:.4g} against {sign * known:.4g})",
-        "that is no feature; parts of a time that return, such as the weekday, are",
+        f"simple models predict newer rows better without the position in time that "
+        f"{', '.join(names)} {'tells' if len(names) == 1 else 'tell'} "
+        f"({evaluator.task.metric} {sign * without:.4g} against {sign * known:.4g})",
+        "it is no feature; parts of a date that come round again, such as the weekday, still are",
     )
 
 

@@ -7,8 +7,8 @@ would fail on any rows, and is refused; what real rows may do without is said.
 
 import asyncio
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from goldpath.contract import EVENT_TIME, Contract
 from goldpath.domain import STORED
 from goldpath.features.row.complete import complete_rows
 from goldpath.features.window.learned import values_of_nobody
-from goldpath.handed_over import ProjectDefinitionError, failing_line, place_of
+from goldpath.handed_over import ProjectDefinitionError, place_of
 from goldpath.judging.evidence import Evidence
 from goldpath.judging.gates import Gate
 from goldpath.judging.own_checks import own_checks, verdict_of
@@ -29,9 +29,12 @@ from goldpath.judging.validators import Validator
 from goldpath.learning.frames import target_values
 from goldpath.learning.metric import Metric
 from goldpath.learning.scoring import LoadedModel
+from goldpath.model_version import ModelVersion
 from goldpath.project import Model
+from goldpath.registry.stages import CHAMPION
 from goldpath.registry.stores.store import RunRecord
 from goldpath.row_contract import Feature
+from goldpath.serving.answers.own_fields import line_of
 from goldpath.settings import Settings
 
 ROWS = 240
@@ -89,8 +92,7 @@ def _tried(
             act()
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
-        line = failing_line(function, error)
-        where = f" in line {line}" if line else ""
+        where = line_of(function, error)
         failed = f"{place_of(function)}: {said} failed{where} on made-up rows"
         if isinstance(error, SURE):
             raise ProjectDefinitionError(f"{failed}: {what}", fix) from error
@@ -101,9 +103,9 @@ def made_up_evidence(contract: Contract, settings: Settings, definitions: Model)
     """Evidence as a training gives it, of rows and a model that nobody has seen."""
     rows = made_up_rows(contract)
     model = LoadedModel(_AtRandom(contract), contract)
-    logged: Mapping[str, Any] = defaultdict(lambda: 0.5)
-    texts: Mapping[str, Any] = defaultdict(lambda: "1")
-    run = RunRecord("0" * 32, "made-up", "FINISHED", False, texts, logged, texts, "")
+    texts = _AnyKey("1")
+    run = RunRecord("0" * 32, "made-up", "FINISHED", False, texts, _AnyKey(0.5), texts, "")
+    version = ModelVersion(contract.model_name, "1", run.run_id, (CHAMPION,), texts)
     return Evidence(
         model,
         rows,
@@ -113,7 +115,8 @@ def made_up_evidence(contract: Contract, settings: Settings, definitions: Model)
         settings.training,
         settings.monitoring,
         train=rows,
-        champion=model,
+        reference=rows,
+        champion=replace(model, version=version),
         size_bytes=1_000_000,
         definitions=definitions,
         run=run,
@@ -166,6 +169,25 @@ def _values(feature: Feature, dice: np.random.Generator) -> list[Any]:
     last = high if high is not None else first + 100
     drawn = dice.permutation(np.linspace(first, last, ROWS))
     return [round(each) for each in drawn] if feature.type == "integer" else [*drawn.tolist()]
+
+
+class _AnyKey(dict[str, Any]):
+    """What a run logged: nobody knows what a check asks for, so it has everything.
+
+    Args:
+        value: Of each key.
+    """
+
+    def __init__(self, value: object) -> None:
+        super().__init__()
+        self._value = value
+
+    def __missing__(self, key: str) -> Any:
+        return self._value
+
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ARG002
+        """The value, whatever is asked for."""
+        return self._value
 
 
 class _AtRandom:
