@@ -13,11 +13,18 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from goldpath.contract import parse_contract
 from goldpath.serving.metrics.kept_counts import MULTIPROCESS_FOLDER, KeptCounts
+from goldpath.serving.metrics.service import Metrics
 
 BOUNDS = (0.001, 0.01, 1.0)
 TIMES = st.lists(st.sampled_from((0.0, *BOUNDS)) | st.floats(0, 2), max_size=30)
-VERSIONS = 500
+VERSIONS, ROUTES = 500, 60
+CONTRACT = parse_contract(
+    "dataset: counted\nproblem: classification\nsource: {path: counted.csv}\n"
+    'target: {column: churned, classes: ["no", "yes"]}\n'
+    "features: [{name: amount, type: number}]\n"
+)
 WORKER = f"""
 import os, signal
 from pathlib import Path
@@ -33,15 +40,21 @@ features:
   - {{name: amount, type: number}}
 ''')
 metrics, other = Metrics(contract, Path("none")), Metrics(contract, Path("none"))
+second = other.prediction_counters("first")["yes"]
 first = metrics.prediction_counters("first")["yes"]
 timer = metrics.request_timer("/predict")
+third = other.prediction_counters("others")["yes"]
+timers = [metrics.request_timer(f"/route/{{number}}") for number in range({ROUTES})]
 for version in range({VERSIONS}):  # more than the file holds at first
     metrics.prediction_counters(str(version))["no"](2)
 for _ in range(10):
     first(1)
     timer(0.0004)
     metrics.request_answered("/predict", "POST", 200, 0.0004)  # as the app counts its answers
-other.prediction_counters("first")["yes"](5)
+second(5)
+third(7)
+for each in timers:
+    each(9.0)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -95,6 +108,22 @@ def test_what_is_asked_for_twice_is_one_series() -> None:
     assert shown(registry)["answers_total[]"] == 2
 
 
+def test_a_service_shows_what_was_counted_of_each_of_its_models(tmp_path: Path) -> None:
+    main = Metrics(CONTRACT, tmp_path)
+    further = Metrics(CONTRACT, tmp_path, model="revenue", prefix="/models/revenue")
+    main.beside.append(further)
+    for each, answers in ((main, 3), (further, 2)):
+        count = each.prediction_counters("1")["yes"]
+        for _ in range(answers):
+            count(1)
+
+    text = main.render().decode()
+
+    assert 'ml_predictions_total{model_version="1",prediction="yes"} 3.0' in text
+    labels = 'model="revenue",model_version="1",prediction="yes"'
+    assert f"ml_predictions_total{{{labels}}} 2.0" in text
+
+
 def test_several_killed_workers_have_lost_nothing(tmp_path: Path) -> None:
     environment = {**os.environ, MULTIPROCESS_FOLDER: str(tmp_path)}
     for _ in range(2):
@@ -108,6 +137,10 @@ def test_several_killed_workers_have_lost_nothing(tmp_path: Path) -> None:
     }
     first = "ml_predictions_total[('model_version', 'first'), ('prediction', 'yes')]"
     assert versions.pop(first) == 2 * (10 + 5)
+    assert versions.pop(first.replace("first", "others")) == 2 * 7
+    slow = [f"ml_request_seconds_sum[('route', '/route/{each}')]" for each in range(ROUTES)]
+    assert [sums[each] for each in slow] == [2 * 9.0] * ROUTES
+    assert sums["ml_request_seconds_bucket[('le', '+Inf'), ('route', '/route/59')]"] == 2
     assert len([each for each in versions.values() if each == 2 * 2]) == VERSIONS
     answered = "[('method', 'POST'), ('route', '/predict'), ('status', '200')]"
     assert sums[f"ml_requests_total{answered}"] == 2 * (10 + 10)

@@ -2,13 +2,16 @@
 
 import pickle
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import Field, SecretStr
 
+from goldpath.cli.definitions import check
 from goldpath.project import Project, run_as
+from goldpath.services.alerting.configuration import RULES
 from goldpath.settings import (
     LakeSettings,
     Section,
@@ -19,7 +22,7 @@ from goldpath.settings import (
 )
 from goldpath.settings.section import section_class, section_file
 
-from ..locations import ENGINE
+from ..locations import ENGINE, PROJECT
 
 DOCUMENT = (ENGINE / "docs" / "settings.md").read_text("utf-8")
 
@@ -235,6 +238,21 @@ def test_a_file_of_config_that_nothing_reads_is_said(project: Settings) -> None:
         "the engine does not read config/prices.yaml",
         "the engine does not read config/trainning.yaml; did you mean training.yaml?",
     )
+
+
+def test_check_says_what_nothing_reads_and_whose_alert_there_is_not(
+    project: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLOPS_ROOT", str(project.root))
+    monkeypatch.setenv("MLOPS_MONITORING__ALERTS__OWNERS", '{"DriftDetectd": "us"}')
+    shutil.copytree(PROJECT / RULES, project.root / RULES, dirs_exist_ok=True)
+    write(project, "trainning.yaml", "{}")
+
+    check(as_json=True)
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert "does not read config/trainning.yaml" in said
+    assert "alerts.owners names DriftDetectd" in said
 
 
 def write(project: Settings, name: str, text: str) -> None:
