@@ -13,7 +13,7 @@ from goldpath.contract import EVENT_TIME, Contract, load_contract, parse_contrac
 from goldpath.features.learned import with_own_features
 from goldpath.handed_over import ProjectDefinitionError
 from goldpath.jobs.own_definitions import check_definitions, for_people
-from goldpath.jobs.tried_judges import ROWS, made_up_rows
+from goldpath.jobs.tried_judges import ROWS, made_up_rows, require_judges
 from goldpath.judging.validation_report import ValidationResult, ValidationStatus
 from goldpath.judging.validators import BaseValidator
 from goldpath.settings import Settings
@@ -122,6 +122,19 @@ def test_what_real_rows_may_do_without_is_said(
     assert_names(doubt, line)
     assert said in doubt
     assert doubt.endswith("a training asks it on real ones")
+
+
+def test_a_metric_of_what_a_regression_has_not_is_refused(project: Settings) -> None:
+    @metric
+    def of_probability(probability: np.ndarray) -> float:
+        return float(probability.mean())
+
+    contract = contract_of("number")
+    with pytest.raises(ProjectDefinitionError, match="ask for `decided`") as caught:
+        require_judges(contract, project, Model(metrics=[of_probability]))
+
+    assert_names(caught.value.message, "")
+    assert require_judges(contract_of("binary"), project, Model(metrics=[of_probability])) == ()
 
 
 def assert_names(message: str, text: str) -> None:

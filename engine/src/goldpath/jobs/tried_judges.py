@@ -66,16 +66,19 @@ def require_judges(contract: Contract, settings: Settings, definitions: Model) -
     columns = ", ".join(evidence.rows.columns)
     doubts: list[str] = []
     for metric in own:
-        on_rows = metric.on_rows(contract, evidence.truth, evidence.predictions, evidence.rows)
-        said = f"the metric {metric.name}"
-        fix = f"truth and decided are labels or values, rows has the columns {columns}"
-        doubts += _tried(partial(on_rows, slice(None)), metric.function, said, fix)
+        measure = partial(_measure, metric, evidence)
+        fix = f"correct that line: truth and decided are labels or values, rows has {columns}"
+        doubts += _tried(measure, metric.function, f"the metric {metric.name}", fix)
     for name, check in checks.items():
         function = check.function if isinstance(check, Gate) else check.validate
-        fix = f"see Evidence for what there is; evidence.rows has the columns {columns}"
-        judge = partial(_judge, check, evidence)
-        doubts += _tried(judge, function, f"the check {name!r}", fix)
+        fix = f"correct that line: `docs validation` lists what evidence holds, rows has {columns}"
+        doubts += _tried(partial(_judge, check, evidence), function, f"the check {name!r}", fix)
     return tuple(doubts)
+
+
+def _measure(metric: Metric, evidence: Evidence) -> float:
+    on_rows = metric.on_rows(evidence.contract, evidence.truth, evidence.predictions, evidence.rows)
+    return on_rows(slice(None))
 
 
 def _judge(check: Validator, evidence: Evidence) -> object:
