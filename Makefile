@@ -132,7 +132,7 @@ bench-drift-quality: setup-engine  ## False alarms and power of the drift check 
 bench-drift-real: setup-engine  ## Whether drift in the features foretells a loss of quality: bike sharing, 2012 after 2011 (20 seconds; DATA=hour.csv ARGS="--nannyml PYTHON")
 	@engine/.venv/bin/python benchmarks/drift_real.py $(DATA) $(ARGS) --picture docs/images/drift-real.png
 
-bench-counting: setup-engine  ## What a request pays for being counted, against prometheus_client's own counters (15 seconds)
+bench-counting: setup-engine  ## What counting costs a request, against prometheus_client's own counters (15 seconds)
 	@engine/.venv/bin/python benchmarks/counting.py
 
 bench-forecast: setup-engine  ## Bike sharing a day ahead against seasonal naive and a model by hand (2 minutes; DATA=hour.csv)

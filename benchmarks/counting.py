@@ -1,4 +1,4 @@
-"""What a request pays for being counted: the lane's counts beside prometheus_client's own.
+"""What counting costs a request: the lane's counts beside prometheus_client's own.
 
 Each answer is counted, timed and counted by what was predicted, in the service's own series. The
 same series are counted by `Counter.inc` and `Histogram.observe` in the same process, the two by

@@ -138,7 +138,7 @@ def test_a_file_of_which_too_much_is_refused_to_train_says_so(
     adoption, _ = adopt(table(goal=goal))
 
     assert f"silver will quarantine {unlabelled} of 400 rows" in notes(adoption)
-    assert ("that is 25%: no model is trained where more than 20%" in notes(adoption)) is is_told
+    assert ("that is 25%: training stops where more than 20%" in notes(adoption)) is is_told
 
 
 # ---- identifiers

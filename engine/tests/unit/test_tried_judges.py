@@ -121,7 +121,7 @@ def test_what_real_rows_may_do_without_is_said(
 
     assert_names(doubt, line)
     assert said in doubt
-    assert doubt.endswith("a training asks it on real ones")
+    assert doubt.endswith("training runs it again on real rows")
 
 
 def test_a_metric_of_what_a_regression_has_not_is_refused(project: Settings) -> None:

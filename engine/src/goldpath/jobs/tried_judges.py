@@ -99,7 +99,7 @@ def _tried(
         failed = f"{place_of(function)}: {said} failed{where} on made-up rows"
         if isinstance(error, SURE):
             raise ProjectDefinitionError(f"{failed}: {what}", fix) from error
-        yield f"{failed} ({what}); a training asks it on real ones"
+        yield f"{failed} ({what}); training runs it again on real rows"
 
 
 def made_up_evidence(contract: Contract, settings: Settings, definitions: Model) -> Evidence:

@@ -1,10 +1,10 @@
-"""Counts that one thread keeps without a lock: what the fast lane counts of each request.
+"""Counts kept by one thread, without a lock: what the fast lane counts of each request.
 
 `Counter.inc` and `Histogram.observe` of prometheus_client take locks and, with several workers,
-pack and write each figure: 2 to 5 µs a request, where the lane answers within tens. Here a figure
-is one addition: in a list, which is handed over when somebody reads the metrics, or, with several
-workers, in a file of this process of its own, in the form that `MultiProcessCollector` sums up. A
-worker that is killed has lost nothing there.
+pack and write every value: 2 to 5 µs a request, of which the lane answers within tens. Here a count
+is one addition. A single process counts in a list, and hands it over when somebody reads the
+metrics. With several workers each counts in a file of its own, in the format that
+`MultiProcessCollector` adds up, so that a killed worker loses nothing.
 """
 
 import itertools
