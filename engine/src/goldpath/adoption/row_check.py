@@ -70,8 +70,8 @@ def row_notes(
     notes = [f"silver will quarantine {refused:,} of {rows:,} rows: {shown}{more}"]
     if refused / rows > limit:
         notes.append(
-            f"that is {refused / rows:.0%}: training stops where more than {limit:.0%} are refused; "
-            "correct the file or the answers above, or raise maximum_quarantine_share in "
+            f"that is {refused / rows:.0%}: training stops where more than {limit:.0%} are "
+            "refused; correct the file or the answers above, or raise maximum_quarantine_share in "
             "config/training.yaml"
         )
     return notes
